@@ -1,0 +1,1 @@
+"""AudioInceptionNeXt: any recording in, a timeline of sounds out."""

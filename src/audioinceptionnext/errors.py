@@ -1,0 +1,8 @@
+"""What goes wrong in a way that the user can mend."""
+
+
+class AinextError(Exception):
+    """One clear line for the user: which file or option, what is wrong, what to do.
+
+    The command line prints the message alone; a traceback comes only with ``--debug``.
+    """

@@ -1,0 +1,25 @@
+"""The network, its front end and its inference form. Needs torch: extra ``[train]`` or ``[export]``."""
+
+from audioinceptionnext.network.folding import fold
+from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.model import (
+    VARIANTS,
+    AudioInceptionNeXt,
+    NetworkConfig,
+    count_macs,
+    count_parameters,
+    create_model,
+)
+from audioinceptionnext.network.published import load_published
+
+__all__ = [
+    "VARIANTS",
+    "AudioInceptionNeXt",
+    "LogMel",
+    "NetworkConfig",
+    "count_macs",
+    "count_parameters",
+    "create_model",
+    "fold",
+    "load_published",
+]

@@ -1,0 +1,111 @@
+"""The parts of the network, smallest first. Tensors are (batch, channels, time, frequency)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Order = Literal["time-frequency", "frequency-time", "both"]
+
+
+class ConvNorm(nn.Module):
+    """A convolution without bias, then batch normalisation (eps 1e-5, momentum 0.1)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (1, 1),
+        stride: int = 1,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
+
+
+class Stem(nn.Module):
+    """5x7 convolution of stride 2, normalisation, ReLU, 3x3 max pooling of stride 2: a quarter of time and frequency."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(1, channels, (5, 7), stride=2)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(torch.relu(self.conv(x)))
+
+
+class Branch(nn.Module):
+    """One kernel size, depthwise: along time and along frequency (in either order or side by side), or k x k at once.
+
+    Each convolution is followed by normalisation and ReLU. Side by side, the two results are summed.
+    """
+
+    def __init__(self, channels: int, kernel: int, order: Order = "time-frequency", separable: bool = True) -> None:
+        super().__init__()
+        self.parallel = separable and order == "both"
+        time, frequency = (kernel, 1), (1, kernel)
+        shapes = [(kernel, kernel)]
+        if separable:
+            shapes = [frequency, time] if order == "frequency-time" else [time, frequency]
+        self.convs = nn.ModuleList(ConvNorm(channels, channels, shape, groups=channels) for shape in shapes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.parallel:
+            return torch.relu(self.convs[0](x)) + torch.relu(self.convs[1](x))
+        for conv in self.convs:
+            x = torch.relu(conv(x))
+        return x
+
+
+class Mixer(nn.Module):
+    """1x1 expansion and 1x1 squeeze, each normalised.
+
+    The paper has no activation between the two, which is why they fold into one; ``activation`` puts a ReLU there.
+    """
+
+    def __init__(self, channels: int, expansion: float, activation: bool = False) -> None:
+        super().__init__()
+        wide = round(channels * expansion)
+        self.expand = ConvNorm(channels, wide)
+        self.activation = nn.ReLU() if activation else nn.Identity()
+        self.squeeze = ConvNorm(wide, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.squeeze(self.activation(self.expand(x)))
+
+
+class Block(nn.Module):
+    """Head 1x1 (with the stride), parallel branches summed, mixer; added to the shortcut, then ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        stride: int = 1,
+        kernels: tuple[int, ...] = (3, 11, 21),
+        order: Order = "time-frequency",
+        separable: bool = True,
+        expansion: float = 4,
+        activation: bool = False,
+    ) -> None:
+        super().__init__()
+        self.head = ConvNorm(inputs, channels, stride=stride)
+        self.branches = nn.ModuleList(Branch(channels, kernel, order, separable) for kernel in kernels)
+        self.mixer = Mixer(channels, expansion, activation)
+        changes = stride != 1 or inputs != channels
+        self.shortcut = ConvNorm(inputs, channels, stride=stride) if changes else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.head(x)
+        summed = self.branches[0](h)
+        for branch in self.branches[1:]:
+            summed = summed + branch(h)
+        return torch.relu(self.shortcut(x) + self.mixer(summed))

@@ -1,0 +1,76 @@
+"""The inference form, by exact algebra: fewer weights, the same outputs.
+
+A normalisation at inference is a scale and a shift a channel, so it goes into the convolution before it; two 1x1
+convolutions with nothing between them are one. Nothing is approximated: all is computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from audioinceptionnext.network.blocks import ConvNorm, Mixer
+from audioinceptionnext.network.model import AudioInceptionNeXt
+
+
+def fold(net: AudioInceptionNeXt) -> AudioInceptionNeXt:
+    """A copy of ``net`` for inference, in evaluation mode: base size keeps a quarter of its parameters.
+
+    Every normalisation goes into its convolution; expansion and squeeze become one C x C convolution, except where the
+    variant has an activation between them. Folding a folded network changes nothing.
+    """
+    dtype = net.classifier.weight.dtype
+    folded = copy.deepcopy(net).eval().double()
+    _fold_children(folded)
+    return folded.to(dtype).requires_grad_(False)
+
+
+def _fold_children(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, ConvNorm):
+            setattr(module, name, fold_norm(child))
+            continue
+        _fold_children(child)
+        if isinstance(child, Mixer) and isinstance(child.activation, nn.Identity):
+            setattr(module, name, compose(child.expand, child.squeeze))
+
+
+@torch.no_grad()
+def fold_norm(pair: ConvNorm) -> nn.Conv2d:
+    """Convolution and normalisation as one convolution with a bias.
+
+    With ``g = weight / sqrt(running_var + eps)``: kernel ``g W``, bias ``bias - g running_mean``.
+    """
+    conv, norm = pair.conv, pair.norm
+    assert norm.running_mean is not None and norm.running_var is not None
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    folded = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        groups=conv.groups,
+        device=conv.weight.device,
+        dtype=conv.weight.dtype,
+    )
+    assert folded.bias is not None
+    folded.weight.copy_(conv.weight * gain[:, None, None, None])
+    folded.bias.copy_(norm.bias - norm.running_mean * gain)
+    return folded
+
+
+@torch.no_grad()
+def compose(first: nn.Module, second: nn.Module) -> nn.Conv2d:
+    """Two 1x1 convolutions in a row as one: ``W = W2 W1``, ``b = W2 b1 + b2``."""
+    assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+    assert first.bias is not None and second.bias is not None
+    matrix = second.weight[:, :, 0, 0]
+    weight = first.weight
+    product = nn.Conv2d(first.in_channels, second.out_channels, 1, device=weight.device, dtype=weight.dtype)
+    assert product.bias is not None
+    product.weight.copy_((matrix @ weight[:, :, 0, 0])[:, :, None, None])
+    product.bias.copy_(matrix @ first.bias + second.bias)
+    return product

@@ -1,0 +1,214 @@
+"""The network and its variants. ``create_model("base", num_classes=44)`` is the paper's."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.network.blocks import Block, ConvNorm, Mixer, Order, Stem
+from audioinceptionnext.network.frontend import BANDS
+
+CLIP_FRAMES = 416  # 2.08 s at the EPIC-SOUNDS setting
+STEP_FRAMES = 32  # the network's stride over time: a step of the dense timeline, 160 ms at that setting
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What makes a network: enough, with its weights, to build it again.
+
+    Attributes:
+        widths, depths: channels and blocks of each stage; the first block of every later stage has stride 2.
+        kernels: sizes of the parallel depthwise kernels.
+        order: time then frequency, the reverse, or ``both`` side by side. Read only where ``separable``.
+        separable: k x 1 and 1 x k kernels; otherwise one k x k kernel.
+        expansion: channels between expansion and squeeze, as a multiple of the stage's width.
+        activation: a ReLU between expansion and squeeze (the paper has none, and only without one do they fold).
+        dropout: before the linear layer.
+        clip_frames: frames of one clip, the window over which the dense timeline pools.
+        bands: mel bands of the input.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (64, 128, 256, 512)
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    kernels: tuple[int, ...] = (3, 11, 21)
+    order: Order = "time-frequency"
+    separable: bool = True
+    expansion: float = 4
+    activation: bool = False
+    dropout: float = 0.5
+    clip_frames: int = CLIP_FRAMES
+    bands: int = BANDS
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "depths", "kernels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, as JSON gives them
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes is {self.num_classes}; a network needs at least one class")
+        if len(self.widths) != len(self.depths):
+            raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths; give one of each a stage")
+        if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
+            raise ValueError(f"kernels {self.kernels}: give odd sizes, so that a kernel has a middle")
+        if self.order not in Order.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"order {self.order!r}: choose from {', '.join(Order.__args__)}")  # type: ignore[attr-defined]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
+        """Unknown keys are an error (``ValueError``) that names the nearest known one."""
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                raise ValueError(f"unknown network setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return cls(**values)
+
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "base": {},
+    "small": {"widths": (32, 64, 128, 256)},  # half the width: a quarter of the weights
+    "tiny": {"widths": (16, 32, 64, 128)},
+}
+
+
+class AudioInceptionNeXt(nn.Module):
+    """Log-mel ``(batch, 1, frames, bands)`` to logits. Always logits: softmax is the caller's.
+
+    Args:
+        config: see `NetworkConfig`.
+
+    Buffers ``mean`` and ``std`` (scalars) standardise the input. They are 0 and 1, as published, until training sets
+    them from its data; they travel with the weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("std", torch.ones(()))
+        self.stem = Stem(config.widths[0])
+        blocks: list[Block] = []
+        inputs = config.widths[0]
+        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(
+                    Block(
+                        inputs,
+                        width,
+                        stride,
+                        config.kernels,
+                        config.order,
+                        config.separable,
+                        config.expansion,
+                        config.activation,
+                    )
+                )
+                inputs = width
+        self.blocks = nn.Sequential(*blocks)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(inputs, config.num_classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As published: Kaiming normal (fan out, ReLU) convolutions; each block's last normalisation starts at 0."""
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Mixer):
+                nn.init.zeros_(module.squeeze.norm.weight)
+
+    def features(self, log_mel: Tensor) -> Tensor:
+        """(batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
+        return self.blocks(self.stem((log_mel - self.mean) / self.std))
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """One answer for the whole input: (batch, 1, frames, bands) to logits (batch, classes)."""
+        return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
+
+    @property
+    def clip_steps(self) -> int:
+        """Time positions of the feature map of one clip: 13 for 416 frames."""
+        return -(-self.config.clip_frames // STEP_FRAMES)
+
+    def dense(self, log_mel: Tensor) -> Tensor:
+        """An answer for each window of one clip, 32 frames apart: the global pooling made a sliding one.
+
+        (batch, 1, frames, bands) to logits (batch, steps, classes); one clip's length gives one step, equal to
+        `forward`. Shorter input is a ``ValueError``: pad it as training does, by repeating its last frame.
+        """
+        return self.pooled_logits(self.features(log_mel))
+
+    def pooled_logits(self, features: Tensor) -> Tensor:
+        """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), a clip's window a step."""
+        pooled = nn.functional.avg_pool1d(features.mean(dim=3), self.clip_steps, stride=1)
+        return self.classifier(self.dropout(pooled.transpose(1, 2)))
+
+
+def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -> AudioInceptionNeXt:
+    """A network in its training form, freshly initialised.
+
+    Args:
+        variant: a name in `VARIANTS`; ``base`` is the paper's.
+        changes: any field of `NetworkConfig`, e.g. ``kernels=(11,)`` or ``order="frequency-time"``.
+
+    Raises:
+        ValueError: an unknown variant or setting, with the nearest known name.
+    """
+    if variant not in VARIANTS:
+        near = difflib.get_close_matches(variant, VARIANTS, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VARIANTS)}"
+        raise ValueError(f"unknown variant {variant!r}; {hint}")
+    config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[variant] | changes)
+    return AudioInceptionNeXt(config)
+
+
+def with_classes(config: NetworkConfig, num_classes: int) -> NetworkConfig:
+    """The same network for another label list."""
+    return replace(config, num_classes=num_classes)
+
+
+def count_parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+def count_macs(net: AudioInceptionNeXt, frames: int | None = None) -> int:
+    """Multiply-accumulates for one clip, counted while it runs, by the convention of the published figures (fvcore's).
+
+    A weight applied once is one; a normalisation is two an element, for its scale and its shift.
+    """
+    total = 0
+
+    def count(module: nn.Module, _: Any, output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.BatchNorm2d):
+            total += 2 * output.numel()
+            return
+        weight: Tensor = module.weight  # type: ignore[assignment]
+        positions = output[0].numel() // weight.shape[0]  # where the kernel is applied
+        total += weight.numel() * positions
+
+    counted = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+    hooks = [m.register_forward_hook(count) for m in net.modules() if isinstance(m, counted)]
+    training = net.training
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 1, frames or net.config.clip_frames, net.config.bands))
+    finally:
+        net.train(training)
+        for hook in hooks:
+            hook.remove()
+    return total

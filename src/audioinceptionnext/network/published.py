@@ -1,0 +1,96 @@
+"""The authors' checkpoints: their names and ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig, create_model
+
+# Clips of the two published settings, by the number of classes: frames at 5 ms and at 10 ms a hop.
+CLIP_FRAMES_BY_CLASSES = {44: 416, 309: 512}
+BRANCHES = ("_small", "_medium", "")  # kernels 3, 11, 21
+UNITS = {
+    "shortcut": "branch1",
+    "head": "branch2.a_head",
+    "mixer.expand": "branch2.c",
+    "mixer.squeeze": "branch2.d",
+}
+
+
+def load_published(path: str | Path) -> AudioInceptionNeXt:
+    """The network in a published ``.pyth`` checkpoint, in evaluation mode.
+
+    Read with ``weights_only``: nothing in the file is executed.
+
+    Raises:
+        AinextError: no such file, not a checkpoint, or not this network's; the message says which weights differ.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AinextError(f"{path}: no such file")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AinextError(
+            f"{path}: not a checkpoint that torch.load reads with weights_only ({reason[:120]})"
+        ) from error
+    state = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise AinextError(f"{path}: holds no weights under 'model_state'; is it a checkpoint of the published system?")
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    head = state.get("head.projection.weight")
+    if head is None:
+        raise AinextError(f"{path}: has no 'head.projection.weight'; is it a checkpoint of the published system?")
+    classes = head.shape[0]
+    net = create_model("base", classes, clip_frames=CLIP_FRAMES_BY_CLASSES.get(classes, NetworkConfig.clip_frames))
+    ours = {ours: state.pop(theirs) for ours, theirs in published_names(net).items() if theirs in state}
+    ours |= {"mean": torch.zeros(()), "std": torch.ones(())}  # published networks hear the log-mel as it is
+    expected = net.state_dict()
+    missing = sorted(expected.keys() - ours.keys())
+    wrong = sorted(k for k in ours if k in expected and ours[k].shape != expected[k].shape)
+    if missing or wrong or state:
+        found = ", ".join(([f"{len(missing)} missing, e.g. {missing[0]}"] if missing else [])
+                          + ([f"{len(wrong)} of another shape, e.g. {wrong[0]}"] if wrong else [])
+                          + ([f"{len(state)} unknown, e.g. {next(iter(state))}"] if state else []))  # fmt: skip
+        raise AinextError(f"{path}: not the published AudioInceptionNeXt: {found}")
+    net.load_state_dict(ours)
+    return net.eval()
+
+
+def published_names(net: AudioInceptionNeXt) -> dict[str, str]:
+    """Our name of each weight and buffer of a base network, and the published one."""
+    stages = enumerate(net.config.depths, start=2)
+    places = [f"s{stage}.pathway0_res{index}" for stage, depth in stages for index in range(depth)]
+    names = {}
+    for key in net.state_dict():
+        if key in ("mean", "std"):
+            continue
+        if key.startswith("classifier."):
+            names[key] = key.replace("classifier", "head.projection")
+        elif key.startswith("stem."):
+            names[key] = _unit(key, "stem.conv", "s1.pathway0_stem.conv", "s1.pathway0_stem.bn")
+        else:
+            names[key] = _block_name(key, places)
+    return names
+
+
+def _unit(key: str, ours: str, conv: str, norm: str) -> str:
+    return key.replace(f"{ours}.conv.", f"{conv}.").replace(f"{ours}.norm.", f"{norm}.")
+
+
+def _block_name(key: str, places: list[str]) -> str:
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", key)
+    assert match is not None, key
+    place, rest = places[int(match[1])], match[2]
+    if branch := re.fullmatch(r"branches\.(\d)\.convs\.(\d)\.(conv|norm)\.(.+)", rest):
+        letter, size = "ab"[int(branch[2])], BRANCHES[int(branch[1])]
+        middle = f"{letter}{size}" if branch[3] == "conv" else f"{letter}_bn{size}"
+        return f"{place}.branch2.{middle}.{branch[4]}"
+    unit, part, leaf = rest.rsplit(".", 2)
+    return f"{place}.{UNITS[unit]}{'' if part == 'conv' else '_bn'}.{leaf}"

@@ -1,0 +1,284 @@
+"""The picture of a recognition: log-mel above, segments in lanes below it, probabilities over time at the bottom."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.recognition import Recognition, clock, writing
+from audioinceptionnext.timeline import step_bounds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN = 8  # classes at most: as many as there are colours that everyone can tell apart
+FILLED_UP_TO = 3  # classes, if fewer than this have segments: what else the network thought of
+WORTH_A_LINE = 0.05  # the peak that such a further class needs
+POINTS = 2000  # of each probability line: more than the picture has pixels across
+COLUMNS = 4000  # of the log-mel, likewise
+LABEL_LETTERS = 26  # of a lane's label; the rest is cut off
+
+WIDTH = 11.0  # inches
+DPI = 160
+
+# Okabe and Ito's colours, safe for the colour-blind; olive stands in for their yellow, which is lost on white.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A8A2B", "#4D4D4D")
+INK, FAINT, PALE = "#333333", "#8C8C8C", "#F4F4F4"
+
+KHZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
+TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds
+
+
+def draw(recognition: Recognition) -> Figure:
+    """Draw what was heard, on a figure of its own: nothing of pyplot's global state is touched.
+
+    The classes shown are those with the longest segments, filled up with the likeliest others; at most `SHOWN`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    classes = _classes_to_show(recognition)
+    lanes = [label for label in classes if any(segment.label == label for segment in recognition.segments)]
+    colours = dict(zip(classes, COLOURS, strict=False))
+
+    heights = {"log_mel": 2.5, "lanes": 0.36 * max(len(lanes), 1) + 0.1, "probabilities": 1.7}  # inches
+    if recognition.log_mel is None:
+        del heights["log_mel"]
+    figure = Figure(figsize=(WIDTH, sum(heights.values()) + 1.3), dpi=DPI, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(hspace=0.0, h_pad=0.05, w_pad=0.08)  # type: ignore[union-attr, call-arg]
+    grid = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights.values()), squeeze=False)
+    axes = dict(zip(heights, grid[:, 0], strict=True))
+
+    for name, ax in axes.items():
+        ax.set_label(name)
+        ax.tick_params(colors=INK, labelsize=9, length=3, width=0.6)
+        for side in ax.spines.values():
+            side.set_visible(False)
+    if recognition.log_mel is not None:
+        _draw_log_mel(axes["log_mel"], recognition.log_mel, recognition.duration, recognition.sample_rate)
+    _draw_probabilities(axes["probabilities"], recognition, colours, lanes)
+    _draw_time_axis(axes["probabilities"], recognition.duration)
+    _draw_title(grid[0, 0], recognition)
+    with _boxes_for_emoji():
+        _draw_lanes(axes["lanes"], recognition, lanes, colours)  # last: whether a label fits depends on the layout
+    return figure
+
+
+def save(figure: Figure, path: str | PathLike[str]) -> None:
+    """Write the figure as its suffix says (.png, .svg, .pdf …). Raises AinextError if that cannot be done."""
+    kinds = figure.canvas.get_supported_filetypes()
+    if Path(path).suffix.lower().removeprefix(".") not in kinds:
+        raise AinextError(f"cannot write {path}: give a picture's suffix: .{', .'.join(sorted(kinds))}")
+    with writing(path), _boxes_for_emoji():
+        figure.savefig(path, dpi=DPI)
+
+
+@contextmanager
+def _boxes_for_emoji() -> Iterator[None]:
+    """No warning for each sign that the font lacks; the picture shows a box."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
+
+
+def _classes_to_show(recognition: Recognition) -> list[str]:
+    """Labels: those with the most time in segments, by their first one; then the likeliest others, if these are few."""
+    heard: dict[str, float] = {}
+    for segment in recognition.segments:
+        heard[segment.label] = heard.get(segment.label, 0.0) + segment.end - segment.start
+    longest = set(sorted(heard, key=lambda label: -heard[label])[:SHOWN])
+    classes = [label for label in heard if label in longest]
+    peaks = recognition.probabilities.max(axis=0, initial=0)
+    for column in np.argsort(-peaks, kind="stable"):
+        if len(classes) >= FILLED_UP_TO or peaks[column] < WORTH_A_LINE:
+            break
+        if recognition.labels[column] not in classes:
+            classes.append(recognition.labels[column])
+    return classes
+
+
+def _draw_title(ax: Axes, recognition: Recognition) -> None:
+    name, model = _short(Path(recognition.file).name, 80), _short(recognition.model, 30)
+    ax.set_title(name, loc="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
+    about = f"{clock(recognition.duration)}  ·  {model}"
+    ax.set_title(about, loc="right", fontsize=9, color=FAINT, parse_math=False)
+
+
+def _draw_log_mel(ax: Axes, log_mel: np.ndarray, duration: float, sample_rate: int) -> None:
+    """(columns, bands), row 0 at time 0, band 0 the lowest."""
+    picture = _pool(np.asarray(log_mel), COLUMNS)
+    bands = picture.shape[1]
+    # From a little under the quiet parts to just under the loudest: the rest would only wash the picture out.
+    low, high = np.percentile(picture, (8, 99.7))
+    ax.imshow(
+        picture.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, duration, 0, bands),
+        cmap="magma",
+        vmin=low,
+        vmax=max(high, low + 1e-3),
+        interpolation="antialiased",
+    )
+    ticks = [khz for khz in KHZ_TICKS if khz * 1000 < sample_rate / 2]
+    ax.set_yticks([_band_of(khz * 1000, bands, sample_rate) for khz in ticks], [f"{khz:g}" for khz in ticks])
+    ax.set_ylim(0, bands)
+    ax.set_ylabel("frequency (kHz)", fontsize=9, color=INK)
+    ax.tick_params(bottom=False, labelbottom=False)
+
+
+def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
+    """Where a frequency lies on the log-mel's axis, on which band b spans b to b + 1.
+
+    HTK's mel scale; the bands' triangles are evenly spaced on it, from 0 to half the sampling rate.
+    """
+
+    def mel(frequency: float) -> float:
+        return 2595 * math.log10(1 + frequency / 700)
+
+    return (bands + 1) * mel(hertz) / mel(sample_rate / 2) - 0.5
+
+
+def _draw_probabilities(ax: Axes, recognition: Recognition, colours: dict[str, str], lanes: list[str]) -> None:
+    columns = [recognition.labels.index(label) for label in colours]
+    steps = len(recognition.probabilities)
+    if steps and columns:
+        bounds = step_bounds(steps, recognition.hop, recognition.window, recognition.duration)
+        # The greatest of each bin: a short sound in a long recording still shows, as its segment does.
+        values = _pool(recognition.probabilities[:, columns], POINTS)
+        centres = _pool(((bounds[1:] + bounds[:-1]) / 2)[:, None], POINTS)[:, 0]
+        # Level out to both ends, so that a recording of one step has a line too.
+        times = np.concatenate(([0.0], centres, [recognition.duration]))
+        values = np.concatenate((values[:1], values, values[-1:]))
+        # Lines for minutes; for hours, where they would be a comb, mostly surfaces.
+        width, alpha = (1.4, 0.10) if steps <= POINTS else (0.4, 0.5)
+        for order, (label, line) in enumerate(zip(colours, values.T, strict=True)):
+            colour, height = colours[label], 3 - order / 10
+            ax.plot(times, line, linewidth=width, color=colour, zorder=height, label=label, clip_on=False)
+            ax.fill_between(times, line, color=colour, alpha=alpha, linewidth=0, zorder=height - 1)
+        _draw_legend(ax, lanes)
+    ax.axhline(recognition.threshold, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    ax.set_ylim(0, 1)
+    ax.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
+    ax.set_ylabel("probability", fontsize=9, color=INK)
+    ax.spines["bottom"].set(visible=True, color=FAINT, linewidth=0.6)
+
+
+def _draw_legend(ax: Axes, lanes: list[str]) -> None:
+    """Names for the lines without a lane; the lanes' coloured labels name the others."""
+    from matplotlib.lines import Line2D
+
+    lines = [line for line in ax.get_lines() if line.get_label() not in lanes]
+    if not lines:
+        return
+    # The space lets a label begin with "_", which a legend would leave out.
+    names = [" " + _short(str(line.get_label()), LABEL_LETTERS) for line in lines]
+    title = "less sure:" if lanes else "likeliest:"
+    handles = [Line2D([], [], linewidth=0), *lines]
+    legend = ax.figure.legend(
+        handles, [title, *names], loc="outside lower right", ncols=4, fontsize=9, handlelength=1.2, frameon=False
+    )
+    for text in legend.get_texts():
+        text.set(parse_math=False, color=INK)
+
+
+def _draw_time_axis(ax: Axes, duration: float) -> None:
+    """Seconds below a minute, m:ss below an hour, h:mm above; about ten marks."""
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    step = next((step for step in TIME_STEPS if duration <= 10 * step), TIME_STEPS[-1])
+
+    def moment(seconds: float, _: int | None = None) -> str:
+        if duration < 60:
+            return f"{seconds:g}" if step >= 1 else f"{seconds:.1f}"
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes}:{rest:02}" if duration < 3600 else f"{minutes // 60}:{minutes % 60:02}"
+
+    ax.set_xlim(0, max(duration, 1e-3))
+    ax.xaxis.set_major_locator(MultipleLocator(step))
+    ax.xaxis.set_major_formatter(FuncFormatter(moment))
+    unit = "s" if duration < 60 else "m:ss" if duration < 3600 else "h:mm"
+    ax.set_xlabel(f"time ({unit})", fontsize=9, color=INK)
+
+
+def _draw_lanes(ax: Axes, recognition: Recognition, lanes: list[str], colours: dict[str, str]) -> None:
+    ax.tick_params(bottom=False, labelbottom=False, left=False)
+    ax.set_ylim(max(len(lanes), 1) - 0.5, -0.5)  # the first lane on top
+    if not lanes:
+        ax.set_yticks([])
+        nothing = f"no sound reached {recognition.threshold:.0%} for long enough"
+        ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", va="center", fontsize=10, color=FAINT)
+        return
+    ax.set_yticks(range(len(lanes)), [_short(label, LABEL_LETTERS) for label in lanes], parse_math=False)
+    for tick, label in zip(ax.get_yticklabels(), lanes, strict=True):
+        tick.set(color=colours[label], fontweight="bold")
+    for row, label in enumerate(lanes):
+        spans = [(one.start, one.end - one.start) for one in recognition.segments if one.label == label]
+        ax.axhspan(row - 0.38, row + 0.38, color=PALE, linewidth=0, zorder=0)
+        # The edge keeps a second of sound visible in hours of recording.
+        ax.broken_barh(spans, (row - 0.34, 0.68), facecolor=colours[label], edgecolor=colours[label], linewidth=0.6)
+    left_out = len({segment.label for segment in recognition.segments}) - len(lanes)
+    if left_out:
+        note = f"and {left_out} sounds heard for less time"
+        ax.text(1, 0, note, transform=ax.transAxes, ha="right", va="top", fontsize=8, color=FAINT)
+    _draw_segment_labels(ax, recognition, lanes, colours)
+
+
+def _draw_segment_labels(ax: Axes, recognition: Recognition, lanes: list[str], colours: dict[str, str]) -> None:
+    """On each segment its label and score, or what of it fits."""
+    from matplotlib.colors import to_rgb
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextToPath
+
+    font = FontProperties(size=8.5)
+    measure = TextToPath()
+
+    def points_wide(text: str) -> float:
+        return measure.get_text_width_height_descent(text, font, ismath=False)[0]
+
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # lays out; until now the axes have no true width
+    points_a_second = ax.get_window_extent().width / ax.figure.dpi * 72 / max(recognition.duration, 1e-3)
+    for segment in recognition.segments:
+        room = (segment.end - segment.start) * points_a_second - 8
+        if segment.label not in lanes or room < 16:
+            continue
+        score = f"{segment.score:.0%}"
+        text = next((text for text in (f"{segment.label}  {score}", score) if points_wide(text) <= room), None)
+        if text is None:
+            continue
+        red, green, blue = to_rgb(colours[segment.label])
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.56
+        ax.text(
+            (segment.start + segment.end) / 2,
+            lanes.index(segment.label),
+            text,
+            ha="center",
+            va="center_baseline",
+            fontproperties=font,
+            color="white" if dark else "black",
+            parse_math=False,
+            clip_on=True,
+        )
+
+
+def _pool(values: np.ndarray, most: int) -> np.ndarray:
+    """(steps, columns) -> at most ``most`` rows, each the greatest of the equal bin that it stands for."""
+    if len(values) <= most:
+        return values
+    first = np.linspace(0, len(values), most, endpoint=False).astype(int)
+    return np.maximum.reduceat(values, first, axis=0)
+
+
+def _short(text: str, letters: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"

@@ -1,0 +1,267 @@
+"""What was heard in one recording, and how it is written: JSON, CSV, Audacity labels, SRT subtitles, table, picture.
+
+A new output format is one function ``Recognition -> str`` and one line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:  # both take longer to import than a short recording takes to recognise
+    from matplotlib.figure import Figure
+    from rich.console import RenderableType
+
+TABLE_SEGMENTS = 40  # as many as fit a screen
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One sound: from ``start`` to ``end`` seconds, with the mean probability over that stretch as its score."""
+
+    start: float
+    end: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How probable a label is, 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(eq=False)  # arrays have no one truth value to compare by
+class Recognition:
+    """What a model heard in one recording."""
+
+    file: str
+    duration: float  # seconds
+    model: str
+    clip: list[Score]  # the recording as a whole: the likeliest labels, best first
+    segments: list[Segment]  # by start
+    labels: tuple[str, ...] = field(repr=False)  # all class names of the model
+    probabilities: np.ndarray = field(repr=False)  # (steps, classes) float32, unsmoothed
+    hop: float  # seconds from one step's window to the next one's
+    window: float  # seconds that each step hears
+    log_mel: np.ndarray | None = field(repr=False, default=None)  # (columns, bands), spans the duration; drawn
+    sample_rate: int = 24_000  # Hz; the log-mel's bands reach up to half of it
+    warnings: list[str] = field(default_factory=list)  # what the user should know, such as a damaged ending
+    threshold: float = 0.5  # the probability that a segment had to reach; for the picture
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON object that ``ainext predict --json`` prints for one file: times to the ms, scores to 0.0001."""
+        scores = _rounded_scores([score.score for score in self.clip])
+        return {
+            "file": self.file,
+            "duration": round(self.duration, 3),
+            "model": self.model,
+            "clip": [{"label": one.label, "score": score} for one, score in zip(self.clip, scores, strict=True)],
+            "segments": [
+                {
+                    "start": round(segment.start, 3),
+                    "end": round(segment.end, 3),
+                    "label": segment.label,
+                    "score": round(segment.score, 4),
+                }
+                for segment in self.segments
+            ],
+        }
+
+    def to(self, name: str, path: str | PathLike[str] | None = None) -> str:
+        """The text in the format called ``name`` in `FORMATS`, also written to ``path`` if one is given (UTF-8).
+
+        Raises AinextError for an unknown format and for a file that cannot be written.
+        """
+        if name not in FORMATS:
+            raise AinextError(f"no format is called {name!r}: choose one of {', '.join(FORMATS)}")
+        text = FORMATS[name].text(self)
+        if path is not None:
+            # In bytes, so that Windows leaves line ends alone; a file name on Linux may hold what UTF-8 does not.
+            with writing(path):
+                Path(path).write_bytes(text.encode("utf-8", errors="replace"))
+        return text
+
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
+        """One JSON object (see `as_dict`), written to ``path`` if one is given."""
+        return self.to("json", path)
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
+        """A header and a row a segment: file, start, end (seconds), label, score; written to ``path`` if given."""
+        return self.to("csv", path)
+
+    def to_audacity(self, path: str | PathLike[str] | None = None) -> str:
+        """A label track for Audacity (File > Import > Labels), written to ``path`` if one is given."""
+        return self.to("audacity", path)
+
+    def to_srt(self, path: str | PathLike[str] | None = None) -> str:
+        """SubRip subtitles that name the sounds as a video plays, written to ``path`` if one is given."""
+        return self.to("srt", path)
+
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """The picture: log-mel, segments and probabilities over time.
+
+        Saved to ``path`` if one is given, as its suffix says: .png, .svg, .pdf. Raises AinextError if it cannot be.
+        """
+        from audioinceptionnext.picture import draw, save
+
+        figure = draw(self)
+        if path is not None:
+            save(figure, path)
+        return figure
+
+    def table(self, most: int = TABLE_SEGMENTS) -> RenderableType:
+        """For ``rich``'s print: the likeliest labels of the recording with bars, then its first ``most`` segments."""
+        from rich.bar import Bar
+        from rich.console import Group
+        from rich.padding import Padding
+        from rich.table import Table
+        from rich.text import Text
+
+        # Text throughout: a plain str would be read as markup, and "[sink].wav" lose its name.
+        parts: list[RenderableType] = [Text.assemble((self.file, "bold"), (f"  {clock(self.duration)}", "dim"))]
+        if self.clip:
+            top = Table.grid(padding=(0, 2))
+            for one in self.clip:
+                bar = Bar(size=1, begin=0, end=min(one.score, 1), width=20, color="cyan")
+                top.add_row(Text(one.label), bar, Text(f"{one.score:4.0%}", style="cyan"))
+            parts.append(Padding(top, (0, 0, 0, 2)))
+        if not self.segments:
+            parts.append(Padding(Text("no sound was clear enough for a segment", style="dim"), (1, 0, 0, 2)))
+            return Group(*parts)
+        found = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in ("start", "end"):
+            found.add_column(name, justify="right", no_wrap=True)
+        found.add_column("sound")
+        found.add_column("score", justify="right")
+        for segment in self.segments[:most]:
+            found.add_row(clock(segment.start), clock(segment.end), Text(segment.label), f"{segment.score:.0%}")
+        parts.append(Padding(found, (1, 0, 0, 2)))
+        if len(self.segments) > most:
+            more = f"… and {len(self.segments) - most} more; --format csv lists them all"
+            parts.append(Padding(Text(more, style="dim"), (0, 0, 0, 2)))
+        return Group(*parts)
+
+    def __str__(self) -> str:
+        """The table as plain text."""
+        from io import StringIO
+
+        from rich.console import Console
+
+        text = StringIO()
+        Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False).print(self.table())
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+@contextmanager
+def writing(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn the system's refusal to write ``path`` into one AinextError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            reason = f"there is no folder {Path(path).parent}: make it first"
+        elif isinstance(error, IsADirectoryError):
+            reason = "it is a folder: give a file's name"
+        elif isinstance(error, PermissionError):
+            reason = "permission denied: choose another place"
+        else:
+            reason = error.strerror or str(error)
+        raise AinextError(f"cannot write {path}: {reason}") from error
+
+
+def clock(seconds: float) -> str:
+    """65.25 -> "1:05.250"; from an hour on "1:00:00.000"."""
+    hours, minutes, whole, thousandths = _clock_parts(seconds)
+    return f"{hours}:{minutes:02}:{whole:02}.{thousandths:03}" if hours else f"{minutes}:{whole:02}.{thousandths:03}"
+
+
+def _clock_parts(seconds: float) -> tuple[int, int, int, int]:
+    """Hours, minutes, seconds and milliseconds, rounded once, so that 59.9996 s is a minute and not 60.000 s."""
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    return whole // 3600, whole // 60 % 60, whole % 60, thousandths
+
+
+def _rounded_scores(scores: Sequence[float]) -> list[float]:
+    """Scores to four decimals which sum to at most 1, in whatever order they are added."""
+    # Down, not to the nearest, or many could together pass 1; 0.93 in float32 is a hair less and must stay 0.93.
+    units = [math.floor(score * 10_000 + 0.001) for score in scores]
+    if sum(units) >= 10_000 and max(units) < 10_000:
+        # 0.6 + 0.3 + 0.1 is just below 1 and other tenths are just above. The smallest gives way: the order is kept.
+        smallest = max(index for index, unit in enumerate(units) if unit > 0)
+        units[smallest] -= 1
+    return [unit / 10_000 for unit in units]
+
+
+def _one_line(label: str) -> str:
+    """The label without tabs and line ends, which separate fields and lines in the formats below."""
+    return " ".join(label.split())
+
+
+def _json(recognition: Recognition) -> str:
+    return json.dumps(recognition.as_dict(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _csv_field(text: str) -> str:
+    # By hand: before Python 3.13 the csv module leaves a lone carriage return unquoted where lines end in "\n".
+    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
+
+
+def _csv(recognition: Recognition) -> str:
+    file = _csv_field(recognition.file)
+    return "".join(
+        f"{file},{segment.start:.3f},{segment.end:.3f},{_csv_field(segment.label)},{segment.score:.4f}\n"
+        for segment in recognition.segments
+    )
+
+
+def _audacity(recognition: Recognition) -> str:
+    return "".join(
+        f"{segment.start:.6f}\t{segment.end:.6f}\t{_one_line(segment.label)}\n" for segment in recognition.segments
+    )
+
+
+def _srt(recognition: Recognition) -> str:
+    def moment(seconds: float) -> str:
+        hours, minutes, whole, thousandths = _clock_parts(seconds)
+        return f"{hours:02}:{minutes:02}:{whole:02},{thousandths:03}"
+
+    cues = sorted(recognition.segments, key=lambda segment: (segment.start, segment.end))
+    return "\n".join(
+        f"{number}\n{moment(cue.start)} --> {moment(cue.end)}\n"
+        f"{_one_line(cue.label).replace('-->', '→')} {cue.score:.0%}\n"
+        for number, cue in enumerate(cues, start=1)
+    )
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way to write what was heard."""
+
+    suffix: str  # of its files, with the dot
+    body: Callable[[Recognition], str]  # one recording's lines, the last one ended
+    header: str = ""  # what comes once before the bodies of one or many recordings
+
+    def text(self, *recognitions: Recognition) -> str:
+        """The whole text for one or more recordings."""
+        return self.header + "".join(self.body(recognition) for recognition in recognitions)
+
+
+FORMATS: dict[str, Format] = {
+    "json": Format(".json", _json),  # one object; several recordings are a list, which the command line makes
+    "csv": Format(".csv", _csv, header="file,start,end,label,score\n"),
+    "audacity": Format(".txt", _audacity),
+    "srt": Format(".srt", _srt),
+}

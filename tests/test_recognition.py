@@ -1,0 +1,210 @@
+"""What was heard, and how it is written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.picture import _band_of
+from audioinceptionnext.recognition import FORMATS, Recognition, Score, Segment, clock
+
+AWKWARD = ["kettle", 'tap, "hot"', "café – wok 🍳", "two\nlines\tand a tab", "_$x$_", "[bold]"]
+TEXT = st.sampled_from([*AWKWARD, "a --> b", "a\rb"]) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def recognition(segments: list[Segment], duration: float = 8.0, classes: int = 6, **others: object) -> Recognition:
+    steps = max(int((duration - 2.08) / 0.16) + 1, 1)
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.full(classes, 0.3), size=steps).astype(np.float32)
+    labels = tuple((AWKWARD + [f"class {n}" for n in range(classes)])[:classes])
+    fields: dict = {
+        "file": "dîner [à deux], #1.mp4",
+        "duration": duration,
+        "model": "kitchen20",
+        "clip": [Score("kettle", 0.9312345), Score('tap, "hot"', 0.05)],
+        "segments": segments,
+        "labels": labels,
+        "probabilities": probabilities,
+        "hop": 0.16,
+        "window": 2.08,
+        "log_mel": rng.normal(size=(400, 128)).astype(np.float32),
+    }
+    return Recognition(**{**fields, **others})
+
+
+@st.composite
+def segment_lists(draw: st.DrawFn) -> list[Segment]:
+    found = []
+    for _ in range(draw(st.integers(0, 6))):
+        start, length = draw(st.floats(0, 400_000)), draw(st.floats(0.01, 5000))
+        found.append(Segment(start, start + length, draw(TEXT), draw(st.floats(0, 1))))
+    return sorted(found, key=lambda one: one.start)
+
+
+def one_line(label: str) -> str:
+    return " ".join(label.split())
+
+
+def seconds(text: str) -> float:
+    hours, minutes, rest = text.replace(",", ".").split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
+@settings(max_examples=100, deadline=None)
+@given(segment_lists(), TEXT)
+def test_written_segments_read_back(found: list[Segment], file: str) -> None:
+    heard = recognition(found, file=file)
+
+    rows = list(csv.DictReader(io.StringIO(heard.to_csv(), newline="")))
+    assert [(row["file"], row["label"]) for row in rows] == [(file, one.label) for one in found]
+    for row, one in zip(rows, found, strict=True):
+        times = float(row["start"]), float(row["end"]), float(row["score"])
+        assert times == pytest.approx((one.start, one.end, one.score), abs=6e-4)
+
+    lines = heard.to_audacity().splitlines()
+    assert len(lines) == len(found)
+    for line, one in zip(lines, found, strict=True):
+        start, end, label = line.split("\t")
+        assert re.fullmatch(r"\d+\.\d{6}", start) and label == one_line(one.label)
+        assert (float(start), float(end)) == pytest.approx((one.start, one.end), abs=1e-6)
+
+    cues = [cue.split("\n") for cue in heard.to_srt().strip("\n").split("\n\n")] if found else []
+    assert [int(cue[0]) for cue in cues] == list(range(1, len(found) + 1))
+    by_time = sorted(found, key=lambda one: (one.start, one.end))
+    for (_, times, text), one in zip(cues, by_time, strict=True):
+        assert re.fullmatch(r"\d\d+:[0-5]\d:[0-5]\d,\d{3} --> \d\d+:[0-5]\d:[0-5]\d,\d{3}", times)
+        start, end = map(seconds, times.split(" --> "))
+        assert (start, end) == pytest.approx((one.start, one.end), abs=6e-4)
+        assert text == f"{one_line(one.label).replace('-->', '→')} {one.score:.0%}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(segment_lists(), st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40))
+def test_json_is_the_interfaces_object(found: list[Segment], weights: list[float]) -> None:
+    shares = np.sort(np.float32(weights) / max(np.float32(weights).sum(), np.float32(1e-3)))[::-1]
+    heard = recognition(found, clip=[Score(f"class {n}", float(share)) for n, share in enumerate(shares)])
+    told = json.loads(heard.to_json())
+    assert told == heard.as_dict()
+    assert list(told) == ["file", "duration", "model", "clip", "segments"]
+    assert all(list(one) == ["label", "score"] for one in told["clip"])
+    assert all(list(one) == ["start", "end", "label", "score"] for one in told["segments"])
+    scores = [one["score"] for one in told["clip"]]
+    assert sum(scores) <= 1 and sum(reversed(scores)) <= 1 and min(scores) >= 0
+    assert scores == sorted(scores, reverse=True)
+    assert scores == pytest.approx(shares.tolist(), abs=2.1e-4)
+
+
+def test_scores_keep_their_decimals() -> None:
+    clip = [Score("a", float(np.float32(0.93))), Score("b", float(np.float32(0.05)))]
+    assert [one["score"] for one in recognition([], clip=clip).as_dict()["clip"]] == [0.93, 0.05]
+    assert recognition([], clip=[Score("a", 1.0)]).as_dict()["clip"][0]["score"] == 1.0
+    shares = [0.8, 0.05, 0.05, 0.05, 0.05]  # which Python adds up to 1.0000000000000002
+    told = recognition([], clip=[Score("a", share) for share in shares]).as_dict()["clip"]
+    assert [one["score"] for one in told] == [0.8, 0.05, 0.05, 0.05, 0.0499]
+
+
+def test_many_files_share_one_csv_header() -> None:
+    heard = recognition([Segment(0, 1, "tap", 0.5)])
+    text = FORMATS["csv"].text(heard, heard)
+    assert text.splitlines() == ["file,start,end,label,score"] + 2 * ['"dîner [à deux], #1.mp4",0.000,1.000,tap,0.5000']
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_hold_what_is_returned(name: str, tmp_path: Path) -> None:
+    for number, found in enumerate([[], [Segment(0.5, 3723.25, label, 0.875) for label in AWKWARD]]):
+        heard = recognition(found)
+        path = tmp_path / f"é {number}{FORMATS[name].suffix}"
+        assert getattr(heard, f"to_{name}")(path) == path.read_bytes().decode("utf-8")
+    assert recognition([]).to_srt() == recognition([]).to_audacity() == ""
+
+
+def test_what_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
+    heard = recognition([])
+    for path in (tmp_path / "none" / "a.json", tmp_path):
+        with pytest.raises(AinextError, match=f"^cannot write {re.escape(str(path))}: [^\n]*$"):
+            heard.to_json(path)
+    with pytest.raises(AinextError, match=r"^cannot write .*none.*: there is no folder [^\n]*$"):
+        heard.plot(tmp_path / "none" / "a.png")
+    with pytest.raises(AinextError, match=r"^cannot write .*a\.doc: [^\n]*\.png[^\n]*$"):
+        heard.plot(tmp_path / "a.doc")
+    with pytest.raises(AinextError, match=r"^no format is called 'xml'[^\n]*json, csv, audacity, srt$"):
+        heard.to("xml")
+
+
+def test_table_and_clock() -> None:
+    moments = {0: "0:00.000", 59.9996: "1:00.000", 65.25: "1:05.250", 3600: "1:00:00.000"}
+    assert {moment: clock(moment) for moment in moments} == moments
+    text = str(recognition([Segment(0.0, 65.25, "[bold]", 0.87)], duration=70))
+    for part in ("dîner [à deux], #1.mp4", "1:10.000", "kettle", "93%", "0:00.000", "1:05.250", "[bold]", "87%"):
+        assert part in text
+    long = str(recognition([Segment(n, n + 1, "tap", 0.9) for n in range(100)]))
+    assert "60 more" in long and len(long.splitlines()) < 60
+    assert "no sound" in str(recognition([]))
+    assert len(repr(recognition([]))) < 400  # no arrays in it
+
+
+def test_picture_shows_spectrogram_lanes_and_probabilities(tmp_path: Path) -> None:
+    found = [Segment(0.5, 4.0, "kettle", 0.91), Segment(4.0, 4.1, AWKWARD[3], 0.6), Segment(5.0, 8.0, AWKWARD[4], 0.7)]
+    heard = recognition(found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = heard.plot(tmp_path / "heard.png")
+    png = (tmp_path / "heard.png").read_bytes()
+    assert png.startswith(b"\x89PNG") and len(png) > 20_000
+
+    log_mel, lanes, lines = figure.axes
+    assert [ax.get_label() for ax in figure.axes] == ["log_mel", "lanes", "probabilities"]
+    assert [tick.get_text() for tick in log_mel.get_yticklabels()] == ["0.25", "0.5", "1", "2", "4", "8"]
+    assert "kHz" in log_mel.get_ylabel() and lines.get_xlabel() == "time (s)" and lines.get_xlim() == (0, 8)
+    assert [tick.get_text() for tick in lanes.get_yticklabels()] == ["kettle", "two lines and a tab", "_$x$_"]
+    assert "kettle  91%" in [text.get_text() for text in lanes.texts]
+    assert not any("60%" in text.get_text() for text in lanes.texts)  # a tenth of a second has no room
+    kettle = lines.get_lines()[0]
+    assert kettle.get_label() == "kettle" and kettle.get_color() == lanes.get_yticklabels()[0].get_color()
+    assert kettle.get_ydata()[1:-1] == pytest.approx(heard.probabilities[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("duration", "classes", "label", "unit"),
+    [(0.3, 1, None, "s"), (12, 6, "🍳", "s"), (100, 20, None, "m:ss"), (4 * 3600, 309, "a long name " * 9, "h:mm")],
+)
+def test_pictures_of_all_lengths(duration: float, classes: int, label: str | None, unit: str, tmp_path: Path) -> None:
+    names = tuple(f"{label or 'class'} {n}" for n in range(classes))
+    found = [Segment(n * duration / 20, (n + 1) * duration / 20, names[n % classes], 0.8) for n in range(20) if label]
+    heard = recognition(found, duration, classes, labels=names, log_mel=None if classes == 1 else np.zeros((9, 128)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = heard.plot(tmp_path / "heard.svg")
+    assert (tmp_path / "heard.svg").stat().st_size > 5_000
+    lanes, lines = figure.axes[-2:]
+    assert lines.get_xlabel() == f"time ({unit})"
+    assert len(lanes.get_yticks()) == (min(classes, 8) if label else 0)
+    assert 1 <= len([line for line in lines.get_lines() if line.get_label() in names]) <= 8
+    assert max(len(line.get_xdata()) for line in lines.get_lines()) <= 2002
+
+
+def test_a_bands_place_is_its_htk_centre() -> None:
+    librosa = pytest.importorskip("librosa")
+    centres = librosa.mel_frequencies(n_mels=130, fmin=0, fmax=12_000, htk=True)[1:-1]
+    places = [_band_of(hertz, 128, 24_000) for hertz in centres]
+    assert places == pytest.approx(np.arange(128) + 0.5)
+
+
+def test_neither_rich_nor_matplotlib_is_imported_before_use() -> None:
+    code = (
+        "import sys, audioinceptionnext.timeline, audioinceptionnext.picture;"
+        "print({'rich', 'matplotlib', 'torch'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
