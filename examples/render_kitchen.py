@@ -181,8 +181,8 @@ def chopping(n: int, rng: np.random.Generator) -> Signal:
     out = noise(n, CHOPPING_RUSTLE, rng) * np.exp(0.5 * wander(n, 4, rng)) * fade(n, 0.2, 0.2)
     board = np.sort(rng.uniform(200, 1800, 9))
     blade = np.sort(rng.uniform(2500, 10500, 8))
-    at = 0.02
-    while at < n / RATE - 0.25:
+    times = np.linspace(0.02, n / RATE - 0.35, round(CHOPS_PER_S * n / RATE))
+    for at in times + rng.uniform(0, 0.25, len(times)) / CHOPS_PER_S:
         force = CHOP_PEAK * rng.uniform(0.55, 1.0)
         crack = noise(samples(0.08), ((300, -40), (1500, -14), (5000, -12), (12000, -16)), rng)
         crack *= np.abs(wander(len(crack), 250, rng)) * fade(len(crack), 0.05, 0.02)
@@ -194,7 +194,6 @@ def chopping(n: int, rng: np.random.Generator) -> Signal:
         mix(out, hit, struck(blade, rng.uniform(0.02, 0.05, 8), np.full(8, 0.005), rng), force)
         slice_off = noise(samples(0.12), ((500, -50), (2500, -34), (12000, -34)), rng) * fade(samples(0.12), 0.04, 0.07)
         mix(out, hit + samples(0.06), slice_off, force)  # the slice slides off the blade as it is lifted
-        at += rng.normal(1, 0.1) / CHOPS_PER_S
     return out
 
 

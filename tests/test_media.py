@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_files import chirp, encode, sine, write_video, write_wav
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.media import MediaError, duration_of, read, read_blocks
+from tests.audio_files import chirp, encode, sine, write_video, write_wav
 
 RATE = 24000
 

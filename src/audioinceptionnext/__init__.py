@@ -1,1 +1,46 @@
-"""AudioInceptionNeXt: any recording in, a timeline of sounds out."""
+"""AudioInceptionNeXt: any recording in, a timeline of sounds out.
+
+    import audioinceptionnext as ain
+    heard = ain.load("kitchen20").predict("dinner.mp4")
+
+Names are imported when they are first used, so that ``import audioinceptionnext`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from audioinceptionnext.errors import AinextError
+    from audioinceptionnext.recogniser import Recogniser, load
+    from audioinceptionnext.recognition import Recognition, Score, Segment
+    from audioinceptionnext.timeline import TimelineSettings
+
+_HOMES = {
+    "AinextError": "errors",
+    "Recogniser": "recogniser",
+    "Recognition": "recognition",
+    "Score": "recognition",
+    "Segment": "recognition",
+    "TimelineSettings": "timeline",
+    "load": "recogniser",
+}
+
+__all__ = ["AinextError", "Recogniser", "Recognition", "Score", "Segment", "TimelineSettings", "__version__", "load"]
+
+try:
+    __version__ = version("audioinceptionnext")
+except PackageNotFoundError:  # run from a checkout that is not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

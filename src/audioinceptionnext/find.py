@@ -54,7 +54,9 @@ def _expand(given: str | Path) -> Iterator[Path | Missing]:
             # "*" or "**" also names notes and lists: from a pattern, as from a folder, only media are meant, unless
             # there are none (data_*.bin).
             media = [file for file in files if file.suffix.lower() in MEDIA_SUFFIXES]
-            yield from media or files or [Missing(path, "no file matches this pattern")]
+            if not files:
+                yield Missing(path, "no file matches this pattern")
+            yield from media or files
         else:
             yield Missing(path, "broken link" if path.is_symlink() else "no such file or folder")
     except (OSError, ValueError) as error:  # no permission, a name too long, a null character

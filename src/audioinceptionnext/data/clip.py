@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from audioinceptionnext.errors import AinextError
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -36,5 +38,21 @@ class Dataset:
     def folds(self) -> tuple[int, ...]:
         return tuple(sorted({clip.fold for clip in self.clips if clip.fold is not None}))
 
-    def in_folds(self, folds: set[int]) -> tuple[Clip, ...]:
-        return tuple(clip for clip in self.clips if clip.fold in folds)
+    def split(self, folds: str) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+        """Clips of the folds named, and all others. ``folds`` is ``1-4``, ``1,2,5`` or ``all``.
+
+        Raises `AinextError` for folds that the dataset does not have.
+        """
+        if folds == "all":
+            return self.clips, ()
+        wanted: set[int] = set()
+        try:
+            for part in folds.split(","):
+                first, _, last = part.partition("-")
+                wanted |= set(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise AinextError(f"--folds {folds}: give numbers such as 1-4 or 1,2,5, or all") from None
+        if not wanted or not wanted <= set(self.folds):
+            raise AinextError(f"--folds {folds}: {self.name} has the folds {', '.join(map(str, self.folds))}")
+        inside = tuple(clip for clip in self.clips if clip.fold in wanted)
+        return inside, tuple(clip for clip in self.clips if clip.fold not in wanted)

@@ -31,7 +31,7 @@ class ConvNorm(nn.Module):
 
 
 class Stem(nn.Module):
-    """5x7 convolution of stride 2, normalisation, ReLU, 3x3 max pooling of stride 2: a quarter of time and frequency."""
+    """5x7 convolution, normalisation, ReLU, 3x3 max pooling; stride 2 each: a quarter of time and frequency is left."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -28,6 +28,7 @@ def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torc
         x = net.stem((log_mel - net.mean) / net.std)
     x = x.to(dtype).permute(1, 2, 3, 0).contiguous()  # (channels, time, frequency, batch)
     for block in net.blocks:
+        assert isinstance(block, Block)
         x = _block(block, x)
     return x.permute(3, 0, 1, 2)
 

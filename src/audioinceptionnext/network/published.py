@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig, create_model
+from audioinceptionnext.network.storage import StoredModel
 
-# Clips of the two published settings, by the number of classes: frames at 5 ms and at 10 ms a hop.
-CLIP_FRAMES_BY_CLASSES = {44: 416, 309: 512}
+# The two published settings, told apart by the number of classes (the paper trains on VGG-Sound, then EPIC-SOUNDS).
+EPIC_SOUNDS_CLASSES, VGG_SOUND_CLASSES = 44, 309
+CLIP_FRAMES_BY_CLASSES = {EPIC_SOUNDS_CLASSES: 416, VGG_SOUND_CLASSES: 512}
+FRONT_ENDS: dict[int, dict[str, Any]] = {
+    EPIC_SOUNDS_CLASSES: {"sample_rate": 24_000, "window_ms": 10, "hop_ms": 5},
+    VGG_SOUND_CLASSES: {"sample_rate": 16_000, "window_ms": 20, "hop_ms": 10},
+}
 BRANCHES = ("_small", "_medium", "")  # kernels 3, 11, 21
 UNITS = {
     "shortcut": "branch1",
@@ -61,6 +70,27 @@ def load_published(path: str | Path) -> AudioInceptionNeXt:
         raise AinextError(f"{path}: not the published AudioInceptionNeXt: {found}")
     net.load_state_dict(ours)
     return net.eval()
+
+
+def describe(net: AudioInceptionNeXt, labels: Sequence[str] | None = None) -> StoredModel:
+    """A published network with its front end and labels; heard by windows, as it was trained.
+
+    Args:
+        labels: a name a class; EPIC-SOUNDS' own unless given. VGG-Sound's have to be given to have names.
+
+    Raises:
+        AinextError: as many labels as there are classes are needed.
+    """
+    classes = net.config.num_classes
+    if labels is None:
+        known = classes == EPIC_SOUNDS_CLASSES
+        labels = EPIC_SOUNDS_LABELS if known else [f"class {number}" for number in range(classes)]
+    if len(labels) != classes:
+        raise AinextError(f"{len(labels)} labels for {classes} classes: the list has to name each class once, in order")
+    data = {EPIC_SOUNDS_CLASSES: "epic-sounds", VGG_SOUND_CLASSES: "vggsound"}.get(classes, "unknown")
+    info = {"data": data, "source": "published AudioInceptionNeXt checkpoint (arXiv 2307.07265)"}
+    front_end = FRONT_ENDS.get(classes, FRONT_ENDS[EPIC_SOUNDS_CLASSES])
+    return StoredModel(net, tuple(labels), **front_end, run="windows", info=info)
 
 
 def published_names(net: AudioInceptionNeXt) -> dict[str, str]:

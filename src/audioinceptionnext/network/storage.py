@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -57,8 +58,12 @@ class StoredModel:
         return fold(self.net)
 
 
-def save_model(model: StoredModel, path: str | Path) -> None:
-    """Written beside its final name first, so that an interrupted save leaves an older file as it was."""
+def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Written beside its final name first, so that an interrupted save leaves an older file as it was.
+
+    Args:
+        dtype: of the stored weights; they are float32 again once loaded.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {
@@ -71,7 +76,10 @@ def save_model(model: StoredModel, path: str | Path) -> None:
         "run": model.run,
         "info": json.dumps(model.info, ensure_ascii=False),
     }
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.net.state_dict().items()}
+    weights = {
+        key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in model.net.state_dict().items()
+    }
     partial = path.with_name(path.name + ".part")
     save_file(weights, partial, metadata=header)
     partial.replace(path)
@@ -98,7 +106,7 @@ def load_model(path: str | Path) -> StoredModel:
             net.eval(),
             tuple(json.loads(header["labels"])),
             **front,
-            run=header["run"],  # type: ignore[arg-type]
+            run=header["run"],
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import warnings
@@ -15,11 +16,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.waveforms import Waveforms, collate
+from audioinceptionnext.data import Dataset
+from audioinceptionnext.data.waveforms import EpochShuffle, Waveforms, collate
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
-from audioinceptionnext.network.storage import StoredModel, save_model
+from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
 
@@ -27,50 +28,43 @@ LAST = "last.ckpt"
 MODEL = "model.safetensors"
 
 
-def split(dataset: Dataset, folds: str) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-    """Clips to train on and clips held out. ``folds`` is ``1-4``, ``1,2,5`` or ``all``.
-
-    Raises `AinextError` for folds that the dataset does not have.
-    """
-    if folds == "all":
-        return dataset.clips, ()
-    wanted: set[int] = set()
-    try:
-        for part in folds.split(","):
-            first, _, last = part.partition("-")
-            wanted |= set(range(int(first), int(last or first) + 1))
-    except ValueError:
-        raise AinextError(f"--folds {folds}: give numbers such as 1-4 or 1,2,5, or all") from None
-    if not wanted or not wanted <= set(dataset.folds):
-        raise AinextError(f"--folds {folds}: {dataset.name} has the folds {', '.join(map(str, dataset.folds))}")
-    return dataset.in_folds(wanted), dataset.in_folds(set(dataset.folds) - wanted)
-
-
 def train(
-    dataset: Dataset, out: Path, recipe: Recipe, folds: str = "all", resume: bool = False, threads: int | None = None
+    dataset: Dataset,
+    out: Path,
+    recipe: Recipe,
+    folds: str = "all",
+    start: Path | None = None,
+    resume: bool = False,
+    threads: int | None = None,
 ) -> Path:
     """Trains, and leaves in ``out``: ``model.safetensors``, ``last.ckpt`` for ``resume``, ``metrics.csv``.
 
+    Args:
+        folds: the folds to train on, as in `Dataset.split`; the rest is held out and scored every fifth epoch.
+        start: weights to begin with, a ``.safetensors`` file of the same classes; its variant and input statistics hold.
+        resume: go on from ``out``'s last checkpoint, with the recipe that it was begun with.
+
     Raises:
-        AinextError: folds that do not exist, clips that cannot be read, nothing to resume.
+        AinextError: folds that do not exist, clips that cannot be read, weights of other classes, nothing to resume.
     """
-    training, held_out = split(dataset, folds)
+    training, held_out = dataset.split(folds)
     checkpoint = out / LAST
     if resume and not checkpoint.is_file():
         raise AinextError(f"{checkpoint}: nothing to resume; start without --resume")
     if threads is not None:
         torch.set_num_threads(threads)
+    # Its notes on devices and its advertisements; what matters is on the progress bar.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    net = create_model(recipe.variant, len(dataset.labels), dropout=recipe.dropout)
-    info: dict[str, Any] = {"data": dataset.name, "folds": folds, "clips": len(training), "recipe": recipe.as_dict()}
-    run = "dense" if max(recipe.crops) * 1000 / 5 > net.config.clip_frames else "windows"
-    model = StoredModel(net, dataset.labels, run=run, info=info)  # type: ignore[arg-type]
+    model = _begin(dataset, recipe, start)
+    model.info |= {"data": dataset.name, "folds": folds, "clips": len(training)}
 
     print(f"decoding {len(training) + len(held_out)} clips", file=sys.stderr, flush=True)
     heard = Waveforms(training, model.sample_rate)
-    _standardise(model, heard)
-    loader = _loader(heard, recipe.batch, shuffle=True)
+    if start is None:
+        _standardise(model, heard)
+    loader = _loader(heard, recipe.batch, EpochShuffle(len(heard), recipe.seed))
     total_steps = recipe.epochs * len(loader)
     module = SoundClassifier(model, recipe, total_steps)
     trainer = _trainer(out, recipe)
@@ -84,6 +78,22 @@ def train(
     return out / MODEL
 
 
+def _begin(dataset: Dataset, recipe: Recipe, start: Path | None) -> StoredModel:
+    """A fresh network, or the one in ``start``; with the recipes of all that it went through."""
+    if start is None:
+        model = StoredModel(create_model(recipe.variant, len(dataset.labels), dropout=recipe.dropout), dataset.labels)
+    else:
+        model = load_model(start)
+        if model.labels != dataset.labels:
+            raise AinextError(f"{start}: knows other classes than {dataset.name}")
+        model.net.dropout.p = recipe.dropout
+    longer = max(recipe.crops) * 1000 / model.hop_ms > model.net.config.clip_frames
+    model.run = "dense" if longer else "windows"
+    before = model.info.get("recipes", [])
+    model.info = {"recipes": [*before, recipe.as_dict()]}
+    return model
+
+
 def _standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
     """Sets the network's input statistics from the training clips, evenly chosen."""
     front = model.front_end()
@@ -93,8 +103,8 @@ def _standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
     model.net.std.copy_(values.std())
 
 
-def _loader(clips: Waveforms, batch: int, shuffle: bool = False) -> DataLoader[Any]:
-    return DataLoader(clips, batch, shuffle=shuffle, collate_fn=collate)
+def _loader(clips: Waveforms, batch: int, order: EpochShuffle | None = None) -> DataLoader[Any]:
+    return DataLoader(clips, batch, sampler=order, collate_fn=collate)
 
 
 def _trainer(out: Path, recipe: Recipe) -> L.Trainer:

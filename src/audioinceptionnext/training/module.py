@@ -56,6 +56,10 @@ class SoundClassifier(L.LightningModule):
             steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
         return torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
 
+    def on_train_epoch_start(self) -> None:
+        # Augmentation and dropout of an epoch depend on the seed and the epoch alone: a resumed run goes on the same.
+        torch.manual_seed(1_000_003 * self.recipe.seed + self.current_epoch)
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
         waveforms, lengths, labels = batch
         recipe, classes = self.recipe, self.net.config.num_classes

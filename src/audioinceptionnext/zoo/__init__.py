@@ -1,0 +1,67 @@
+"""The models that come with the package, and any in the folder that ``AINEXT_MODELS`` names.
+
+One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256) and ``CARD.md``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audioinceptionnext.errors import AinextError
+
+DEFAULT = "kitchen20"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model's place and description (``model.json``)."""
+
+    name: str
+    folder: Path
+    facts: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "model.onnx"
+
+    def read(self) -> bytes:
+        """The ONNX file, whole. Raises `AinextError` when it is missing or is not the file that was shipped."""
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise AinextError(f"{self.path}: cannot be read ({error.strerror}); install the package again") from error
+        if hashlib.sha256(content).hexdigest() != self.facts["sha256"]:
+            raise AinextError(f"{self.path}: damaged: its sha256 is not the one in model.json; install it again")
+        return content
+
+
+def entries() -> list[Entry]:
+    """All models that can be named, shipped ones first."""
+    folders = [Path(__file__).parent]
+    if own := os.environ.get("AINEXT_MODELS"):
+        folders.append(Path(own))
+    found = []
+    for folder in folders:
+        for description in sorted(folder.glob("*/model.json")):
+            try:
+                facts = json.loads(description.read_text(encoding="utf-8"))
+                found.append(Entry(facts["name"], description.parent, facts))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise AinextError(f"{description}: not a model's description ({error})") from error
+    return found
+
+
+def find(name: str) -> Entry:
+    """Raises `AinextError` for an unknown name, with the nearest known one."""
+    known = {entry.name: entry for entry in entries()}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
+    hint = f"did you mean {near[0]}?" if near else "give a path to an .onnx file or one of: " + ", ".join(known)
+    raise AinextError(f"no model is called {name!r}; {hint} (ainext models lists them)")

@@ -1,0 +1,5 @@
+"""``python -m audioinceptionnext`` is ``ainext``."""
+
+from audioinceptionnext.cli import main
+
+main()

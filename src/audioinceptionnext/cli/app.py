@@ -1,0 +1,43 @@
+"""The commands, gathered. Nothing heavy is imported before a command runs: ``--help`` answers at once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from audioinceptionnext.cli import convert, evaluate, export, models, predict, train
+
+app = typer.Typer(
+    help="Recognise everyday sounds in any recording. Try: ainext predict dinner.mp4",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from audioinceptionnext import __version__
+
+        print(f"audioinceptionnext {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Options before the command; the doc string of the app stands in its help."""
+
+
+app.command("predict")(predict.predict)
+app.command("models")(models.models)
+app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
+app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
+app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
+app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)

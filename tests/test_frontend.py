@@ -1,0 +1,72 @@
+"""`LogMel` is librosa's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from audioinceptionnext.media import read
+from audioinceptionnext.network import LogMel
+from audioinceptionnext.network.frontend import mel_filters
+
+SETTINGS = [(24_000, 10, 5), (16_000, 20, 10)]
+REAL = Path(__file__).parents[2] / "shared" / "data" / "kitchen20" / "audio"
+
+
+def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float) -> np.ndarray:
+    window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
+    spectrum = librosa.stft(
+        waveform, n_fft=2048, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
+    )
+    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=128, fmin=0, fmax=rate / 2, htk=True, norm=None)
+    return np.log(filters @ np.abs(spectrum) + 1e-6).T
+
+
+def pink(samples: int, rate: int, seed: int = 0) -> np.ndarray:
+    """Noise as recordings have it, falling with frequency, with a click, a tone and a silence in it."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal(samples)) / np.sqrt(1 + np.arange(samples // 2 + 1))
+    noise = np.fft.irfft(spectrum, samples)
+    noise *= 0.1 / np.abs(noise).max()
+    noise += 0.3 * np.sin(2 * np.pi * 1234.5 * np.arange(samples) / rate)
+    noise[samples // 3] = 0.9
+    noise[samples // 2 : samples // 2 + rate // 10] = 0
+    return noise.astype(np.float32)
+
+
+@pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), [*SETTINGS, (22_050, 10, 5), (8_000, 25, 10)])
+@pytest.mark.parametrize("samples", [49_919, 49_920, 49_921, 5_000, 100, 1])
+def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, samples: int) -> None:
+    waveform = pink(max(samples, 3000), rate)[:samples]
+    front = LogMel(rate, window_ms, hop_ms)
+    with torch.no_grad():
+        found = front(torch.from_numpy(waveform)[None])
+    expected = by_librosa(waveform, rate, window_ms, hop_ms)
+    assert found.shape == (1, 1, front.frames(samples), 128)
+    assert np.abs(found[0, 0].numpy() - expected).max() < 2e-3
+
+
+def test_a_clip_has_the_published_frames() -> None:
+    for (rate, window, hop), seconds, frames in zip(SETTINGS, (2.08, 5.119), (416, 512), strict=True):
+        assert LogMel(rate, window, hop).frames(round(rate * seconds) - 1) == frames
+
+
+def test_filters_are_librosas() -> None:
+    for rate, _, _ in SETTINGS:
+        expected = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=128, htk=True, norm=None, dtype=np.float64)
+        np.testing.assert_allclose(mel_filters(rate).T.numpy(), expected, atol=1e-9)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"Kitchen20 is not at {REAL}")
+@pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), SETTINGS)
+def test_equals_librosa_on_real_clips(rate: int, window_ms: float, hop_ms: float) -> None:
+    front = LogMel(rate, window_ms, hop_ms)
+    for path in sorted(REAL.glob("*.ogg"))[::80]:
+        waveform = read(path, rate)
+        with torch.no_grad():
+            found = front(torch.from_numpy(waveform)[None])[0, 0].numpy()
+        assert np.abs(found - by_librosa(waveform, rate, window_ms, hop_ms)).max() < 2e-3, path.name

@@ -1,0 +1,207 @@
+"""The network is the paper's, and its inference form gives the same outputs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network import (
+    VARIANTS,
+    AudioInceptionNeXt,
+    NetworkConfig,
+    count_macs,
+    count_parameters,
+    create_model,
+    fold,
+    load_published,
+    products,
+)
+from audioinceptionnext.network.published import published_names
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"the published outputs are not at {REFERENCE}")
+SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
+
+
+def stirred(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
+    """With statistics and scales as after training, so that a fold that forgets one of them is found out."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            nn.init.uniform_(module.weight, 0.4, 0.9, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+    net.mean.fill_(-3.0)
+    net.std.fill_(2.0)
+    return net.eval()
+
+
+def sound(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
+    return torch.randn(batch, 1, frames, 128, generator=torch.Generator().manual_seed(seed)) * 2 - 4
+
+
+def test_base_is_the_papers_size_and_folds_to_a_quarter() -> None:
+    net = create_model("base", num_classes=44)
+    assert count_parameters(net) == 11_698_924
+    assert round(count_macs(net) / 1e9, 4) == 2.1325
+    folded = fold(net)
+    assert count_parameters(folded) == 2_835_244
+    assert round(count_macs(folded) / 1e9, 4) == 0.5686
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"order": "frequency-time"},
+        {"order": "both"},
+        {"separable": False, "kernels": (3, 5)},
+        {"activation": True},
+        {"kernels": (11,), "expansion": 2},
+    ],
+    ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items()) or "paper",
+)
+def test_every_variant_folds_exactly(variant: str, changes: dict[str, object]) -> None:
+    net = stirred(create_model(variant, 7, **SHORT, **changes))
+    folded, x = fold(net), sound()
+    with torch.no_grad():
+        expected = net(x)
+        torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(folded.dense(x)[:, 0], expected, rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    assert count_parameters(folded) < count_parameters(net)
+    assert count_parameters(fold(folded)) == count_parameters(folded)
+
+
+def test_an_activation_keeps_expansion_and_squeeze_apart() -> None:
+    plain, active = (fold(create_model("tiny", 5, activation=a, **SHORT)) for a in (False, True))
+    assert count_parameters(active) > count_parameters(plain)
+    assert isinstance(plain.blocks[0].mixer, nn.Conv2d)
+
+
+def test_orders_are_different_networks() -> None:
+    torch.manual_seed(0)
+    nets = [stirred(create_model("tiny", 5, order=o, **SHORT)) for o in ("time-frequency", "frequency-time", "both")]
+    for net in nets[1:]:
+        # The same numbers in the same places, where shapes agree; only the order tells them apart.
+        ours, first = net.state_dict(), nets[0].state_dict()
+        net.load_state_dict({k: first[k].reshape(ours[k].shape) for k in ours})
+    with torch.no_grad():
+        outputs = [net(sound(1)) for net in nets]
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)
+    assert not torch.allclose(outputs[0], outputs[2], atol=1e-4)
+
+
+def test_dense_gives_a_step_every_32_frames() -> None:
+    net = stirred(create_model("tiny", 5, **SHORT))
+    with torch.no_grad():
+        assert net.dense(sound(1, 416)).shape == (1, 1, 5)
+        assert net.dense(sound(1, 417)).shape == (1, 2, 5)
+        assert net.dense(sound(1, 416 + 5 * 32)).shape == (1, 6, 5)
+
+
+@pytest.mark.parametrize("frames", [416, 500])
+def test_matrix_products_are_the_same_network(frames: int) -> None:
+    """Outputs, gradients and running statistics of the training form as matrix products, in float32."""
+    torch.manual_seed(0)
+    plain, fast = (stirred(create_model("tiny", 5, **SHORT)).train() for _ in range(2))
+    fast.load_state_dict(plain.state_dict())
+    x = sound(3, frames)
+    expected, found = plain.features(x), products.features(fast, x, torch.float32)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    (expected**2).mean().backward()
+    (found**2).mean().backward()
+    for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        if theirs.grad is not None:
+            assert ours.grad is not None, name
+            scale = float(theirs.grad.abs().max()) + 1e-6
+            torch.testing.assert_close(ours.grad / scale, theirs.grad / scale, rtol=1e-2, atol=2e-3, msg=name)
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(fast.state_dict()[key], value, rtol=1e-4, atol=1e-5, msg=key)
+
+
+def test_settings_that_make_no_sense_are_named() -> None:
+    with pytest.raises(ValueError, match="did you mean 'base'"):
+        create_model("bas")
+    with pytest.raises(ValueError, match="did you mean 'kernels'"):
+        create_model("base", 5, kernel=(3,))
+    with pytest.raises(ValueError, match="odd"):
+        create_model("base", 5, kernels=(4,))
+    with pytest.raises(ValueError, match="order"):
+        create_model("base", 5, order="sideways")
+    config = create_model("small", 5).config
+    assert NetworkConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
+
+
+def fake_checkpoint(path: Path, **changes: object) -> tuple[Path, AudioInceptionNeXt]:
+    """A checkpoint in the published names, without the reference files: our own network under their names."""
+    net = stirred(create_model("base", 44))
+    net.mean.zero_()
+    net.std.fill_(1.0)
+    state = {f"module.{theirs}": net.state_dict()[ours] for ours, theirs in published_names(net).items()}
+    torch.save({"epoch": 3, "model_state": state | changes}, path)
+    return path, net
+
+
+def test_published_names_round_trip(tmp_path: Path) -> None:
+    path, net = fake_checkpoint(tmp_path / "checkpoint.pyth")
+    loaded = load_published(path)
+    for key, value in net.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value), key
+
+
+def test_a_checkpoint_that_is_none_says_so(tmp_path: Path) -> None:
+    text = tmp_path / "text.pyth"
+    text.write_text("hello")
+    with pytest.raises(AinextError, match=r"text\.pyth"):
+        load_published(text)
+    with pytest.raises(AinextError, match="no such file"):
+        load_published(tmp_path / "none.pyth")
+    torch.save({"model_state": {"a": torch.zeros(1)}}, text)
+    with pytest.raises(AinextError, match=r"head\.projection"):
+        load_published(text)
+    path, _ = fake_checkpoint(tmp_path / "extra.pyth", **{"module.something.else": torch.zeros(1)})
+    with pytest.raises(AinextError, match=r"1 unknown, e\.g\. something\.else"):
+        load_published(path)
+
+
+@needs_reference
+@pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
+def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None:
+    with (REFERENCE / f"official-checkpoint-keys-{dataset}.csv").open(newline="") as file:
+        published = {row["key"]: row["shape"] for row in csv.DictReader(file)}
+    net = create_model("base", {"epic-sounds": 44, "vgg-sound": 309}[dataset])
+    state = net.state_dict()
+    ours = {theirs: "x".join(map(str, state[key].shape)) or "scalar" for key, theirs in published_names(net).items()}
+    assert ours == published
+
+
+@needs_reference
+@pytest.mark.parametrize("case", ["epic-sounds/0", "epic-sounds/1", "vgg-sound/0", "vgg-sound/1"])
+def test_published_outputs_are_reproduced(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REFERENCE))
+    sys.modules.pop("seeded_checkpoint", None)
+    import seeded_checkpoint  # type: ignore[import-not-found]
+
+    dataset, seed = case.split("/")
+    weights = {k: torch.from_numpy(np.asarray(v)) for k, v in seeded_checkpoint.state_dict(dataset, int(seed)).items()}
+    torch.save({"model_state": weights}, tmp_path / "official.pyth")
+    net = load_published(tmp_path / "official.pyth")
+    x = torch.from_numpy(seeded_checkpoint.inputs(dataset, int(seed)))
+    published = json.loads((REFERENCE / "official-outputs.json").read_text())[case]
+    logits = np.array(published["logits"])
+    with torch.no_grad():
+        for found in (net(x), fold(net)(x), fold(net).dense(x)[:, 0]):
+            assert np.abs(found.numpy() - logits).max() / np.abs(logits).max() < 1e-4
+            np.testing.assert_allclose(found.softmax(1).numpy(), published["probabilities"], rtol=1e-4, atol=1e-7)

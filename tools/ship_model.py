@@ -1,0 +1,56 @@
+"""Put a trained network into the zoo: the ONNX file for the wheel, the weights for fine-tuning, and its description.
+
+    python tools/ship_model.py runs/all/model.safetensors kitchen20 --measured "…" --licence CC-BY-4.0
+
+The card (zoo/NAME/CARD.md) is written by hand: what it was trained on, how, how well it does and where it fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from audioinceptionnext.export import export_onnx
+from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.recogniser import load
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--measured", required=True, help="one line for `ainext models`: figure, data, how")
+    parser.add_argument("--licence", required=True)
+    options = parser.parse_args()
+
+    model = load_model(options.weights)
+    model.info |= {"name": options.name, "licence": options.licence}
+    save_model(model, ROOT / "weights" / f"{options.name}.safetensors", torch.float16)
+    folder = ROOT / "src" / "audioinceptionnext" / "zoo" / options.name
+    path = export_onnx(model, folder / "model.onnx", precision="float16", name=options.name)
+    facts = load(path).facts
+    description = {
+        "name": options.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "bytes": path.stat().st_size,
+        "parameters": int(facts["parameters"]),
+        "gmac": float(facts["gmac"]),
+        "run": facts["run"],
+        "sample_rate": int(facts["sample_rate"]),
+        "licence": options.licence,
+        "measured": options.measured,
+        "data": model.info["data"],
+        "labels": list(model.labels),
+    }
+    (folder / "model.json").write_text(json.dumps(description, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    print(f"{path}: {description['bytes'] / 1e6:.1f} MB, sha256 {description['sha256'][:12]}…")
+
+
+if __name__ == "__main__":
+    main()
