@@ -34,14 +34,14 @@ wheel: $(VENV)/.ready
 
 $(DEMO_VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(DEMO_VENV)
-	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --editable .
+	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[plot]"
 	@touch $@
 
 # torch first and by itself: a range would take the newest build with its CUDA packages.
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[train,dev]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[plot,train,dev]"
 	@touch $@
 
 clean:

@@ -56,6 +56,8 @@ class Recogniser:
     def __init__(self, content: bytes, source: str, name: str | None = None, threads: int | None = None) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4
+        # It plans memory for each length of input on top of what it already holds: 110 to 140 MB for no time saved.
+        options.enable_mem_pattern = False
         # Idle threads would otherwise spin, which steals from decoding and from whoever shares the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,10 @@ class Recognition:
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
         """The picture: log-mel, segments and probabilities over time.
 
-        Saved to ``path`` if one is given, as its suffix says: .png, .svg, .pdf. Raises AinextError if it cannot be.
+        Saved to ``path`` if one is given, as its suffix says: .png, .svg, .pdf. Raises AinextError if it cannot be, and
+        where matplotlib is missing.
         """
+        check_can_draw()
         from audioinceptionnext.picture import draw, save
 
         figure = draw(self)
@@ -163,6 +166,12 @@ class Recognition:
         text = StringIO()
         Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False).print(self.table())
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def check_can_draw() -> None:
+    """Raises AinextError unless matplotlib, which draws the picture, is installed."""
+    if find_spec("matplotlib") is None:
+        raise AinextError("the picture needs matplotlib: pip install 'audioinceptionnext[plot]'")
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def _extra_with(module: str, command: str) -> str | None:
     extras = {
         "export": ("torch", "onnx", "onnxscript", "safetensors"),
         "train": ("lightning", "sklearn"),
+        "plot": ("matplotlib",),
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)

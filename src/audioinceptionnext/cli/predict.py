@@ -66,6 +66,7 @@ def predict(
     """
     from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
+    from audioinceptionnext.recognition import check_can_draw
     from audioinceptionnext.timeline import TimelineSettings
 
     chosen = OutputFormat.json if as_json else format
@@ -75,6 +76,8 @@ def predict(
         settings = TimelineSettings.from_threshold(0.5 if threshold is None else threshold, **given, **shape)
     except AinextError as error:  # it names its own fields: here they are options, and the upper one has another name
         raise AinextError(f"--{error}".replace("upper", "threshold")) from error
+    if plot:
+        check_can_draw()
     recogniser = load(model)
     recogniser.check_hop(hop)
     files = find_media(paths)

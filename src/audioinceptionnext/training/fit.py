@@ -41,7 +41,7 @@ def train(
 
     Args:
         folds: the folds to train on, as in `Dataset.split`; the rest is held out and scored every fifth epoch.
-        start: weights to begin with, a ``.safetensors`` file of the same classes; its variant and input statistics hold.
+        start: weights to begin with, a ``.safetensors`` file of the same classes; variant and input statistics are its.
         resume: go on from ``out``'s last checkpoint, with the recipe that it was begun with.
 
     Raises:

@@ -1,0 +1,538 @@
+"""``ainext`` as it is typed: what comes to stdout, what to stderr, which files appear, and the exit code.
+
+Most calls are made in this process, a start of Python being half a second; what depends on a fresh one is not.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from audioinceptionnext import zoo
+from audioinceptionnext.cli import main
+from audioinceptionnext.recogniser import Recogniser
+from tests.audio_files import chirp, encode, sine, write_wav
+
+RATE = 16_000
+MODEL = zoo.DEFAULT
+# At each moment some class of 20 has a twentieth or more: with these settings all of a recording is covered, whatever
+# the weights are.
+ALL = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0")
+COMMANDS = ("predict", "models", "train", "evaluate", "convert", "export")
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines on stderr, all of which have to be ours."""
+        lines = self.err.splitlines()
+        assert all(line.startswith("ainext: ") for line in lines), self.err
+        return lines
+
+
+def ainext(*arguments: object) -> Outcome:
+    """The command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    assert isinstance(left.value.code, int)
+    return Outcome(left.value.code, out.getvalue(), err.getvalue())
+
+
+def python(*arguments: object, **environment: str) -> Outcome:
+    """A new Python."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def refused(*arguments: object) -> str:
+    """The one line with which a wrong call ends."""
+    found = ainext(*arguments)
+    assert found.code == 2 and not found.out
+    assert len(found.complaints) == 1 and "a bug" not in found.err
+    return found.complaints[0]
+
+
+def check(item: dict[str, Any], top_k: int = 5) -> None:
+    """One recording's object is as the interface has it."""
+    assert list(item) == ["file", "duration", "model", "clip", "segments"]
+    assert item["model"] == MODEL and item["duration"] > 0
+    scores = [one["score"] for one in item["clip"]]
+    assert all(list(one) == ["label", "score"] for one in item["clip"])
+    assert len({one["label"] for one in item["clip"]}) == len(scores) == top_k
+    assert scores == sorted(scores, reverse=True) and min(scores) >= 0 and sum(scores) <= 1
+    assert all(list(one) == ["start", "end", "label", "score"] for one in item["segments"])
+    assert [one["start"] for one in item["segments"]] == sorted(one["start"] for one in item["segments"])
+    assert all(0 <= one["start"] < one["end"] <= item["duration"] for one in item["segments"])
+    assert all(0 < one["score"] <= 1 for one in item["segments"])
+
+
+def covered(item: dict[str, Any]) -> float:
+    """Seconds that segments cover, those of two labels at once counted twice."""
+    return sum(one["end"] - one["start"] for one in item["segments"])
+
+
+@pytest.fixture(scope="session")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder: one.wav (5 s), two.wav (3 s), sub/one.flac (1 s), none of them alike, and notes.txt."""
+    folder = tmp_path_factory.mktemp("sounds")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE)
+    write_wav(folder / "one.wav", np.concatenate([sine(440, 2, RATE), np.zeros(RATE), noise]), RATE)
+    write_wav(folder / "two.wav", np.concatenate([chirp(2, RATE), noise[:RATE]]), RATE)
+    (folder / "sub").mkdir()
+    encode(folder / "sub" / "one.flac", noise[:RATE], RATE)
+    (folder / "notes.txt").write_text("a list")
+    return folder
+
+
+# --- What was heard, in every format ---
+
+
+def test_json_is_the_interface(sounds: Path) -> None:
+    files = [str(sounds / name) for name in ("two.wav", "one.wav", "sub/one.flac")]
+    found = ainext("predict", *files, "--json", *ALL)
+    assert found.code == 0 and not found.err
+    assert [item["file"] for item in found.json] == files
+    assert [item["duration"] for item in found.json] == [3, 5, 1]
+    for item in found.json:
+        check(item)
+        assert covered(item) >= item["duration"] - 0.01
+    assert found.json[0]["clip"] != found.json[1]["clip"]
+    assert ainext("predict", *files, "--format", "json", *ALL) == found
+
+
+def from_csv(text: str) -> list[tuple[float, float, str]]:
+    return [(float(row["start"]), float(row["end"]), row["label"]) for row in csv.DictReader(io.StringIO(text))]
+
+
+def from_audacity(text: str) -> list[tuple[float, float, str]]:
+    rows = [line.split("\t") for line in text.splitlines()]
+    return [(float(start), float(end), label) for start, end, label in rows]
+
+
+def seconds(text: str) -> float:
+    parts = [float(part) for part in text.replace(",", ".").split(":")]
+    return sum(part * 60**place for place, part in enumerate(reversed(parts)))
+
+
+def from_srt(text: str) -> list[tuple[float, float, str]]:
+    cues = [cue.splitlines() for cue in text.strip().split("\n\n")]
+    assert [int(number) for number, _, _ in cues] == list(range(1, len(cues) + 1))
+    times = [[seconds(time) for time in line.split(" --> ")] for _, line, _ in cues]
+    return [(start, end, cue[2].rpartition(" ")[0]) for (start, end), cue in zip(times, cues, strict=True)]
+
+
+def from_table(text: str) -> list[tuple[float, float, str]]:
+    rows = re.findall(r"^ +(\d+:\d\d\.\d{3}) +(\d+:\d\d\.\d{3}) +(\S.*?) +\d+% *$", text, re.MULTILINE)
+    return [(seconds(start), seconds(end), label) for start, end, label in rows]
+
+
+def from_json(text: str) -> list[tuple[float, float, str]]:
+    return [(one["start"], one["end"], one["label"]) for one in json.loads(text)["segments"]]
+
+
+READERS: dict[str, tuple[str, Callable[[str], list[tuple[float, float, str]]]]] = {
+    "table": (".txt", from_table),
+    "json": (".json", from_json),
+    "csv": (".csv", from_csv),
+    "audacity": (".txt", from_audacity),
+    "srt": (".srt", from_srt),
+}
+
+
+@pytest.fixture(scope="session")
+def segments(sounds: Path) -> list[tuple[float, float, str]]:
+    """What the other formats have to say of one.wav, by its JSON."""
+    (item,) = ainext("predict", sounds / "one.wav", "--json", *ALL).json
+    return [(one["start"], one["end"], one["label"]) for one in item["segments"]]
+
+
+@pytest.mark.parametrize("format", READERS)
+def test_formats_tell_the_same(
+    sounds: Path, segments: list[tuple[float, float, str]], tmp_path: Path, format: str
+) -> None:
+    suffix, reader = READERS[format]
+    call = ("predict", sounds / "one.wav", "--format", format, *ALL)
+    printed = ainext(*call)
+    assert (printed.code, printed.err) == (0, "")
+    written = ainext(*call, "--out", tmp_path / "new" / "folder")
+    assert written == (0, "", "")
+    (file,) = (tmp_path / "new" / "folder").iterdir()
+    assert file.name == f"one{suffix}"
+    texts = [file.read_text(encoding="utf-8")] + ([printed.out] if format != "json" else [])
+    for text in texts:
+        rows = reader(text)
+        assert [label for *_, label in rows] == [label for *_, label in segments]
+        assert np.allclose([row[:2] for row in rows], [row[:2] for row in segments], rtol=0, atol=0.0011)
+
+
+def test_several_recordings_on_stdout(sounds: Path) -> None:
+    files = [str(sounds / "one.wav"), str(sounds / "two.wav")]
+    rows = list(csv.DictReader(io.StringIO(ainext("predict", *files, "-f", "csv", *ALL).out)))
+    assert list(dict.fromkeys(row["file"] for row in rows)) == files
+    single = [ainext("predict", file, "-f", "srt", *ALL).out for file in files]
+    assert ainext("predict", *files, "-f", "srt", *ALL).out == "\n".join(single)  # an empty line between
+    table = ainext("predict", *files).out
+    assert all(table.count(Path(file).name) == 1 for file in files)
+
+
+def test_out_keeps_recordings_of_one_name_apart(sounds: Path, tmp_path: Path) -> None:
+    found = ainext("predict", sounds / "one.wav", sounds / "sub" / "one.flac", "--json", "--out", tmp_path, "--plot")
+    assert found == (0, "", "")
+    documents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.glob("*.json"))]
+    assert sorted(item["duration"] for item in documents) == [1, 5]
+    pictures = list(tmp_path.glob("*.png"))
+    assert len(pictures) == 2
+    assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in pictures)
+
+
+def test_plot_without_out_leaves_the_picture_here(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = ainext("predict", sounds / "two.wav", "--json", "--plot")
+    assert found.code == 0 and not found.err
+    check(found.json[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["two.png"]
+
+
+def test_the_recording_itself_is_never_overwritten(tmp_path: Path) -> None:
+    path = encode(tmp_path / "sound.json", sine(440, 1, RATE), RATE, "flac", "flac")
+    before = path.read_bytes()
+    assert ainext("predict", path, "--json", "--out", tmp_path).code == 0
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_each_result_is_there_before_the_next_file_is_heard(
+    sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    hear = Recogniser.predict
+
+    def spy(self: Recogniser, *arguments: Any) -> Any:
+        seen.append(sorted(path.name for path in tmp_path.iterdir()))
+        return hear(self, *arguments)
+
+    monkeypatch.setattr(Recogniser, "predict", spy)
+    assert ainext("predict", sounds / "one.wav", sounds / "two.wav", "-f", "csv", "--out", tmp_path).code == 0
+    assert seen == [[], ["one.csv"]]
+
+
+def test_an_interrupted_list_is_whole(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hear = Recogniser.predict
+
+    def interrupted(self: Recogniser, source: Path, *arguments: Any) -> Any:
+        if source.name == "two.wav":
+            raise KeyboardInterrupt
+        return hear(self, source, *arguments)
+
+    monkeypatch.setattr(Recogniser, "predict", interrupted)
+    found = ainext("predict", sounds / "one.wav", sounds / "two.wav", "--json")
+    assert found.code == 130 and found.complaints == ["ainext: interrupted"]
+    assert [Path(item["file"]).name for item in found.json] == ["one.wav"]
+
+
+# --- The options that change what is said ---
+
+
+def test_top_k(sounds: Path) -> None:
+    for asked, given in ((1, 1), (3, 3), (1000, 20)):
+        (item,) = ainext("predict", sounds / "two.wav", "--json", "--top-k", asked).json
+        check(item, given)
+
+
+def test_a_higher_threshold_never_adds(sounds: Path) -> None:
+    found = [
+        ainext("predict", sounds / "one.wav", "--json", "--threshold", threshold).json[0]
+        for threshold in (0.03, 0.06, 0.1, 0.5, 1)
+    ]
+    times = [covered(item) for item in found]
+    assert times == sorted(times, reverse=True) and times[0] > times[-1]
+    assert len({json.dumps(item["clip"]) for item in found}) == 1
+
+
+def test_hop(sounds: Path) -> None:
+    call = ("predict", sounds / "one.wav", "--json", *ALL)
+    assert ainext(*call, "--hop", 0.16) == ainext(*call)
+    for hop in (0.16, 0.32):
+        (item,) = ainext(*call, "--hop", hop).json
+        check(item)
+        assert covered(item) >= item["duration"] - 0.01
+        inside = {one[end] for one in item["segments"] for end in ("start", "end")} - {0, item["duration"]}
+        steps = [(moment - min(inside)) / hop for moment in inside]
+        assert np.allclose(steps, np.round(steps), atol=0.01)
+    for hop in ("0.05", "nan", "0", "-1", "inf"):
+        assert f"--hop {float(hop)}" in refused(*call, "--hop", hop)
+
+
+# --- What is heard: folders, patterns, and what cannot be read among them ---
+
+
+def test_folders_and_patterns(sounds: Path, tmp_path: Path) -> None:
+    (tmp_path / "torn.wav").write_bytes(b"RIFF")
+    (tmp_path / "empty").mkdir()
+    given = [tmp_path / "gone.mp3", sounds / "**/*.flac", tmp_path, sounds, tmp_path / "empty", sounds / "*.xyz"]
+    expected = [
+        tmp_path / "gone.mp3",
+        sounds / "sub/one.flac",  # by the pattern, and not once more by its folder
+        tmp_path / "torn.wav",
+        sounds / "one.wav",
+        sounds / "two.wav",
+        tmp_path / "empty",
+        sounds / "*.xyz",
+    ]
+    found = ainext("predict", *given, "--json")
+    assert found.code == 1
+    assert [item["file"] for item in found.json] == [str(path) for path in expected]
+    failed = [item for item in found.json if list(item) == ["file", "error"]]
+    assert [Path(item["file"]).name for item in failed] == ["gone.mp3", "torn.wav", "empty", "*.xyz"]
+    assert found.complaints == [f"ainext: {item['file']}: {item['error']}" for item in failed]
+    for item in found.json:
+        if item not in failed:
+            check(item)
+    other = ainext("predict", *given, "--format", "csv", "--out", tmp_path / "out")
+    assert (other.code, other.out, other.err) == (1, "", found.err)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.csv", "one.wav.csv", "two.csv"]
+
+
+def test_nothing_but_failures(tmp_path: Path) -> None:
+    found = ainext("predict", tmp_path / "gone.wav", "--json")
+    assert found.code == 1
+    assert found.json == [{"file": str(tmp_path / "gone.wav"), "error": "no such file or folder"}]
+    assert ainext("predict", tmp_path / "gone.wav").out == ""
+
+
+# --- Wrong calls ---
+
+
+def test_wrong_options(sounds: Path, tmp_path: Path) -> None:
+    wav = sounds / "one.wav"
+    assert "did you mean kitchen20?" in refused("predict", wav, "--model", "kitchen2O")
+    assert MODEL in refused("predict", wav, "--model", "something else")
+    assert "--nonsense" in refused("predict", wav, "--nonsense")
+    assert "PATH" in refused("predict")
+    assert "predict" in refused("perdict", wav)
+    assert "xml" in refused("predict", wav, "--format", "xml")
+    assert "--top-k" in refused("predict", wav, "--top-k", 0)
+    for value in ("0", "-1", "1.5", "nan"):
+        assert "--threshold" in refused("predict", wav, "--threshold", value)
+    assert "--lower is 0.7" in refused("predict", wav, "--lower", 0.7)
+    assert "--gap" in refused("predict", wav, "--gap", -1)
+    assert "--out" in refused("predict", wav, "--out", wav)
+    assert "--out" in refused("predict", wav, "--out", wav / "below")
+
+
+def test_wrong_models(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = zoo.find(MODEL)
+    content = shipped.read()
+    files = {"text.onnx": b"hello", "empty.onnx": b"", "cut.onnx": content[: len(content) // 2], "named": b"hello"}
+    for name, wrong in files.items():
+        (tmp_path / name).write_bytes(wrong)
+        assert name in refused("predict", sounds / "one.wav", "--model", tmp_path / name)
+    assert "gone.onnx" in refused("predict", sounds / "one.wav", "--model", tmp_path / "gone.onnx")
+    assert "ainext export" in refused("predict", sounds / "one.wav", "--model", "weights.safetensors")
+    # One that ONNX Runtime runs well and that is none of ours; and one of ours that has lost a key.
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(content)
+    del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "run")]
+    onnx.save(model, tmp_path / "lossy.onnx")
+    assert "lossy.onnx" in refused("predict", sounds / "one.wav", "--model", tmp_path / "lossy.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    assert "ainext export" in refused("predict", sounds / "one.wav", "--model", tmp_path / "foreign.onnx")
+
+
+def test_a_model_in_a_folder_of_ones_own(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = zoo.find(MODEL)
+    shutil.copytree(shipped.folder, tmp_path / "mine")
+    (tmp_path / "mine/model.json").write_text(json.dumps(shipped.facts | {"name": "mine"}), encoding="utf-8")
+    monkeypatch.setenv("AINEXT_MODELS", str(tmp_path))
+    assert ainext("predict", sounds / "two.wav", "--json", "-m", "mine").json[0]["model"] == "mine"
+    by_file = ainext("predict", sounds / "two.wav", "--json", "-m", tmp_path / "mine/model.onnx").json[0]
+    assert by_file["model"] == "mine/model.onnx" or by_file["model"]
+    content = bytearray((tmp_path / "mine/model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "mine/model.onnx").write_bytes(content)
+    line = refused("predict", sounds / "two.wav", "-m", "mine")
+    assert "model.onnx" in line and "damaged" in line
+    (tmp_path / "mine/model.onnx").unlink()
+    assert "model.onnx" in refused("predict", sounds / "two.wav", "-m", "mine")
+    (tmp_path / "mine/model.json").write_text("{")
+    assert "model.json" in refused("models")
+
+
+def test_a_traceback_only_with_debug(sounds: Path) -> None:
+    call = ("-m", "audioinceptionnext", "predict", sounds / "one.wav", "--hop", "nan")
+    plain, debug = python(*call), python(*call, "--debug")
+    assert plain.code == 2 and "Traceback" not in plain.err and len(plain.complaints) == 1
+    assert debug.code != 0 and "Traceback" in debug.err and "--hop nan" in debug.err
+
+
+# --- models, help, and what is imported ---
+
+
+def test_models() -> None:
+    listed = ainext("models", "--json")
+    assert listed.code == 0 and not listed.err
+    entry = next(item for item in listed.json if item["name"] == MODEL)
+    assert len(entry["labels"]) == 20 and entry["parameters"] > 0 and entry["gmac"] > 0
+    assert entry["licence"] and entry["measured"]
+    content = Path(entry["path"]).read_bytes()
+    assert entry["bytes"] == len(content) and entry["sha256"] == hashlib.sha256(content).hexdigest()
+    table = ainext("models")
+    assert table.code == 0 and MODEL in table.out and "20" in table.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(command: str) -> None:
+    found = ainext(command, "--help")
+    assert (found.code, found.err) == (0, "")
+    assert "Example: " in found.out and f"ainext {command} " in found.out
+    assert command in ainext("--help").out
+
+
+def test_help_tells_the_defaults() -> None:
+    words = re.sub(r"[^\w.]+", " ", ainext("predict", "--help").out)
+    assert "default 0.5" in words and "0.16" in words
+    assert "0.002" in ainext("train", "--help").out
+
+
+def test_no_arguments_is_help_and_version_is_told() -> None:
+    assert ainext() == ainext("--help")
+    assert re.fullmatch(r"audioinceptionnext \S+\n", ainext("--version").out)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys; from audioinceptionnext.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    found = python("-c", code + "print(*sys.modules, file=sys.stderr)")
+    assert found.code == 0 and "predict" in found.out
+    assert not {"torch", "onnxruntime", "av", "matplotlib", "numpy"} & set(found.err.split())
+
+
+WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {absent!r}.split():
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+RUN = "from audioinceptionnext.cli import main; main(sys.argv[1:])"
+EXTRAS = "torch lightning onnx onnxscript safetensors sklearn"
+
+
+def test_recognition_needs_no_torch(sounds: Path, tmp_path: Path) -> None:
+    code = WITHOUT.format(absent=EXTRAS) + "import audioinceptionnext, audioinceptionnext as a; a.load;" + RUN
+    found = python("-c", code, "predict", sounds, "--json", "--plot", "--out", tmp_path / "out")
+    assert (found.code, found.out, found.err) == (0, "", "")
+    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize("absent", [EXTRAS, "torch"])
+def test_a_missing_extra_is_named(data: Path, tmp_path: Path, absent: str) -> None:
+    calls: list[tuple[str, list[object]]] = [
+        ("train", ["train", "--data", "kitchen20", "--root", data, "--out", tmp_path]),
+        ("export", ["evaluate", "--data", "kitchen20", "--root", data, "-m", tmp_path / "m.safetensors"]),
+        ("export", ["convert", tmp_path / "m.pyth", tmp_path / "m.safetensors"]),
+        ("export", ["export", tmp_path / "m.safetensors", tmp_path / "m.onnx"]),
+    ]
+    # All in one start: what the first leaves imported, the others would have imported too.
+    code = WITHOUT.format(absent=absent) + "import json; from audioinceptionnext.cli import main\n"
+    code += "for call in json.loads(sys.argv[1]):\n    try: main(call)\n    except SystemExit as e: print(e.code)\n"
+    found = python("-c", code, json.dumps([[str(part) for part in call] for _, call in calls]))
+    assert found.out.split() == ["2"] * len(calls)
+    assert [re.findall(r"audioinceptionnext\[(\w+)\]", line) for line in found.complaints] == [[e] for e, _ in calls]
+
+
+# --- The workshop's wrong calls ---
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Kitchen20 of twenty short clips, one a class, in five folds."""
+    root = tmp_path_factory.mktemp("Kitchen20")
+    (root / "audio").mkdir()
+    lines = ["filename,fold,target,category,source_id"]
+    for number, label in enumerate(zoo.find(MODEL).facts["labels"]):
+        write_wav(root / "audio" / f"{number}.wav", sine(200 + 100 * number, 0.3, RATE), RATE)
+        lines.append(f"{number}.wav,{number % 5 + 1},{number},{label},{number}")
+    (root / "meta.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_dataset_that_is_not_there(data: Path, tmp_path: Path, command: str) -> None:
+    out = ("--out", tmp_path / "out") if command == "train" else ()
+    assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
+    assert "kitchen20" in refused(command, "--data", "nothing like it", "--root", data, *out)
+    assert "--root" in refused(command, "--data", "kitchen20", *out)
+    assert "--data" in refused(command, "--root", data, *out)
+    assert "--root" in refused(command, "--data", "kitchen20", "--root", data / "gone", *out)
+    assert "meta.csv" in refused(command, "--data", "kitchen20", "--root", tmp_path, *out)
+    shutil.copy(data / "meta.csv", tmp_path)
+    assert "20 of 20 clips are missing" in refused(command, "--data", "kitchen20", "--root", tmp_path, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_evaluate(data: Path) -> None:
+    call = ("evaluate", "--data", "kitchen20", "--root", data)
+    for folds in ("9", "1-9", "0", "a", ""):
+        assert f"--folds {folds}" in refused(*call, "--folds", folds)
+    assert "did you mean kitchen20?" in refused(*call, "--model", "kitchen2O")
+    assert "gone.onnx" in refused(*call, "--model", "gone.onnx")
+    found = ainext(*call, "--folds", "2,5", "--json")
+    assert (found.code, found.err) == (0, "")
+    assert (found.json["data"], found.json["model"], found.json["clips"]) == ("kitchen20", MODEL, 8)
+    assert all(0 <= found.json[name] <= 100 for name in ("top1", "top5", "mca", "map"))
+    assert 0 <= found.json["mauc"] <= 1
+    assert set(found.json["per_class"]) <= set(zoo.find(MODEL).facts["labels"])
+    (data / "other.csv").write_text((data / "meta.csv").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def test_train_convert_export(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    pytest.importorskip("onnxscript")
+    call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
+    assert "--folds 9" in refused(*call, "--folds", "9")
+    assert "--epochs" in refused(*call, "--epochs", 0)
+    assert "--threads" in refused(*call, "--threads", 0)
+    assert "--crops a,b" in refused(*call, "--crops", "a,b")
+    assert "optimizer" in refused(*call, "--optimizer", "adam")
+    assert "--resume" in refused(*call, "--resume")
+    (tmp_path / "text").write_text("no weights")
+    for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):
+        target = tmp_path / f"new{suffix}"
+        assert "gone" in refused(command, tmp_path / "gone", target)
+        assert f"{tmp_path / 'text'}: " in refused(command, tmp_path / "text", target)
+        assert suffix in refused(command, tmp_path / "text", tmp_path / "new.bin")
+        assert "OUT" in refused(command, tmp_path / "text")
+        assert not target.exists()
+    assert "int7" in refused("export", tmp_path / "text", tmp_path / "new.onnx", "--precision", "int7")
