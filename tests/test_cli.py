@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ import pytest
 from audioinceptionnext import zoo
 from audioinceptionnext.cli import main
 from audioinceptionnext.recogniser import Recogniser
+from audioinceptionnext.recognition import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
 
 RATE = 16_000
@@ -61,10 +61,11 @@ def ainext(*arguments: object) -> Outcome:
     return Outcome(left.value.code, out.getvalue(), err.getvalue())
 
 
-def python(*arguments: object, **environment: str) -> Outcome:
-    """A new Python."""
+def python(*arguments: object, folder: Path | None = None, **environment: str) -> Outcome:
+    """A new Python, started in ``folder``."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
+        cwd=folder,
         capture_output=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONIOENCODING": "utf-8"} | environment,
@@ -97,6 +98,17 @@ def check(item: dict[str, Any], top_k: int = 5) -> None:
 def covered(item: dict[str, Any]) -> float:
     """Seconds that segments cover, those of two labels at once counted twice."""
     return sum(one["end"] - one["start"] for one in item["segments"])
+
+
+def plain(text: str) -> str:
+    """Without colours, which Typer and Rich show on some build machines even to a pipe."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that help and tables break no line that is looked for."""
+    monkeypatch.setenv("COLUMNS", "140")
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +162,7 @@ def from_srt(text: str) -> list[tuple[float, float, str]]:
 
 
 def from_table(text: str) -> list[tuple[float, float, str]]:
-    rows = re.findall(r"^ +(\d+:\d\d\.\d{3}) +(\d+:\d\d\.\d{3}) +(\S.*?) +\d+% *$", text, re.MULTILINE)
+    rows = re.findall(r"^ +(\d+:\d\d\.\d{3}) +(\d+:\d\d\.\d{3}) +(\S.*?) +\d+% *$", plain(text), re.MULTILINE)
     return [(seconds(start), seconds(end), label) for start, end, label in rows]
 
 
@@ -187,10 +199,11 @@ def test_formats_tell_the_same(
     (file,) = (tmp_path / "new" / "folder").iterdir()
     assert file.name == f"one{suffix}"
     texts = [file.read_text(encoding="utf-8")] + ([printed.out] if format != "json" else [])
+    expected = segments[:TABLE_SEGMENTS] if format == "table" else segments
     for text in texts:
         rows = reader(text)
-        assert [label for *_, label in rows] == [label for *_, label in segments]
-        assert np.allclose([row[:2] for row in rows], [row[:2] for row in segments], rtol=0, atol=0.0011)
+        assert [label for *_, label in rows] == [label for *_, label in expected]
+        assert np.allclose([row[:2] for row in rows], [row[:2] for row in expected], rtol=0, atol=0.0011)
 
 
 def test_several_recordings_on_stdout(sounds: Path) -> None:
@@ -237,9 +250,9 @@ def test_each_result_is_there_before_the_next_file_is_heard(
     seen: list[list[str]] = []
     hear = Recogniser.predict
 
-    def spy(self: Recogniser, *arguments: Any) -> Any:
+    def spy(self: Recogniser, *arguments: Any, **options: Any) -> Any:
         seen.append(sorted(path.name for path in tmp_path.iterdir()))
-        return hear(self, *arguments)
+        return hear(self, *arguments, **options)
 
     monkeypatch.setattr(Recogniser, "predict", spy)
     assert ainext("predict", sounds / "one.wav", sounds / "two.wav", "-f", "csv", "--out", tmp_path).code == 0
@@ -249,10 +262,10 @@ def test_each_result_is_there_before_the_next_file_is_heard(
 def test_an_interrupted_list_is_whole(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hear = Recogniser.predict
 
-    def interrupted(self: Recogniser, source: Path, *arguments: Any) -> Any:
+    def interrupted(self: Recogniser, source: Path, *arguments: Any, **options: Any) -> Any:
         if source.name == "two.wav":
             raise KeyboardInterrupt
-        return hear(self, source, *arguments)
+        return hear(self, source, *arguments, **options)
 
     monkeypatch.setattr(Recogniser, "predict", interrupted)
     found = ainext("predict", sounds / "one.wav", sounds / "two.wav", "--json")
@@ -287,7 +300,7 @@ def test_hop(sounds: Path) -> None:
         check(item)
         assert covered(item) >= item["duration"] - 0.01
         inside = {one[end] for one in item["segments"] for end in ("start", "end")} - {0, item["duration"]}
-        steps = [(moment - min(inside)) / hop for moment in inside]
+        steps = [(moment - min(inside, default=0)) / hop for moment in inside]
         assert np.allclose(steps, np.round(steps), atol=0.01)
     for hop in ("0.05", "nan", "0", "-1", "inf"):
         assert f"--hop {float(hop)}" in refused(*call, "--hop", hop)
@@ -330,72 +343,6 @@ def test_nothing_but_failures(tmp_path: Path) -> None:
     assert ainext("predict", tmp_path / "gone.wav").out == ""
 
 
-# --- Wrong calls ---
-
-
-def test_wrong_options(sounds: Path, tmp_path: Path) -> None:
-    wav = sounds / "one.wav"
-    assert "did you mean kitchen20?" in refused("predict", wav, "--model", "kitchen2O")
-    assert MODEL in refused("predict", wav, "--model", "something else")
-    assert "--nonsense" in refused("predict", wav, "--nonsense")
-    assert "PATH" in refused("predict")
-    assert "predict" in refused("perdict", wav)
-    assert "xml" in refused("predict", wav, "--format", "xml")
-    assert "--top-k" in refused("predict", wav, "--top-k", 0)
-    for value in ("0", "-1", "1.5", "nan"):
-        assert "--threshold" in refused("predict", wav, "--threshold", value)
-    assert "--lower is 0.7" in refused("predict", wav, "--lower", 0.7)
-    assert "--gap" in refused("predict", wav, "--gap", -1)
-    assert "--out" in refused("predict", wav, "--out", wav)
-    assert "--out" in refused("predict", wav, "--out", wav / "below")
-
-
-def test_wrong_models(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = zoo.find(MODEL)
-    content = shipped.read()
-    files = {"text.onnx": b"hello", "empty.onnx": b"", "cut.onnx": content[: len(content) // 2], "named": b"hello"}
-    for name, wrong in files.items():
-        (tmp_path / name).write_bytes(wrong)
-        assert name in refused("predict", sounds / "one.wav", "--model", tmp_path / name)
-    assert "gone.onnx" in refused("predict", sounds / "one.wav", "--model", tmp_path / "gone.onnx")
-    assert "ainext export" in refused("predict", sounds / "one.wav", "--model", "weights.safetensors")
-    # One that ONNX Runtime runs well and that is none of ours; and one of ours that has lost a key.
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load_from_string(content)
-    del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "run")]
-    onnx.save(model, tmp_path / "lossy.onnx")
-    assert "lossy.onnx" in refused("predict", sounds / "one.wav", "--model", tmp_path / "lossy.onnx")
-    del model.metadata_props[:]
-    onnx.save(model, tmp_path / "foreign.onnx")
-    assert "ainext export" in refused("predict", sounds / "one.wav", "--model", tmp_path / "foreign.onnx")
-
-
-def test_a_model_in_a_folder_of_ones_own(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = zoo.find(MODEL)
-    shutil.copytree(shipped.folder, tmp_path / "mine")
-    (tmp_path / "mine/model.json").write_text(json.dumps(shipped.facts | {"name": "mine"}), encoding="utf-8")
-    monkeypatch.setenv("AINEXT_MODELS", str(tmp_path))
-    assert ainext("predict", sounds / "two.wav", "--json", "-m", "mine").json[0]["model"] == "mine"
-    by_file = ainext("predict", sounds / "two.wav", "--json", "-m", tmp_path / "mine/model.onnx").json[0]
-    assert by_file["model"] == "mine/model.onnx" or by_file["model"]
-    content = bytearray((tmp_path / "mine/model.onnx").read_bytes())
-    content[len(content) // 2] ^= 1
-    (tmp_path / "mine/model.onnx").write_bytes(content)
-    line = refused("predict", sounds / "two.wav", "-m", "mine")
-    assert "model.onnx" in line and "damaged" in line
-    (tmp_path / "mine/model.onnx").unlink()
-    assert "model.onnx" in refused("predict", sounds / "two.wav", "-m", "mine")
-    (tmp_path / "mine/model.json").write_text("{")
-    assert "model.json" in refused("models")
-
-
-def test_a_traceback_only_with_debug(sounds: Path) -> None:
-    call = ("-m", "audioinceptionnext", "predict", sounds / "one.wav", "--hop", "nan")
-    plain, debug = python(*call), python(*call, "--debug")
-    assert plain.code == 2 and "Traceback" not in plain.err and len(plain.complaints) == 1
-    assert debug.code != 0 and "Traceback" in debug.err and "--hop nan" in debug.err
-
-
 # --- models, help, and what is imported ---
 
 
@@ -415,14 +362,14 @@ def test_models() -> None:
 def test_help_has_an_example(command: str) -> None:
     found = ainext(command, "--help")
     assert (found.code, found.err) == (0, "")
-    assert "Example: " in found.out and f"ainext {command} " in found.out
+    assert f"Example: ainext {command} " in plain(found.out)
     assert command in ainext("--help").out
 
 
 def test_help_tells_the_defaults() -> None:
-    words = re.sub(r"[^\w.]+", " ", ainext("predict", "--help").out)
+    words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
     assert "default 0.5" in words and "0.16" in words
-    assert "0.002" in ainext("train", "--help").out
+    assert "0.002" in plain(ainext("train", "--help").out)
 
 
 def test_no_arguments_is_help_and_version_is_told() -> None:
@@ -454,85 +401,3 @@ def test_recognition_needs_no_torch(sounds: Path, tmp_path: Path) -> None:
     found = python("-c", code, "predict", sounds, "--json", "--plot", "--out", tmp_path / "out")
     assert (found.code, found.out, found.err) == (0, "", "")
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
-
-
-@pytest.mark.parametrize("absent", [EXTRAS, "torch"])
-def test_a_missing_extra_is_named(data: Path, tmp_path: Path, absent: str) -> None:
-    calls: list[tuple[str, list[object]]] = [
-        ("train", ["train", "--data", "kitchen20", "--root", data, "--out", tmp_path]),
-        ("export", ["evaluate", "--data", "kitchen20", "--root", data, "-m", tmp_path / "m.safetensors"]),
-        ("export", ["convert", tmp_path / "m.pyth", tmp_path / "m.safetensors"]),
-        ("export", ["export", tmp_path / "m.safetensors", tmp_path / "m.onnx"]),
-    ]
-    # All in one start: what the first leaves imported, the others would have imported too.
-    code = WITHOUT.format(absent=absent) + "import json; from audioinceptionnext.cli import main\n"
-    code += "for call in json.loads(sys.argv[1]):\n    try: main(call)\n    except SystemExit as e: print(e.code)\n"
-    found = python("-c", code, json.dumps([[str(part) for part in call] for _, call in calls]))
-    assert found.out.split() == ["2"] * len(calls)
-    assert [re.findall(r"audioinceptionnext\[(\w+)\]", line) for line in found.complaints] == [[e] for e, _ in calls]
-
-
-# --- The workshop's wrong calls ---
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Kitchen20 of twenty short clips, one a class, in five folds."""
-    root = tmp_path_factory.mktemp("Kitchen20")
-    (root / "audio").mkdir()
-    lines = ["filename,fold,target,category,source_id"]
-    for number, label in enumerate(zoo.find(MODEL).facts["labels"]):
-        write_wav(root / "audio" / f"{number}.wav", sine(200 + 100 * number, 0.3, RATE), RATE)
-        lines.append(f"{number}.wav,{number % 5 + 1},{number},{label},{number}")
-    (root / "meta.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return root
-
-
-@pytest.mark.parametrize("command", ["evaluate", "train"])
-def test_a_dataset_that_is_not_there(data: Path, tmp_path: Path, command: str) -> None:
-    out = ("--out", tmp_path / "out") if command == "train" else ()
-    assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
-    assert "kitchen20" in refused(command, "--data", "nothing like it", "--root", data, *out)
-    assert "--root" in refused(command, "--data", "kitchen20", *out)
-    assert "--data" in refused(command, "--root", data, *out)
-    assert "--root" in refused(command, "--data", "kitchen20", "--root", data / "gone", *out)
-    assert "meta.csv" in refused(command, "--data", "kitchen20", "--root", tmp_path, *out)
-    shutil.copy(data / "meta.csv", tmp_path)
-    assert "20 of 20 clips are missing" in refused(command, "--data", "kitchen20", "--root", tmp_path, *out)
-    assert not (tmp_path / "out").exists()
-
-
-def test_evaluate(data: Path) -> None:
-    call = ("evaluate", "--data", "kitchen20", "--root", data)
-    for folds in ("9", "1-9", "0", "a", ""):
-        assert f"--folds {folds}" in refused(*call, "--folds", folds)
-    assert "did you mean kitchen20?" in refused(*call, "--model", "kitchen2O")
-    assert "gone.onnx" in refused(*call, "--model", "gone.onnx")
-    found = ainext(*call, "--folds", "2,5", "--json")
-    assert (found.code, found.err) == (0, "")
-    assert (found.json["data"], found.json["model"], found.json["clips"]) == ("kitchen20", MODEL, 8)
-    assert all(0 <= found.json[name] <= 100 for name in ("top1", "top5", "mca", "map"))
-    assert 0 <= found.json["mauc"] <= 1
-    assert set(found.json["per_class"]) <= set(zoo.find(MODEL).facts["labels"])
-    (data / "other.csv").write_text((data / "meta.csv").read_text(encoding="utf-8"), encoding="utf-8")
-
-
-def test_train_convert_export(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
-    pytest.importorskip("onnxscript")
-    call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
-    assert "--folds 9" in refused(*call, "--folds", "9")
-    assert "--epochs" in refused(*call, "--epochs", 0)
-    assert "--threads" in refused(*call, "--threads", 0)
-    assert "--crops a,b" in refused(*call, "--crops", "a,b")
-    assert "optimizer" in refused(*call, "--optimizer", "adam")
-    assert "--resume" in refused(*call, "--resume")
-    (tmp_path / "text").write_text("no weights")
-    for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):
-        target = tmp_path / f"new{suffix}"
-        assert "gone" in refused(command, tmp_path / "gone", target)
-        assert f"{tmp_path / 'text'}: " in refused(command, tmp_path / "text", target)
-        assert suffix in refused(command, tmp_path / "text", tmp_path / "new.bin")
-        assert "OUT" in refused(command, tmp_path / "text")
-        assert not target.exists()
-    assert "int7" in refused("export", tmp_path / "text", tmp_path / "new.onnx", "--precision", "int7")

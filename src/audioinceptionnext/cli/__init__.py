@@ -23,6 +23,8 @@ def main(argv: list[str] | None = None) -> None:
         _fail("interrupted", 130, debug)
     except Exception as error:
         _explain(error, arguments[0], debug)
+    if code == 130:  # what newer versions of Typer make of Ctrl-C, without a word
+        _fail("interrupted", 130, debug=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 

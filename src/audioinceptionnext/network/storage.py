@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.folding import fold
@@ -81,7 +81,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         for key, value in model.net.state_dict().items()
     }
     partial = path.with_name(path.name + ".part")
-    save_file(weights, partial, metadata=header)
+    partial.write_bytes(save(weights, metadata=header))  # `save_file` would hide the file from everyone else
     partial.replace(path)
 
 
