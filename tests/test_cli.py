@@ -302,8 +302,8 @@ def test_hop(sounds: Path) -> None:
         inside = {one[end] for one in item["segments"] for end in ("start", "end")} - {0, item["duration"]}
         steps = [(moment - min(inside, default=0)) / hop for moment in inside]
         assert np.allclose(steps, np.round(steps), atol=0.01)
-    for hop in ("0.05", "nan", "0", "-1", "inf"):
-        assert f"--hop {float(hop)}" in refused(*call, "--hop", hop)
+    for wrong in ("0.05", "nan", "0", "-1", "inf"):
+        assert f"--hop {float(wrong)}" in refused(*call, "--hop", wrong)
 
 
 # --- What is heard: folders, patterns, and what cannot be read among them ---
@@ -396,8 +396,17 @@ RUN = "from audioinceptionnext.cli import main; main(sys.argv[1:])"
 EXTRAS = "torch lightning onnx onnxscript safetensors sklearn"
 
 
-def test_recognition_needs_no_torch(sounds: Path, tmp_path: Path) -> None:
-    code = WITHOUT.format(absent=EXTRAS) + "import audioinceptionnext, audioinceptionnext as a; a.load;" + RUN
-    found = python("-c", code, "predict", sounds, "--json", "--plot", "--out", tmp_path / "out")
-    assert (found.code, found.out, found.err) == (0, "", "")
-    assert len(list((tmp_path / "out").glob("*.png"))) == 3
+def test_recognition_needs_no_extra(sounds: Path, tmp_path: Path) -> None:
+    code = WITHOUT.format(absent=f"{EXTRAS} matplotlib") + "import audioinceptionnext; audioinceptionnext.load;" + RUN
+    found = python("-c", code, "predict", sounds, "--json", "--out", tmp_path / "out")
+    assert found == (0, "", "")
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    found = python("-c", code, "predict", sounds, "--json", "--plot", "--out", tmp_path / "none")
+    assert (found.code, found.out, len(found.complaints)) == (2, "", 1) and "audioinceptionnext[plot]" in found.err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_picture_needs_no_torch(sounds: Path, tmp_path: Path) -> None:
+    code = WITHOUT.format(absent=EXTRAS) + RUN
+    assert python("-c", code, "predict", sounds / "two.wav", "--json", "--plot", "--out", tmp_path)[::2] == (0, "")
+    assert (tmp_path / "two.png").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,8 @@ def test_a_run_that_stopped_goes_on(root: Path, tmp_path: Path, monkeypatch: pyt
         fit.train(dataset, tmp_path / "cut", recipe, "1")
     monkeypatch.setattr(SoundClassifier, "training_step", original)
     resumed = load_model(fit.train(dataset, tmp_path / "cut", recipe, "1", resume=True))
+    with pytest.raises(AinextError, match="begun with epochs 4, not 5"):
+        fit.train(dataset, tmp_path / "cut", replace(recipe, epochs=5), "1", resume=True)
     for key, value in whole.net.state_dict().items():
         torch.testing.assert_close(resumed.net.state_dict()[key], value, rtol=1e-3, atol=1e-3, msg=key)
 
@@ -122,6 +125,8 @@ def test_calls_that_cannot_work(root: Path, tmp_path: Path, capsys: pytest.Captu
         (["--data", "kitchen20", "--root", root, "--resume"], "nothing to resume"),
         (["--data", "kitchen20", "--root", root, "--crops", "two"], "--crops two"),
         (["--data", "kitchen20", "--root", root, "--optimizer", "adam"], "choose adamw or sgd"),
+        (["--data", "kitchen20", "--root", root, "--lr", "nan"], "learning_rate is nan"),
+        (["--data", "kitchen20", "--root", root, "--crops", "nan"], "crops are (nan,)"),
         (["--data", "kitchen20", "--root", root, "--variant", "bas"], "did you mean 'base'"),
     ]
     for arguments, words in cases:

@@ -1,6 +1,6 @@
 """Does the dense timeline hear what clip-by-clip windows hear? Accuracies of both, and how often they agree.
 
-    python tools/dense_against_windows.py runs/mine/model.safetensors --root Kitchen20 --folds 5
+python tools/dense_against_windows.py runs/mine/model.safetensors --root Kitchen20 --folds 5
 """
 
 from __future__ import annotations

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import sys
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, unexpected
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 all was done, 1 part of the input failed, 2 the call itself is wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in arguments  # taken anywhere, since that is where people add it: at the end
-    arguments = [a for a in arguments if a != "--debug"] or ["--help"]
+    # Taken anywhere, since that is where people add it: at the end; but what follows "--" are names of files.
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in options
+    arguments = [a for a in options if a != "--debug"] + arguments[len(options) :] or ["--help"]
     if isinstance(sys.stdout, io.TextIOWrapper):  # documents are UTF-8; a name that cannot be shown is no failure
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
     from audioinceptionnext.cli.app import app
@@ -41,7 +43,7 @@ def _explain(error: Exception, command: str, debug: bool) -> None:
         _fail(f"this needs more than is installed: pip install 'audioinceptionnext[{extra}]'", 2, debug)
     if isinstance(error, OSError) and error.filename is not None:
         _fail(f"{error.filename}: {(error.strerror or str(error)).lower()}", 2, debug)
-    _fail(f"{type(error).__name__}: {error} (a bug; --debug shows where)", 2, debug)
+    _fail(unexpected(error), 2, debug)
 
 
 def _extra_with(module: str, command: str) -> str | None:

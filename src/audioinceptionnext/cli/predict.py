@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, unexpected
 from audioinceptionnext.headers import shown
 
 if TYPE_CHECKING:
@@ -93,10 +93,11 @@ def predict(
                 for warning in heard.warnings:
                     progress.say(f"ainext: warning: {warning}")
                 writer.write(heard)
-            except AinextError as error:
+            except Exception as error:  # whatever it is, it must not cost the rest of the batch
+                line = str(error) if isinstance(error, AinextError) else f"{shown(path)}: {unexpected(error)}"
                 failed += 1
-                writer.fail(str(path), str(error))
-                progress.say(f"ainext: {error}")
+                writer.fail(str(path), line)
+                progress.say(f"ainext: {line}")
             progress.next()
     if failed:
         raise typer.Exit(1)

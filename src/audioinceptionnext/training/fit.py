@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import sys
@@ -21,11 +22,13 @@ from audioinceptionnext.data.waveforms import EpochShuffle, Waveforms, collate
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
 
 LAST = "last.ckpt"
 MODEL = "model.safetensors"
+RUN = "run.json"
 
 
 def train(
@@ -37,20 +40,20 @@ def train(
     resume: bool = False,
     threads: int | None = None,
 ) -> Path:
-    """Trains, and leaves in ``out``: ``model.safetensors``, ``last.ckpt`` for ``resume``, ``metrics.csv``.
+    """Trains, and leaves in ``out``: ``model.safetensors``, ``run.json``, ``metrics.csv``, and ``last.ckpt`` to resume.
 
     Args:
         folds: the folds to train on, as in `Dataset.split`; the rest is held out and scored every fifth epoch.
         start: weights to begin with, a ``.safetensors`` file of the same classes; variant and input statistics are its.
-        resume: go on from ``out``'s last checkpoint, with the recipe that it was begun with.
+        resume: go on from ``out``'s last checkpoint, which was begun with this same recipe and these folds.
 
     Raises:
-        AinextError: folds that do not exist, clips that cannot be read, weights of other classes, nothing to resume.
+        AinextError: folds that do not exist, clips that cannot be read, weights of other classes, nothing to resume
+            or a run of another recipe.
     """
     training, held_out = dataset.split(folds)
     checkpoint = out / LAST
-    if resume and not checkpoint.is_file():
-        raise AinextError(f"{checkpoint}: nothing to resume; start without --resume")
+    _describe_run(out, {"data": dataset.name, "folds": folds, "recipe": recipe.as_dict()}, resume)
     if threads is not None:
         torch.set_num_threads(threads)
     # Its notes on devices and its advertisements; what matters is on the progress bar.
@@ -78,10 +81,32 @@ def train(
     return out / MODEL
 
 
+def _describe_run(out: Path, description: dict[str, Any], resume: bool) -> None:
+    """Writes ``run.json``; of a run that goes on, checks that it is the same."""
+    path = out / RUN
+    description = json.loads(json.dumps(description))  # tuples as lists, as they are read back
+    if not resume:
+        with writing(path):
+            out.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        return
+    if not (out / LAST).is_file() or not path.is_file():
+        raise AinextError(f"{out / LAST}: nothing to resume; start without --resume")
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    for part, other in ((begun, description), (begun["recipe"], description["recipe"])):
+        for key in part:
+            if key != "recipe" and part[key] != other[key]:
+                raise AinextError(f"{path}: the run was begun with {key} {part[key]}, not {other[key]}; give the same")
+
+
 def _begin(dataset: Dataset, recipe: Recipe, start: Path | None) -> StoredModel:
     """A fresh network, or the one in ``start``; with the recipes of all that it went through."""
     if start is None:
-        model = StoredModel(create_model(recipe.variant, len(dataset.labels), dropout=recipe.dropout), dataset.labels)
+        try:
+            net = create_model(recipe.variant, len(dataset.labels), dropout=recipe.dropout)
+        except ValueError as error:
+            raise AinextError(f"--variant: {error}") from error
+        model = StoredModel(net, dataset.labels)
     else:
         model = load_model(start)
         if model.labels != dataset.labels:

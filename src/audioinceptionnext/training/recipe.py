@@ -7,6 +7,21 @@ from typing import Any, Literal
 
 from audioinceptionnext.errors import AinextError
 
+RANGES = {
+    "epochs": (1, 100_000),
+    "batch": (1, 65_536),
+    "learning_rate": (0, 100),
+    "weight_decay": (0, 100),
+    "momentum": (0, 1),
+    "warmup": (0, 0.99),
+    "mixup": (0, 100),
+    "label_smoothing": (0, 0.99),
+    "gain_db": (0, 100),
+    "equaliser_db": (0, 100),
+    "dropout": (0, 0.99),
+    "seed": (0, 2**31 - 1),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,17 +58,16 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch"):
-            if getattr(self, name) < 1:
-                raise AinextError(f"{name} is {getattr(self, name)}; it has to be at least 1")
+        for name, (least, most) in RANGES.items():
+            if not least <= getattr(self, name) <= most:  # false for NaN too
+                raise AinextError(f"{name} is {getattr(self, name)}; it goes from {least:g} to {most:g}")
         if self.optimizer not in ("adamw", "sgd"):
             raise AinextError(f"optimizer {self.optimizer!r}; choose adamw or sgd")
         if self.precision not in ("bf16", "float32"):
             raise AinextError(f"precision {self.precision!r}; choose bf16 or float32")
-        if not 0 <= self.warmup < 1:
-            raise AinextError(f"warmup is {self.warmup}; it is a share of the training, from 0 to below 1")
-        if not self.crops or min(self.crops) <= 0:
-            raise AinextError(f"crops are {self.crops}; give at least one length in seconds")
+        object.__setattr__(self, "crops", tuple(self.crops))  # a list, as JSON gives it
+        if not self.crops or not all(0 < seconds <= 60 for seconds in self.crops):
+            raise AinextError(f"crops are {self.crops}; give lengths in seconds, above 0 and up to 60")
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -16,6 +16,7 @@ from typing import Any
 from audioinceptionnext.errors import AinextError
 
 DEFAULT = "kitchen20"
+KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "measured")  # of model.json
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,20 @@ def entries() -> list[Entry]:
     """All models that can be named, shipped ones first."""
     folders = [Path(__file__).parent]
     if own := os.environ.get("AINEXT_MODELS"):
+        if not Path(own).is_dir():
+            raise AinextError(f"AINEXT_MODELS={own}: no such folder")
         folders.append(Path(own))
     found = []
     for folder in folders:
         for description in sorted(folder.glob("*/model.json")):
             try:
                 facts = json.loads(description.read_text(encoding="utf-8"))
+                if absent := [key for key in KEYS if key not in facts]:
+                    raise AinextError(
+                        f"{description}: lacks {absent[0]!r}; it has to have {', '.join(KEYS)}"
+                    )
                 found.append(Entry(facts["name"], description.parent, facts))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, TypeError) as error:
                 raise AinextError(f"{description}: not a model's description ({error})") from error
     return found
 

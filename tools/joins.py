@@ -1,0 +1,38 @@
+"""How much of a margin do blocks need to join without a seam? Largest difference in probability against one whole pass.
+
+python tools/joins.py recording.wav [--model NAME|FILE]      # 2 minutes of it are heard
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from audioinceptionnext import recogniser as module
+from audioinceptionnext.media import read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recording", type=Path)
+    parser.add_argument("--model", default="kitchen20")
+    options = parser.parse_args()
+
+    model = module.load(options.model)
+    waveform = read(options.recording, model.sample_rate, 0, 120)
+    module.BLOCK_SECONDS[model.run] = 10_000.0
+    whole = model.predict(waveform).probabilities
+    module.BLOCK_SECONDS[model.run] = 10.0
+    print("margin s   largest   mean   steps with another top-1")
+    for margin in (0.16, 1.04, 2.08, 4.16, 6.24, 8.32, 12.48):
+        module.MARGIN_SECONDS[model.run] = margin
+        found = model.predict(waveform).probabilities
+        difference = np.abs(found - whole)
+        other = (found.argmax(1) != whole.argmax(1)).mean()
+        print(f"{margin:8.2f}   {difference.max():.4f}   {difference.mean():.6f}   {other:.1%}")
+
+
+if __name__ == "__main__":
+    main()
