@@ -22,6 +22,9 @@ def evaluate(
     run: Annotated[
         Run | None, typer.Option(help="For a .safetensors model: how it hears long audio.", show_default="as trained")
     ] = None,
+    unseen_sources: Annotated[
+        bool, typer.Option("--unseen-sources", help="Leave out clips of recordings that other folds have clips of too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Score a model on a dataset.
@@ -35,7 +38,7 @@ def evaluate(
         if sys.stderr.isatty():
             print(f"\r{done}/{of} clips", end="\n" if done == of else "", file=sys.stderr)
 
-    found = measure(load_dataset(data, root), model, folds, run.value if run else None, tell)
+    found = measure(load_dataset(data, root), model, folds, run.value if run else None, unseen_sources, tell)
     if as_json:
         print(json.dumps(_rounded(found), ensure_ascii=False, indent=2))
         return

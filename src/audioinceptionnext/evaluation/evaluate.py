@@ -21,6 +21,7 @@ def evaluate(
     model: str,
     folds: str = "all",
     run: str | None = None,
+    unseen_sources: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The object that ``ainext evaluate --json`` prints.
@@ -28,12 +29,16 @@ def evaluate(
     Args:
         model: a name, an ``.onnx`` file, or a ``.safetensors`` file, which is exported first.
         folds: as in `Dataset.split`; these are the ones scored.
+        unseen_sources: leave out clips cut from a recording that the other folds have clips of too.
         run: ``dense`` or ``windows``, for a ``.safetensors`` model; as it was trained unless given.
 
     Raises:
         AinextError: labels that are not the dataset's, folds that it does not have, clips that cannot be read.
     """
-    clips, _ = dataset.split(folds)
+    clips, others = dataset.split(folds)
+    if unseen_sources:
+        known = {clip.group for clip in others}
+        clips = tuple(clip for clip in clips if clip.group is None or clip.group not in known)
     recogniser = open_model(model, run)
     if recogniser.labels != dataset.labels:
         raise AinextError(f"{model}: knows other classes than {dataset.name}; train or fine-tune on it first")

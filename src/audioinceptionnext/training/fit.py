@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -40,7 +41,7 @@ def train(
     resume: bool = False,
     threads: int | None = None,
 ) -> Path:
-    """Trains, and leaves in ``out``: ``model.safetensors``, ``run.json``, ``metrics.csv``, and ``last.ckpt`` to resume.
+    """Trains, and leaves in ``out``: ``model.safetensors``, ``run.json``, ``log/``, and ``last.ckpt`` to resume.
 
     Args:
         folds: the folds to train on, as in `Dataset.split`; the rest is held out and scored every fifth epoch.
@@ -72,8 +73,8 @@ def train(
     module = SoundClassifier(model, recipe, total_steps)
     trainer = _trainer(out, recipe)
     validation = [_loader(Waveforms(held_out, model.sample_rate), recipe.batch)] if held_out else None
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*num_workers.*|.*does not have many workers.*|.*isinstance.*")
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        warnings.filterwarnings("ignore", module="lightning")  # advice on loader workers and logging intervals
         trainer.fit(module, loader, validation, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     if trainer.interrupted:
         raise AinextError(f"interrupted; go on with the same command and --resume (from {checkpoint})")
@@ -133,13 +134,16 @@ def _loader(clips: Waveforms, batch: int, order: EpochShuffle | None = None) -> 
 
 
 def _trainer(out: Path, recipe: Recipe) -> L.Trainer:
-    keep = ModelCheckpoint(out, save_last=True, save_top_k=0, every_n_epochs=1, save_on_train_epoch_end=True)
+    # Without anything to monitor, the best checkpoint is the newest: one file, written after every epoch.
+    keep = ModelCheckpoint(
+        out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
     callbacks: Sequence[L.Callback] = [keep, TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50)]
     return L.Trainer(
         max_epochs=recipe.epochs,
         default_root_dir=out,
         callbacks=list(callbacks),
-        logger=CSVLogger(out, name="", version=""),
+        logger=CSVLogger(out, name="log"),  # a folder a start, so that a resumed run deletes nothing
         log_every_n_steps=5,
         check_val_every_n_epoch=5,
         enable_model_summary=False,

@@ -56,13 +56,11 @@ class SoundClassifier(L.LightningModule):
             steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
         return torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
 
-    def on_train_epoch_start(self) -> None:
-        # Augmentation and dropout of an epoch depend on the seed and the epoch alone: a resumed run goes on the same.
-        torch.manual_seed(1_000_003 * self.recipe.seed + self.current_epoch)
-
     def training_step(self, batch: Batch, _: int) -> Tensor:
         waveforms, lengths, labels = batch
         recipe, classes = self.recipe, self.net.config.num_classes
+        # Augmentation and dropout depend on the seed and the step alone: a run that is resumed goes on the same.
+        torch.manual_seed(1_000_003 * recipe.seed + self.global_step)
         seconds = recipe.crops[int(torch.randint(len(recipe.crops), ()))]
         frames = max(self.net.config.clip_frames, round(seconds * 1000 / self.model.hop_ms))
         with torch.no_grad():

@@ -55,9 +55,7 @@ def entries() -> list[Entry]:
             try:
                 facts = json.loads(description.read_text(encoding="utf-8"))
                 if absent := [key for key in KEYS if key not in facts]:
-                    raise AinextError(
-                        f"{description}: lacks {absent[0]!r}; it has to have {', '.join(KEYS)}"
-                    )
+                    raise AinextError(f"{description}: lacks {absent[0]!r}; it has to have {', '.join(KEYS)}")
                 found.append(Entry(facts["name"], description.parent, facts))
             except (OSError, ValueError, TypeError) as error:
                 raise AinextError(f"{description}: not a model's description ({error})") from error
