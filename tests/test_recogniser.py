@@ -84,6 +84,19 @@ def test_an_array_that_is_no_waveform(files: dict[str, Path]) -> None:
             load(files["dense"]).predict(wrong)
 
 
+def test_digital_silence_gets_no_label() -> None:
+    recogniser = load()
+    assert not recogniser.predict(np.zeros(240, np.float32)).probabilities.any()
+    waveform = kitchen(20)
+    waveform[5 * RATE : 15 * RATE] = 0
+    heard = recogniser.predict(waveform)
+    silent = ~heard.probabilities.any(axis=1)
+    centres = heard.window / 2 + heard.hop * np.arange(len(silent))
+    assert silent[(centres > 6.1) & (centres < 13.9)].all()  # windows that lie inside the silence
+    assert not silent[(centres < 5.9) | (centres > 14.1)].any()
+    assert sum(one.score for one in heard.clip) > 0.5  # silence is no evidence against what was heard
+
+
 def test_the_example_scene_is_recognised() -> None:
     """The rendered scene of `make demo`: each sound is the most probable one for most of its time."""
     heard = ain.load("kitchen20").predict(EXAMPLES / "kitchen-scene.flac")

@@ -21,11 +21,14 @@ BLOCK_SECONDS = {"dense": 30.0, "windows": 10.0}  # windows share nothing in the
 # What the network hears beyond the window of a step still reaches it through its long kernels, so that steps beside a
 # join are heard twice and kept from the block in which they lie inside. Measured: `docs/architecture.md`, "Joins".
 MARGIN_SECONDS = {"dense": 4.16, "windows": 0.0}
+# A log-mel that stays below this is digital silence: the smallest noise of a 16-bit recording is above. The network would
+# give it the nearest sound, with confidence; that nothing is there is certain without it.
+SILENCE = -9.0
 TOP_K = 5
 
 
 class Heard(NamedTuple):
-    logits: np.ndarray  # (steps, classes)
+    probabilities: np.ndarray  # (steps, classes), rows of zeros where a step's window is silent
     log_mel: np.ndarray  # (frames, bands)
 
 
@@ -92,6 +95,8 @@ class Recogniser:
     ) -> Recognition:
         """What is heard in a recording, however long: memory stays that of a block.
 
+        Digital silence gets no label: its probabilities are all 0, and it does not count for the recording as a whole.
+
         Args:
             source: an audio or video file, or a waveform (samples,), mono, -1…1, at ``sample_rate``.
             top_k: how many labels to give for the recording as a whole.
@@ -122,13 +127,13 @@ class Recogniser:
                     progress(samples / self.sample_rate)
 
         for heard in self._listen(counted(), every):
-            parts.append(_softmax(heard.logits))
+            parts.append(heard.probabilities)
             overview.add(heard.log_mel)
         probabilities = np.concatenate(parts)
         if self.run == "dense":
             probabilities = probabilities[::every]
         duration, seconds = samples / self.sample_rate, every * self.step
-        mean = probabilities.mean(axis=0)
+        mean = probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))  # over what is not silence
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
             file=file,
@@ -179,11 +184,15 @@ class Recogniser:
             heard = self._run(waveform, extra)
             frames = -(-len(waveform) // grid.frame)
             part = _slice(heard, done - first, total - first, step // grid.frame)
-            yield Heard(part.logits, heard.log_mel[(done - first) * step // grid.frame : frames])
+            yield Heard(part.probabilities, heard.log_mel[(done - first) * step // grid.frame : frames])
 
     def _run(self, waveform: np.ndarray, extra: dict[str, Any]) -> Heard:
         logits, log_mel = self._session.run(["logits", "log_mel"], {"waveform": waveform[None]} | extra)
-        return Heard(logits[0], log_mel[0])
+        loud = np.concatenate([[0], np.cumsum(log_mel[0].max(axis=1) > SILENCE)])  # frames above it, so far
+        step = int(extra["hop"]) if extra else self._grid.step // self._grid.frame
+        start = np.minimum(np.arange(len(logits[0])) * step, len(loud) - 1)
+        end = np.minimum(start + -(-self._grid.clip // self._grid.frame), len(loud) - 1)
+        return Heard(_softmax(logits[0]) * (loud[end] > loud[start])[:, None], log_mel[0])
 
 
 def load(model: str | Path = zoo.DEFAULT, threads: int | None = None) -> Recogniser:
@@ -211,7 +220,7 @@ def load(model: str | Path = zoo.DEFAULT, threads: int | None = None) -> Recogni
 
 
 def _slice(heard: Heard, start: int, stop: int, frames: int) -> Heard:
-    return Heard(heard.logits[start:stop], heard.log_mel[start * frames : stop * frames])
+    return Heard(heard.probabilities[start:stop], heard.log_mel[start * frames : stop * frames])
 
 
 def _cut(waveform: np.ndarray, size: int) -> Iterator[np.ndarray]:

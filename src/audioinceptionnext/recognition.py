@@ -54,7 +54,7 @@ class Recognition:
     clip: list[Score]  # the recording as a whole: the likeliest labels, best first
     segments: list[Segment]  # by start
     labels: tuple[str, ...] = field(repr=False)  # all class names of the model
-    probabilities: np.ndarray = field(repr=False)  # (steps, classes) float32, unsmoothed
+    probabilities: np.ndarray = field(repr=False)  # (steps, classes) float32, unsmoothed; all 0 in digital silence
     hop: float  # seconds from one step's window to the next one's
     window: float  # seconds that each step hears
     log_mel: np.ndarray | None = field(repr=False, default=None)  # (columns, bands), spans the duration; drawn
