@@ -10,7 +10,7 @@ RUN := $(VENV)/bin/python
 
 demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@mkdir -p demo
-	$(DEMO_VENV)/bin/ainext predict examples/kitchen-scene.flac --plot --out demo
+	cd demo && ../$(DEMO_VENV)/bin/ainext predict ../examples/kitchen-scene.flac --plot
 	@$(DEMO_VENV)/bin/ainext predict examples/kitchen-scene.flac --format audacity --out demo
 	@echo
 	@echo "The scene is rendered (examples/render_kitchen.py); what it really holds: examples/kitchen-scene.csv"

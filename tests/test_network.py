@@ -113,22 +113,20 @@ def test_dense_gives_a_step_every_32_frames() -> None:
 
 @pytest.mark.parametrize("frames", [416, 500])
 def test_matrix_products_are_the_same_network(frames: int) -> None:
-    """Outputs, gradients and running statistics of the training form as matrix products, in float32."""
+    """Outputs, gradients and running statistics of the training form as matrix products, in float64."""
     torch.manual_seed(0)
-    plain, fast = (stirred(create_model("tiny", 5, **SHORT)).train() for _ in range(2))
+    plain, fast = (stirred(create_model("tiny", 5, **SHORT)).double().train() for _ in range(2))
     fast.load_state_dict(plain.state_dict())
-    x = sound(3, frames)
-    expected, found = plain.features(x), products.features(fast, x, torch.float32)
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+    x = sound(3, frames).double()
+    expected, found = plain.features(x), products.features(fast, x, torch.float64)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     (expected**2).mean().backward()
     (found**2).mean().backward()
     for (name, ours), theirs in zip(fast.named_parameters(), plain.parameters(), strict=True):
         if theirs.grad is not None:
-            assert ours.grad is not None, name
-            scale = float(theirs.grad.abs().max()) + 1e-6
-            torch.testing.assert_close(ours.grad / scale, theirs.grad / scale, rtol=1e-2, atol=2e-3, msg=name)
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-9, msg=name)
     for key, value in plain.state_dict().items():
-        torch.testing.assert_close(fast.state_dict()[key], value, rtol=1e-4, atol=1e-5, msg=key)
+        torch.testing.assert_close(fast.state_dict()[key], value, rtol=1e-9, atol=1e-9, msg=key)
 
 
 def test_settings_that_make_no_sense_are_named() -> None:

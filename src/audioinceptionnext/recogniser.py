@@ -21,8 +21,8 @@ BLOCK_SECONDS = {"dense": 30.0, "windows": 10.0}  # windows share nothing in the
 # What the network hears beyond the window of a step still reaches it through its long kernels, so that steps beside a
 # join are heard twice and kept from the block in which they lie inside. Measured: `docs/architecture.md`, "Joins".
 MARGIN_SECONDS = {"dense": 4.16, "windows": 0.0}
-# A log-mel that stays below this is digital silence: the smallest noise of a 16-bit recording is above. The network would
-# give it the nearest sound, with confidence; that nothing is there is certain without it.
+# A log-mel that stays below this is digital silence: the smallest click of a 16-bit recording reaches -7.2. To that the
+# network would give the nearest sound, with confidence; that nothing is there is certain without it.
 SILENCE = -9.0
 TOP_K = 5
 

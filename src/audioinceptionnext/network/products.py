@@ -24,7 +24,7 @@ def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torc
     Returns:
         (batch, channels, time, frequency), ``dtype``.
     """
-    with torch.autocast(log_mel.device.type, dtype=dtype, enabled=dtype != torch.float32):
+    with torch.autocast(log_mel.device.type, dtype=dtype, enabled=dtype.itemsize < 4):
         x = net.stem((log_mel - net.mean) / net.std)
     x = x.to(dtype).permute(1, 2, 3, 0).contiguous()  # (channels, time, frequency, batch)
     for block in net.blocks:
