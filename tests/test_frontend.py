@@ -55,6 +55,15 @@ def test_a_clip_has_the_published_frames() -> None:
         assert LogMel(rate, window, hop).frames(round(rate * seconds) - 1) == frames
 
 
+def test_faint_bands_beside_loud_ones_are_librosas() -> None:
+    """A loud hum with next to nothing above it: where a float32 spectrum is off by its own rounding."""
+    time = np.arange(48_000) / 24_000
+    waveform = (0.9 * np.sin(2 * np.pi * 60 * time) + 1e-6 * np.sin(2 * np.pi * 9000 * time)).astype(np.float32)
+    with torch.no_grad():
+        found = LogMel()(torch.from_numpy(waveform)[None])[0, 0].numpy()
+    assert np.abs(found - by_librosa(waveform, 24_000, 10, 5)).max() < 1e-4
+
+
 def test_filters_are_librosas() -> None:
     for rate, _, _ in SETTINGS:
         expected = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=128, htk=True, norm=None, dtype=np.float64)
@@ -65,8 +74,8 @@ def test_filters_are_librosas() -> None:
 @pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), SETTINGS)
 def test_equals_librosa_on_real_clips(rate: int, window_ms: float, hop_ms: float) -> None:
     front = LogMel(rate, window_ms, hop_ms)
-    for path in sorted(REAL.glob("*.ogg"))[::80]:
+    for path in sorted(REAL.glob("*.ogg"))[::40]:
         waveform = read(path, rate)
         with torch.no_grad():
             found = front(torch.from_numpy(waveform)[None])[0, 0].numpy()
-        assert np.abs(found - by_librosa(waveform, rate, window_ms, hop_ms)).max() < 2e-3, path.name
+        assert np.abs(found - by_librosa(waveform, rate, window_ms, hop_ms)).max() < 1e-4, path.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -20,17 +20,13 @@ class Waveforms(Dataset[tuple[Tensor, int]]):
     Raises `media.MediaError` for a clip that cannot be read.
     """
 
-    def __init__(
-        self, clips: Sequence[Clip], sample_rate: int, progress: Callable[[int], object] | None = None
-    ) -> None:
+    def __init__(self, clips: Sequence[Clip], sample_rate: int) -> None:
         self.clips = tuple(clips)
         self._samples: list[Tensor] = []
-        for number, clip in enumerate(self.clips, start=1):
+        for clip in self.clips:
             length = None if clip.end is None else clip.end - clip.start
             waveform = torch.from_numpy(media.read(clip.path, sample_rate, clip.start, length))
             self._samples.append((waveform.clamp(-1, 1) * FULL_SCALE).round().short())
-            if progress is not None:
-                progress(number)
 
     def __len__(self) -> int:
         return len(self.clips)

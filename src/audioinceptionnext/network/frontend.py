@@ -45,6 +45,10 @@ class LogMel(nn.Module):
     imaginary part only the odd half: two small matrix products, less work than a 2048-point FFT, exact, and made of
     operations that every runtime has.
 
+    The spectrum is computed in float64: in float32 the rounding of loud low frequencies covers faint high ones, and real
+    clips differed from librosa by up to 0.006. Its tables are float32 pairs (value and rest), for devices that have no
+    float64 (Apple's), where the values alone are used.
+
     Args:
         sample_rate: Hz.
         window_ms, hop_ms: milliseconds; the published settings are 10 and 5 at 24 kHz, 20 and 10 at 16 kHz.
@@ -69,13 +73,11 @@ class LogMel(nn.Module):
             weight[-1] /= 2  # the sample in the middle is its own partner
         bins = torch.arange(N_FFT // 2 + 1, dtype=torch.float64)
         angle = 2 * math.pi * (n[:, None] - self.window / 2) * bins / N_FFT
-        buffers = {
-            "cosines": weight[:, None] * torch.cos(angle),  # (half, bins)
-            "sines": weight[:, None] * torch.sin(angle),
-            "filters": mel_filters(sample_rate),  # (bins, bands)
-        }
-        for name, value in buffers.items():
-            self.register_buffer(name, value.float(), persistent=False)
+        self.register_buffer("filters", mel_filters(sample_rate).float(), persistent=False)  # (bins, bands)
+        for name, wave in (("cosines", torch.cos(angle)), ("sines", torch.sin(angle))):
+            exact = weight[:, None] * wave
+            pair = torch.stack([exact.float(), (exact - exact.float()).float()])  # (2, half, bins)
+            self.register_buffer(name, pair, persistent=False)
 
     def frames(self, samples: int) -> int:
         """How many frames a waveform of so many samples gives."""
@@ -91,7 +93,9 @@ class LogMel(nn.Module):
         # A window is a few whole hops side by side, so frames are slices of one reshaped waveform, not a gather.
         hops = padded[:, : (count + chunks - 1) * hop].unflatten(1, (-1, hop))  # (batch, count + chunks - 1, hop)
         framed = torch.cat([hops[:, i : i + count] for i in range(chunks)], dim=2)
-        rise, fall = framed[..., 1 : half + 1], framed[..., window - half : window].flip(-1)
-        real, imaginary = (rise + fall) @ self.cosines, (rise - fall) @ self.sines  # (batch, count, bins)
-        magnitude = torch.sqrt(real * real + imaginary * imaginary)
+        exact = torch.float32 if waveform.device.type == "mps" else torch.float64
+        rise, fall = framed[..., 1 : half + 1].to(exact), framed[..., window - half : window].flip(-1).to(exact)
+        real = (rise + fall) @ self.cosines.to(exact).sum(0)  # (batch, count, bins)
+        imaginary = (rise - fall) @ self.sines.to(exact).sum(0)
+        magnitude = torch.sqrt(real * real + imaginary * imaginary).to(waveform.dtype)
         return torch.log(magnitude @ self.filters + LOG_OFFSET).unsqueeze(1)

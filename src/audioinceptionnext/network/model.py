@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -174,11 +174,6 @@ def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -
         raise ValueError(f"unknown variant {variant!r}; {hint}")
     config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[variant] | changes)
     return AudioInceptionNeXt(config)
-
-
-def with_classes(config: NetworkConfig, num_classes: int) -> NetworkConfig:
-    """The same network for another label list."""
-    return replace(config, num_classes=num_classes)
 
 
 def count_parameters(net: nn.Module) -> int:
