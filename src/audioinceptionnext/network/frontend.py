@@ -45,9 +45,9 @@ class LogMel(nn.Module):
     imaginary part only the odd half: two small matrix products, less work than a 2048-point FFT, exact, and made of
     operations that every runtime has.
 
-    The spectrum is computed in float64: in float32 the rounding of loud low frequencies covers faint high ones, and real
-    clips differed from librosa by up to 0.006. Its tables are float32 pairs (value and rest), for devices that have no
-    float64 (Apple's), where the values alone are used.
+    The spectrum is computed in float64: in float32 the rounding of loud low frequencies covers faint high ones, and
+    real clips differed from librosa by up to 0.006. Its tables are float32 pairs (value and rest), for devices that
+    have no float64 (Apple's), where the values alone are used.
 
     Args:
         sample_rate: Hz.
