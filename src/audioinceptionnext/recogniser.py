@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -40,10 +40,22 @@ class Grid:
     frame: int  # from one frame of the log-mel to the next
     step: int  # from one window to the next
 
+    @property
+    def step_frames(self) -> int:
+        return self.step // self.frame
+
+    @property
+    def clip_frames(self) -> int:
+        return self.frames(self.clip)
+
+    def frames(self, samples: int) -> int:
+        """How many frames of so many samples are heard; one that is centred on their very end is not."""
+        return -(-samples // self.frame)
+
     def steps(self, samples: int) -> int:
         """How many steps so many samples give: one for a clip and less, and a last one however little follows."""
-        frames, clip, step = -(-samples // self.frame), -(-self.clip // self.frame), self.step // self.frame
-        return 1 if frames <= clip else 1 + -(-(frames - clip) // step)
+        beyond = max(0, self.frames(samples) - self.clip_frames)
+        return 1 + -(-beyond // self.step_frames)
 
 
 class Recogniser:
@@ -133,7 +145,7 @@ class Recogniser:
         if self.run == "dense":
             probabilities = probabilities[::every]
         duration, seconds = samples / self.sample_rate, every * self.step
-        mean = probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))  # over what is not silence
+        mean = overall(probabilities)
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
             file=file,
@@ -161,10 +173,8 @@ class Recogniser:
 
     def _listen(self, blocks: Iterable[np.ndarray], every: int) -> Iterator[Heard]:
         """Steps and frames of the whole recording, block by block, as one pass over all of it would give them."""
-        windows = self.run == "windows"
-        step = self._grid.step * every if windows else self._grid.step
-        grid = Grid(self._grid.clip, self._grid.frame, step)
-        extra = {"hop": np.array(step // grid.frame)} if windows else {}
+        step = self._grid.step * every if self.run == "windows" else self._grid.step
+        grid = replace(self._grid, step=step)
         margin = -(-round(MARGIN_SECONDS[self.run] * self.sample_rate) // step) or 1
         body = max(1, round(BLOCK_SECONDS[self.run] * self.sample_rate) // step)
         waveform = np.zeros(0, np.float32)
@@ -174,24 +184,26 @@ class Recogniser:
             waveform = np.concatenate([waveform, block])
             # Enough for the body's last step and the margin after it.
             while len(waveform) >= (needed := (done - first + body + margin - 1) * step + grid.clip):
-                heard = self._run(waveform[:needed], extra)
-                yield _slice(heard, done - first, done - first + body, step // grid.frame)
+                heard = self._run(waveform[:needed], grid)
+                frames = slice((done - first) * grid.step_frames, (done - first + body) * grid.step_frames)
+                yield Heard(heard.probabilities[done - first : done - first + body], heard.log_mel[frames])
                 done += body
                 waveform = waveform[(done - margin - first) * step :] if done > margin else waveform
                 first = max(first, done - margin)
         total = grid.steps(first * step + len(waveform))
         if done < total:
-            heard = self._run(waveform, extra)
-            frames = -(-len(waveform) // grid.frame)
-            part = _slice(heard, done - first, total - first, step // grid.frame)
-            yield Heard(part.probabilities, heard.log_mel[(done - first) * step // grid.frame : frames])
+            heard = self._run(waveform, grid)
+            frames = slice((done - first) * grid.step_frames, grid.frames(len(waveform)))
+            yield Heard(heard.probabilities[done - first : total - first], heard.log_mel[frames])
 
-    def _run(self, waveform: np.ndarray, extra: dict[str, Any]) -> Heard:
-        logits, log_mel = self._session.run(["logits", "log_mel"], {"waveform": waveform[None]} | extra)
+    def _run(self, waveform: np.ndarray, grid: Grid) -> Heard:
+        inputs = {"waveform": waveform[None]}
+        if self.run == "windows":
+            inputs["hop"] = np.array(grid.step_frames)
+        logits, log_mel = self._session.run(["logits", "log_mel"], inputs)
         loud = np.concatenate([[0], np.cumsum(log_mel[0].max(axis=1) > SILENCE)])  # frames above it, so far
-        step = int(extra["hop"]) if extra else self._grid.step // self._grid.frame
-        start = np.minimum(np.arange(len(logits[0])) * step, len(loud) - 1)
-        end = np.minimum(start + -(-self._grid.clip // self._grid.frame), len(loud) - 1)
+        start = np.minimum(np.arange(len(logits[0])) * grid.step_frames, len(loud) - 1)
+        end = np.minimum(start + grid.clip_frames, len(loud) - 1)
         return Heard(_softmax(logits[0]) * (loud[end] > loud[start])[:, None], log_mel[0])
 
 
@@ -219,8 +231,9 @@ def load(model: str | Path = zoo.DEFAULT, threads: int | None = None) -> Recogni
     return Recogniser(entry.read(), str(entry.path), entry.name, threads)
 
 
-def _slice(heard: Heard, start: int, stop: int, frames: int) -> Heard:
-    return Heard(heard.probabilities[start:stop], heard.log_mel[start * frames : stop * frames])
+def overall(probabilities: np.ndarray) -> np.ndarray:
+    """(steps, classes) to (classes,): of a recording as a whole, the mean over its steps that are not silent."""
+    return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))
 
 
 def _cut(waveform: np.ndarray, size: int) -> Iterator[np.ndarray]:

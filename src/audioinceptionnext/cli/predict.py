@@ -175,7 +175,7 @@ class _Bar:
     """Progress on stderr over files, or within a long one; silent where stderr is no terminal."""
 
     def __init__(self, bar: Progress | None, files: int) -> None:
-        self.bar, self.files = bar, files
+        self.bar = bar
         self.task = bar.add_task("", total=files) if bar else None
 
     def following(self, path: Path) -> Any:

@@ -13,7 +13,7 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.media import read
-from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.recogniser import Recogniser, load, overall
 
 
 def evaluate(
@@ -65,12 +65,12 @@ def open_model(model: str, run: str | None = None) -> Recogniser:
 def clip_probabilities(
     recogniser: Recogniser, clips: Sequence[Clip], progress: Callable[[int, int], None] | None = None
 ) -> np.ndarray:
-    """(clips, classes): the mean over each clip's steps, as `predict` gives for a recording."""
+    """(clips, classes): what `predict` gives for each recording as a whole."""
     found = []
     for number, clip in enumerate(clips, start=1):
         length = None if clip.end is None else clip.end - clip.start
         waveform = read(clip.path, recogniser.sample_rate, clip.start, length)
-        found.append(recogniser.predict(waveform).probabilities.mean(axis=0))
+        found.append(overall(recogniser.predict(waveform).probabilities))
         if progress is not None:
             progress(number, len(clips))
     return np.stack(found)

@@ -85,7 +85,7 @@ class LogMel(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         hop, window, half = self.hop, self.window, self.window // 2
-        count = 1 + waveform.shape[-1] // hop
+        count = self.frames(waveform.shape[-1])
         # Frame t covers the samples from t * hop - window / 2: what librosa's centred padding amounts to.
         left = N_FFT // 2 - (N_FFT - window) // 2
         chunks = -(-window // hop)

@@ -94,10 +94,10 @@ def _describe_run(out: Path, description: dict[str, Any], resume: bool) -> None:
     if not (out / LAST).is_file() or not path.is_file():
         raise AinextError(f"{out / LAST}: nothing to resume; start without --resume")
     begun = json.loads(path.read_text(encoding="utf-8"))
-    for part, other in ((begun, description), (begun["recipe"], description["recipe"])):
-        for key in part:
-            if key != "recipe" and part[key] != other[key]:
-                raise AinextError(f"{path}: the run was begun with {key} {part[key]}, not {other[key]}; give the same")
+    before, now = ({"data": d["data"], "folds": d["folds"], **d["recipe"]} for d in (begun, description))
+    for key, value in before.items():
+        if value != now[key]:
+            raise AinextError(f"{path}: the run was begun with {key} {value}, not {now[key]}; give the same")
 
 
 def _begin(dataset: Dataset, recipe: Recipe, start: Path | None) -> StoredModel:

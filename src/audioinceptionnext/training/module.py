@@ -77,7 +77,7 @@ class SoundClassifier(L.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         waveforms, lengths, labels = batch
-        frames = max(self.net.config.clip_frames, 1 + int(lengths.max()) // self.log_mel.hop)
+        frames = max(self.net.config.clip_frames, self.log_mel.frames(int(lengths.max())))
         found = self.log_probabilities(self.crop(waveforms, lengths, frames, random=False))
         right = (found.argmax(1) == labels).float().mean()
         self.log("top1", 100 * right, prog_bar=True, batch_size=len(labels))
