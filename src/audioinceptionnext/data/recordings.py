@@ -1,0 +1,91 @@
+"""Where the recordings of a list are: files anywhere below a folder, by name, or the members of one HDF5 file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.find import MEDIA_SUFFIXES
+from audioinceptionnext.headers import shown
+
+HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
+_SOUND_ONLY = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")  # taken before a video of the same name: less to read
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Recordings by name: of a file without its suffix, or of an HDF5 dataset."""
+
+    place: Path
+    files: dict[str, Path]
+    keys: frozenset[str]
+
+    def find(self, *names: str) -> tuple[Path, str | None] | None:
+        """(path, key) of the first of these names that is there; key None for a file."""
+        for name in names:
+            if name in self.keys:
+                return self.place, name
+            if name in self.files:
+                return self.files[name], None
+        return None
+
+    def lengths(self, names: Iterable[str]) -> dict[str, int]:
+        """Samples of those HDF5 datasets that are rows of numbers, without reading them. Raises `AinextError`."""
+        if not self.keys:
+            return {}
+        with _hdf5(self.place) as file:
+            found = {name: file.get(name) for name in names if name in self.keys}
+            return {name: item.shape[0] for name, item in found.items() if len(getattr(item, "shape", None) or ()) == 1}
+
+
+def recordings_at(place: Path) -> Recordings:
+    """Index a folder (searched below, hidden names skipped) or an HDF5 file. Raises `AinextError`."""
+    if place.is_file():
+        if place.suffix.lower() not in HDF5_SUFFIXES:
+            raise AinextError(
+                f"{shown(place)}: recordings are in a folder or an HDF5 file ({', '.join(HDF5_SUFFIXES)})"
+            )
+        with _hdf5(place) as file:
+            return Recordings(place, {}, frozenset(file.keys()))
+    files: dict[str, Path] = {}
+    for parent, folders, names in os.walk(place):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of hundred thousands
+            if name.startswith(".") or suffix.lower() not in MEDIA_SUFFIXES:
+                continue
+            if stem not in files or (suffix.lower() in _SOUND_ONLY and files[stem].suffix.lower() not in _SOUND_ONLY):
+                files[stem] = Path(parent, name)
+    return Recordings(place, files, frozenset())
+
+
+def hdf5_below(root: Path, depth: int) -> list[Path]:
+    """HDF5 files in a folder and in those below it, ``depth`` levels deep."""
+    return sorted(path for path in below(root, depth) if path.suffix.lower() in HDF5_SUFFIXES)
+
+
+def below(root: Path, depth: int) -> list[Path]:
+    """Files in a folder and in those below it, ``depth`` levels deep, hidden ones skipped; near ones first."""
+    found, folders = [], [root]
+    for _ in range(depth + 1):
+        items = [p for folder in folders for p in sorted(folder.iterdir()) if not p.name.startswith(".")]
+        found += [p for p in items if p.is_file()]
+        folders = [p for p in items if p.is_dir()]
+    return found
+
+
+@contextmanager
+def _hdf5(path: Path) -> Iterator[Any]:
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        line = " ".join(str(error).split())
+        raise AinextError(f"{shown(path)}: not a whole HDF5 file: {line}; get a whole copy") from None

@@ -1,0 +1,516 @@
+"""Datasets: every layout as a user has it, what is wrong in one said by line, and folds that keep sources whole."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
+from audioinceptionnext.errors import AinextError
+from tests.audio_files import sine, write_video, write_wav
+
+h5py = pytest.importorskip("h5py")
+pandas = pytest.importorskip("pandas")
+
+RATE = 8000
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TONE = sine(440, 0.1, RATE)
+
+
+def wav(path: Path, samples: np.ndarray = TONE, rate: int = RATE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_wav(path, samples, rate)
+
+
+def write_list(path: Path, *rows: Sequence[object]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def names(clips: Iterable[Clip]) -> list[str]:
+    return [clip.path.name for clip in clips]
+
+
+# Layouts
+
+
+def test_folder_of_classes(tmp_path: Path) -> None:
+    for name in ("dog/b.wav", "dog/a.wav", "dog/deep/er/c.WAV", "cat/d.flac", "dog/.hidden.wav", ".git/e.wav"):
+        wav(tmp_path / name)
+    (tmp_path / "dog" / "notes.txt").write_text("bark")
+    (tmp_path / "bird").mkdir()
+    wav(tmp_path / "stray.wav")
+    found = load_dataset("folder", tmp_path)
+    assert found.labels == ("cat", "dog")
+    assert [(clip.path.name, clip.label) for clip in found.clips] == [
+        ("d.flac", 0),
+        ("a.wav", 1),
+        ("b.wav", 1),
+        ("c.WAV", 1),
+    ]
+    assert {(clip.split, clip.fold, clip.group) for clip in found.clips} == {(None, None, None)}
+    stray, bird = found.problems
+    assert "stray.wav: lies outside" in stray and "bird: no recordings" in bird and "left out" in bird
+
+
+def test_folder_of_splits(tmp_path: Path) -> None:
+    for name in ("train/10/a.wav", "train/9/b.wav", "val/9/c.wav", "Test/10/d.wav", "Test/9/e.wav"):
+        wav(tmp_path / name)
+    (tmp_path / "notes").mkdir()
+    found = load_dataset("folder", tmp_path)
+    assert found.labels == ("9", "10")  # numbers by value
+    assert found.splits == ("test", "train", "validation")
+    assert names(found.select(split="validation, test")[0]) == ["d.wav", "e.wav", "c.wav"]
+    assert [p.rpartition("/")[2] for p in found.problems] == [
+        "notes: neither train nor test: left out",
+        f"{tmp_path.name}: no folder of class 10 in validation",
+    ]
+    # A train is a sound too.
+    for name in ("train/a.wav", "bus/b.wav", "test/c.wav"):
+        wav(tmp_path / "vehicles" / name)
+    assert load_dataset("folder", tmp_path / "vehicles").labels == ("bus", "test", "train")
+
+
+def test_csv_of_your_own(tmp_path: Path) -> None:
+    wav(tmp_path / "one.wav", sine(440, 2, RATE))
+    wav(tmp_path / "audio" / "two.wav")
+    rows = [
+        ("filename", "class", "start", "end", "fold", "split", "source_id", "id", "author"),
+        ("one.wav", "kettle", 0.5, 1.25, 2, "val", "s1", "k1", "me"),
+        ("one.wav", "pan, hot", "", "", 1, "train", "s1", "k2", "me"),
+        ("two.wav", "kettle", 0, "", 1, "test", "", "", ""),
+    ]
+    path = write_list(tmp_path / "clips.csv", *rows)
+    found = load_dataset("csv", tmp_path)
+    assert found == load_dataset("csv", path)
+    assert found.labels == ("kettle", "pan, hot")
+    one = tmp_path / "one.wav"
+    assert found.clips == (
+        Clip(one, 0, 0.5, 1.25, fold=2, split="validation", group="s1", id="k1"),
+        Clip(one, 1, fold=1, split="train", group="s1", id="k2"),
+        Clip(tmp_path / "audio" / "two.wav", 0, fold=1, split="test"),
+    )
+    assert found.leaks() == {"s1": list(found.clips[:2])}
+    # Recordings elsewhere: a folder, or an HDF5 file whose members the list names.
+    (moved := tmp_path / "list" / "mine.csv").parent.mkdir()
+    path.rename(moved)
+    with pytest.raises(AinextError, match="3 of 3 clips are missing"):
+        load_dataset("csv", moved)
+    assert load_dataset("csv", moved.parent, tmp_path).clips == found.clips
+    with h5py.File(tmp_path / "sound.hdf5", "w") as file:
+        file["one"], file["two.wav"] = np.zeros(10), np.zeros(10)
+    assert [clip.key for clip in load_dataset("csv", moved, tmp_path / "sound.hdf5").clips] == ["one", "one", "two.wav"]
+
+
+def test_csv_rows_that_cannot_be_used(tmp_path: Path) -> None:
+    wav(tmp_path / "a.wav")
+    rows = [
+        ("path", "label", "start", "end", "fold", "split"),
+        ("a.wav", "x", 0, 1, 1, "train"),
+        ("b.wav", "x", 0, 1, 1, "train"),
+        ("a.wav", "", 0, 1, 1, "train"),
+        ("a.wav", "x", 2, 1, 1, "train"),
+        ("a.wav", "x", "soon", 1, 1, "train"),
+        ("a.wav", "x", "nan", 1, 1, "train"),
+        ("a.wav", "x", 0, 2, "one", "train"),
+        ("a.wav", "x", 0, 3, 1, "exam"),
+        ("a.wav", "x", 0, 1, 1, "train"),
+        ("a.wav", "x"),
+        ("", "x", 0, 1, 1, "train"),
+        ("a" * 300, "x", 0, 1, 1, "train"),
+    ]
+    path = write_list(tmp_path / "meta.csv", *rows)
+    found = load_dataset("csv", tmp_path)
+    assert len(found.clips) == 1
+    words = [
+        "b.wav is missing",
+        "no label",
+        "ends at 1 s, where it starts at 2 s",
+        "start is 'soon', not a number",
+        "start is 'nan'",
+        "fold is 'one'",
+        "split is 'exam'",
+        "stands in line 2 already",
+        "2 values for 6 columns",
+        "no path",
+        "aaa is missing",
+    ]
+    for line, (problem, part) in enumerate(zip(found.problems, words, strict=True), start=3):
+        assert problem.startswith(f"{path}: line {line}: ") and part in problem
+
+
+def test_kitchen20_and_esc(tmp_path: Path) -> None:
+    header = ("filename", "fold", "target", "category", "source_id", "take")
+    rows = [(f"{n}.wav", 1 + n % 2, n % 2, "ab"[n % 2], f"s{n // 4}", "A") for n in range(8)]
+    write_list(tmp_path / "meta.csv", header, *rows, ("gone.wav", 1, 0, "a", "s", "A"), ("0.wav", 7, 0, "a", "s", "A"))
+    for n in range(8):
+        wav(tmp_path / "audio" / f"{n}.wav")
+    for name in ("kitchen20", "esc10"):
+        found = load_dataset(name, tmp_path)
+        assert (found.name, found.labels, found.folds, len(found.clips)) == (name, ("a", "b"), (1, 2), 8)
+        assert "line 10: " in found.problems[0] and "gone.wav is missing" in found.problems[0]
+        assert "line 11: fold 7" in found.problems[1]
+    # ESC-50's layout; ESC-10 out of it has ESC-10's own names and order.
+    header = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
+    rows = [
+        ("1-5-A-0.wav", 1, 0, "dog", "True", "5", "A"),
+        ("2-6-A-1.wav", 2, 1, "hen", "False", "6", "A"),
+        ("5-7-A-2.wav", 5, 2, "sea_waves", "True", "7", "A"),
+    ]
+    root = tmp_path / "ESC-50"
+    write_list(root / "meta" / "esc50.csv", header, *rows)
+    for row in rows:
+        wav(root / "audio" / row[0])
+    esc50, esc10 = load_dataset("esc50", root), load_dataset("esc10", root)
+    assert esc50.labels == ("dog", "hen", "sea_waves")
+    assert [(clip.label, clip.fold, clip.group) for clip in esc50.clips] == [(0, 1, "5"), (1, 2, "6"), (2, 5, "7")]
+    assert esc10.labels[:3] == ("dog_bark", "rain", "sea_waves") and len(esc10.labels) == 10
+    assert [(clip.label, clip.fold) for clip in esc10.clips] == [(0, 1), (2, 5)]
+    (root / "audio").rename(tmp_path / "elsewhere")
+    assert len(load_dataset("esc50", root, tmp_path / "elsewhere").clips) == 3
+
+
+def test_urbansound8k(tmp_path: Path) -> None:
+    header = ("slice_file_name", "fsID", "start", "end", "salience", "fold", "classID", "class")
+    rows = [("7-0-0-0.wav", 7, 60.5, 64.5, 1, 10, 0, "air_conditioner"), ("8-1-0-0.wav", 8, 0, 1, 1, 1, 1, "car_horn")]
+    write_list(tmp_path / "metadata" / "UrbanSound8K.csv", header, *rows)
+    path = wav(tmp_path / "audio" / "fold10" / "7-0-0-0.wav")
+    wav(tmp_path / "audio" / "fold1" / "8-1-0-0.wav")
+    found = load_dataset("urbansound8k", tmp_path)
+    assert found.labels == ("air_conditioner", "car_horn")
+    assert found.clips[0] == Clip(path, 0, fold=10, group="7")  # start and end were in the Freesound recording
+    assert found.folds == (1, 10)
+
+
+def test_fsdd_by_list_and_by_names(tmp_path: Path) -> None:
+    files = [f"{digit}_{speaker}_{n}.wav" for digit in range(10) for speaker in ("theo", "lucas") for n in (4, 5)]
+    for name in (*files, "readme_.wav"):
+        wav(tmp_path / "recordings" / name)
+    by_names = load_dataset("fsdd", tmp_path)
+    assert len(by_names.problems) == 1 and "readme_.wav" in by_names.problems[0]
+    rows = [(n, n[0], n[0], n.split("_")[1], "test" if n.endswith("_4.wav") else "train") for n in sorted(files)]
+    write_list(tmp_path / "meta.csv", ("filename", "target", "category", "speaker", "split"), *rows)
+    by_list = load_dataset("fsdd", tmp_path)
+    assert (by_list.clips, by_list.labels) == (by_names.clips, by_names.labels)
+    test, train = by_list.select(split="test")
+    assert len(test) == len(train) == 20
+    assert set(by_list.leaks()) == {"theo", "lucas"}
+
+
+def test_vggsound(tmp_path: Path) -> None:
+    rows = [
+        ("---g-f_I2yQ", 1, "people marching", "test"),
+        ("-0_xyz", 30, "dog barking, far", "train"),
+        ("video", 120, "dog barking, far", "train"),
+        ("gone", 10, "zebra braying", "train"),
+        ("bad", "ten", "zebra braying", "train"),
+    ]
+    write_list(tmp_path / "vggsound.csv", *rows)
+    wav(tmp_path / "audio" / "---g-f_I2yQ_000001.wav")
+    wav(tmp_path / "train" / "-0_xyz_30.wav")
+    (tmp_path / "video").mkdir()
+    write_video(tmp_path / "video" / "video_000120.mp4", seconds=0.5)
+    found = load_dataset("vggsound", tmp_path)
+    assert found.labels == ("dog barking, far", "people marching", "zebra braying")  # those of clips that are gone too
+    assert [(clip.path.name, clip.label, clip.split, clip.group) for clip in found.clips] == [
+        ("---g-f_I2yQ_000001.wav", 1, "test", "---g-f_I2yQ"),
+        ("-0_xyz_30.wav", 0, "train", "-0_xyz"),
+        ("video_000120.mp4", 0, "train", "video"),
+    ]
+    assert "line 4: " in found.problems[0] and "gone_000010.* is missing" in found.problems[0]
+    assert "line 5: start is 'ten'" in found.problems[1]
+    wav(tmp_path / "audio" / "video_000120.wav")  # less to read than the video
+    assert load_dataset("vggsound", tmp_path).clips[2].path.suffix == ".wav"
+    elsewhere = load_dataset("vggsound", tmp_path, tmp_path / "video")
+    assert names(elsewhere.clips) == ["video_000120.mp4"] and elsewhere.labels == found.labels
+    write_list(tmp_path / "vggsound.csv", *rows[3:4])
+    with pytest.raises(AinextError, match=r"1 of 1 clips are missing, e\.g\. .*gone_000010"):
+        load_dataset("vggsound", tmp_path)
+
+
+# EPIC-SOUNDS
+
+EPIC = (
+    "annotation_id",
+    "participant_id",
+    "video_id",
+    "start_timestamp",
+    "stop_timestamp",
+    "start_sample",
+    "stop_sample",
+)
+SEGMENTS = [
+    ("P01_1_0", "P01", "P01_1", "00:00:00.100", "00:00:00.500", 2399, 12001, "thud", "rustle", 4),
+    ("P01_1_1", "P01", "P01_1", "00:00:01.000", "00:00:01.500", 24000, 36000, "", "open / close", 3),
+    ("P02_9_0", "P02", "P02_9", "00:00:00.000", "00:00:00.100", 0, 2400, "", "zip", 42),
+]
+TEST = [("P03_1_0", "P03", "P03_1", "00:00:00.000", "00:00:00.100", 0, 2400)]
+
+
+def epic_lists(root: Path, form: str) -> None:
+    header = (*EPIC, "description", "class", "class_id")
+    lists = [
+        ("EPIC_Sounds_train", header, SEGMENTS[:2]),
+        ("EPIC_Sounds_validation", header, SEGMENTS[2:]),
+        ("EPIC_Sounds_recognition_test_timestamps", EPIC, TEST),
+    ]
+    for name, columns, rows in lists:
+        if form == "csv":
+            write_list(root / "annotations" / f"{name}.csv", columns, *rows)
+        else:
+            root.mkdir(exist_ok=True)
+            frame = pandas.DataFrame(rows, columns=columns)
+            (frame if name.endswith("train") else frame.set_index("annotation_id")).to_pickle(root / f"{name}.pkl")
+
+
+def epic_hdf5(path: Path, **samples: int) -> Path:
+    with h5py.File(path, "w") as file:
+        for video, length in samples.items():  # nothing is allocated: hours take no room
+            file.create_dataset(video, (length,), "f4", chunks=(min(1024, length),))
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "pkl"])
+def test_epic_sounds(tmp_path: Path, form: str) -> None:
+    epic_lists(tmp_path / "lists", form)
+    epic_hdf5(tmp_path / "lists" / "EPIC_audio.hdf5", P01_1=40_000, P02_9=2400, P03_1=2400)
+    found = load_dataset("epic-sounds", tmp_path / "lists")
+    assert (found.problems, found.sample_rate, len(found.labels)) == ((), 24_000, 44)
+    assert [(c.id, c.label, c.split, c.key, c.group) for c in found.clips] == [
+        ("P01_1_0", 4, "train", "P01_1", "P01_1"),
+        ("P01_1_1", 3, "train", "P01_1", "P01_1"),
+        ("P02_9_0", 42, "validation", "P02_9", "P02_9"),
+        ("P03_1_0", UNLABELLED, "test", "P03_1", "P03_1"),
+    ]
+    # Seconds say the sample exactly.
+    first = found.clips[0]
+    assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2399, 12001)
+    # The same from files, one a video, wherever they lie; what is not there is said once a video.
+    wav(tmp_path / "sound" / "P02" / "P02_9.wav", rate=24_000)
+    (tmp_path / "sound" / "P01").mkdir()
+    (video := write_video(tmp_path / "sound" / "P01" / "P01_1.mp4", seconds=2)).rename(video.with_suffix(".MP4"))
+    files = load_dataset("epic-sounds", tmp_path / "lists", audio=tmp_path / "sound")
+    assert [(c.path.name, c.key, c.start) for c in files.clips] == [
+        ("P01_1.MP4", None, found.clips[0].start),
+        ("P01_1.MP4", None, 1.0),
+        ("P02_9.wav", None, 0.0),
+    ]
+    (problem,) = files.problems
+    assert "video P03_1 is not in" in problem and "1 segments left out" in problem
+
+
+def test_epic_sounds_beyond_the_end(tmp_path: Path) -> None:
+    epic_lists(tmp_path, "csv")
+    audio = epic_hdf5(tmp_path / "a.hdf5", P01_1=24_000 + 6000, P02_9=2399, P03_1=1)
+    with h5py.File(audio, "a") as file:
+        del file["P03_1"]
+        file["P03_1"] = np.zeros((2, 2400))
+    found = load_dataset("epic-sounds", tmp_path)
+    assert [(c.id, c.end) for c in found.clips] == [
+        ("P01_1_0", 12001 / 24e3),
+        ("P01_1_1", 1.25),
+        ("P02_9_0", 2399 / 24e3),
+    ]
+    cut, shape = found.problems  # a sample too many is not worth a word
+    assert "line 3: P01_1_1 ends at sample 36000, 0.2 s beyond the end of P01_1: cut there" in cut
+    assert "P03_1 in" in shape and "not one row" in shape
+    epic_hdf5(audio, P01_1=24_000, P02_9=2400, P03_1=2400)
+    found = load_dataset("epic-sounds", tmp_path)
+    assert len(found.clips) == 3 and "nothing before it: left out" in found.problems[0]
+
+
+def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
+    epic_hdf5(tmp_path / "a.h5", P01_1=40_000)
+    header = (*EPIC, "description", "class", "class_id")
+    good = SEGMENTS[0]
+    bad = [good, (*good[:9], 5), (*good[:5], 12001, 12001, *good[7:]), ("", *good[1:]), (*good[:8], "", 4)]
+    rows = [good, bad[0], *(("x" + str(n) if row[0] else "", *row[1:]) for n, row in enumerate(bad[1:]))]
+    write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
+    found = load_dataset("epic-sounds", tmp_path)
+    assert len(found.clips) == 1
+    words = [
+        "P01_1_0 stands there already",
+        "class_id 5 is 'water', not 'rustle'",
+        "12001",
+        "no annotation_id",
+        "no class",
+    ]
+    for problem, word in zip(found.problems, words, strict=True):
+        assert word in problem
+    (tmp_path / "b.hdf5").write_bytes(b"")
+    with pytest.raises(AinextError, match=r"2 HDF5 files.*--audio"):
+        load_dataset("epic-sounds", tmp_path)
+    with pytest.raises(AinextError, match="not a whole HDF5 file"):
+        load_dataset("epic-sounds", tmp_path, tmp_path / "b.hdf5")
+
+
+# Calls that cannot work
+
+
+def test_another_dataset_or_none(tmp_path: Path) -> None:
+    for name in DATASETS:
+        with pytest.raises(AinextError, match=r"root|no ") as caught:
+            load_dataset(name, tmp_path)
+        assert "\n" not in str(caught.value), name
+    cases = [
+        (("esc-50", tmp_path), "did you mean esc50"),
+        (("kitchen20", tmp_path / "none"), "--root .*none: no such folder"),
+        (("kitchen20", tmp_path, tmp_path / "none"), "--audio .*none: no such"),
+        (("folder", tmp_path, tmp_path), "--audio: a folder of classes holds its own"),
+    ]
+    for arguments, words in cases:
+        with pytest.raises(AinextError, match=words):
+            load_dataset(*arguments)
+    wav(tmp_path / "sounds" / "dog" / "a.wav")
+    with pytest.raises(AinextError, match="one class only, dog; --root names the folder"):
+        load_dataset("folder", tmp_path / "sounds")
+
+
+def test_lists_that_are_none(tmp_path: Path) -> None:
+    wav(tmp_path / "a.wav")
+    path = tmp_path / "meta.csv"
+    cases = [
+        ("", "lists no clips"),
+        ("file,label\na.wav,x\n", "no column path or filename; it has file, label"),
+        ("path,label,folds\na.wav,x,1\n", "a column 'folds'; did you mean fold"),
+        ("path,label\n", "lists no clips"),
+        ("path,label\na.wav,\n,x\n", "none of its 2 rows can be used, e.g. line 2: no label"),
+        ("path;label\na.wav;x\n", None),
+    ]
+    for text, words in cases:
+        path.write_text(text, encoding="utf-8")
+        if words is None:
+            assert load_dataset("csv", tmp_path).labels == ("x",)
+            continue
+        with pytest.raises(AinextError, match=words):
+            load_dataset("csv", tmp_path)
+    path.write_bytes(b"path,label\n\xff\xfe\n")
+    with pytest.raises(AinextError, match="not a CSV list in UTF-8"):
+        load_dataset("csv", tmp_path)
+    path.write_text("filename,fold,target,category,source_id\na.wav,1,1,x,s\n")
+    with pytest.raises(AinextError, match="the targets are not 0 to 0"):
+        load_dataset("kitchen20", tmp_path)
+    write_list(tmp_path / "other.csv", ("path", "label"))
+    path.rename(tmp_path / "another.csv")
+    with pytest.raises(AinextError, match=r"2 \.csv lists"):
+        load_dataset("csv", tmp_path)
+
+
+# Folds
+
+
+@st.composite
+def datasets(draw: st.DrawFn) -> Dataset:
+    """Clips of a few sources in one to five folds or none, sources whole or not."""
+    folds = draw(st.sampled_from([0, 2, 5]))
+    classes = draw(st.integers(1, 3))
+    rows = draw(
+        st.lists(st.tuples(st.integers(0, 12), st.integers(1, max(1, folds)), st.integers(0, classes - 1)), min_size=1)
+    )
+    clips = [
+        Clip(Path(str(n)), label, fold=fold if folds else None, group=str(group) if group else "")
+        for n, (group, fold, label) in enumerate(rows)
+    ]
+    return Dataset("made", tuple("abc"[:classes]), tuple(clips))
+
+
+@given(datasets(), st.integers(2, 6))
+@settings(deadline=None, max_examples=200)
+def test_leak_free_folds(dataset: Dataset, folds: int) -> None:
+    groups: defaultdict[str | None, set[int | None]] = defaultdict(set)
+    for clip in dataset.clips:
+        groups[clip.group].add(clip.fold)
+    wanted = dataset.folds or tuple(range(1, folds + 1))
+    if len(groups) < len(wanted):
+        with pytest.raises(AinextError, match="cannot fill"):
+            dataset.leak_free(folds)
+        return
+    found = dataset.leak_free(folds)
+    assert [(c.path, c.label, c.group) for c in found.clips] == [(c.path, c.label, c.group) for c in dataset.clips]
+    assert found.leaks() == {}
+    after = {clip.group: clip.fold for clip in found.clips}
+    for group, before in groups.items():
+        if dataset.folds:
+            assert after[group] in before  # one that was whole stays, others go to one of their own
+    if not dataset.folds:
+        assert found.folds == wanted  # none is left empty
+        sizes = Counter(clip.fold for clip in found.clips)
+        largest = max(Counter(clip.group for clip in dataset.clips).values())
+        if len(dataset.labels) == 1:
+            assert max(sizes.values()) - min(sizes.values()) <= largest
+    assert found == dataset.leak_free(folds)
+
+
+def test_select() -> None:
+    clips = [Clip(Path(str(n)), 0, fold=n, split=("train", "test")[n % 2]) for n in range(1, 6)]
+    made = Dataset("made", ("a",), tuple(clips))
+    for folds, inside in {"1-3": "123", "5": "5", "1,4-5": "145", "all": "12345"}.items():
+        chosen, rest = made.select(folds)
+        assert "".join(names(chosen)) == inside and len(chosen) + len(rest) == 5
+    assert names(made.select(split="test")[0]) == ["1", "3", "5"]
+    assert len(made.select(split="train,test")[0]) == len(made.select()[0]) == len(made.select(split="all")[0]) == 5
+    for arguments, words in [
+        (("6",), "has the folds 1, 2"),
+        (("3-1",), "has the folds"),
+        (("1-9999999999999",), "has the folds"),
+        (("-2",), "give numbers such as"),
+        ((None, "exam"), "has the splits test, train"),
+        (("1", "test"), "give one of them"),
+    ]:
+        with pytest.raises(AinextError, match=words):
+            made.select(*arguments)
+    with pytest.raises(AinextError, match="has no folds; try --split"):
+        Dataset("made", ("a",), (Clip(Path("1"), 0, split="train"),)).select("1")
+    with pytest.raises(AinextError, match="names no source"):
+        made.leak_free()
+
+
+# The real lists
+
+
+def shared(name: str) -> Path:
+    if not (SHARED / name).is_dir():
+        pytest.skip(f"needs ../shared/data/{name}")
+    return SHARED / name
+
+
+@pytest.mark.parametrize(
+    ("name", "clips", "classes", "groups", "leaking"),
+    [("kitchen20", 800, 20, 378, 39), ("esc10", 400, 10, 304, 0), ("fsdd", 3000, 10, 6, 6)],
+)
+def test_real_lists(name: str, clips: int, classes: int, groups: int, leaking: int) -> None:
+    found = load_dataset(name, shared(name))
+    assert (len(found.clips), len(found.labels), found.problems) == (clips, classes, ())
+    assert (len({clip.group for clip in found.clips}), len(found.leaks())) == (groups, leaking)
+    free = found.leak_free()
+    assert free.leaks() == {} and len(free.folds) == 5 and len(free.clips) == clips
+
+
+def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
+    lists = shared("epic-sounds")
+    lengths: dict[str, int] = {}
+    for path in sorted(lists.glob("*.csv")):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                lengths[row["video_id"]] = max(lengths.get(row["video_id"], 0), int(row["stop_sample"]))
+    audio = epic_hdf5(tmp_path / "EPIC_audio.hdf5", **lengths)
+    found = load_dataset("epic-sounds", lists, audio)
+    assert found.problems == ()
+    validation, test = found.select(split="validation")
+    assert (len(validation), len(test)) == (8035, 5131)
+    assert (len({c.key for c in validation}), len({c.label for c in validation})) == (137, 44)
+    assert {clip.label for clip in test} == {UNLABELLED}
+    with (lists / "EPIC_Sounds_validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(c.id, round(c.start * 24_000), round((c.end or 0) * 24_000)) for c in validation] == [
+        (row["annotation_id"], int(row["start_sample"]), int(row["stop_sample"])) for row in rows
+    ]
