@@ -1,0 +1,280 @@
+"""The two pages of a report as HTML: no library, no network, light and dark, usable on a phone and without a mouse.
+
+Everything that comes from data goes through `_text`.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from audioinceptionnext.evaluation.calibration import Calibration
+from audioinceptionnext.evaluation.classes import ClassFigures, Confusion
+
+HEADLINES = {
+    "top1": "Top-1 accuracy",
+    "top5": "Top-5 accuracy",
+    "mca": "Mean class accuracy",
+    "map": "Mean average precision",
+    "mauc": "Mean AUC",
+}
+COLUMNS = (
+    ("Class", "text"),
+    ("Clips", ""),
+    ("Accuracy", ""),
+    ("Precision", ""),
+    ("F1", ""),
+    ("Average precision", ""),
+    ("Most confused with", "text"),
+)
+LONG_TABLE = 25  # classes: a longer table scrolls in a frame of its own
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A clip that was recognised as something else.
+
+    Attributes:
+        name: the clip's; ``path`` is the same with its folder.
+        guesses: the classes thought likeliest and their probabilities, best first.
+        score, rank: the true class's probability, and its place among all, 1 the best.
+        audio: the file to listen to, relative to the page; None where there is none, for the reason in ``silence``.
+    """
+
+    name: str
+    path: str
+    label: str
+    guesses: tuple[tuple[str, float], ...]
+    score: float
+    rank: int
+    audio: str | None = None
+    silence: str = ""
+
+
+def index_page(
+    title: str,
+    figures: Mapping[str, Any],
+    intervals: Mapping[str, tuple[float, float]] | None,
+    ece: float,
+    calibration: Calibration | None,
+    table: Sequence[ClassFigures],
+    confusions: Sequence[Confusion],
+    mistakes: tuple[int, int],
+    learning: bool,
+) -> str:
+    """The page that ties a report together.
+
+    Args:
+        mistakes: how many clips are listed on the page of mistakes, and how many mistakes there are.
+        learning: whether there is a learning.png.
+    """
+    parts = [
+        f"<h1>{_text(title)}</h1>",
+        _about(title, figures),
+        '<nav aria-label="Contents"><a href="#classes">Classes</a> <a href="#confusion">Confusions</a> '
+        '<a href="#calibration">Calibration</a> '
+        + ('<a href="#training">Training</a> ' if learning else "")
+        + '<a href="mistakes.html">Mistakes to listen to</a> <a href="#files">Files</a></nav>',
+        _headlines(figures, intervals or {}, ece, len(table)),
+        _mistakes_line(*mistakes),
+        _classes(table),
+        _confusions(confusions, table),
+        _calibration(ece, calibration),
+        _training() if learning else "",
+        _files(),
+    ]
+    return _page(title, "\n".join(parts))
+
+
+def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
+    """The worst mistakes as a list to listen to, the most confident first."""
+    classes = sorted({mistake.label for mistake in mistakes})
+    options = "".join(f'<option value="{_text(label)}">{_text(label)}</option>' for label in classes)
+    if not mistakes:
+        body = "<p>There are none: every clip was recognised.</p>"
+    else:
+        which = "All mistakes"
+        if len(mistakes) < total:
+            which = f"The {len(mistakes)} of {total:,} mistakes that the model was surest of"
+        body = (
+            f"<p>{which}, the surest first. Now and then it is right and the label wrong.</p>\n"
+            '<div class="filter" hidden><label for="true-class">True class</label> '
+            f'<select id="true-class"><option value="">all</option>{options}</select> '
+            '<span class="quiet" id="shown" role="status"></span></div>\n'
+            f'<ol class="mistakes">\n{"".join(map(_mistake, mistakes))}</ol>'
+        )
+    back = '<nav aria-label="Contents"><a href="index.html">Back to the report</a></nav>'
+    return _page(f"Mistakes: {title}", f"<h1>Mistakes to listen to</h1>\n<p class=quiet>{_text(title)}</p>{back}{body}")
+
+
+def _mistake(mistake: Mistake) -> str:
+    (guess, sure), others = mistake.guesses[0], mistake.guesses[1:]
+    then = ", ".join(f"{_text(label)} {_share(score)}" for label, score in others)
+    if mistake.audio is not None:
+        about = f"{mistake.label}, recognised as {guess}: {mistake.name}"
+        sound = f'<audio controls preload="none" src="{_text(mistake.audio)}" aria-label="{_text(about)}"></audio>'
+    else:
+        sound = f'<p class="quiet none">{_text(mistake.silence)}</p>'
+    return (
+        f'<li data-label="{_text(mistake.label)}">'
+        f'<p class="what"><b>{_text(mistake.label)}</b>, recognised as <b>{_text(guess)}</b> ({_share(sure)})</p>'
+        f'<p class="quiet">{_text(mistake.label)} had {_share(mistake.score)}, place {mistake.rank}'
+        f"{'; then ' + then if then else ''}</p>"
+        f'<p class="quiet" title="{_text(mistake.path)}">{_text(mistake.name)}</p>{sound}</li>\n'
+    )
+
+
+def _about(title: str, figures: Mapping[str, Any]) -> str:
+    """What was measured: every short entry of the figures that is no figure."""
+    known = {*HEADLINES, "per_class", "clips", "data", "model"}
+    facts = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
+    facts += [f"{figures['clips']:,} clips"] if "clips" in figures else []
+    for name, value in figures.items():
+        if name not in known and isinstance(value, str | int | bool):
+            facts.append(f"{name.replace('_', ' ')} {json.dumps(value) if isinstance(value, bool) else value}")
+    return f'<p class="quiet">{_text(" · ".join(facts))}</p>'
+
+
+def _headlines(
+    figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], ece: float, classes: int
+) -> str:
+    cards = []
+    for name, words in HEADLINES.items():
+        if name not in figures or (name == "top5" and classes <= 5):  # where it is 100 % whatever the model
+            continue
+        percent = name != "mauc"
+        low, high = intervals.get(name, (math.nan, math.nan))
+        between = f"{_number(low, percent)} to {_number(high, percent)}" if math.isfinite(low) else ""
+        value = _number(figures[name], percent) + ("\u00a0%" if percent else "")
+        cards.append(f"<div><dt>{words}</dt><dd>{value}<small>{between}</small></dd></div>")
+    cards.append(f"<div><dt>Calibration error</dt><dd>{100 * ece:.1f}\u00a0%<small></small></dd></div>")
+    note = "Below each figure its 95 % bootstrap interval: how far other clips of the same kind would move it."
+    return f'<dl class="figures">{"".join(cards)}</dl>' + (f'<p class="quiet">{note}</p>' if intervals else "")
+
+
+def _mistakes_line(listed: int, total: int) -> str:
+    if not total:
+        return "<p>Every clip was recognised.</p>"
+    clips = "1 clip was" if total == 1 else f"{total:,} clips were"
+    which = "listen to it" if total == 1 else f"listen to the {listed} worst" if listed < total else "listen to them"
+    return f'<p>{clips} taken for something else: <a href="mistakes.html">{which}</a>.</p>'
+
+
+def _classes(table: Sequence[ClassFigures]) -> str:
+    heads = "".join(
+        f'<th scope="col"{f" class={kind}" if kind else ""}><button type="button">{name}</button></th>'
+        for name, kind in COLUMNS
+    )
+    tall = " tall" if len(table) > LONG_TABLE else ""
+    return (
+        '<h2 id="classes">Classes</h2>\n'
+        f'<div class="scroll{tall}" tabindex="0" role="region" aria-labelledby="classes"><table class="sortable">'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{''.join(map(_class_row, table))}</tbody></table></div>\n"
+        '<p class="quiet">In %. Accuracy is the share of the class’s clips that were recognised (its recall); '
+        "precision the share of the clips recognised as it that are; F1 the harmonic mean of both.</p>"
+    )
+
+
+def _class_row(row: ClassFigures) -> str:
+    cells = [f'<th scope="row" title="{_text(row.label)}">{_text(row.label)}</th><td>{row.clips}</td>']
+    for place, value in enumerate((row.accuracy, row.precision, row.f1, row.average_precision)):
+        exact = "" if value is None else f"{value:.4f}"
+        bar = f' class="bar" style="--v:{value / 100:.4f}"' if place == 0 and value is not None else ""
+        cells.append(f'<td data-v="{exact}"{bar}>{"–" if value is None else format(value, ".1f")}</td>')
+    confused = f"{row.most_confused_with} ({row.confused})" if row.most_confused_with is not None else ""
+    cells.append(f'<td class="text" title="{_text(confused)}">{_text(confused)}</td>')
+    return f"<tr>{''.join(cells)}</tr>\n"
+
+
+def _confusions(confusions: Sequence[Confusion], classes: Sequence[ClassFigures]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row" title="{_text(row.label)}">{_text(row.label)}</th>'
+        f'<td class="text" title="{_text(row.predicted)}">{_text(row.predicted)}</td>'
+        f"<td>{row.clips}</td><td>{row.share:.1f}</td></tr>\n"
+        for row in confusions
+    )
+    table = (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Most frequent confusions"><table><thead><tr>'
+        '<th scope="col">True class</th><th scope="col" class="text">Recognised as</th><th scope="col">Clips</th>'
+        f'<th scope="col">% of the class</th></tr></thead>\n<tbody>{rows}</tbody></table></div>'
+    )
+    how = "A row is a true class, a column what its clips were recognised as."
+    if any(not row.clips for row in classes):
+        how += " Grey rows have no clips."
+    picture = _picture("confusion.png", f"Confusion matrix of {len(classes)} classes", how)
+    return f'<h2 id="confusion">What is taken for what</h2>\n{picture}\n{table if confusions else ""}'
+
+
+def _calibration(ece: float, calibration: Calibration | None) -> str:
+    words = (
+        "A perfectly calibrated model is right as often as it is sure: its points lie on the diagonal. This one is off "
+        f"by {100 * ece:.1f} percentage points on average over its clips (expected calibration error, 15 bins)."
+    )
+    if calibration is not None:
+        temperature = calibration.temperature
+        sure = (
+            "too sure"
+            if temperature > 1.03
+            else "not sure enough"
+            if temperature < 0.97
+            else "about as sure as it may be"
+        )
+        words += (
+            f" On the whole it is {sure}: temperature scaling finds T = {temperature:.2f}. Fitted on one half of the "
+            f"clips and judged on the other, it leaves {100 * calibration.ece_scaled:.1f} points. Accuracies stay as "
+            "they are."
+        )
+    caption = "Whiskers: 95 % intervals of the accuracy in each bin. Below: how many clips have this confidence."
+    alt = "Reliability diagram: accuracy over confidence, and clips a bin"
+    picture = _picture("reliability.png", alt, caption, kind="narrow")
+    return f'<h2 id="calibration">Calibration</h2>\n<p>{words}</p>\n{picture}'
+
+
+def _training() -> str:
+    picture = _picture("learning.png", "Training loss and accuracy of held-out clips over the steps of training", "")
+    return f'<h2 id="training">Training</h2>\n{picture}'
+
+
+def _files() -> str:
+    return (
+        '<h2 id="files">Files</h2>\n<ul>'
+        '<li><a href="metrics.json">metrics.json</a>: every figure, intervals, calibration, confusion counts</li>'
+        '<li><a href="per_class.csv">per_class.csv</a>: the table of classes</li>'
+        '<li><a href="predictions.csv">predictions.csv</a>: every clip, what it is and what it was recognised as</li>'
+        "</ul>"
+    )
+
+
+def _picture(file: str, alt: str, caption: str, kind: str = "") -> str:
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return (
+        f"<figure{f' class={kind}' if kind else ''}>"
+        f'<a href="{file}"><img src="{file}" alt="{_text(alt)}" loading="lazy"></a>{below}</figure>'
+    )
+
+
+def _page(title: str, body: str) -> str:
+    style, script = (files(__package__).joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<body>\n<main>\n{body}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def _number(value: float, percent: bool) -> str:
+    return "–" if math.isnan(value) else f"{value:.1f}" if percent else f"{value:.3f}"
+
+
+def _share(probability: float) -> str:
+    return f"{100 * probability:.0f}\u00a0%" if probability >= 0.0095 else "under 1\u00a0%"
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=True)

@@ -1,0 +1,435 @@
+"""EPIC-SOUNDS: the challenge's own figures from every form of predictions, and submissions that it would take."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from audioinceptionnext.cli.epic_sounds import app
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation.epic_sounds import BACKGROUND, read_ids, score_predictions
+from audioinceptionnext.evaluation.metrics import ranking, score
+from audioinceptionnext.evaluation.predictions import Predictions, read_predictions, write_predictions
+from audioinceptionnext.evaluation.submission import check_submission, write_submission
+
+SHARED = Path(__file__).parents[2] / "shared"
+ANNOTATIONS = SHARED / "data" / "epic-sounds" / "EPIC_Sounds_validation.csv"
+TEST = ANNOTATIONS.with_name("EPIC_Sounds_recognition_test_timestamps.csv")
+SCORES = SHARED / "reference" / "epic-sounds-scores.json"
+needs_reference = pytest.mark.skipif(not SCORES.is_file(), reason=f"the challenge's figures are not at {SCORES}")
+needs_annotations = pytest.mark.skipif(not TEST.is_file(), reason=f"the EPIC-SOUNDS lists are not at {TEST.parent}")
+THEIRS = {
+    "top1": "all_interaction_accuracy_at_1",
+    "top5": "all_interaction_accuracy_at_5",
+    "mca": "all_interaction_mCA",
+    "map": "all_interaction_mAP",
+    "mauc": "all_interaction_mAUC",
+}
+IDS = tuple(f"P01_11_{number}" for number in range(120))
+TARGETS = [(7 * number) % 44 for number in range(120)]
+
+
+def outputs(views: int = 3, seed: int = 0) -> np.ndarray:
+    """(120, views, 44) float32, better than chance."""
+    drawn = np.random.default_rng(seed).standard_normal((len(IDS), views, 44)).astype(np.float32)
+    drawn[np.arange(len(IDS)), :, TARGETS] += 1
+    return drawn
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "validation.csv", zip(IDS, TARGETS, strict=True), "annotation_id", "class_id")
+
+
+@pytest.fixture
+def timestamps(tmp_path: Path) -> Path:
+    return write_csv(tmp_path / "test.csv", ((name, 0) for name in IDS), "annotation_id", "start_sample")
+
+
+def write_csv(path: Path, rows: Any, *header: str) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def save(path: Path, content: object) -> Path:
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+def refused(call: Callable[[], object], *words: str) -> None:
+    with pytest.raises(AinextError) as error:
+        call()
+    message = str(error.value)
+    assert "\n" not in message and len(message) < 400
+    for word in words:
+        assert word in message, message
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+@needs_reference
+@pytest.mark.parametrize(("seed", "views"), [(0, None), (1, 5)])
+def test_the_challenges_own_figures(seed: int, views: int | None, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("seeded_predictions", SCORES.with_name("seeded_predictions.py"))
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(seeded := importlib.util.module_from_spec(spec))
+    found = read_predictions(save(tmp_path / "p.pkl", seeded.predictions(seed, views)))
+    for redact in (False, True):
+        theirs = json.loads(SCORES.read_text())[f"{seed}/{views}/{'redact' if redact else 'all'}"]
+        ours = score_predictions(found, ANNOTATIONS, redact)
+        assert list(ours) == [*THEIRS, "segments"]
+        assert ours["segments"] == (8002 if redact else 8035)
+        for name, key in THEIRS.items():
+            assert ours[name] == pytest.approx(theirs[key], abs=1e-9), name
+
+
+def test_every_form_of_file_gives_the_same_figures(annotations: Path, tmp_path: Path) -> None:
+    drawn, ids = outputs(), np.array(IDS, dtype=object)
+    arrays = {"interaction_output": drawn, "annotation_id": ids}
+    fixed_width = {"interaction_output": torch.tensor(drawn), "annotation_id": np.array(IDS)}
+    items = [{"interaction_output": row, "annotation_id": name} for row, name in zip(drawn, IDS, strict=True)]
+    tensors = [item | {"interaction_output": torch.tensor(item["interaction_output"])} for item in items]
+    summed = [item | {"interaction_output": [float(x) for x in item["interaction_output"].sum(0)]} for item in items]
+    # The suffix says nothing: a pickle may be called .pt.
+    files = [save(tmp_path / "dict.pt", arrays), save(tmp_path / "list.pkl", summed), save(tmp_path / "views", items)]
+    for number, content in enumerate((arrays, fixed_width, items, tensors, summed)):
+        files.append(tmp_path / f"torch{number}.pkl")
+        torch.save(content, files[-1])
+    torch.save(arrays, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    write_predictions(tmp_path / "ours.pkl", IDS, drawn)
+    files += [tmp_path / "old.pt", tmp_path / "ours.pkl"]
+    want = score_predictions(Predictions(IDS, drawn), annotations)
+    for file in files:
+        assert score_predictions(read_predictions(file), annotations) == pytest.approx(want, abs=1e-6), file
+
+
+def test_what_we_write_is_two_numpy_arrays(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "deep" / "p.pkl", IDS, outputs(5))
+    with (tmp_path / "deep" / "p.pkl").open("rb") as file:
+        content = pickle.load(file)
+    assert list(content) == ["interaction_output", "annotation_id"]
+    assert all(isinstance(array, np.ndarray) for array in content.values())
+    np.testing.assert_array_equal(content["interaction_output"], outputs(5))
+    assert content["annotation_id"].tolist() == list(IDS)
+
+
+def test_a_table_of_pandas_is_an_annotation_file_too(annotations: Path, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_csv(annotations)
+    want = score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
+    for number, frame in enumerate((table, table.set_index("annotation_id"))):
+        frame.to_pickle(tmp_path / f"{number}.pkl")
+        assert score_predictions(Predictions(IDS, outputs()), tmp_path / f"{number}.pkl", True) == want
+
+
+def test_redacted_segments_need_no_prediction(annotations: Path) -> None:
+    kept = [number for number, target in enumerate(TARGETS) if target != BACKGROUND]
+    part = Predictions(tuple(IDS[n] for n in kept), outputs()[kept])
+    found = score_predictions(part, annotations, redact_background=True)
+    assert found == score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
+    assert found["segments"] == len(kept) < len(IDS)
+    refused(lambda: score_predictions(part, annotations), f"{len(IDS) - len(kept)} of 120 segments missing")
+
+
+@pytest.mark.parametrize("steps", [None, 4])  # 4 scores for 500 clips: nearly all of them tied
+def test_ranking_is_scikit_learns(steps: int | None) -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal((500, 12)) if steps is None else rng.integers(steps, size=(500, 12)) / steps
+    targets = rng.integers(11, size=500)  # no clip of the last class
+    truth = targets[:, None] == np.arange(11)
+    found = score(scores, targets, tuple("abcdefghijkl"))
+    assert found["map"] == pytest.approx(100 * average_precision_score(truth, scores[:, :11]), abs=1e-10)
+    assert found["mauc"] == pytest.approx(roc_auc_score(truth, scores[:, :11]), abs=1e-12)
+
+
+def test_ties_and_single_classes() -> None:
+    """Of equal scores the first class is the answer, and no order of the clips changes anything."""
+    targets = np.array([0, 1, 6, 6])
+    flat = score(np.zeros((4, 7)), targets, tuple("abcdefg"))
+    assert (flat["top1"], flat["top5"], flat["mauc"]) == (25, 50, 0.5)
+    assert flat["map"] == pytest.approx(100 * (1 / 4 + 1 / 4 + 1 / 2) / 3)
+    assert flat["mca"] == pytest.approx(100 / 3)
+    alone = score(np.eye(7)[:3], np.array([0, 0, 0]), tuple("abcdefg"))
+    assert alone["map"] == 100 and np.isnan(alone["mauc"])
+    assert np.isnan(ranking(np.arange(3.0), np.zeros(3, bool))).all()
+
+
+# -------------------------------------------------------------------------------------------------------- bad input
+
+
+class Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("harmed",)
+
+
+def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = {"interaction_output": Harmful(), "annotation_id": ["a"]}
+    torch.save(content, "a.pt")
+    torch.save(content, "b.pt", _use_new_zipfile_serialization=False)
+    for path in (save(Path("a.pkl"), content), save(Path("b.pkl"), Harmful()), Path("a.pt"), Path("b.pt")):
+        refused(lambda path=path: read_predictions(path), str(path), "mkdir")
+        refused(lambda path=path: score_predictions(Predictions(IDS, outputs()), path))
+    assert not Path("harmed").exists()
+
+
+ROW = [0.5] * 44
+BAD_FILES = {
+    "a number": (3, "int"),
+    "an empty list": ([], "empty"),
+    "another dict": ({"logits": ROW, "annotation_id": ["a"]}, "'interaction_output'", "'logits'"),
+    "a list of other things": ([{"interaction_output": ROW, "annotation_id": "a"}, ROW], "item 1"),
+    "43 classes": ({"interaction_output": np.zeros((1, 43)), "annotation_id": ["a"]}, "43 classes", "44"),
+    "one axis": ({"interaction_output": np.zeros(44), "annotation_id": ["a"]}, "shape (44,)"),
+    "no views": ({"interaction_output": np.zeros((1, 0, 44)), "annotation_id": ["a"]}, "shape (1, 0, 44)"),
+    "too few ids": ({"interaction_output": np.zeros((2, 44)), "annotation_id": ["a"]}, "1 of annotation_id for 2"),
+    "ids that are numbers": ({"interaction_output": np.zeros((1, 44)), "annotation_id": [7]}, "annotation_id is 7"),
+    "ids that are one text": ({"interaction_output": np.zeros((1, 44)), "annotation_id": "a"}, "not a list of ids"),
+    "text": ({"interaction_output": [["x"] * 44], "annotation_id": ["a"]}, "not an array of numbers"),
+    "lists of two lengths": ({"interaction_output": [ROW, ROW[1:]], "annotation_id": ["a", "b"]}, "array of numbers"),
+    "items of two shapes": (
+        [{"interaction_output": ROW, "annotation_id": "a"}, {"interaction_output": [ROW, ROW], "annotation_id": "b"}],
+        "of b is of shape (2, 44), that of a (44,)",
+    ),
+    "NaN": ([{"interaction_output": [float("nan"), *ROW[1:]], "annotation_id": "P9"}], "NaN", "1 of 1 segment", "P9"),
+    "an endless sum": ({"interaction_output": np.full((1, 2, 44), 1e308), "annotation_id": ["a"]}, "infinity"),
+    "an id twice": ({"interaction_output": np.zeros((3, 44)), "annotation_id": ["a", "b", "a"]}, "1 segment, e.g. a"),
+    "an id that no terminal shows": (
+        {"interaction_output": np.zeros((2, 44)), "annotation_id": ["\x1b[2J\n"] * 2},
+        "e.g. ?[2J?",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_bad_predictions(what: str, tmp_path: Path) -> None:
+    content, *words = BAD_FILES[what]
+    refused(lambda: read_predictions(save(tmp_path / "p.pkl", content)), "p.pkl", *words)
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    torch.save({"interaction_output": torch.zeros(9, 44)}, tmp_path / "whole.pt")
+    contents = {
+        "half.pt": (tmp_path / "whole.pt").read_bytes()[:900],
+        "half.pkl": pickle.dumps(outputs())[:-9],
+        "a.zip": b"PK\x03\x04 and no more",
+        "a.csv": b"annotation_id,score\nP01_11_0,1\n",
+        "empty": b"",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        refused(lambda name=name: read_predictions(tmp_path / name), name)
+    refused(lambda: read_predictions(tmp_path / "nowhere.pkl"), "nowhere.pkl: no such file")
+
+
+def test_predictions_for_other_segments(annotations: Path) -> None:
+    names = (*IDS[:-2], "P99_1_0", "P99_1_1")
+    refused(
+        lambda: score_predictions(Predictions(names, outputs(), "p.pkl"), annotations),
+        "p.pkl",
+        "validation.csv",
+        "2 of 120 segments missing, e.g. P01_11_118",
+        "2 segments unknown, e.g. P99_1_0",
+    )
+
+
+BAD_LISTS = {
+    "annotation_id,class_id\n": ("no segments",),
+    "": ("no column annotation_id", "none"),
+    "annotation_id,start\na,1\n": ("no column class_id", "not published"),
+    "annotation_id,class_id\na,44\n": ("class_id of a is '44'", "0 to 43"),
+    "annotation_id,class_id\na,water\n": ("'water'",),
+    "annotation_id,class_id\na,1\na,2\n": ("annotation_id a", "more than once"),
+    "annotation_id,class_id\na,1\nb\n": ("row 3 has 1 values",),
+    "annotation_id,class_id\n,1\n": ("annotation_id is ''",),
+    'annotation_id,class_id\n"a,1\n': ("neither a CSV file nor a pickle",),
+    "annotation_id,class_id\na,13\n": ("no segments of another class than background",),
+}
+
+
+@pytest.mark.parametrize("text", BAD_LISTS)
+def test_bad_annotations(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    one = Predictions(("a",), np.zeros((1, 1, 44)))
+    refused(lambda: score_predictions(one, path, redact_background=True), "list.csv", *BAD_LISTS[text])
+
+
+# ------------------------------------------------------------------------------------------------------- submission
+
+
+def test_a_submission_is_what_the_challenge_describes(timestamps: Path, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "out.zip"
+    write_submission(Predictions(IDS, outputs()), path, sls_pt=2, sls_tl=3, sls_td=4)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["test.json"]
+        document = json.loads(archive.read("test.json"))
+    results = document.pop("results")
+    head = {"version": "0.1", "challenge": "audio_based_interaction_recognition"}
+    assert document == head | {"sls_pt": 2, "sls_tl": 3, "sls_td": 4, "t_mod": 0}
+    assert list(results) == list(IDS)
+    for name, row in zip(IDS, outputs().sum(axis=1), strict=True):
+        assert list(results[name]) == ["interaction"]
+        assert list(results[name]["interaction"]) == [str(c) for c in range(44)]
+        np.testing.assert_array_equal(list(results[name]["interaction"].values()), row)
+    assert check_submission(path) == check_submission(path, timestamps) == []
+    assert [entry.name for entry in path.parent.iterdir()] == ["out.zip"]
+
+
+@needs_annotations
+def test_the_test_set_is_complete_or_not(tmp_path: Path) -> None:
+    ids = read_ids(TEST)
+    drawn = np.random.default_rng(0).standard_normal((len(ids), 1, 44)).astype(np.float32)
+    write_submission(Predictions(ids, drawn), tmp_path / "all.zip", 2, 3, 4)
+    assert check_submission(tmp_path / "all.zip", TEST) == []
+    write_submission(Predictions(ids[1:], drawn[1:]), tmp_path / "part.zip", 2, 3, 4)
+    assert check_submission(tmp_path / "part.zip", TEST) == [f"1 of 5,131 segments missing, e.g. {ids[0]}"]
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"interaction": {str(c): 0.5 for c in range(44)} | changes}
+
+
+def submission(**changes: Any) -> dict[str, Any]:
+    head = {"version": "0.1", "challenge": "audio_based_interaction_recognition", "sls_pt": 0, "sls_tl": 5, "sls_td": 3}
+    return head | {"t_mod": 0, "results": dict.fromkeys(IDS, entry())} | changes
+
+
+BAD_SUBMISSIONS: dict[str, tuple[Any, list[str]]] = {
+    "version": (submission(version=0.1), ["version is 0.1, not '0.1'"]),
+    "challenge": (submission(challenge="action_recognition"), ["challenge is 'action_recognition'"]),
+    "levels": (submission(sls_pt=6, sls_td=True), ["sls_pt is 6", "sls_td is True"]),
+    "mode": (submission(t_mod=None), ["t_mod is None"]),
+    "list": ([], ["test.json is a list"]),
+    "no results": (submission(results={}), ["results is not"]),
+    "classes": (
+        submission(results={name: {"interaction": {"0": 1.0}} for name in IDS}),
+        ['120 segments without exactly the classes "0" to "43", e.g. P01_11_0'],
+    ),
+    "flat": (submission(results=dict.fromkeys(IDS, ROW)), ["120 segments without"]),
+    "numbers": (
+        submission(results=dict.fromkeys(IDS, entry()) | {"P01_11_3": entry(**{"7": float("nan")})}),
+        ["1 segment with a score that is no finite number, e.g. P01_11_3"],
+    ),
+    "enormous": (submission(results=dict.fromkeys(IDS, entry(**{"7": 10**400}))), ["no finite number"]),
+    "text": (submission(results=dict.fromkeys(IDS, entry(**{"7": "1"}))), ["120 segments with a score"]),
+    "ids": (
+        submission(results={**dict.fromkeys(IDS[2:], entry()), "\ud800": entry()}),
+        ["2 of 120 segments missing, e.g. P01_11_0", "1 segment unknown, e.g. ?"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD_SUBMISSIONS)
+def test_what_the_challenge_would_refuse(what: str, timestamps: Path, tmp_path: Path) -> None:
+    document, expected = BAD_SUBMISSIONS[what]
+    with zipfile.ZipFile(tmp_path / "out.zip", "w") as archive:
+        archive.writestr("test.json", json.dumps(document))
+    problems = check_submission(tmp_path / "out.zip", timestamps)
+    assert len(problems) == len(expected), problems
+    assert all(start in problem for start, problem in zip(expected, problems, strict=True)), problems
+
+
+def test_submissions_that_are_no_such_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.zip"
+    path.write_text("{}")
+    assert "not a zip file" in check_submission(path)[0]
+    for member, text, words in (
+        ("deep/test.json", "{}", "no test.json at its top; it holds deep/test.json"),
+        ("test.json", "{", "not JSON"),
+        ("test.json", "[" * 100_000, "not JSON"),
+        ("test.json", '{"version": "0.1", "version": "0.1"}', "1 key stands there twice, e.g. version"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(member, text)
+        assert words in check_submission(path)[0]
+    refused(lambda: check_submission(tmp_path / "nowhere.zip"), "no such file")
+
+
+def test_a_refused_submission_leaves_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "out.zip"
+    path.write_text("older")
+    refused(lambda: write_submission(Predictions(IDS, outputs()), path, 2, 3, 6), "--sls-td 6", "0 to 5")
+    assert path.read_text() == "older" and [p.name for p in tmp_path.iterdir()] == ["out.zip"]
+
+
+# ----------------------------------------------------------------------------------------------------- command line
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def run(*arguments: object) -> Outcome:
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = app([str(argument) for argument in arguments], standalone_mode=False)
+    return Outcome(code or 0, out.getvalue(), err.getvalue())
+
+
+def test_score_as_typed(annotations: Path, tmp_path: Path) -> None:
+    path = tmp_path / "p.pkl"
+    write_predictions(path, IDS, outputs())
+    found = run("score", path, annotations, "--redact-background", "--json")
+    want = score_predictions(read_predictions(path), annotations, redact_background=True)
+    assert json.loads(found.out) == want and not found.err  # every digit
+    table = run("score", path, annotations).out
+    assert "120 segments" in table.replace("\n", " ") and "mAUC" in table
+    write_csv(annotations, ((name, 3) for name in IDS), "annotation_id", "class_id")
+    assert json.loads(run("score", path, annotations, "--json").out)["mauc"] is None  # JSON has no NaN
+
+
+def test_submit_and_check_as_typed(timestamps: Path, tmp_path: Path) -> None:
+    every, part, out = tmp_path / "all.pkl", tmp_path / "part.pkl", tmp_path / "out.zip"
+    write_predictions(every, IDS, outputs())
+    write_predictions(part, IDS[1:], outputs()[1:])
+    refused(
+        lambda: run("submit", part, out, "--timestamps", timestamps), "1 of 120 segments missing", "nothing written"
+    )
+    refused(lambda: run("submit", every, tmp_path / "out.json"), "ends in .zip")
+    assert not out.exists()
+
+    found = run("submit", part, out, "--json")
+    assert "not checked" in found.err
+    facts = {"file": str(out), "segments": 119, "complete": None, "sls_pt": 2, "sls_tl": 3, "sls_td": 4}
+    assert json.loads(found.out) == facts
+    found = run("check", out, timestamps, "--json")
+    assert found.code == 1 and len(json.loads(found.out)["problems"]) == 1
+
+    found = run("submit", every, out, "--timestamps", timestamps, "--sls-pt", 0, "--sls-tl", 5)
+    assert not found.err and "levels 0 5 4" in found.out
+    assert run("check", out, timestamps).code == 0
+    with pytest.raises(Exception, match="5") as error:
+        run("submit", every, out, "--sls-pt", 6)
+    assert getattr(error.value, "exit_code", None) == 2
+
+
+def test_scoring_a_pickle_needs_no_extra(annotations: Path, tmp_path: Path) -> None:
+    write_predictions(tmp_path / "p.pkl", IDS, outputs())
+    code = (
+        "import sys; from audioinceptionnext.cli.epic_sounds import app; "
+        f"app(['score', {str(tmp_path / 'p.pkl')!r}, {str(annotations)!r}], standalone_mode=False); "
+        "print(sorted({'torch', 'sklearn', 'scipy', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
