@@ -31,8 +31,8 @@ def main() -> None:
 
     model = load_model(options.weights)
     model.info |= {"name": options.name, "licence": options.licence}
-    save_model(model, ROOT / "weights" / f"{options.name}.safetensors", torch.float16)
     folder = ROOT / "src" / "audioinceptionnext" / "zoo" / options.name
+    save_model(model, folder / "training.safetensors", torch.float16)
     path = export_onnx(model, folder / "model.onnx", precision="float16", name=options.name)
     facts = load(path).facts
     description = {

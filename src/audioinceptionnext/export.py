@@ -16,12 +16,14 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.model import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.storage import Run, StoredModel
 
 Input = Literal["waveform", "log-mel"]
 Precision = Literal["float32", "float16"]
 OPSET = 18
+TEMPERATURE = "temperature"  # the initializer's and the metadata's name
 FRONT_END = "front_end."  # its tables stay float32: in float16 they would cost the log-mel its agreement
 
 
@@ -38,6 +40,8 @@ class Exported(nn.Module):
         super().__init__()
         self.front_end, self.net = model.front_end(), model.folded()
         self.run, self.takes = run, takes
+        self.temperature: Tensor
+        self.register_buffer(TEMPERATURE, torch.tensor(float(model.temperature)))
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.eval()
 
@@ -50,6 +54,7 @@ class Exported(nn.Module):
         else:
             log_mel, frames = sound, sound.shape[1]
         logits = self.dense(log_mel, frames) if hop is None else self.windows(log_mel, frames, hop)
+        logits = logits / self.temperature
         return (logits, log_mel) if self.takes == "waveform" else (logits,)
 
     # In both, short input is heard whole and its last frame repeated, as published. `frames` may be symbolic.
@@ -85,12 +90,18 @@ def export_onnx(
     also ``log_mel`` (batch, frames, bands).
 
     Args:
-        run: how longer audio is heard; as the model was trained, unless given.
+        run: how longer audio is heard; as the model was trained, unless given. A network that is not convolutional
+            (the transformer baseline) can only be heard by ``windows``.
         precision: ``float16`` stores the network's weights in half the space; they are computed with in float32.
         name: what the file calls itself; its own name unless given.
+
+    Raises:
+        AinextError: ``dense`` for a network that hears clip by clip.
     """
     path = Path(path)
-    run = run or model.run
+    if run == "dense" and not model.net.convolutional:
+        raise AinextError(f"{path}: this network hears one clip at a time; export it with run windows")
+    run = run or (model.run if model.net.convolutional else "windows")
     wrapped = Exported(model, run, takes)
     sound = torch.zeros(2, 4 * model.clip_samples) if takes == "waveform" else torch.zeros(2, 999, wrapped.bands)
     names = ["waveform" if takes == "waveform" else "log_mel"]
@@ -106,11 +117,35 @@ def export_onnx(
         _halve_weights(proto)
     onnx.helper.set_model_props(proto, _metadata(model, wrapped, name or path.stem, precision))
     proto.producer_name, proto.doc_string = "audioinceptionnext", ""
+    _write(proto, path)
+    return path
+
+
+def set_temperature(path: str | Path, temperature: float) -> None:
+    """Changes the temperature of an exported file, which is one number in it.
+
+    Raises:
+        AinextError: a file without one, exported before there was any.
+    """
+    path = Path(path)
+    proto = onnx.load(path)
+    for tensor in proto.graph.initializer:
+        if tensor.name == TEMPERATURE:
+            tensor.CopyFrom(numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))
+            break
+    else:
+        raise AinextError(f"{path}: has no temperature; export it again")
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    onnx.helper.set_model_props(proto, properties | {TEMPERATURE: str(temperature)})
+    _write(proto, path)
+
+
+def _write(proto: onnx.ModelProto, path: Path) -> None:
+    """Beside its final name first, so that an older file stays whole until then."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     partial.write_bytes(proto.SerializeToString())
     partial.replace(path)
-    return path
 
 
 def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str], shapes: Any) -> onnx.ModelProto:
@@ -167,6 +202,7 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str, precision: Preci
         "input": wrapped.takes,
         "run": wrapped.run,
         "precision": precision,
+        TEMPERATURE: model.temperature,
         "sample_rate": model.sample_rate,
         "hop_samples": hop,
         "clip_samples": model.clip_samples,

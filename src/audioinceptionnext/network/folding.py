@@ -7,24 +7,30 @@ convolutions with nothing between them are one. Nothing is approximated: all is 
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from audioinceptionnext.network.blocks import ConvNorm, Mixer
-from audioinceptionnext.network.model import AudioInceptionNeXt
+from audioinceptionnext.network.model import Network
+
+N = TypeVar("N", bound=Network)
 
 
-def fold(net: AudioInceptionNeXt) -> AudioInceptionNeXt:
+def fold(net: N) -> N:
     """A copy of ``net`` for inference, in evaluation mode: base size keeps a quarter of its parameters.
 
     Every normalisation goes into its convolution; expansion and squeeze become one C x C convolution, except where the
-    variant has an activation between them. Folding a folded network changes nothing.
+    variant has an activation between them. Folding a folded network changes nothing, nor does folding one without
+    batch normalisation.
     """
-    dtype = net.classifier.weight.dtype
-    folded = copy.deepcopy(net).eval().double()
-    _fold_children(folded)
-    return folded.to(dtype).requires_grad_(False)
+    folded = copy.deepcopy(net).eval().requires_grad_(False)
+    if any(isinstance(module, ConvNorm) for module in folded.modules()):
+        dtype = net.classifier.weight.dtype
+        _fold_children(folded.double())
+        folded.to(dtype).requires_grad_(False)
+    return folded
 
 
 def _fold_children(module: nn.Module) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar, Literal, Self, overload
 
 import torch
 from torch import Tensor, nn
 
+from audioinceptionnext.hints import instead
 from audioinceptionnext.network.blocks import Block, ConvNorm, Mixer, Order, Stem
 from audioinceptionnext.network.frontend import BANDS
 
@@ -16,8 +16,40 @@ CLIP_FRAMES = 416  # 2.08 s at the EPIC-SOUNDS setting
 STEP_FRAMES = 32  # the network's stride over time: a step of the dense timeline, 160 ms at that setting
 
 
+class Config:
+    """What every network's configuration is: a frozen dataclass with at least these fields."""
+
+    num_classes: int
+    dropout: float
+    clip_frames: int
+    bands: int
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    architecture: ClassVar[str] = ""  # which of the baselines; of ours none is written, so that older files load
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 1:
+            raise ValueError(f"num_classes is {self.num_classes}; a network needs at least one class")
+
+    def as_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {"architecture": self.architecture, **values} if self.architecture else values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Unknown keys are an error (``ValueError``) that names the nearest known one."""
+        values = dict(values)
+        architecture = values.pop("architecture", cls.architecture)
+        if architecture != cls.architecture:
+            raise ValueError(f"architecture {architecture!r}, where {cls.__name__} was to be made")
+        known = [repr(f.name) for f in fields(cls)]
+        for key in map(repr, values):
+            if key not in known:
+                raise ValueError(f"unknown network setting {key}; {instead(key, known)}")
+        return cls(**values)
+
+
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Config):
     """What makes a network: enough, with its weights, to build it again.
 
     Attributes:
@@ -45,29 +77,15 @@ class NetworkConfig:
     bands: int = BANDS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("widths", "depths", "kernels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, as JSON gives them
-        if self.num_classes < 1:
-            raise ValueError(f"num_classes is {self.num_classes}; a network needs at least one class")
         if len(self.widths) != len(self.depths):
             raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths; give one of each a stage")
         if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
             raise ValueError(f"kernels {self.kernels}: give odd sizes, so that a kernel has a middle")
         if self.order not in Order.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"order {self.order!r}: choose from {', '.join(Order.__args__)}")  # type: ignore[attr-defined]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
-        """Unknown keys are an error (``ValueError``) that names the nearest known one."""
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                raise ValueError(f"unknown network setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        return cls(**values)
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -77,24 +95,89 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-class AudioInceptionNeXt(nn.Module):
+BASELINES = ("cnn", "ast")  # to compare with, see `baselines`
+
+
+class Network(nn.Module):
     """Log-mel ``(batch, 1, frames, bands)`` to logits. Always logits: softmax is the caller's.
 
-    Args:
-        config: see `NetworkConfig`.
+    A subclass gives `features`, ``dropout`` and ``classifier``.
+
+    Attributes:
+        convolutional: hears input of any length at once, so that `dense` is a timeline; others hear clip by clip.
 
     Buffers ``mean`` and ``std`` (scalars) standardise the input. They are 0 and 1, as published, until training sets
     them from its data; they travel with the weights.
     """
 
+    convolutional: ClassVar[bool] = True
+    dropout: nn.Dropout
+    classifier: nn.Linear
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal (fan out, ReLU) convolutions that have a normalisation; linear layers of deviation 0.01."""
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)
+
+    def features(self, log_mel: Tensor) -> Tensor:
+        """(batch, 1, frames, bands) to a map (batch, channels, time, frequency)."""
+        raise NotImplementedError
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """One answer for the whole input: (batch, 1, frames, bands) to logits (batch, classes)."""
+        return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
+
+    @property
+    def clip_steps(self) -> int:
+        """Time positions of the feature map of one clip: 13 for 416 frames."""
+        return -(-self.config.clip_frames // STEP_FRAMES)
+
+    @property
+    def step_frames(self) -> int:
+        """Frames between the steps of `pooled_logits`: input of n frames has 1 + ceil((n - clip_frames) / this)."""
+        return STEP_FRAMES
+
+    def dense(self, log_mel: Tensor) -> Tensor:
+        """An answer for each window of one clip, 32 frames apart: the global pooling made a sliding one.
+
+        (batch, 1, frames, bands) to logits (batch, steps, classes); one clip's length gives one step, equal to
+        `forward`. Shorter input is a ``ValueError``: pad it as training does, by repeating its last frame.
+        """
+        return self.pooled_logits(self.features(log_mel))
+
+    def pooled_logits(self, features: Tensor) -> Tensor:
+        """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), a clip's window a step."""
+        pooled = nn.functional.avg_pool1d(features.mean(dim=3), self.clip_steps, stride=1)
+        return self.classifier(self.dropout(pooled.transpose(1, 2)))
+
+    def product_macs(self, frames: int) -> int:
+        """Multiply-accumulates of products between activations, which no layer's weights show; `count_macs` adds it."""
+        return 0
+
+
+class AudioInceptionNeXt(Network):
+    """The paper's network. See `Network` for what it takes and gives.
+
+    Args:
+        config: see `NetworkConfig`.
+    """
+
+    config: NetworkConfig
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__(config)
         self.stem = Stem(config.widths[0])
         blocks: list[Block] = []
         inputs = config.widths[0]
@@ -120,13 +203,8 @@ class AudioInceptionNeXt(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """As published: Kaiming normal (fan out, ReLU) convolutions; each block's last normalisation starts at 0."""
-        for module in self.modules():
-            if isinstance(module, ConvNorm):
-                nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.01)
-                nn.init.zeros_(module.bias)
+        """As published: besides what all networks do, each block's last normalisation starts at 0."""
+        super().reset_parameters()
         for module in self.modules():
             if isinstance(module, Mixer):
                 nn.init.zeros_(module.squeeze.norm.weight)
@@ -135,56 +213,64 @@ class AudioInceptionNeXt(nn.Module):
         """(batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
         return self.blocks(self.stem((log_mel - self.mean) / self.std))
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """One answer for the whole input: (batch, 1, frames, bands) to logits (batch, classes)."""
-        return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
 
-    @property
-    def clip_steps(self) -> int:
-        """Time positions of the feature map of one clip: 13 for 416 frames."""
-        return -(-self.config.clip_frames // STEP_FRAMES)
-
-    def dense(self, log_mel: Tensor) -> Tensor:
-        """An answer for each window of one clip, 32 frames apart: the global pooling made a sliding one.
-
-        (batch, 1, frames, bands) to logits (batch, steps, classes); one clip's length gives one step, equal to
-        `forward`. Shorter input is a ``ValueError``: pad it as training does, by repeating its last frame.
-        """
-        return self.pooled_logits(self.features(log_mel))
-
-    def pooled_logits(self, features: Tensor) -> Tensor:
-        """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), a clip's window a step."""
-        pooled = nn.functional.avg_pool1d(features.mean(dim=3), self.clip_steps, stride=1)
-        return self.classifier(self.dropout(pooled.transpose(1, 2)))
+@overload
+def create_model(
+    variant: Literal["base", "small", "tiny"] = "base", num_classes: int = 44, **changes: Any
+) -> AudioInceptionNeXt: ...
 
 
-def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -> AudioInceptionNeXt:
+@overload
+def create_model(variant: str, num_classes: int = 44, **changes: Any) -> Network: ...
+
+
+def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -> Network:
     """A network in its training form, freshly initialised.
 
     Args:
-        variant: a name in `VARIANTS`; ``base`` is the paper's.
-        changes: any field of `NetworkConfig`, e.g. ``kernels=(11,)`` or ``order="frequency-time"``.
+        variant: a name in `VARIANTS` (``base`` is the paper's) or of a baseline: ``cnn``, ``ast``, ``ast:FOLDER``.
+        changes: any field of the network's configuration (`NetworkConfig`), e.g. ``kernels=(11,)``.
 
     Raises:
         ValueError: an unknown variant or setting, with the nearest known name.
+        AinextError: a folder that holds no such network.
     """
+    if variant in BASELINES or variant.startswith("ast:"):
+        from audioinceptionnext.network.baselines import create
+
+        return create(variant, num_classes, changes)
     if variant not in VARIANTS:
-        near = difflib.get_close_matches(variant, VARIANTS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(VARIANTS)}"
+        hint = instead(repr(variant), map(repr, (*VARIANTS, *BASELINES)))
         raise ValueError(f"unknown variant {variant!r}; {hint}")
     config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[variant] | changes)
     return AudioInceptionNeXt(config)
+
+
+def build(values: dict[str, Any]) -> Network:
+    """The network, freshly initialised, that a configuration's `as_dict` describes.
+
+    Raises:
+        ValueError: an unknown architecture or setting.
+    """
+    if "architecture" in values:
+        from audioinceptionnext.network.baselines import build_baseline
+
+        return build_baseline(values)
+    return AudioInceptionNeXt(NetworkConfig.from_dict(values))
 
 
 def count_parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def count_macs(net: AudioInceptionNeXt, frames: int | None = None) -> int:
+def count_macs(net: Network, frames: int | None = None) -> int:
     """Multiply-accumulates for one clip, counted while it runs, by the convention of the published figures (fvcore's).
 
-    A weight applied once is one; a normalisation is two an element, for its scale and its shift.
+    A weight applied once is one; a batch normalisation is two an element, for its scale and its shift; a network's
+    products between activations (attention) are added by `Network.product_macs`. Activations, softmax and layer
+    normalisation are not counted.
     """
+    frames = frames or net.config.clip_frames
     total = 0
 
     def count(module: nn.Module, _: Any, output: Tensor) -> None:
@@ -201,9 +287,9 @@ def count_macs(net: AudioInceptionNeXt, frames: int | None = None) -> int:
     training = net.training
     try:
         with torch.no_grad():
-            net.eval()(torch.zeros(1, 1, frames or net.config.clip_frames, net.config.bands))
+            net.eval()(torch.zeros(1, 1, frames, net.config.bands))
     finally:
         net.train(training)
         for hook in hooks:
             hook.remove()
-    return total
+    return total + net.product_macs(frames)

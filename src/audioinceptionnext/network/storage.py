@@ -14,7 +14,7 @@ from safetensors.torch import save
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig
+from audioinceptionnext.network.model import Network, build
 
 Run = Literal["dense", "windows"]
 FORMAT = "audioinceptionnext/1"
@@ -30,18 +30,24 @@ class StoredModel:
         sample_rate, window_ms, hop_ms: the front end (see `LogMel`).
         run: how long audio is heard: ``dense`` in one pass with sliding pooling, for networks trained so, or
             ``windows``, clip by clip, as published.
+        clip_seconds: of one clip; that of its frames unless given (the VGG-Sound setting: 5.119 s, 512 frames of 10 ms).
+        temperature: what logits are divided by in exported files, so that probabilities are right as often as they say
+            (Guo et al., 2017); found on held-out clips.
         info: anything else worth keeping (name, licence, recipe, data, figures); JSON values.
     """
 
-    net: AudioInceptionNeXt
+    net: Network
     labels: tuple[str, ...]
     sample_rate: int = 24_000
     window_ms: float = 10
     hop_ms: float = 5
     run: Run = "windows"
     info: dict[str, Any] = field(default_factory=dict)
+    clip_seconds: float = 0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
+        self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
         self.labels = tuple(self.labels)
         if len(self.labels) != self.net.config.num_classes:
             raise ValueError(f"{len(self.labels)} labels for {self.net.config.num_classes} classes")
@@ -51,10 +57,10 @@ class StoredModel:
 
     @property
     def clip_samples(self) -> int:
-        """Samples of one clip: the most that still make ``clip_frames`` frames (49,919 at the EPIC-SOUNDS setting)."""
-        return self.net.config.clip_frames * round(self.sample_rate * self.hop_ms / 1000) - 1
+        """Samples of one clip, as published: 49,919 at the EPIC-SOUNDS setting, which make 416 frames."""
+        return round(self.sample_rate * self.clip_seconds) - 1
 
-    def folded(self) -> AudioInceptionNeXt:
+    def folded(self) -> Network:
         return fold(self.net)
 
 
@@ -71,9 +77,15 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         "network": json.dumps(model.net.config.as_dict()),
         "labels": json.dumps(model.labels, ensure_ascii=False),
         "front_end": json.dumps(
-            {"sample_rate": model.sample_rate, "window_ms": model.window_ms, "hop_ms": model.hop_ms}
+            {
+                "sample_rate": model.sample_rate,
+                "window_ms": model.window_ms,
+                "hop_ms": model.hop_ms,
+                "clip_seconds": model.clip_seconds,
+            }
         ),
         "run": model.run,
+        "temperature": json.dumps(model.temperature),
         "info": json.dumps(model.info, ensure_ascii=False),
     }
     weights = {
@@ -99,7 +111,7 @@ def load_model(path: str | Path) -> StoredModel:
     if header.get("format") != FORMAT:
         raise AinextError(f"{path}: safetensors, but not of this project; `ainext convert` makes one from a checkpoint")
     try:
-        net = AudioInceptionNeXt(NetworkConfig.from_dict(json.loads(header["network"])))
+        net = build(json.loads(header["network"]))
         net.load_state_dict(weights)
         front = json.loads(header["front_end"])
         return StoredModel(
@@ -107,6 +119,7 @@ def load_model(path: str | Path) -> StoredModel:
             tuple(json.loads(header["labels"])),
             **front,
             run=header["run"],
+            temperature=json.loads(header.get("temperature", "1.0")),
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:

@@ -1,6 +1,7 @@
-"""Augmentation of a batch, on the device: gain, equaliser, mixup and masks, all on log-mel.
+"""Augmentation of a batch, on the device: gain, equaliser, mixup, masks, pitch and time warp, all on log-mel.
 
-A gain and an equaliser are additions there, since the log-mel is a logarithm of magnitudes.
+A gain and an equaliser are additions there, since the log-mel is a logarithm of magnitudes. What acts on the sound
+itself is in `waveform_augment`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from audioinceptionnext.network.frontend import hz_to_mel, mel_to_hz
 
 NEPER_PER_DB = math.log(10) / 20  # the front end takes the natural logarithm of a magnitude
 
@@ -61,3 +64,56 @@ def mask(log_mel: Tensor, count: int, longest: int, dim: int) -> Tensor:
     shape = [len(log_mel), 1, 1, 1]
     shape[dim] = size
     return torch.where(hidden.view(shape), log_mel.mean(dim=(2, 3), keepdim=True), log_mel)
+
+
+def change_pitch(log_mel: Tensor, semitones: float, sample_rate: int) -> Tensor:
+    """Each clip's bands moved as a pitch shift of up to ``semitones`` either way would, drawn evenly; the tempo stays.
+
+    A band takes the value at the place of its centre frequency / 2^(shift / 12) on the HTK mel scale, linear between
+    bands, the outermost repeated. On this scale a shift is no even move: low bands move by less than high ones.
+
+    Args:
+        log_mel: (batch, 1, frames, bands), of bands even on the mel scale from 0 Hz to half of ``sample_rate``.
+    """
+    batch, _, _, bands = log_mel.shape
+    shift = torch.empty(batch, 1, device=log_mel.device).uniform_(-semitones, semitones)
+    centres = mel_to_hz(_band_mels(sample_rate, bands)).float().to(log_mel.device)
+    spacing = float(hz_to_mel(sample_rate / 2)) / (bands + 1)
+    heard = 2595.0 * torch.log10(1.0 + centres * torch.exp2(-shift / 12) / 700.0)  # mel, (batch, bands)
+    place = (heard / spacing - 1).clamp(0, bands - 1)
+    lower = place.long()
+    upper = (lower + 1).clamp(max=bands - 1)
+    below, above = (log_mel.gather(3, b[:, None, None].expand_as(log_mel)) for b in (lower, upper))
+    return below.lerp_(above, (place - lower)[:, None, None].to(log_mel.dtype))
+
+
+def _band_mels(sample_rate: int, bands: int) -> Tensor:
+    """The bands' centres in mel, float64."""
+    return torch.linspace(0.0, float(hz_to_mel(sample_rate / 2)), bands + 2, dtype=torch.float64)[1:-1]
+
+
+def time_warp(log_mel: Tensor, most: float) -> Tensor:
+    """SpecAugment's time warp (Park et al., 2019): a random moment moves, and what is before and after it stretches.
+
+    The moment is drawn evenly from ``most`` frames after the start to as many before the end, its move evenly from
+    ``-most`` to ``most`` frames; first and last frame stay. Linear between frames. Where no such moment is: as it was.
+
+    Args:
+        log_mel: (batch, 1, frames, bands).
+        most: frames, the paper's W; 5 in the paper's recipe.
+    """
+    batch, _, frames, bands = log_mel.shape
+    last = frames - 1
+    if most <= 0 or last <= 2 * most:
+        return log_mel
+    moment = torch.empty(batch, 1, device=log_mel.device).uniform_(most, last - most)
+    target = (moment + torch.empty(batch, 1, device=log_mel.device).uniform_(-most, most)).clamp(1e-3, last - 1e-3)
+    frame = torch.arange(frames, device=log_mel.device)
+    early = frame * (moment / target)
+    late = last - (last - frame) * ((last - moment) / (last - target))
+    place = torch.where(frame < target, early, late).clamp(0, last)
+    lower = place.long()
+    first = torch.arange(batch, device=log_mel.device)[:, None] * frames  # the batch's frames one below the other
+    rows = log_mel.reshape(-1, bands)
+    below, above = (rows[(first + f).flatten()].view_as(log_mel) for f in (lower, (lower + 1).clamp(max=last)))
+    return below.lerp_(above, (place - lower)[:, None, :, None].to(log_mel.dtype))

@@ -1,11 +1,11 @@
 """The models that come with the package, and any in the folder that ``AINEXT_MODELS`` names.
 
-One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256) and ``CARD.md``.
+One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256), ``CARD.md``, and for fine-tuning
+``training.safetensors``, its weights in training form.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.hints import instead
 
 DEFAULT = "kitchen20"
 KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "measured")  # of model.json
@@ -30,6 +31,10 @@ class Entry:
     @property
     def path(self) -> Path:
         return self.folder / "model.onnx"
+
+    @property
+    def training_weights(self) -> Path:
+        return self.folder / "training.safetensors"
 
     def read(self) -> bytes:
         """The ONNX file, whole. Raises `AinextError` when it is missing or is not the file that was shipped."""
@@ -67,6 +72,4 @@ def find(name: str) -> Entry:
     known = {entry.name: entry for entry in entries()}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.4)
-    hint = f"did you mean {near[0]}?" if near else "give a path to an .onnx file or one of: " + ", ".join(known)
-    raise AinextError(f"no model is called {name!r}; {hint} (ainext models lists them)")
+    raise AinextError(f"no model is called {name!r}; {instead(name, known)}, or give a file (ainext models lists them)")
