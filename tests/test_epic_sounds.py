@@ -110,6 +110,7 @@ def test_every_form_of_file_gives_the_same_figures(annotations: Path, tmp_path: 
     summed = [item | {"interaction_output": [float(x) for x in item["interaction_output"].sum(0)]} for item in items]
     # The suffix says nothing: a pickle may be called .pt.
     files = [save(tmp_path / "dict.pt", arrays), save(tmp_path / "list.pkl", summed), save(tmp_path / "views", items)]
+    files += [save(tmp_path / "tensor.pkl", fixed_width), save(tmp_path / "tensors.pkl", tensors)]
     for number, content in enumerate((arrays, fixed_width, items, tensors, summed)):
         files.append(tmp_path / f"torch{number}.pkl")
         torch.save(content, files[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export import Exported, export_onnx
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
@@ -125,3 +126,11 @@ def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, mo
     expected = np.array(published["logits"])
     assert logits.shape == (2, 1, expected.shape[1])
     assert np.abs(logits[:, 0] - expected).max() / np.abs(expected).max() < 1e-4
+
+
+def test_a_temperature_divides_the_logits(model: StoredModel) -> None:
+    sound = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 60_000)).astype(np.float32) * 0.1)
+    with torch.no_grad():
+        plain = Exported(model, "dense", "waveform")(sound)[0]
+        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(sound)[0]
+    torch.testing.assert_close(warm * 2.5, plain)

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--folds", default="all")
     options = parser.parse_args()
 
-    clips, _ = load_dataset(options.data, options.root).split(options.folds)
+    clips, _ = load_dataset(options.data, options.root).select(options.folds)
     targets = np.array([clip.label for clip in clips])
     top = {run: clip_probabilities(open_model(options.weights, run), clips).argmax(1) for run in ("dense", "windows")}
     figures = {f"{run}_top1": round(100 * float((found == targets).mean()), 2) for run, found in top.items()}

@@ -23,7 +23,6 @@ from audioinceptionnext.network.storage import Run, StoredModel
 Input = Literal["waveform", "log-mel"]
 Precision = Literal["float32", "float16"]
 OPSET = 18
-TEMPERATURE = "temperature"  # the initializer's and the metadata's name
 FRONT_END = "front_end."  # its tables stay float32: in float16 they would cost the log-mel its agreement
 
 
@@ -40,8 +39,7 @@ class Exported(nn.Module):
         super().__init__()
         self.front_end, self.net = model.front_end(), model.folded()
         self.run, self.takes = run, takes
-        self.temperature: Tensor
-        self.register_buffer(TEMPERATURE, torch.tensor(float(model.temperature)))
+        self.temperature = model.temperature
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.eval()
 
@@ -121,25 +119,6 @@ def export_onnx(
     return path
 
 
-def set_temperature(path: str | Path, temperature: float) -> None:
-    """Changes the temperature of an exported file, which is one number in it.
-
-    Raises:
-        AinextError: a file without one, exported before there was any.
-    """
-    path = Path(path)
-    proto = onnx.load(path)
-    for tensor in proto.graph.initializer:
-        if tensor.name == TEMPERATURE:
-            tensor.CopyFrom(numpy_helper.from_array(np.array(temperature, np.float32), TEMPERATURE))
-            break
-    else:
-        raise AinextError(f"{path}: has no temperature; export it again")
-    properties = {entry.key: entry.value for entry in proto.metadata_props}
-    onnx.helper.set_model_props(proto, properties | {TEMPERATURE: str(temperature)})
-    _write(proto, path)
-
-
 def _write(proto: onnx.ModelProto, path: Path) -> None:
     """Beside its final name first, so that an older file stays whole until then."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,7 +181,7 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str, precision: Preci
         "input": wrapped.takes,
         "run": wrapped.run,
         "precision": precision,
-        TEMPERATURE: model.temperature,
+        "temperature": model.temperature,
         "sample_rate": model.sample_rate,
         "hop_samples": hop,
         "clip_samples": model.clip_samples,

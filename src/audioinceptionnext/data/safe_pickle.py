@@ -93,6 +93,20 @@ def _scalar(dtype: Any, data: Any) -> Any:
     return np.frombuffer(data, dtype)[0]
 
 
+def _storage(content: Any) -> Any:
+    """Stands for ``torch.storage._load_from_bytes``, by which a tensor in a plain pickle holds its values."""
+    import torch
+
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
+    """Stands for ``torch._utils._rebuild_tensor_v2``, which checks that size and stride stay within the storage."""
+    from torch._utils import _rebuild_tensor
+
+    return _rebuild_tensor(storage, offset, size, stride).numpy().copy()
+
+
 class _Ndarray:
     """Stands for the class, which is named as an argument and need not be called."""
 
@@ -103,6 +117,10 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "_reconstruct": _array,
     "_frombuffer": _frombuffer,
     "scalar": _scalar,
+}
+_TORCH: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch.storage", "_load_from_bytes"): _storage,
 }
 _InPython: Any = pickle._Unpickler  # as pandas does: the one in C does not let one see what an object is set to
 
@@ -119,6 +137,8 @@ class _Unpickler(_InPython):
             return PARTS[name]
         if package == "numpy" and name in _NUMPY:
             return _NUMPY[name]
+        if (module, name) in _TORCH:
+            return _TORCH[module, name]
         if (module, name) == ("_codecs", "encode"):
             return _latin1
         if name in _OTHERS.get(module, ()):
@@ -142,7 +162,7 @@ class _Unpickler(_InPython):
 def read_pickle(path: Path) -> Any:
     """What a pickle holds: built-in values and containers, numpy arrays and scalars, pandas tables (1.0 to 3).
 
-    A `pandas.DataFrame` of numbers and text comes as one; a Series or an Index as an array. Anything else that the file
+    A `pandas.DataFrame` of numbers and text comes as one; a Series, an Index or a torch tensor as an array. Anything else that the file
     names is refused before it is imported or called, so that a forged file cannot run code. Like any file of a binary
     format it could still ask for more memory than there is.
 

@@ -19,8 +19,8 @@ from audioinceptionnext.network.storage import StoredModel
 EPIC_SOUNDS_CLASSES, VGG_SOUND_CLASSES = 44, 309
 CLIP_FRAMES_BY_CLASSES = {EPIC_SOUNDS_CLASSES: 416, VGG_SOUND_CLASSES: 512}
 FRONT_ENDS: dict[int, dict[str, Any]] = {
-    EPIC_SOUNDS_CLASSES: {"sample_rate": 24_000, "window_ms": 10, "hop_ms": 5},
-    VGG_SOUND_CLASSES: {"sample_rate": 16_000, "window_ms": 20, "hop_ms": 10},
+    EPIC_SOUNDS_CLASSES: {"sample_rate": 24_000, "window_ms": 10, "hop_ms": 5, "clip_seconds": 2.08},
+    VGG_SOUND_CLASSES: {"sample_rate": 16_000, "window_ms": 20, "hop_ms": 10, "clip_seconds": 5.119},
 }
 BRANCHES = ("_small", "_medium", "")  # kernels 3, 11, 21
 UNITS = {

@@ -30,7 +30,7 @@ class StoredModel:
         sample_rate, window_ms, hop_ms: the front end (see `LogMel`).
         run: how long audio is heard: ``dense`` in one pass with sliding pooling, for networks trained so, or
             ``windows``, clip by clip, as published.
-        clip_seconds: of one clip; that of its frames unless given (the VGG-Sound setting: 5.119 s, 512 frames of 10 ms).
+        clip_seconds: of one clip; that of its frames unless given (VGG-Sound's 512 frames of 10 ms are 5.119 s).
         temperature: what logits are divided by in exported files, so that probabilities are right as often as they say
             (Guo et al., 2017); found on held-out clips.
         info: anything else worth keeping (name, licence, recipe, data, figures); JSON values.

@@ -1,7 +1,7 @@
 """The models that come with the package, and any in the folder that ``AINEXT_MODELS`` names.
 
-One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256), ``CARD.md``, and for fine-tuning
-``training.safetensors``, its weights in training form.
+One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256), ``CARD.md``, and for
+fine-tuning ``training.safetensors``, its weights in training form.
 """
 
 from __future__ import annotations
