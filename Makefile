@@ -41,7 +41,7 @@ $(DEMO_VENV)/.ready: pyproject.toml
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[plot,train,dev]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[baselines,dev]"
 	@touch $@
 
 clean:

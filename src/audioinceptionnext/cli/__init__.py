@@ -50,12 +50,14 @@ def _extra_with(module: str, command: str) -> str | None:
     """The extra that brings a missing module, and the rest that the command needs."""
     extras = {
         "export": ("torch", "onnx", "onnxscript", "safetensors"),
-        "train": ("lightning", "sklearn"),
+        "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "tensorboard"),
+        "baselines": ("transformers",),
+        "wandb": ("wandb",),
         "plot": ("matplotlib",),
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)
-    return "train" if extra and command == "train" else extra
+    return "train" if extra in ("export", "plot") and command in ("train", "cross-validate") else extra
 
 
 def _fail(message: str, code: int, debug: bool) -> None:

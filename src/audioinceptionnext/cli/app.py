@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from audioinceptionnext.cli import convert, evaluate, export, models, predict, train
+from audioinceptionnext.cli import (
+    convert,
+    cross_validate,
+    data,
+    epic_sounds,
+    evaluate,
+    export,
+    models,
+    predict,
+    recipes,
+    train,
+)
 
 app = typer.Typer(
     help="Recognise everyday sounds in any recording. Try: ainext predict dinner.mp4",
@@ -39,5 +50,9 @@ app.command("predict")(predict.predict)
 app.command("models")(models.models)
 app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
 app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
+app.command("cross-validate", rich_help_panel="Workshop (extra: train)")(cross_validate.cross_validate)
+app.command("recipes", rich_help_panel="Workshop (extra: train)")(recipes.recipes)
+app.add_typer(data.app, name="data", rich_help_panel="Workshop (extra: train)")
+app.add_typer(epic_sounds.app, name="epic-sounds", rich_help_panel="Workshop (extra: train)")
 app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
 app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)

@@ -3,61 +3,161 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.export import Run
+from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:
+    from audioinceptionnext.data import Clip
+    from audioinceptionnext.evaluation.evaluate import Evaluation, Heard
 
 
 def evaluate(
-    data: Annotated[str, typer.Option(metavar="NAME", help="The dataset: kitchen20.")],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")],
+    data: shared.Data,
+    root: shared.Root,
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A name, an .onnx or a .safetensors file.")
     ] = "kitchen20",
-    folds: Annotated[str, typer.Option(help="The folds to score: 5, 1-4, 1,3 or all.")] = "all",
+    folds: Annotated[
+        str | None, typer.Option(help="The folds to score: 5, 1-4, 1,3 or all.", show_default="all")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="The splits to score: test, validation.")] = None,
+    audio: shared.Audio = None,
+    views: Annotated[
+        int, typer.Option(min=0, help="Clips at even spacing to average, as the paper does (5, or 2); 0 hears all.")
+    ] = 0,
     run: Annotated[
         Run | None, typer.Option(help="For a .safetensors model: how it hears long audio.", show_default="as trained")
     ] = None,
     unseen_sources: Annotated[
-        bool, typer.Option("--unseen-sources", help="Leave out clips of recordings that other folds have clips of too.")
+        bool, typer.Option("--unseen-sources", help="Leave out clips of recordings that the rest has clips of too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    leak_free: Annotated[bool, typer.Option("--leak-free", help="--folds are those that keep sources whole.")] = False,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write pages, tables and pictures here.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each clip's scores here, for ainext epic-sounds.")
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Store the best temperature in the model (a .safetensors file).")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=0, help="Of the bootstrap; 0 gives no intervals.")] = 1000,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Score a model on a dataset.
 
     Example: [bold]ainext evaluate --data kitchen20 --root Kitchen20 --folds 5 --model runs/a/model.safetensors[/bold]
     """
+    if calibrate and not model.endswith(".safetensors"):
+        raise AinextError(f"--calibrate: {model} is no .safetensors file; calibrate that and export it again")
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.evaluation.evaluate import evaluate as measure
+    from audioinceptionnext.data.clip import UNLABELLED
+    from audioinceptionnext.data.reading import Reader
+    from audioinceptionnext.evaluation import evaluate as evaluation
+    from audioinceptionnext.evaluation.report import check_can_report
 
-    def tell(done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done}/{of} clips", end="\n" if done == of else "", file=sys.stderr)
-
-    found = measure(load_dataset(data, root), model, folds, run.value if run else None, unseen_sources, tell)
-    if as_json:
-        print(json.dumps(_rounded(found), ensure_ascii=False, indent=2))
+    dataset = load_dataset(data, root, audio)
+    dataset = dataset.leak_free() if leak_free else dataset
+    chosen, others = dataset.select(folds, split)
+    clips: Sequence[Clip] = evaluation.unseen_sources(chosen, others) if unseen_sources else chosen
+    if report is not None:
+        check_can_report(report)
+    recogniser = evaluation.open_model(model, run.value if run else None)
+    if predictions is not None and clips and all(clip.label == UNLABELLED for clip in clips):
+        reader = Reader(recogniser.sample_rate, dataset.sample_rate)
+        _, clips = evaluation.in_terms_of(recogniser, dataset, clips)
+        _write_predictions(predictions, evaluation.hear(recogniser, clips, reader, views, _tell), views)
         return
+    found = evaluation.evaluate(dataset, clips, recogniser, views, resamples, _tell)
+    figures = found.figures
+    if predictions is not None:
+        _write_predictions(predictions, found.heard, views)
+    if calibrate:
+        _calibrate(Path(model), found)
+    if report is not None:
+        figures["report"] = str(found.report(report))
+    if as_json:
+        print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
+    else:
+        which = f", folds {folds}" if folds else f", {split}" if split else ""
+        print_figures(figures, f"{figures['model']} ({figures['run']}) on {figures['clips']} clips of {data}{which}")
+    for line in found.heard.unreadable:
+        print(f"ainext: {line}", file=sys.stderr)
+    if found.heard.unreadable:
+        raise typer.Exit(1)
+
+
+def _tell(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{of} clips", end="\n" if done == of else "", file=sys.stderr)
+
+
+def _write_predictions(path: Path, heard: Heard, views: int) -> None:
+    """Each clip's distribution, or that of each of its views, which the challenge's scorer sums."""
+    import numpy as np
+
+    from audioinceptionnext.evaluation.predictions import write_predictions
+
+    if heard.unreadable:
+        raise AinextError(f"{len(heard.unreadable)} clips cannot be read, e.g. {heard.unreadable[0]}")
+    outputs = np.stack(heard.outputs) if views else heard.probabilities
+    write_predictions(path, [clip.id or clip.name for clip in heard.clips], outputs)
+    print(f"{path}: {len(heard.clips)} clips", file=sys.stderr)
+
+
+def _calibrate(path: Path, found: Evaluation) -> None:
+    from audioinceptionnext.network.storage import load_model, save_model
+
+    stored = load_model(path)
+    stored.temperature *= found.heard.temperature()  # what was heard had the stored one already
+    save_model(stored, path)
+    found.figures["temperature"] = stored.temperature
+    print(f"{path}: temperature {stored.temperature:.3f} stored", file=sys.stderr)
+
+
+def print_figures(figures: dict[str, Any], title: str) -> None:
+    """The table that people read."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print(f"[bold]{found['model']}[/bold] ({found['run']}) on {found['clips']} clips of {data}, folds {folds}")
-    console.print(
-        f"top-1 {found['top1']:.1f} %   top-5 {found['top5']:.1f} %   mean class accuracy {found['mca']:.1f} %   "
-        f"mAP {found['map']:.1f} %   mAUC {found['mauc']:.3f}"
-    )
+    console.print(f"[bold]{title}[/bold]")
+    intervals = figures.get("intervals", {})
+    names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for label, accuracy in sorted(found["per_class"].items(), key=lambda item: -item[1]):
+    for key, name in names.items():
+        percent = key != "mauc"
+        low, high = intervals.get(key, (math.nan, math.nan))
+        between = f"({low:.1f} to {high:.1f})" if percent else f"({low:.3f} to {high:.3f})"
+        value = f"{figures[key]:.1f} %" if percent else f"{figures[key]:.3f}"
+        table.add_row(name, value, between if intervals else "")
+    if "temperature" in figures:
+        table.add_row("temperature", f"{figures['temperature']:.3f}", "")
+    console.print(table)
+    if "folds" in figures:
+        each = "   ".join(f"{name}: {fold['top1']:.1f} %" for name, fold in figures["folds"].items())
+        console.print(f"top-1 of each fold   {each}")
+    if intervals:
+        console.print("in brackets: 95 % bootstrap intervals, whole sources drawn where they are known\n", style="dim")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for label, accuracy in sorted(figures["per_class"].items(), key=lambda item: -item[1]):
         table.add_row(label, f"{accuracy:.1f} %")
     console.print(table)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """For JSON: four places, and null for what is no number."""
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value

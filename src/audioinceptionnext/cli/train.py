@@ -4,66 +4,88 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from audioinceptionnext.errors import AinextError
-
-NOT_OF_THE_RECIPE = ("data", "root", "out", "folds", "start", "resume", "threads", "as_json", "crops")
+from audioinceptionnext.cli import training_options as shared
 
 
 def train(
-    data: Annotated[str, typer.Option(metavar="NAME", help="The dataset: kitchen20.")],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")],
+    data: shared.Data,
+    root: shared.Root,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the run is kept.")],
-    folds: Annotated[str, typer.Option(help="The folds to train on, 1-4 say; the rest is held out.")] = "all",
-    start: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="Begin with these weights (.safetensors).")
+    folds: Annotated[
+        str | None, typer.Option(help="The folds to train on, 1-4 say; the rest is held out.", show_default="all")
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The splits to train on, of a dataset that has them.", show_default="train")
+    ] = None,
+    hold_out: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Of a dataset without folds or splits: the share that is held out.")
+    ] = 0.2,
+    per_class: Annotated[
+        int | None, typer.Option(min=1, help="Train on so many clips a class only.", show_default="all")
+    ] = None,
+    audio: shared.Audio = None,
+    recipe: shared.RecipeName = None,
+    start: shared.Start = None,
+    changes: shared.Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all")] = None,
-    variant: Annotated[
-        str | None, typer.Option(help="base (the paper's), small or tiny.", show_default="small")
+    model: shared.Model = None,
+    epochs: shared.Epochs = None,
+    batch: shared.Batch = None,
+    learning_rate: shared.LearningRate = None,
+    precision: shared.Precision = None,
+    seed: shared.Seed = None,
+    threads: shared.Threads = None,
+    workers: shared.Workers = 0,
+    cache: shared.Cache = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on a CPU.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each with torchrun or SLURM.")] = 1,
+    form: Annotated[
+        str | None, typer.Option(help="How steps are computed: products or convolutions.", show_default="the faster")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, show_default="50")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Clips a step.", show_default="32")] = None,
-    crops: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS,…", help="Lengths that batches take in turn.", show_default="2.08,3.2,4.8"),
-    ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="adamw or sgd.", show_default="adamw")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", "--lr", show_default="0.002")] = None,
-    weight_decay: Annotated[float | None, typer.Option(show_default="0.05")] = None,
-    warmup: Annotated[float | None, typer.Option(help="Share of the steps.", show_default="0.2")] = None,
-    mixup: Annotated[float | None, typer.Option(help="Alpha; 0 is off.", show_default="0.4")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(show_default="0.1")] = None,
-    gain_db: Annotated[float | None, typer.Option(help="Largest random gain.", show_default="6")] = None,
-    equaliser_db: Annotated[float | None, typer.Option(help="Largest random equaliser gain.", show_default="6")] = None,
-    dropout: Annotated[float | None, typer.Option(show_default="0.5")] = None,
-    precision: Annotated[str | None, typer.Option(help="bf16 or float32.", show_default="bf16")] = None,
-    seed: Annotated[int | None, typer.Option(show_default="0")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document at the end.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Log to Weights & Biases too.")] = False,
+    as_json: shared.AsJson = False,
 ) -> None:
-    """Train a network on a dataset.
+    """Train or fine-tune a network on a dataset, and leave a model that `ainext predict` takes.
 
-    Example: [bold]ainext train --data kitchen20 --root Kitchen20 --folds 1-4 --out runs/mine[/bold]
+    Example: [bold]ainext train --data folder --root my_sounds --from kitchen20 --out runs/mine[/bold]
     """
-    options: dict[str, Any] = {
-        name: value for name, value in locals().items() if name not in NOT_OF_THE_RECIPE and value is not None
-    }
-    if crops is not None:
-        try:
-            options["crops"] = tuple(float(part) for part in crops.split(","))
-        except ValueError:
-            raise AinextError(f"--crops {crops}: give seconds with commas between, such as 2.08,3.2,4.8") from None
-
+    settings = shared.read_recipe(
+        recipe, start, changes,
+        model=model, epochs=epochs, batch=batch, learning_rate=learning_rate, precision=precision, seed=seed,
+    )  # fmt: skip
     from audioinceptionnext.data import load_dataset
+    from audioinceptionnext.evaluation.report import check_can_report
+    from audioinceptionnext.training.conclude import conclude
+    from audioinceptionnext.training.division import divide, few
+    from audioinceptionnext.training.fit import Run
     from audioinceptionnext.training.fit import train as fit
-    from audioinceptionnext.training.recipe import Recipe
+    from audioinceptionnext.training.machine import Machine
 
-    path = fit(load_dataset(data, root), out, Recipe(**options), folds, start, resume, threads)
+    dataset = load_dataset(data, root, audio)
+    training, held_out = divide(dataset, folds, split, hold_out, settings.seed)
+    training = few(training, per_class, settings.seed) if per_class else training
+    shared.tell_of(dataset, training, held_out)
+    if held_out:
+        check_can_report(out / "report")
+    what = {"folds": folds, "split": split, "per_class": per_class}
+    run = Run(dataset, training, held_out, out, settings, start, what)
+    machine = Machine(devices, nodes, threads, workers, cache, form, wandb)
+    weights = fit(run, resume, machine)
+    if weights is None:  # one of several processes; the first one concludes
+        return
+    found = conclude(run, weights)
     if as_json:
-        print(json.dumps({"model": str(path), "data": data, "folds": folds}, indent=2))
-    else:
-        print(f"{path}  (next: ainext evaluate --data {data} --root {root} --model {path}, or ainext export)")
+        from audioinceptionnext.cli.evaluate import rounded
+
+        print(json.dumps(rounded(found), ensure_ascii=False, indent=2))
+        return
+    if "top1" in found:
+        from audioinceptionnext.cli.evaluate import print_figures
+
+        print_figures(found, f"{found['model_file']} on {found['clips']} held-out clips")
+        print(f"report: {found['report']}")
+    print(f"{found['model_file']}  (next: ainext predict recording.wav --model {found['model_file']})")

@@ -4,51 +4,175 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data.clip import UNLABELLED
+from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation.calibration import Calibration, calibrate, fit_temperature, log_probabilities
+from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.media import read
+from audioinceptionnext.evaluation.report import write_report
+from audioinceptionnext.media import MediaError
 from audioinceptionnext.recogniser import Recogniser, load, overall
+
+Progress = Callable[[int, int], None]
+HEARD_IN_REPORT = 30.0  # seconds of a mistake that its player gives
+
+
+@dataclass
+class Heard:
+    """What a model made of clips.
+
+    Attributes:
+        clips: those that could be read.
+        outputs: of each, its (steps or views, classes) distributions; rows of silence are 0.
+        unreadable: a line for each of the others.
+    """
+
+    clips: list[Clip] = field(default_factory=list)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(clips, classes): of each recording as a whole, as `predict` gives it."""
+        return np.stack([overall(steps) for steps in self.outputs])
+
+    @property
+    def targets(self) -> np.ndarray:
+        return np.array([clip.label for clip in self.clips])
+
+    @property
+    def groups(self) -> list[str | None]:
+        return [clip.group for clip in self.clips]
+
+    def temperature(self) -> float:
+        """The one by which each step's logits are to be divided (see `fit_temperature`)."""
+        return fit_temperature([log_probabilities(steps[steps.any(1)]) for steps in self._not_silent()], self._known())
+
+    def _not_silent(self) -> list[np.ndarray]:
+        return [steps for steps in self.outputs if steps.any()]
+
+    def _known(self) -> np.ndarray:
+        return np.array([c.label for c, steps in zip(self.clips, self.outputs, strict=True) if steps.any()])
+
+
+@dataclass
+class Evaluation:
+    """
+    Attributes:
+        figures: the object that ``ainext evaluate --json`` prints.
+        reader: gives the report its sound.
+    """
+
+    dataset: Dataset
+    heard: Heard
+    figures: dict[str, Any]
+    reader: Reader
+
+    def report(self, folder: Path, title: str | None = None, log: Path | None = None) -> Path:
+        """Writes the report folder (see `write_report`) and returns its first page."""
+        heard, rate = self.heard, self.reader.sample_rate
+        return write_report(
+            folder,
+            self.figures,
+            heard.probabilities,
+            heard.targets,
+            self.dataset.labels,
+            heard.clips,
+            self.figures.get("intervals"),
+            self.calibration(),
+            title,
+            lambda clip: (self.reader.read(clip, 0, HEARD_IN_REPORT), rate),
+            log,
+        )
+
+    def calibration(self) -> Calibration:
+        return calibrate(self.heard.probabilities, self.heard.targets, self.heard.groups)
 
 
 def evaluate(
     dataset: Dataset,
-    model: str,
-    folds: str = "all",
-    run: str | None = None,
-    unseen_sources: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """The object that ``ainext evaluate --json`` prints.
+    clips: Sequence[Clip],
+    recogniser: Recogniser,
+    views: int = 0,
+    resamples: int = 1000,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Scores a model on ``clips`` of ``dataset``.
 
     Args:
-        model: a name, an ``.onnx`` file, or a ``.safetensors`` file, which is exported first.
-        folds: as in `Dataset.split`; these are the ones scored.
-        unseen_sources: leave out clips cut from a recording that the other folds have clips of too.
-        run: ``dense`` or ``windows``, for a ``.safetensors`` model; as it was trained unless given.
+        views: clips at even spacing whose distributions are averaged, as published; 0 hears all of each recording.
+        resamples: of the bootstrap that gives the 95 % intervals; 0 gives none.
 
     Raises:
-        AinextError: labels that are not the dataset's, folds that it does not have, clips that cannot be read.
+        AinextError: a class that the model does not know, no labelled clip, or none that can be read.
     """
-    clips, others = dataset.split(folds)
-    if unseen_sources:
-        known = {clip.group for clip in others}
-        clips = tuple(clip for clip in clips if clip.group is None or clip.group not in known)
-    recogniser = open_model(model, run)
-    if recogniser.labels != dataset.labels:
-        raise AinextError(f"{model}: knows other classes than {dataset.name}; train or fine-tune on it first")
-    probabilities = clip_probabilities(recogniser, clips, progress)
-    targets = np.array([clip.label for clip in clips])
-    head = {"data": dataset.name, "model": recogniser.name, "run": recogniser.run, "folds": folds, "clips": len(clips)}
-    return head | score(probabilities, targets, dataset.labels)
+    dataset, clips = in_terms_of(recogniser, dataset, clips)
+    labelled = [clip for clip in clips if clip.label != UNLABELLED]
+    if not labelled:
+        raise AinextError(f"{dataset.name}: no labelled clips to score; --predictions writes what is heard in others")
+    reader = Reader(recogniser.sample_rate, dataset.sample_rate)
+    heard = hear(recogniser, labelled, reader, views, progress)
+    return Evaluation(dataset, heard, figures_of(dataset, heard, recogniser, views, resamples), reader)
+
+
+def in_terms_of(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) -> tuple[Dataset, Sequence[Clip]]:
+    """The same clips with the model's classes, which may be more and in another order than the dataset's.
+
+    Raises:
+        AinextError: a class that the model does not know.
+    """
+    if recogniser.labels == dataset.labels:
+        return dataset, clips
+    place = {label: index for index, label in enumerate(recogniser.labels)}
+    unknown = [label for label in dataset.labels if label not in place]
+    if unknown:
+        raise AinextError(
+            f"{recogniser.name}: knows other classes than {dataset.name}, not {unknown[0]!r} for one; "
+            f"train or fine-tune on it first"
+        )
+    known = [place[label] for label in dataset.labels]
+    moved = [c if c.label == UNLABELLED else replace(c, label=known[c.label]) for c in clips]
+    return replace(dataset, labels=recogniser.labels), moved
+
+
+def figures_of(
+    dataset: Dataset, heard: Heard, recogniser: Recogniser | None, views: int = 0, resamples: int = 1000
+) -> dict[str, Any]:
+    """Raises `AinextError` when none of the clips could be read."""
+    if not heard.clips:
+        raise AinextError(f"{dataset.name}: none of {len(heard.unreadable)} clips can be read: {heard.unreadable[0]}")
+    head: dict[str, Any] = {"data": dataset.name}
+    if recogniser is not None:
+        head |= {"model": recogniser.name, "run": recogniser.run}
+    head |= {"views": views} if views else {}
+    head |= {"clips": len(heard.clips)} | ({"unreadable": len(heard.unreadable)} if heard.unreadable else {})
+    figures = head | score(heard.probabilities, heard.targets, dataset.labels)
+    if resamples:
+        found = bootstrap(heard.probabilities, heard.targets, dataset.labels, heard.groups, resamples)
+        figures["intervals"] = {name: list(interval) for name, interval in found.items()}
+    return figures
+
+
+def unseen_sources(clips: Sequence[Clip], others: Sequence[Clip]) -> list[Clip]:
+    """Those of ``clips`` cut from a recording that ``others`` have no clip of."""
+    known = {clip.group for clip in others if clip.group is not None}
+    return [clip for clip in clips if clip.group not in known]
 
 
 def open_model(model: str, run: str | None = None) -> Recogniser:
+    """A name, an ``.onnx`` file, or a ``.safetensors`` file, which is exported first.
+
+    Args:
+        run: ``dense`` or ``windows``, for a ``.safetensors`` model; as it was trained unless given.
+    """
     if not model.endswith(".safetensors"):
         recogniser = load(model)
         if run is not None and recogniser.run != run:
@@ -62,15 +186,37 @@ def open_model(model: str, run: str | None = None) -> Recogniser:
         return load(export_onnx(load_model(model), path, run))  # type: ignore[arg-type]
 
 
-def clip_probabilities(
-    recogniser: Recogniser, clips: Sequence[Clip], progress: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """(clips, classes): what `predict` gives for each recording as a whole."""
-    found = []
+def hear(
+    recogniser: Recogniser, clips: Sequence[Clip], reader: Reader, views: int = 0, progress: Progress | None = None
+) -> Heard:
+    """What the model makes of each clip. One that cannot be read is noted, the others go on."""
+    heard = Heard()
     for number, clip in enumerate(clips, start=1):
-        length = None if clip.end is None else clip.end - clip.start
-        waveform = read(clip.path, recogniser.sample_rate, clip.start, length)
-        found.append(overall(recogniser.predict(waveform).probabilities))
+        try:
+            waveform = reader.read(clip)
+            if not len(waveform):
+                raise MediaError(f"{clip.name}: holds no sound")
+            steps = _by_views(recogniser, waveform, views) if views else recogniser.predict(waveform).probabilities
+            heard.clips.append(clip)
+            heard.outputs.append(steps)
+        except MediaError as error:
+            heard.unreadable.append(str(error))
         if progress is not None:
             progress(number, len(clips))
-    return np.stack(found)
+    return heard
+
+
+def _by_views(recogniser: Recogniser, waveform: np.ndarray, views: int) -> np.ndarray:
+    """(views, classes), of clips placed as `training.views` has them. A shorter sound is heard whole, each time."""
+    samples = round(recogniser.window * recogniser.sample_rate) - 1
+    if len(waveform) < samples:
+        # The frame that is repeated is the one centred on the end, as published and in training. Of a sound of whole
+        # hops `predict` would leave that one out.
+        waveform = np.append(waveform, np.float32(0))
+    spare = max(0, len(waveform) - samples)
+    starts = [spare // 2] if views == 1 else [spare * view // (views - 1) for view in range(views)]
+    found: dict[int, np.ndarray] = {}
+    for start in starts:
+        if start not in found:
+            found[start] = recogniser.predict(waveform[start : start + samples]).probabilities[0]
+    return np.stack([found[start] for start in starts])

@@ -9,145 +9,272 @@ import math
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch import Tensor
 
-from audioinceptionnext.data import Dataset
-from audioinceptionnext.data.waveforms import EpochShuffle, Waveforms, collate
+from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data.order import EpochOrder, balanced_weights
+from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network import create_model
-from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.recognition import writing
-from audioinceptionnext.training.module import SoundClassifier
-from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training import forms
+from audioinceptionnext.training.begin import begin, standardise
+from audioinceptionnext.training.hearing import Hearing
+from audioinceptionnext.training.machine import Machine, SafeCheckpoints, keep_memory
+from audioinceptionnext.training.module import DTYPES, SoundClassifier
+from audioinceptionnext.training.noise import read_noise
+from audioinceptionnext.training.recipe import Recipe, as_yaml
+from audioinceptionnext.training.record import check_same, digest, of_checkpoint
+from audioinceptionnext.training.synced import desynchronise, synchronise
 
-LAST = "last.ckpt"
-MODEL = "model.safetensors"
-RUN = "run.json"
+LAST, BEST = "last.ckpt", "best.ckpt"
+MODEL, RUN, RECIPE = "model.safetensors", "run.json", "recipe.yaml"
 
 
-def train(
-    dataset: Dataset,
-    out: Path,
-    recipe: Recipe,
-    folds: str = "all",
-    start: Path | None = None,
-    resume: bool = False,
-    threads: int | None = None,
-) -> Path:
-    """Trains, and leaves in ``out``: ``model.safetensors``, ``run.json``, ``log/``, and ``last.ckpt`` to resume.
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what and where it is kept.
+
+    Attributes:
+        training, held_out: clips; the held-out ones are scored every ``evaluate_every`` epochs, and may be none.
+        out: gets ``model.safetensors``, ``run.json``, ``recipe.yaml``, ``log/`` and ``tensorboard/``, and ``last.ckpt``
+            to go on from, ``best.ckpt`` where clips are held out.
+        start: weights to begin with, see `begin.open_weights`.
+        what: what else tells this run from others in ``out``; a run that goes on has to be the same.
+    """
+
+    dataset: Dataset
+    training: Sequence[Clip]
+    held_out: Sequence[Clip]
+    out: Path
+    recipe: Recipe
+    start: str | None = None
+    what: dict[str, Any] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        description = {
+            "data": self.dataset.name,
+            "labels": list(self.dataset.labels),
+            "clips": len(self.training),
+            "held_out": len(self.held_out),
+            "training_list": digest(self.training),
+            "held_out_list": digest(self.held_out),
+            **(self.what or {}),
+            "from": self.start,
+            "recipe": self.recipe.as_dict(),
+        }
+        return json.loads(json.dumps(description))  # as it is read back
+
+
+def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path | None:  # noqa: B008 (frozen)
+    """Trains, and returns the model's path; in processes other than the first one None.
 
     Args:
-        folds: the folds to train on, as in `Dataset.split`; the rest is held out and scored every fifth epoch.
-        start: weights to begin with, a ``.safetensors`` file of the same classes; variant and input statistics are its.
-        resume: go on from ``out``'s last checkpoint, which was begun with this same recipe and these folds.
+        resume: go on from ``out``'s last checkpoint, if there is one.
 
     Raises:
-        AinextError: folds that do not exist, clips that cannot be read, weights of other classes, nothing to resume
-            or a run of another recipe.
+        AinextError: clips that cannot be read (above 1 %), weights that do not fit, a run in ``out`` that was begun
+            otherwise, a loss that is not a number, an interruption.
     """
-    training, held_out = dataset.split(folds)
-    checkpoint = out / LAST
-    _describe_run(out, {"data": dataset.name, "folds": folds, "recipe": recipe.as_dict()}, resume)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    # Its notes on devices and its advertisements; what matters is on the progress bar.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    recipe, checkpoint = run.recipe, run.out / LAST
+    machine.check_launch()
+    record: dict[str, Any] = {"run": run.describe() | {"processes": machine.processes}}
+    begun = _begun(run.out, record["run"]) if resume else None
+    _quiet()
+    keep_memory()
+    if machine.threads is not None:
+        torch.set_num_threads(machine.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model = _begin(dataset, recipe, start)
-    model.info |= {"data": dataset.name, "folds": folds, "clips": len(training)}
+    model = begin(run.dataset.labels, recipe, run.start)
+    model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.what or {})}
+    trainer = _trainer(run, machine)
+    if begun is None and trainer.is_global_zero:
+        _describe(run, record["run"])
+    if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
+        raise AinextError("precision fp16 needs a GPU; give bf16 or float32")
 
-    print(f"decoding {len(training) + len(held_out)} clips", file=sys.stderr, flush=True)
-    heard = Waveforms(training, model.sample_rate)
-    if start is None:
-        _standardise(model, heard)
-    loader = _loader(heard, recipe.batch, EpochShuffle(len(heard), recipe.seed))
-    total_steps = recipe.epochs * len(loader)
-    module = SoundClassifier(model, recipe, total_steps)
-    trainer = _trainer(out, recipe)
-    validation = [_loader(Waveforms(held_out, model.sample_rate), recipe.batch)] if held_out else None
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-        warnings.filterwarnings("ignore", module="lightning")  # advice on loader workers and logging intervals
-        trainer.fit(module, loader, validation, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise AinextError(f"interrupted; go on with the same command and --resume (from {checkpoint})")
-    save_model(model, out / MODEL)
-    return out / MODEL
-
-
-def _describe_run(out: Path, description: dict[str, Any], resume: bool) -> None:
-    """Writes ``run.json``; of a run that goes on, checks that it is the same."""
-    path = out / RUN
-    description = json.loads(json.dumps(description))  # tuples as lists, as they are read back
-    if not resume:
-        with writing(path):
-            out.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        return
-    if not (out / LAST).is_file() or not path.is_file():
-        raise AinextError(f"{out / LAST}: nothing to resume; start without --resume")
-    begun = json.loads(path.read_text(encoding="utf-8"))
-    before, now = ({"data": d["data"], "folds": d["folds"], **d["recipe"]} for d in (begun, description))
-    for key, value in before.items():
-        if value != now[key]:
-            raise AinextError(f"{path}: the run was begun with {key} {value}, not {now[key]}; give the same")
-
-
-def _begin(dataset: Dataset, recipe: Recipe, start: Path | None) -> StoredModel:
-    """A fresh network, or the one in ``start``; with the recipes of all that it went through."""
-    if start is None:
-        try:
-            net = create_model(recipe.variant, len(dataset.labels), dropout=recipe.dropout)
-        except ValueError as error:
-            raise AinextError(f"--variant: {error}") from error
-        model = StoredModel(net, dataset.labels)
-    else:
-        model = load_model(start)
-        if model.labels != dataset.labels:
-            raise AinextError(f"{start}: knows other classes than {dataset.name}")
-        model.net.dropout.p = recipe.dropout
-    longer = max(recipe.crops) * 1000 / model.hop_ms > model.net.config.clip_frames
-    model.run = "dense" if longer else "windows"
-    before = model.info.get("recipes", [])
-    model.info = {"recipes": [*before, recipe.as_dict()]}
-    return model
-
-
-def _standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
-    """Sets the network's input statistics from the training clips, evenly chosen."""
-    front = model.front_end()
-    step = max(1, math.ceil(len(heard) / most))
-    values = torch.cat([front(heard[i][0][None]).flatten() for i in range(0, len(heard), step)])
-    model.net.mean.copy_(values.mean())
-    model.net.std.copy_(values.std())
-
-
-def _loader(clips: Waveforms, batch: int, order: EpochShuffle | None = None) -> DataLoader[Any]:
-    return DataLoader(clips, batch, sampler=order, collate_fn=collate)
-
-
-def _trainer(out: Path, recipe: Recipe) -> L.Trainer:
-    # Without anything to monitor, the best checkpoint is the newest: one file, written after every epoch.
-    keep = ModelCheckpoint(
-        out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    reader = Reader(model.sample_rate, run.dataset.sample_rate)
+    heard = _waveforms(run.training, reader, _longest(model, recipe), machine, recipe.seed)
+    if run.start is None and recipe.standardise == "data":
+        standardise(model, heard)
+    weights = balanced_weights([c.label for c in run.training], len(run.dataset.labels))
+    drawn = weights if recipe.sampling == "balanced" else None
+    order = EpochOrder(len(heard), recipe.batch, recipe.seed, drawn, trainer.global_rank, trainer.world_size)
+    batches = loader(heard, recipe.batch, order, machine.workers)
+    record["form"] = _form(model, recipe, machine.form or (begun or {}).get("form"), trainer)
+    module = SoundClassifier(
+        model,
+        recipe,
+        math.ceil(len(batches) / recipe.accumulate),
+        run.training,
+        record["form"],
+        _class_weights(run, recipe),
+        read_noise(recipe.noise, model.sample_rate) if recipe.noise else None,
+        record,
     )
-    callbacks: Sequence[L.Callback] = [keep, TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50)]
+    validation = None
+    if run.held_out:
+        validation = loader(_waveforms(run.held_out, reader, None, machine), recipe.batch, None, machine.workers)
+    _fit(trainer, module, batches, validation, checkpoint, resume=begun is not None)
+    return _finish(run, module, trainer)
+
+
+def _fit(
+    trainer: L.Trainer, module: SoundClassifier, batches: Any, validation: Any, checkpoint: Path, resume: bool
+) -> None:
+    """Raises `AinextError` in the first process; others end without a word, for all of them come to the same end."""
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            warnings.filterwarnings("ignore", module="lightning")  # advice on loader workers and logging intervals
+            trainer.fit(module, batches, validation, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
+    except (AinextError, SystemExit) as error:
+        if not trainer.is_global_zero:
+            raise SystemExit(2) from None
+        if isinstance(error, AinextError):
+            raise
+        # Ctrl-C and SIGTERM, which Lightning turns into an exit without a word.
+        raise AinextError(f"interrupted; the same command with --resume goes on from {checkpoint}") from None
+
+
+def _finish(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
+    """Saves what is kept: the last weights, or those of the best evaluation."""
+    best = run.out / BEST
+    if run.recipe.keep == "best" and run.held_out:
+        if best.is_file() and of_checkpoint(best) == module.record:  # and not left there by another run
+            module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+        else:
+            print(f"ainext: {best}: was never saved, so the last weights are kept", file=sys.stderr)
+    if not trainer.is_global_zero:
+        return None
+    if module.unreadable:
+        print(f"{len(module.unreadable)} clips could not be read and were left out", file=sys.stderr)
+    model = module.model
+    model.net = module.kept.cpu().eval()
+    desynchronise(model.net)
+    with writing(run.out / MODEL):
+        save_model(model, run.out / MODEL)
+    return run.out / MODEL
+
+
+def _begun(out: Path, description: dict[str, Any]) -> dict[str, Any] | None:
+    """The record of the run in ``out``, None where there is none. Raises `AinextError` for another run's."""
+    if not (out / LAST).is_file():
+        print(f"ainext: {out / LAST}: nothing to resume, so this begins from the start", file=sys.stderr)
+        return None
+    record = of_checkpoint(out / LAST)
+    check_same(record["run"], description, out / LAST)
+    return record
+
+
+def _describe(run: Run, description: dict[str, Any]) -> None:
+    """Writes ``run.json`` and the recipe."""
+    with writing(run.out / RUN):
+        run.out.mkdir(parents=True, exist_ok=True)
+        (run.out / RUN).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (run.out / RECIPE).write_text(as_yaml(run.recipe), encoding="utf-8")
+
+
+def _waveforms(
+    clips: Sequence[Clip], reader: Reader, seconds: float | None, machine: Machine, seed: int = 0
+) -> Waveforms:
+    def tell(done: int, of: int) -> None:
+        if sys.stderr.isatty() and (done % 50 == 0 or done == of):
+            print(f"\rdecoding {done}/{of} clips", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return Waveforms(clips, reader, seconds, seed, cache=machine.cache, workers=machine.workers, progress=tell)
+
+
+def _longest(model: StoredModel, recipe: Recipe) -> float:
+    """Seconds that a step can hear; a shift needs the sound around it, so that it is drawn from more."""
+    return Hearing(model.front_end(), recipe, model.clip_seconds).longest + 2 * recipe.shift_seconds
+
+
+def _class_weights(run: Run, recipe: Recipe) -> Tensor | None:
+    """(classes,): the inverse of each class's clips, mean 1 over the clips; classes without clips get 0."""
+    if recipe.loss_weights != "balanced":
+        return None
+    count = torch.bincount(torch.tensor([c.label for c in run.training]), minlength=len(run.dataset.labels)).float()
+    return torch.where(count > 0, count.sum() / ((count > 0).sum() * count.clamp(min=1)), 0.0)
+
+
+def _form(model: StoredModel, recipe: Recipe, wanted: str | None, trainer: L.Trainer) -> str:
+    """How steps are computed: as told, as the run began, or as measured on this device."""
+    net, dtype = model.net, DTYPES[recipe.precision]
+    known = forms.supported(net, dtype)
+    if trainer.world_size > 1:  # statistics over all processes: the plain form's
+        synchronise(net)
+        known = ["convolutions"]
+    if wanted is not None and wanted not in known:
+        on = f"{trainer.world_size} processes" if trainer.world_size > 1 else f"this network with {recipe.precision}"
+        raise AinextError(f"--form {wanted}: {on} can take {', '.join(known)}")
+    if wanted is not None or len(known) == 1:
+        return wanted or known[0]
+    device = trainer.strategy.root_device
+    return forms.fastest(net.to(device), dtype, device, net.config.clip_frames, recipe.batch)
+
+
+class _EarlyStopping(EarlyStopping):
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A run that had stopped and is resumed has nothing left to do."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+def _trainer(run: Run, machine: Machine) -> L.Trainer:
+    recipe, out = run.recipe, run.out
+    # Without anything to monitor, the best checkpoint is the newest: one file, written after every epoch.
+    callbacks: list[L.Callback] = [
+        ModelCheckpoint(out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50),
+    ]
+    if run.held_out:
+        best = ModelCheckpoint(
+            out, Path(BEST).stem, "top1", mode="max", save_weights_only=True, save_on_train_epoch_end=False,
+            enable_version_counter=False,
+        )  # fmt: skip
+        callbacks.append(best)
+        if recipe.patience:
+            callbacks.append(_EarlyStopping("top1", mode="max", patience=recipe.patience))
+    loggers: list[Logger] = [
+        CSVLogger(out, name="log"),  # a folder a start, so that a resumed run deletes nothing
+        TensorBoardLogger(out, name="tensorboard"),
+    ]
+    if machine.wandb:
+        from lightning.pytorch.loggers import WandbLogger
+
+        loggers.append(WandbLogger(project="audioinceptionnext", name=out.name, save_dir=out, config=run.describe()))
+    several = machine.devices * machine.nodes > 1
     return L.Trainer(
         max_epochs=recipe.epochs,
         default_root_dir=out,
-        callbacks=list(callbacks),
-        logger=CSVLogger(out, name="log"),  # a folder a start, so that a resumed run deletes nothing
+        callbacks=callbacks,
+        logger=loggers,
         log_every_n_steps=5,
-        check_val_every_n_epoch=5,
+        check_val_every_n_epoch=min(recipe.evaluate_every, recipe.epochs),
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.gradient_norm or None,
         enable_model_summary=False,
         accelerator="auto",
-        devices=1,
+        devices=machine.devices,
+        num_nodes=machine.nodes,
+        strategy="ddp_find_unused_parameters_true" if several and recipe.head_epochs else "ddp" if several else "auto",
+        precision="16-mixed" if recipe.precision == "fp16" and torch.cuda.is_available() else None,
+        plugins=[SafeCheckpoints()],
+        use_distributed_sampler=False,  # the order already knows who hears what
         num_sanity_val_steps=0,
     )
+
+
+def _quiet() -> None:
+    """Lightning's notes on devices and its advertisements; what matters is on the progress bar."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

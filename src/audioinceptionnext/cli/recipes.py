@@ -1,0 +1,37 @@
+"""``ainext recipes``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="One recipe, all settings.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """List the training recipes, or print one in full.
+
+    Example: [bold]ainext recipes modern > mine.yaml[/bold], then [bold]ainext train --recipe mine.yaml …[/bold]
+    """
+    from audioinceptionnext.training.recipe import FOLDER, as_yaml, load_recipe, names
+
+    if name is not None:
+        recipe = load_recipe(name)
+        print(json.dumps(recipe.as_dict(), indent=2) if as_json else as_yaml(recipe).rstrip())
+        return
+    about = {n: (FOLDER / f"{n}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for n in names()}
+    if as_json:
+        print(json.dumps([{"name": n, "about": text} for n, text in about.items()], indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for n, text in about.items():
+        table.add_row(f"[bold]{n}[/bold]", text)
+    Console(highlight=False).print(table)

@@ -1,0 +1,76 @@
+"""Options that `train` and `cross-validate` share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:
+    from audioinceptionnext.data import Clip, Dataset
+    from audioinceptionnext.training.recipe import Recipe
+
+Data = Annotated[str, typer.Option(metavar="NAME", help="The dataset: folder, csv, kitchen20, esc10, esc50, …")]
+Root = Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")]
+Audio = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Recordings that lie elsewhere: a folder or an HDF5 file.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--from", metavar="NAME|FILE", help="Begin with these weights: kitchen20, a .safetensors, a .pyth."),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe; may be repeated."),
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="base, small, tiny, cnn or ast.", show_default="small")
+]
+Epochs = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Clips a step.", show_default="the recipe's")]
+LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", show_default="the recipe's")]
+Precision = Annotated[str | None, typer.Option(help="bf16, fp16 or float32.", show_default="the recipe's")]
+Seed = Annotated[int | None, typer.Option(show_default="0")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that read audio.")]
+Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep decoded audio here.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+
+
+def read_recipe(name: str | None, start: str | None, changes: list[str] | None, **options: Any) -> Recipe:
+    """The recipe named, or the one that fits, with what the command line changes."""
+    import yaml
+
+    from audioinceptionnext.training.recipe import load_recipe
+
+    values: dict[str, Any] = {}
+    for change in changes or []:
+        key, equals, text = change.partition("=")
+        if not equals:
+            raise AinextError(f"--set {change}: give SETTING=VALUE, such as --set mixup=0.2")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise AinextError(f"--set {change}: the value cannot be read") from error
+    values |= {key: value for key, value in options.items() if value is not None}
+    return load_recipe(name or ("finetune" if start else "modern"), values)
+
+
+def tell_of(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
+    """On stderr, what is trained on, and what the dataset's list says that its folder does not hold."""
+    print(f"{dataset.name}: {len(training)} clips to train on, {len(held_out)} held out", file=sys.stderr)
+    if dataset.problems:
+        first = dataset.problems[0]
+        more = f", and {len(dataset.problems) - 1} more" if len(dataset.problems) > 1 else ""
+        print(f"left out: {first}{more} (ainext data check lists them)", file=sys.stderr)

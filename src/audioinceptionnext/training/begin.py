@@ -1,0 +1,98 @@
+"""The network that a run begins with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audioinceptionnext.data.waveforms import Item, Waveforms
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network import create_model
+from audioinceptionnext.network.published import describe, load_published
+from audioinceptionnext.network.storage import StoredModel, load_model
+from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.zoo import find
+
+FRONT_END: dict[str, Any] = {"sample_rate": 24_000, "window_ms": 10.0, "hop_ms": 5.0, "clip_seconds": 2.08}
+
+
+def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> StoredModel:
+    """A fresh network, or that of ``start`` (see `open_weights`) with a fresh linear layer if its classes are others.
+
+    Front end and clip are those that the recipe states, else those of the weights; the weights' input statistics stay.
+
+    Raises:
+        AinextError: an unknown network, weights that cannot be read or that cannot take the recipe's clip.
+    """
+    before = open_weights(start) if start is not None else None
+    stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
+    kept = {name: getattr(before, name) for name in FRONT_END} if before is not None else FRONT_END
+    front = kept | stated
+    rate, hop = front["sample_rate"], round(front["sample_rate"] * front["hop_ms"] / 1000)
+    frames = 1 + (round(rate * front["clip_seconds"]) - 1) // hop
+    try:
+        if before is None:
+            net = create_model(
+                recipe.model, len(labels), **{"clip_frames": frames, "dropout": recipe.dropout} | recipe.network
+            )
+        else:
+            net = _adapt(before, len(labels), frames, recipe.dropout, before.labels == labels)
+    except (ValueError, TypeError) as error:
+        raise AinextError(f"model {recipe.model}: {error}") from error
+    crops = recipe.crops or (front["clip_seconds"],)
+    longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.views
+    recipes = before.info.get("recipes", []) if before is not None else []
+    info = {"recipes": [*recipes, recipe.as_dict()]}
+    return StoredModel(net, labels, **front, run="dense" if longer and net.convolutional else "windows", info=info)
+
+
+def open_weights(name: str) -> StoredModel:
+    """Weights in training form: a shipped model's by name, a ``.safetensors`` file, a published ``.pyth``.
+
+    Raises:
+        AinextError: nothing of that name, or a file that holds no such weights.
+    """
+    if name.endswith((".pyth", ".pt", ".pth")):
+        return describe(load_published(name))
+    if name.endswith(".safetensors") or Path(name).is_file():
+        return load_model(name)
+    entry = find(name)
+    if not entry.training_weights.is_file():
+        raise AinextError(f"{name}: its weights in training form are not installed; give a .safetensors file")
+    return load_model(entry.training_weights)
+
+
+def _adapt(before: StoredModel, classes: int, frames: int, dropout: float, same: bool) -> Any:
+    """The network of ``before`` for so many classes and frames."""
+    net = before.net
+    config = replace(net.config, num_classes=classes, clip_frames=frames, dropout=dropout)
+    fresh = type(net)(config)
+    weights = {k: v for k, v in net.state_dict().items() if same or not k.startswith("classifier.")}
+    own = fresh.state_dict()
+    wrong = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
+    if wrong:
+        raise AinextError(f"these weights do not fit a clip of {frames} frames ({wrong[0]})")
+    fresh.load_state_dict(own | weights)
+    return fresh
+
+
+def standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
+    """Sets the network's input statistics from the training clips, evenly chosen."""
+    front = model.front_end()
+    step = max(1, math.ceil(len(heard) / most))
+    count, total, square = 0, 0.0, 0.0
+    for index in range(0, len(heard), step):
+        item = heard[index]
+        if isinstance(item, Item) and len(item.waveform):
+            values = front(item.waveform[None]).double()
+            count += values.numel()
+            total += float(values.sum())
+            square += float(values.square().sum())
+    if count:
+        mean = total / count
+        model.net.mean.copy_(torch.tensor(mean))
+        model.net.std.copy_(torch.tensor(math.sqrt(max(square / count - mean * mean, 1e-6))))

@@ -1,0 +1,96 @@
+"""One network a fold, each trained on all the others, and the figure that all clips give together."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audioinceptionnext.data import Dataset
+from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model
+from audioinceptionnext.recognition import writing
+from audioinceptionnext.training.fit import LAST, MODEL, Run, train
+from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.recipe import Recipe
+
+OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """
+    Attributes:
+        dataset: with folds; `Dataset.leak_free` makes those that keep sources whole.
+        out: gets a folder a fold, ``figures.json`` and the report. Folds that are done are not done again, and one that
+            was stopped goes on.
+        start: weights to begin each fold with.
+    """
+
+    dataset: Dataset
+    out: Path
+    recipe: Recipe
+    start: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    views: int = 0
+
+    def run(self) -> Evaluation:
+        """Trains, scores every fold with the network that has not heard it, and writes it all down."""
+        heard = Heard()
+        folds: dict[str, Any] = {}
+        for fold in self.dataset.folds:
+            part, figures = self._fold(fold)
+            folds[str(fold)] = figures
+            heard.clips += part.clips
+            heard.outputs += part.outputs
+            heard.unreadable += part.unreadable
+        figures = figures_of(self.dataset, heard, None, self.views)
+        top1 = np.array([fold["top1"] for fold in folds.values()])
+        figures |= {
+            "model": self.recipe.model,
+            "folds": folds,
+            "top1_mean_of_folds": float(top1.mean()),
+            "top1_deviation_of_folds": float(top1.std(ddof=1)) if len(top1) > 1 else 0.0,
+            "minutes": sum(fold["minutes"] for fold in folds.values()),
+            "recipe": self.recipe.as_dict(),
+        }
+        path = self.out / FIGURES
+        with writing(path):
+            path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        return Evaluation(self.dataset, heard, figures, self._reader(fold))
+
+    def _fold(self, fold: int) -> tuple[Heard, dict[str, Any]]:
+        place = self.out / f"fold-{fold}"
+        clips, others = self.dataset.select(str(fold))
+        if (place / DONE).is_file():
+            figures = json.loads((place / DONE).read_text(encoding="utf-8"))
+            stored = np.load(place / OUTPUTS)
+            kept = [clips[index] for index in stored["clips"]]
+            return Heard(kept, [stored[f"output{i}"] for i in range(len(kept))], figures["unreadable_clips"]), figures
+        begun = time.monotonic()
+        run = Run(self.dataset, others, clips, place, self.recipe, self.start, {"fold": fold})
+        model = place / MODEL
+        train(run, resume=(place / LAST).is_file(), machine=self.machine)
+        minutes = (time.monotonic() - begun) / 60
+        recogniser = open_model(str(model))
+        heard = hear(recogniser, clips, Reader(recogniser.sample_rate, self.dataset.sample_rate), self.views)
+        figures = figures_of(self.dataset, heard, recogniser, self.views, resamples=0)
+        figures |= {"minutes": minutes, "unreadable_clips": heard.unreadable}
+        index = {id(clip): number for number, clip in enumerate(clips)}
+        arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
+        with writing(place / OUTPUTS):
+            np.savez(place / OUTPUTS, clips=[index[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
+            (place / DONE).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+        print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
+        return heard, figures
+
+    def _reader(self, fold: int) -> Reader:
+        from audioinceptionnext.network.storage import load_model
+
+        rate = load_model(self.out / f"fold-{fold}" / MODEL).sample_rate
+        return Reader(rate, self.dataset.sample_rate)

@@ -1,0 +1,83 @@
+"""What a training step hears: waveforms to log-mel and targets, cropped and augmented, on the device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, time_warp
+from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.waveform_augment import add_noise, change_speed, shift
+
+
+class Hearing(nn.Module):
+    """
+    Args:
+        noise: (pieces, samples) of the recordings that are mixed in, None where the recipe names none.
+    """
+
+    noise: Tensor | None
+
+    def __init__(self, log_mel: LogMel, recipe: Recipe, clip_seconds: float, noise: Tensor | None = None) -> None:
+        super().__init__()
+        self.log_mel, self.recipe = log_mel, recipe
+        self.log_mel.exact = False
+        self.crops = recipe.crops or (clip_seconds,)
+        self.register_buffer("noise", noise, persistent=False)
+
+    @property
+    def longest(self) -> float:
+        """Seconds of sound that a step can need: the longest crop, played at the highest speed."""
+        return max(self.crops) * self.recipe.speed[1]
+
+    @torch.no_grad()
+    def forward(self, waveforms: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Draws from torch's global generator.
+
+        Args:
+            waveforms: (batch, samples); lengths: (batch,), how many samples of each are sound.
+            targets: (batch, classes), rows sum to 1.
+
+        Returns:
+            log-mel (batch, 1, frames, bands) and the targets, mixed if the recipe says so.
+        """
+        recipe, rate = self.recipe, self.log_mel.sample_rate
+        seconds = self.crops[int(torch.randint(len(self.crops), ()))] if len(self.crops) > 1 else self.crops[0]
+        if recipe.speed != (1, 1):
+            waveforms, lengths = change_speed(waveforms, lengths, recipe.speed)
+        if recipe.shift_seconds:
+            waveforms = shift(waveforms, lengths, recipe.shift_seconds, rate)
+        if recipe.noise_probability:
+            waveforms = add_noise(waveforms, lengths, recipe.noise_snr_db, recipe.noise_probability, self.noise)
+        x = crop(self.log_mel, waveforms, lengths, seconds)
+        if recipe.gain_db or recipe.equaliser_db:
+            x = random_gain(x, recipe.gain_db, recipe.equaliser_db)
+        if recipe.pitch_semitones:
+            x = change_pitch(x, recipe.pitch_semitones, rate)
+        if recipe.time_warp:
+            x = time_warp(x, recipe.time_warp)
+        x, targets = mixup(x, targets, recipe.mixup)
+        x = mask(x, *recipe.frequency_masks, dim=3)
+        x = mask(x, *recipe.time_masks, dim=2)
+        return x, targets
+
+
+def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, random: bool = True) -> Tensor:
+    """Log-mel of a stretch of each waveform, (batch, 1, frames, bands); from its start unless ``random``.
+
+    The stretch is ``round(rate * seconds) - 1`` samples long, which makes 416 frames of 2.08 s at 24 kHz. A shorter
+    waveform is heard whole and its last frame repeated. Both as published.
+    """
+    samples = round(log_mel.sample_rate * seconds) - 1
+    frames = log_mel.frames(samples)
+    spare = (lengths - samples).clamp(min=0)
+    start = (torch.rand(len(lengths), device=lengths.device) * (spare + 1)).long() if random else spare * 0
+    index = start[:, None] + torch.arange(samples, device=lengths.device)
+    inside = index < lengths[:, None]
+    cut = waveforms.gather(1, index.clamp(max=max(0, waveforms.shape[1] - 1))) * inside
+    with torch.autocast(cut.device.type, enabled=False):
+        spectrogram = log_mel(cut)
+    last = (lengths.clamp(max=samples) // log_mel.hop).clamp(max=frames - 1)
+    frame = torch.minimum(torch.arange(frames, device=lengths.device)[None], last[:, None])
+    return spectrogram.gather(2, frame[:, None, :, None].expand(-1, 1, -1, spectrogram.shape[3]))

@@ -1,0 +1,82 @@
+"""What makes several processes train as one would at their global batch: normalisation, and sums over all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+def processes() -> int:
+    """How many train together."""
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum of each process's ``values``, without a gradient; every process has to call it."""
+    values = values.detach()
+    if processes() > 1:
+        values = values.clone()
+        distributed.all_reduce(values)
+    return values
+
+
+def gathered(items: list[Any]) -> list[Any]:
+    """The items of all processes in the order of their ranks; every process has to call it."""
+    if processes() == 1:
+        return items
+    lists: list[Any] = [None] * processes()
+    distributed.all_gather_object(lists, items)
+    return [item for part in lists for item in part]
+
+
+class SyncedNorm(nn.BatchNorm2d):
+    """`nn.BatchNorm2d` whose statistics are those of all processes. On any device; `nn.SyncBatchNorm` needs a GPU.
+
+    A process may come with an empty batch, which takes part in the sums with nothing.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and processes() > 1):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x.float()
+            count = torch.full((1,), x.numel() / x.shape[1], device=x.device, dtype=torch.float64)
+            sums = torch.cat([self._sum(wide), self._sum(wide.square()), count])
+            sums = all_reduce(sums)  # differentiable: gradients are summed over the processes too
+            n = sums[-1].detach()
+            mean, square = (sums[:-1] / n).chunk(2)
+            variance = (square - mean.square()).clamp(min=0).float()
+            mean = mean.float()
+            self._track(mean.detach(), variance.detach() * (n / (n - 1).clamp(min=1)).float())
+            gain = self.weight * torch.rsqrt(variance + self.eps)
+            shift = self.bias - mean * gain
+            return (wide * gain[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+    @staticmethod
+    def _sum(x: Tensor) -> Tensor:
+        """(channels,), in float64: the difference of two such sums is the variance."""
+        return x.sum((0, 2, 3), dtype=torch.float64)
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.num_batches_tracked is not None and self.running_mean is not None and self.running_var is not None
+        self.num_batches_tracked.add_(1)
+        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, factor)
+        self.running_var.lerp_(variance, factor)
+
+
+def synchronise(net: nn.Module) -> None:
+    """Makes every normalisation of ``net`` a `SyncedNorm`, in place; weights, statistics and names stay."""
+    for module in net.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SyncedNorm
+
+
+def desynchronise(net: nn.Module) -> None:
+    for module in net.modules():
+        if type(module) is SyncedNorm:
+            module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]
