@@ -144,6 +144,12 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     if "folds" in figures:
         each = "   ".join(f"{name}: {fold['top1']:.1f} %" for name, fold in figures["folds"].items())
         console.print(f"top-1 of each fold   {each}")
+    if unseen := figures.get("unseen_sources"):
+        low, high = unseen["intervals"]["top1"] if "intervals" in unseen else (math.nan, math.nan)
+        console.print(
+            f"top-1 of the {unseen['clips']} clips of sources that their network has no other clip of   "
+            f"{unseen['top1']:.1f} % ({low:.1f} to {high:.1f})"
+        )
     if intervals:
         console.print("in brackets: 95 % bootstrap intervals, whole sources drawn where they are known\n", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2))

@@ -9,9 +9,7 @@ import typer
 
 
 def recipes(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="One recipe, all settings.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="One recipe, all settings.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """List the training recipes, or print one in full.

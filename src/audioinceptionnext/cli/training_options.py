@@ -22,9 +22,7 @@ Audio = Annotated[
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option(
-        "--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"
-    ),
+    typer.Option("--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"),
 ]
 Start = Annotated[
     str | None,

@@ -162,8 +162,9 @@ class _Unpickler(_InPython):
 def read_pickle(path: Path) -> Any:
     """What a pickle holds: built-in values and containers, numpy arrays and scalars, pandas tables (1.0 to 3).
 
-    A `pandas.DataFrame` of numbers and text comes as one; a Series, an Index or a torch tensor as an array. Anything else that the file
-    names is refused before it is imported or called, so that a forged file cannot run code. Like any file of a binary
+    A `pandas.DataFrame` of numbers and text comes as one; a Series, an Index or a torch tensor as an array. Anything
+    else that the file names is refused before it is imported or called, so that a forged file cannot run code. Like any
+    file of a binary
     format it could still ask for more memory than there is.
 
     Raises:

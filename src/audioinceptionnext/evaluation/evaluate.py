@@ -39,6 +39,17 @@ class Heard:
     outputs: list[np.ndarray] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
+    def add(self, other: Heard) -> None:
+        self.clips += other.clips
+        self.outputs += other.outputs
+        self.unreadable += other.unreadable
+
+    def only(self, clips: Sequence[Clip]) -> Heard:
+        """Of these clips alone."""
+        wanted = {id(clip) for clip in clips}
+        pairs = [(c, steps) for c, steps in zip(self.clips, self.outputs, strict=True) if id(c) in wanted]
+        return Heard([clip for clip, _ in pairs], [steps for _, steps in pairs])
+
     @property
     def probabilities(self) -> np.ndarray:
         """(clips, classes): of each recording as a whole, as `predict` gives it."""

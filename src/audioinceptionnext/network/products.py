@@ -7,7 +7,8 @@ matrix units do far faster than depthwise convolutions and, above all, their bac
 - a normalised 1x1 convolution is folded before it is applied, in training too. The mean and the variance of ``W x``
   over the batch follow from the mean and the covariance of ``x``, so that the normalisation becomes part of W and its
   output is written once. Expansion and squeeze, with nothing but normalisations between them, become one C x C product:
-  the activations of 4C channels, most of what a step reads and writes, never exist. Gradients flow through the covariance.
+  the activations of 4C channels, most of what a step reads and writes, never exist. Gradients flow through the
+  covariance.
 """
 
 from __future__ import annotations

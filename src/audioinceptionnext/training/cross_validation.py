@@ -13,7 +13,7 @@ import numpy as np
 
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.reading import Reader
-from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model
+from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
 from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.fit import LAST, MODEL, Run, train
 from audioinceptionnext.training.machine import Machine
@@ -41,15 +41,16 @@ class CrossValidation:
 
     def run(self) -> Evaluation:
         """Trains, scores every fold with the network that has not heard it, and writes it all down."""
-        heard = Heard()
+        heard, unseen = Heard(), Heard()
         folds: dict[str, Any] = {}
         for fold in self.dataset.folds:
             part, figures = self._fold(fold)
             folds[str(fold)] = figures
-            heard.clips += part.clips
-            heard.outputs += part.outputs
-            heard.unreadable += part.unreadable
+            heard.add(part)
+            unseen.add(part.only(unseen_sources(part.clips, self.dataset.select(str(fold))[1])))
         figures = figures_of(self.dataset, heard, None, self.views)
+        if 0 < len(unseen.clips) < len(heard.clips):  # the folds leak: what is left without the leak
+            figures["unseen_sources"] = figures_of(self.dataset, unseen, None, self.views)
         top1 = np.array([fold["top1"] for fold in folds.values()])
         figures |= {
             "model": self.recipe.model,

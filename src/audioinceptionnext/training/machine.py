@@ -56,7 +56,7 @@ class Machine:
 
 def first_process() -> bool:
     """Whether this is the process that writes files and speaks to the user, by what started it."""
-    return rank_zero_only.rank == 0
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def keep_memory() -> None:

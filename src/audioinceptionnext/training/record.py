@@ -56,5 +56,5 @@ def _difference(key: str, before: Any, now: Any) -> str:
         return LISTS[key]
     if key == "labels":
         odd = sorted(set(before) ^ set(now))
-        return f"other classes ({len(before)}, not {len(now)}; {odd[0]!r} differs)" if odd else "classes in another order"
+        return f"other classes ({len(before)}, not {len(now)}; e.g. {odd[0]})" if odd else "classes in another order"
     return f"{key} {before}, not {now}"
