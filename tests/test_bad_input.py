@@ -341,9 +341,9 @@ def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     assert "--folds 9" in refused(*call, "--folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)
     assert "--threads" in refused(*call, "--threads", 0)
-    assert "--crops a,b" in refused(*call, "--crops", "a,b")
-    assert "optimizer" in refused(*call, "--optimizer", "adam")
-    assert "--resume" in refused(*call, "--resume")
+    assert "crops: 'a,b'" in refused(*call, "--set", "crops=a,b")
+    assert "optimizer is 'adam'" in refused(*call, "--set", "optimizer=adam")
+    assert "did you mean modern?" in refused(*call, "--recipe", "moden")
     (tmp_path / "text").write_text("no weights")
     for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):
         target = tmp_path / f"new{suffix}"

@@ -32,7 +32,7 @@ MODEL = zoo.DEFAULT
 # At each moment some class of 20 has a twentieth or more: with these settings all of a recording is covered, whatever
 # the weights are.
 ALL = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0")
-COMMANDS = ("predict", "models", "train", "evaluate", "convert", "export")
+COMMANDS = ("predict", "models", "train", "evaluate", "cross-validate", "recipes", "convert", "export")
 
 
 class Outcome(NamedTuple):
@@ -369,7 +369,8 @@ def test_help_has_an_example(command: str) -> None:
 def test_help_tells_the_defaults() -> None:
     words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
     assert "default 0.5" in words and "0.16" in words
-    assert "0.002" in plain(ainext("train", "--help").out)
+    words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
+    assert "default 0.2" in words and "the recipe s" in words and "modern or finetune" in words
 
 
 def test_no_arguments_is_help_and_version_is_told() -> None:

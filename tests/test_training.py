@@ -1,9 +1,10 @@
-"""Training learns, stops and goes on; what it leaves can be evaluated, exported and used."""
+"""Training learns, and what it leaves can be evaluated, exported, used and trained further."""
 
 from __future__ import annotations
 
-import csv
 import json
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,167 +12,235 @@ import numpy as np
 import pytest
 import torch
 
-from audioinceptionnext.cli import main
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.training.augment import mask, mixup, random_gain
-from audioinceptionnext.training.module import SoundClassifier
-from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.network import create_model
+from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.training.fit import LAST, MODEL, Run, train
+from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.audio_files import write_wav
-from tests.test_frontend import pink
+from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on, write_kitchen
+from tests.test_cli import ainext, plain, refused
+from tests.test_network import stirred
+from tests.test_trust import content, same, weights
 
-RATE = 24_000
-LABELS = ("hiss", "whistle")
+ALONE = Machine(threads=1, form="products")
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Kitchen20 of two classes and two folds, whose sounds anyone can tell apart."""
-    folder = tmp_path_factory.mktemp("tiny kitchen")
-    (folder / "audio").mkdir()
-    rng = np.random.default_rng(0)
-    with (folder / "meta.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["filename", "fold", "target", "category", "source_id", "take", "duration"])
-        for number in range(16):
-            target, fold = number % 2, 1 + number // 8
-            time = np.arange(int(RATE * rng.uniform(1.5, 3))) / RATE
-            noise = rng.standard_normal(len(time)) * 0.02
-            sound = noise * 8 if target == 0 else noise + 0.3 * np.sin(2 * np.pi * rng.uniform(900, 1500) * time)
-            name = f"{number}.wav"
-            write_wav(folder / "audio" / name, sound.astype(np.float32), RATE)
-            writer.writerow([name, fold, target, LABELS[target], number, "A", round(len(time) / RATE, 3)])
-    return folder
+    return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
 
 
-def ainext(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(a) for a in arguments])
-    assert isinstance(stopped.value.code, int)
-    return stopped.value.code
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights to begin with: of three classes, at 16 kHz, with statistics of their own."""
+    torch.manual_seed(0)
+    net = stirred(create_model("tiny", 3, **NETWORK, clip_frames=64))
+    path = tmp_path_factory.mktemp("weights") / "before.safetensors"
+    save_model(StoredModel(net, ("a", "b", "c"), 16_000, 20, 10, info={"recipes": [{"epochs": 1}]}), path)
+    return path
 
 
-def test_train_evaluate_export_predict(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
+    """In bf16, with crops of two lengths, so that the model is heard as a timeline."""
     run = tmp_path / "run"
-    options = ["--variant", "tiny", "--batch", 4, "--crops", "2.08,2.6", "--learning-rate", 0.003, "--dropout", 0]
-    train = ["train", "--data", "kitchen20", "--root", root, "--folds", "1", "--out", run, *options]
-    assert ainext(*train, "--epochs", 8) == 0
-    model = run / "model.safetensors"
-    stored = load_model(model)
-    assert stored.labels == LABELS
-    assert stored.run == "dense"
-    assert stored.info["recipes"][0]["crops"] == [2.08, 2.6]
+    recipe = quick(epochs=8, precision="bf16", crops="0.64,0.96", mixup=0.2, ema=0.5, label_smoothing=0.1)
+    (tmp_path / "mine.yaml").write_text(as_yaml(recipe), encoding="utf-8")
+    data = ("--data", "kitchen20", "--root", root)
+    trained = ainext("train", *data, "--folds", 1, "--out", run, "--recipe", tmp_path / "mine.yaml", "--threads", 1)
+    assert trained.code == 0
+    out = plain(trained.out)  # figures and where things are; the progress went to stderr
+    assert "top-1" in out and str(run / "model.onnx") in out and str(run / "report" / "index.html") in out
+    assert "Epoch" not in out and "12 clips to train on, 12 held out" in trained.err
+    assert {path.name for path in run.iterdir()} >= {
+        *("model.onnx", "model.safetensors", "report", "figures.json", "recipe.yaml", "run.json"),
+        *("last.ckpt", "best.ckpt", "log", "tensorboard"),
+    }
+    assert load_recipe(str(run / "recipe.yaml")) == recipe
+    assert json.loads((run / "run.json").read_text())["recipe"] == recipe.as_dict()
+
+    stored = load_model(run / MODEL)
+    assert (stored.labels, stored.run, stored.sample_rate, stored.clip_seconds) == (LABELS, "dense", RATE, 0.64)
+    assert stored.info["recipes"] == [recipe.as_dict()] and stored.info["data"] == "kitchen20"
     assert abs(float(stored.net.std) - 1) > 0.1 and abs(float(stored.net.mean)) > 0.1  # the input's, from the data
-    assert capsys.readouterr().out.count("\n") == 1  # the progress went to stderr
 
-    onnx = tmp_path / "mine.onnx"
-    assert ainext("export", model, onnx) == 0
-    capsys.readouterr()
-    assert ainext("evaluate", "--data", "kitchen20", "--root", root, "--folds", "2", "--model", onnx, "--json") == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["clips"] == 8
+    figures = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json").json
     assert set(figures) >= {"data", "model", "clips", "top1", "top5", "mca", "map", "mauc", "per_class"}
-    assert figures["top1"] >= 87.5  # two sounds that anyone can tell apart
-    assert set(figures["per_class"]) == set(LABELS)
-
-    assert ainext("predict", root / "audio" / "9.wav", "--model", onnx, "--json") == 0
-    (heard,) = json.loads(capsys.readouterr().out)
-    assert heard["clip"][0]["label"] == "whistle"
-
-    assert ainext("evaluate", "--data", "kitchen20", "--root", root, "--model", onnx, "--run", "windows") == 2
-    assert "windows" in capsys.readouterr().err
+    assert figures["clips"] == 12 and figures["top1"] >= 90 and set(figures["per_class"]) == set(LABELS)
+    kept = json.loads((run / "figures.json").read_text())
+    assert figures["top1"] == pytest.approx(kept["top1"]) and figures["map"] == pytest.approx(kept["map"], abs=1e-4)
+    heard = ainext("predict", root / "audio" / "21.wav", "--model", run / "model.onnx", "--json")
+    assert heard.json[0]["clip"][0]["label"] == "whistle"
+    said = refused("evaluate", *data, "--model", run / "model.onnx", "--run", "windows")
+    assert "windows" in said
 
 
-def test_a_run_that_stopped_goes_on(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed after its second epoch and resumed, a run ends with the weights of one left alone."""
-    from audioinceptionnext.training import fit
+def test_other_classes_get_a_fresh_linear_layer_and_the_body_waits(root: Path, before: Path, tmp_path: Path) -> None:
+    started = load_model(before)
+    own = started.net.state_dict()
+    recipe = {"model": "base", "network": {}, "clip_seconds": None, "epochs": 2, "evaluate_every": 2, "keep": "last"}
+    frozen = train(replace(run_on(root, tmp_path / "head", **recipe, head_epochs=2), start=str(before)), machine=ALONE)
+    assert frozen is not None
+    model, found = load_model(frozen), weights(frozen)
+    assert model.labels == LABELS
+    assert (model.sample_rate, model.window_ms, model.hop_ms, model.clip_seconds) == (16_000, 20, 10, 0.64)
+    assert model.info["recipes"][0] == {"epochs": 1} and model.info["recipes"][1]["head_epochs"] == 2
+    body = {key for key in own if not key.startswith("classifier.")}
+    assert all(torch.equal(found[key], own[key]) for key in body)  # bit by bit, the input's statistics among them
+    assert found["classifier.weight"].shape[0] == 2
+    untrained = 4 * 0.01  # the spread of a fresh linear layer is 0.01
+    assert found["classifier.bias"].any() and found["classifier.weight"].abs().max() < untrained
 
-    dataset = load_dataset("kitchen20", root)
-    recipe = Recipe(variant="tiny", epochs=4, batch=4, crops=(2.08,), precision="float32")
-    whole = load_model(fit.train(dataset, tmp_path / "whole", recipe, "1"))
-
-    class Stopped(Exception):
-        pass
-
-    epochs = 0
-    original = SoundClassifier.training_step
-
-    def stopping(self: SoundClassifier, batch: object, index: int) -> torch.Tensor:
-        nonlocal epochs
-        epochs = self.current_epoch
-        if epochs == 2:
-            raise Stopped
-        return original(self, batch, index)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(SoundClassifier, "training_step", stopping)
-    with pytest.raises(Stopped):
-        fit.train(dataset, tmp_path / "cut", recipe, "1")
-    monkeypatch.setattr(SoundClassifier, "training_step", original)
-    resumed = load_model(fit.train(dataset, tmp_path / "cut", recipe, "1", resume=True))
-    with pytest.raises(AinextError, match="begun with epochs 4, not 5"):
-        fit.train(dataset, tmp_path / "cut", replace(recipe, epochs=5), "1", resume=True)
-    for key, value in whole.net.state_dict().items():
-        torch.testing.assert_close(resumed.net.state_dict()[key], value, rtol=0, atol=1e-6, msg=key)
+    moving = train(replace(run_on(root, tmp_path / "all", **recipe, head_epochs=1), start=str(before)), machine=ALONE)
+    assert moving is not None
+    moved = weights(moving)
+    assert all(not torch.equal(moved[key], own[key]) for key in body if key.endswith("conv.weight"))
+    assert torch.equal(moved["mean"], own["mean"]) and torch.equal(moved["std"], own["std"])
 
 
-def test_calls_that_cannot_work(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cases = [
-        (["--data", "kitchen", "--root", root], "did you mean kitchen20"),
-        (["--data", "kitchen20", "--root", tmp_path / "none"], "no such folder"),
-        (["--data", "kitchen20", "--root", tmp_path], "meta.csv is missing"),
-        (["--data", "kitchen20", "--root", root, "--folds", "7"], "has the folds 1, 2"),
-        (["--data", "kitchen20", "--root", root, "--folds", "x"], "1-4"),
-        (["--data", "kitchen20", "--root", root, "--resume"], "nothing to resume"),
-        (["--data", "kitchen20", "--root", root, "--crops", "two"], "--crops two"),
-        (["--data", "kitchen20", "--root", root, "--optimizer", "adam"], "choose adamw or sgd"),
-        (["--data", "kitchen20", "--root", root, "--lr", "nan"], "learning_rate is nan"),
-        (["--data", "kitchen20", "--root", root, "--crops", "nan"], "crops are (nan,)"),
-        (["--data", "kitchen20", "--root", root, "--variant", "bas"], "did you mean 'base'"),
+def test_the_same_classes_keep_their_linear_layer(root: Path, before: Path, tmp_path: Path) -> None:
+    stored = load_model(before)
+    stored.net = create_model("tiny", 2, **NETWORK, clip_frames=64)
+    stored.labels = LABELS
+    save_model(stored, tmp_path / "same.safetensors")
+    changes = {"network": {}, "clip_seconds": None, "epochs": 1, "learning_rate": 0, "evaluate_every": 9}
+    run = replace(run_on(root, tmp_path / "run", **changes), start=str(tmp_path / "same.safetensors"))
+    model = train(run, machine=ALONE)
+    assert model is not None
+    found = weights(model)
+    assert all(torch.equal(found[key], value) for key, value in stored.net.named_parameters())
+    with pytest.raises(AinextError, match="brings its own network; leave out the recipe's setting network"):
+        train(replace(run, recipe=replace(run.recipe, network=NETWORK)), machine=ALONE)
+    with pytest.raises(AinextError, match=r"no such file|did you mean"):
+        train(replace(run, start="kitchen2O"), machine=ALONE)
+
+
+def test_accumulated_gradients_are_those_of_one_large_batch(root: Path, before: Path, tmp_path: Path) -> None:
+    """Only the linear layer learns here: normalisation over smaller batches is another network."""
+    found = []
+    for name, batch, accumulate in (("large", 8, 1), ("small", 4, 2), ("smaller", 2, 4)):
+        changes = {"network": {}, "clip_seconds": None, "batch": batch, "accumulate": accumulate, "head_epochs": 2}
+        # No clip is longer than this, so that no place in it is random.
+        changes |= {"epochs": 2, "evaluate_every": 9, "sample_rate": 16_000}
+        changes |= {"clip_seconds": 1.28, "warmup": 0.5, "optimizer": "sgd", "learning_rate": 0.1}
+        run = replace(run_on(root, tmp_path / name, folds="all", **changes), start=str(before))
+        model = train(run, machine=ALONE)
+        assert model is not None
+        state = content(run.out / LAST)
+        assert state["global_step"] == 6 == state["lr_schedulers"][0]["last_epoch"]
+        found.append(weights(model))
+    for other in found[1:]:
+        for key, value in found[0].items():
+            torch.testing.assert_close(other[key], value, rtol=1e-5, atol=1e-6, msg=key)
+
+
+def test_an_epoch_whose_batches_do_not_fill_the_last_step(root: Path, tmp_path: Path) -> None:
+    """24 clips are 5 batches of 5, which are 3 steps of 2; the cosine ends with the last of them."""
+    run = run_on(root, tmp_path / "run", folds="all", batch=5, accumulate=2, epochs=2, ema=0.9, warmup=0.34)
+    train(run, machine=ALONE)
+    state = content(run.out / LAST)
+    assert state["global_step"] == 6 and int(state["state_dict"]["average.updates"]) == 6
+    assert state["lr_schedulers"][0]["last_epoch"] == 6 and max(state["lr_schedulers"][0]["_last_lr"]) < 1e-12
+
+
+def test_seeds_and_forms(root: Path, tmp_path: Path) -> None:
+    """The same seed gives the same weights; both forms of a step train the same network."""
+    settings = {"epochs": 1, "evaluate_every": 9, "mixup": 0.4}
+    made = {}
+    for name, seed in (("products", 0), ("again", 0), ("seed", 1), ("convolutions", 0)):
+        machine = replace(ALONE, form="convolutions" if name == "convolutions" else "products")
+        model = train(run_on(root, tmp_path / name, seed=seed, **settings), machine=machine)
+        assert model is not None
+        made[name] = weights(model)
+    assert same(made["products"], made["again"]) and not same(made["products"], made["seed"])
+    for key, value in made["products"].items():
+        torch.testing.assert_close(made["convolutions"][key], value, rtol=1e-2, atol=1e-3, msg=key)
+    with pytest.raises(AinextError, match="--form products: this network with float32 can take convolutions"):
+        train(run_on(root, tmp_path / "cnn", model="cnn", network={}), machine=ALONE)
+
+
+def test_recordings_are_mixed_in_from_a_folder(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "backgrounds").mkdir()
+    changes = {"noise": str(tmp_path / "backgrounds"), "noise_probability": 1.0, "epochs": 1, "evaluate_every": 9}
+    with pytest.raises(AinextError, match=r"noise: .*backgrounds.*"):
+        train(run_on(root, tmp_path / "run", **changes), machine=ALONE)
+    write_wav(tmp_path / "backgrounds" / "hum.wav", np.sin(np.arange(8000) * 0.3) * 0.3, 8000)
+    with_noise, without = (
+        train(run_on(root, tmp_path / name, **changes | {"noise_probability": share}), machine=ALONE)
+        for name, share in (("with", 1.0), ("without", 0.0))
+    )
+    assert with_noise is not None and without is not None and not same(weights(with_noise), weights(without))
+
+
+def test_calls_that_cannot_work(root: Path, tmp_path: Path) -> None:
+    cases: list[tuple[tuple[object, ...], str]] = [
+        (("--data", "kitchen", "--root", root), "did you mean kitchen20"),
+        (("--data", "kitchen20", "--root", tmp_path / "none"), "no such folder"),
+        (("--data", "kitchen20", "--root", tmp_path), "meta.csv"),
+        (("--data", "kitchen20", "--root", root, "--folds", "7"), "has the folds 1, 2"),
+        (("--data", "kitchen20", "--root", root, "--folds", "x"), "1-4"),
+        (("--data", "kitchen20", "--root", root, "--folds", "1", "--split", "train"), "give one of them"),
+        (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "crops: 'two' is no list of numbers"),
+        (("--data", "kitchen20", "--root", root, "--set", "optimizer=adam"), "choose from adamw, sgd"),
+        (("--data", "kitchen20", "--root", root, "--lr", "nan"), "learning_rate is nan"),
+        (("--data", "kitchen20", "--root", root, "--epochs", "0"), "--epochs"),
+        (("--data", "kitchen20", "--root", root, "--threads", "0"), "--threads"),
     ]
     for arguments, words in cases:
-        assert ainext("train", *arguments, "--out", tmp_path / "run") == 2, arguments
-        error = capsys.readouterr().err
-        assert words in error and error.count("\n") == 1, error
+        assert words in refused("train", *arguments, "--out", tmp_path / "run"), arguments
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model": "bas"}, "model bas: unknown variant 'bas'; did you mean 'base'"),
+        ({"network": {"kernals": [3]}}, "unknown network setting 'kernals'; did you mean 'kernels'"),
+        ({"hop_ms": 0.01}, "the recipe's front end: a window of 10"),
+        ({"window_ms": 200.0}, "the recipe's front end: a window of 200"),
+        ({"precision": "fp16"}, "precision fp16 needs a GPU"),
+    ],
+)
+def test_recipes_that_cannot_work(root: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
+    run = run_on(root, tmp_path / "run", **changes)
+    with pytest.raises(AinextError) as caught:
+        train(run)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_weights_and_biases_is_an_extra(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    found = ainext("train", "--data", "kitchen20", "--root", root, "--out", tmp_path / "run", "--wandb")
+    assert found.code == 2 and "pip install 'audioinceptionnext[wandb]'" in found.err.splitlines()[-1]
+
+
+def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AinextError, match=r"cannot write .*run\.json"):
+        train(run_on(root, tmp_path / "file" / "run"), machine=ALONE)
 
 
 def test_a_missing_clip_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "audio").mkdir()
     (tmp_path / "meta.csv").write_text((root / "meta.csv").read_text())
-    with pytest.raises(AinextError, match=r"16 of 16 clips are missing, e\.g\. .*0\.wav"):
+    with pytest.raises(AinextError, match=r"24 of 24 clips are missing, e\.g\. .*0\.wav"):
         load_dataset("kitchen20", tmp_path)
 
 
-def test_a_crop_is_the_log_mel_of_that_stretch() -> None:
-    from audioinceptionnext.network import create_model
-
-    net = create_model("tiny", 2, depths=(1, 1, 1, 1))
-    module = SoundClassifier(StoredModel(net, LABELS), Recipe(variant="tiny"), 10)
-    long, short = torch.from_numpy(pink(100_000, RATE)), torch.from_numpy(pink(3000, RATE)[:1000])
-    waveforms = torch.nn.utils.rnn.pad_sequence([long, short], batch_first=True)
-    with torch.no_grad():
-        found = module.crop(waveforms, torch.tensor([100_000, 1000]), 416, random=False)
-        torch.testing.assert_close(found[:1], module.log_mel(long[None, :49_919]))
-        alone = module.log_mel(short[None])  # 9 frames, then the last one repeated
-    torch.testing.assert_close(found[1:, :, :9], alone)
-    torch.testing.assert_close(found[1:, :, 9:], alone[:, :, -1:].expand(-1, -1, 407, -1))
-
-
-def test_augmentation_does_what_it_says() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(64, 1, 100, 128)
-    louder = random_gain(x, db=6, equaliser_db=0) - x
-    assert louder.abs().max() <= 6 * np.log(10) / 20 + 1e-5
-    assert torch.allclose(louder, louder[:, :, :1, :1].expand_as(louder), atol=1e-5)
-
-    targets = torch.eye(4)[torch.arange(64) % 4]
-    mixed, shares = mixup(x, targets, 0.4)
-    assert torch.allclose(shares.sum(1), torch.ones(64))
-    assert (shares.argmax(1) == targets.argmax(1)).float().mean() > 0.95  # the clip stays the larger part
-    assert torch.equal(mixup(x, targets, 0)[0], x) and not torch.equal(mixed, x)
-
-    for dim, longest in ((2, 25), (3, 27)):
-        masked = mask(x, 2, longest, dim)
-        changed = (masked != x).any(dim=5 - dim).squeeze(1)  # (batch, frames or bands)
-        assert 0 < changed.sum(1).float().mean() <= 2 * longest
-        assert changed.sum(1).max() <= 2 * longest
+def test_a_run_is_described(root: Path, tmp_path: Path) -> None:
+    run: Run = run_on(root, tmp_path)
+    assert run.describe() == json.loads(json.dumps(run.describe()))
+    moved = replace(run, training=[replace(c, path=Path("elsewhere") / c.path.name) for c in run.training])
+    assert moved.describe() == run.describe()  # a folder that moved is no other data
+    for other in (run.training[1:], [*run.training[1:], run.training[0]], [replace(run.training[0], end=0.5)]):
+        assert replace(run, training=other).describe()["training_list"] != run.describe()["training_list"]

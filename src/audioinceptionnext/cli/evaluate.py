@@ -16,8 +16,9 @@ from audioinceptionnext.cli.export import Run
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
-    from audioinceptionnext.data import Clip
+    from audioinceptionnext.data import Clip, Dataset
     from audioinceptionnext.evaluation.evaluate import Evaluation, Heard
+    from audioinceptionnext.recogniser import Recogniser
 
 
 def evaluate(
@@ -69,16 +70,18 @@ def evaluate(
     clips: Sequence[Clip] = evaluation.unseen_sources(chosen, others) if unseen_sources else chosen
     if report is not None:
         check_can_report(report)
+    shared.tell_of_problems(dataset)
     recogniser = evaluation.open_model(model, run.value if run else None)
     if predictions is not None and clips and all(clip.label == UNLABELLED for clip in clips):
         reader = Reader(recogniser.sample_rate, dataset.sample_rate)
         _, clips = evaluation.in_terms_of(recogniser, dataset, clips)
-        _write_predictions(predictions, evaluation.hear(recogniser, clips, reader, views, _tell), views)
-        return
+        heard = evaluation.hear(recogniser, clips, reader, views, _tell)
+        _write_predictions(predictions, heard, recogniser, dataset, views)
+        return _end(heard)
     found = evaluation.evaluate(dataset, clips, recogniser, views, resamples, _tell)
     figures = found.figures
     if predictions is not None:
-        _write_predictions(predictions, found.heard, views)
+        _write_predictions(predictions, found.heard, recogniser, dataset, views)
     if calibrate:
         _calibrate(Path(model), found)
     if report is not None:
@@ -88,9 +91,13 @@ def evaluate(
     else:
         which = f", folds {folds}" if folds else f", {split}" if split else ""
         print_figures(figures, f"{figures['model']} ({figures['run']}) on {figures['clips']} clips of {data}{which}")
-    for line in found.heard.unreadable:
+    _end(found.heard)
+
+
+def _end(heard: Heard) -> None:
+    for line in heard.unreadable:
         print(f"ainext: {line}", file=sys.stderr)
-    if found.heard.unreadable:
+    if heard.unreadable:
         raise typer.Exit(1)
 
 
@@ -99,27 +106,33 @@ def _tell(done: int, of: int) -> None:
         print(f"\r{done}/{of} clips", end="\n" if done == of else "", file=sys.stderr)
 
 
-def _write_predictions(path: Path, heard: Heard, views: int) -> None:
-    """Each clip's distribution, or that of each of its views, which the challenge's scorer sums."""
+def _write_predictions(path: Path, heard: Heard, recogniser: Recogniser, dataset: Dataset, views: int) -> None:
+    """Each clip's distribution over the dataset's classes, or that of each of its views, which the scorer sums."""
     import numpy as np
 
     from audioinceptionnext.evaluation.predictions import write_predictions
 
-    if heard.unreadable:
-        raise AinextError(f"{len(heard.unreadable)} clips cannot be read, e.g. {heard.unreadable[0]}")
+    if not heard.clips:
+        raise AinextError(f"{path}: not written: none of the clips can be read, e.g. {heard.unreadable[0]}")
     outputs = np.stack(heard.outputs) if views else heard.probabilities
-    write_predictions(path, [clip.id or clip.name for clip in heard.clips], outputs)
+    classes = [recogniser.labels.index(label) for label in dataset.labels]
+    write_predictions(path, [clip.id or clip.name for clip in heard.clips], outputs[..., classes])
     print(f"{path}: {len(heard.clips)} clips", file=sys.stderr)
 
 
 def _calibrate(path: Path, found: Evaluation) -> None:
     from audioinceptionnext.network.storage import load_model, save_model
 
-    stored = load_model(path)
-    stored.temperature *= found.heard.temperature()  # what was heard had the stored one already
+    stored, factor = load_model(path), found.heard.temperature()
+    if factor is None:
+        raise AinextError(f"--calibrate: {path} makes too few mistakes on these clips, or they are too few, to tell")
+    stored.temperature *= factor  # what was heard had the stored one already
     save_model(stored, path)
     found.figures["temperature"] = stored.temperature
     print(f"{path}: temperature {stored.temperature:.3f} stored", file=sys.stderr)
+
+
+LISTED = 50  # classes; of more, the best and the worst
 
 
 def print_figures(figures: dict[str, Any], title: str) -> None:
@@ -133,6 +146,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
     table = Table(box=None, show_header=False, padding=(0, 2))
     for key, name in names.items():
+        if key == "top5" and len(figures["per_class"]) <= 5:
+            continue  # always 100 %
         percent = key != "mauc"
         low, high = intervals.get(key, (math.nan, math.nan))
         between = f"({low:.1f} to {high:.1f})" if percent else f"({low:.3f} to {high:.3f})"
@@ -153,9 +168,12 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     if intervals:
         console.print("in brackets: 95 % bootstrap intervals, whole sources drawn where they are known\n", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for label, accuracy in sorted(figures["per_class"].items(), key=lambda item: -item[1]):
+    ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
+    for label, accuracy in ranked if len(ranked) <= LISTED else [*ranked[: LISTED // 2], *ranked[-LISTED // 2 :]]:
         table.add_row(label, f"{accuracy:.1f} %")
     console.print(table)
+    if len(ranked) > LISTED:
+        console.print(f"(of {len(ranked)} classes the best and the worst {LISTED // 2}; --json gives all)", style="dim")
 
 
 def rounded(value: Any) -> Any:

@@ -63,12 +63,13 @@ def train(
     from audioinceptionnext.training.division import divide, few
     from audioinceptionnext.training.fit import Run
     from audioinceptionnext.training.fit import train as fit
-    from audioinceptionnext.training.machine import Machine
+    from audioinceptionnext.training.machine import Machine, first_process
 
     dataset = load_dataset(data, root, audio)
     training, held_out = divide(dataset, folds, split, hold_out, settings.seed)
     training = few(training, per_class, settings.seed) if per_class else training
-    shared.tell_of(dataset, training, held_out)
+    if first_process():
+        shared.tell_of(dataset, training, held_out)
     if held_out:
         check_can_report(out / "report")
     what = {"folds": folds, "split": split, "per_class": per_class}

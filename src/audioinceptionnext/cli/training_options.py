@@ -48,6 +48,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 def read_recipe(name: str | None, start: str | None, changes: list[str] | None, **options: Any) -> Recipe:
     """The recipe named, or the one that fits, with what the command line changes."""
+    if start and options.get("model"):
+        raise AinextError(f"--model {options['model']}: --from {start} brings its own network; give one of them")
     import yaml
 
     from audioinceptionnext.training.recipe import load_recipe
@@ -68,6 +70,15 @@ def read_recipe(name: str | None, start: str | None, changes: list[str] | None, 
 def tell_of(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
     """On stderr, what is trained on, and what the dataset's list says that its folder does not hold."""
     print(f"{dataset.name}: {len(training)} clips to train on, {len(held_out)} held out", file=sys.stderr)
+    absent = [dataset.labels[i] for i in sorted(set(range(len(dataset.labels))) - {c.label for c in training})]
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        print(f"no clips to train on of the class {absent[0]}{more}", file=sys.stderr)
+    tell_of_problems(dataset)
+
+
+def tell_of_problems(dataset: Dataset) -> None:
+    """On stderr, what the dataset's list says that its folder does not hold."""
     if dataset.problems:
         first = dataset.problems[0]
         more = f", and {len(dataset.problems) - 1} more" if len(dataset.problems) > 1 else ""

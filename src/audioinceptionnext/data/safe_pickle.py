@@ -164,8 +164,7 @@ def read_pickle(path: Path) -> Any:
 
     A `pandas.DataFrame` of numbers and text comes as one; a Series, an Index or a torch tensor as an array. Anything
     else that the file names is refused before it is imported or called, so that a forged file cannot run code. Like any
-    file of a binary
-    format it could still ask for more memory than there is.
+    file of a binary format it could still ask for more memory than there is.
 
     Raises:
         AinextError: a file that cannot be opened, is no pickle, is damaged, or asks for something else.

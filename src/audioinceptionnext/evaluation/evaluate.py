@@ -22,6 +22,7 @@ from audioinceptionnext.media import MediaError
 from audioinceptionnext.recogniser import Recogniser, load, overall
 
 Progress = Callable[[int, int], None]
+ENOUGH_CLIPS, ENOUGH_MISTAKES = 50, 5  # below which a temperature says more about the clips than about the model
 HEARD_IN_REPORT = 30.0  # seconds of a mistake that its player gives
 
 
@@ -63,8 +64,14 @@ class Heard:
     def groups(self) -> list[str | None]:
         return [clip.group for clip in self.clips]
 
-    def temperature(self) -> float:
-        """The one by which each step's logits are to be divided (see `fit_temperature`)."""
+    def temperature(self) -> float | None:
+        """The one by which each step's logits are to be divided (see `fit_temperature`).
+
+        None where there are too few clips or mistakes to tell: of a model that is always right, the best is 0.
+        """
+        mistakes = int((self.probabilities.argmax(1) != self.targets).sum())
+        if len(self.clips) < ENOUGH_CLIPS or mistakes < ENOUGH_MISTAKES:
+            return None
         return fit_temperature([log_probabilities(steps[steps.any(1)]) for steps in self._not_silent()], self._known())
 
     def _not_silent(self) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ import torch
 from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
+from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
@@ -32,8 +33,13 @@ def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> 
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     kept = {name: getattr(before, name) for name in FRONT_END} if before is not None else FRONT_END
     front = kept | stated
-    rate, hop = front["sample_rate"], round(front["sample_rate"] * front["hop_ms"] / 1000)
-    frames = 1 + (round(rate * front["clip_seconds"]) - 1) // hop
+    try:
+        log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"])
+    except ValueError as error:
+        raise AinextError(f"the recipe's front end: {error}") from error
+    frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
+    if before is not None and recipe.network:
+        raise AinextError(f"--from {start}: brings its own network; leave out the recipe's setting network")
     try:
         if before is None:
             net = create_model(

@@ -15,30 +15,33 @@ from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.fit import Run
 
 ONNX, REPORT, FIGURES = "model.onnx", "report", "figures.json"
-ENOUGH = 50  # held-out clips below which a temperature would say more about them than about the model
 
 
 def conclude(run: Run, weights: Path) -> dict[str, Any]:
     """Exports ``weights``, scores the held-out clips with what was exported, and calibrates it on them.
 
     Leaves ``model.onnx``, and where clips are held out ``figures.json`` and ``report/``. The temperature is stored in
-    both models; a recipe with views gets none, for the published evaluation averages the softmax as it is.
+    both models where there are mistakes enough to tell it; a recipe with views gets none, for the published evaluation
+    averages the softmax as it is.
 
     Returns:
         The figures (see `evaluate`), with ``model_file``, ``weights`` and ``report``.
     """
     print("exporting", file=sys.stderr, flush=True)
     model = load_model(weights)
-    onnx = export_onnx(model, run.out / ONNX, name=run.out.name or "model")
+    with writing(run.out / ONNX):
+        onnx = export_onnx(model, run.out / ONNX, name=run.out.name or "model")
     found: dict[str, Any] = {"model_file": str(onnx), "weights": str(weights)}
     if not run.held_out:
         return found
     evaluation = evaluate(run.dataset, run.held_out, load(onnx), run.recipe.views)
-    if len(evaluation.heard.clips) >= ENOUGH and not run.recipe.views:
-        model.temperature = evaluation.heard.temperature()
-        save_model(model, weights)
-        export_onnx(model, onnx, name=run.out.name or "model")
-        evaluation.figures["temperature"] = model.temperature
+    temperature = None if run.recipe.views else evaluation.heard.temperature()
+    if temperature is not None:
+        model.temperature = temperature
+        with writing(run.out):
+            save_model(model, weights)
+            export_onnx(model, onnx, name=run.out.name or "model")
+        evaluation.figures["temperature"] = temperature
     logs = sorted(run.out.glob("log/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
     page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", logs[-1] if logs else None)
     with writing(run.out / FIGURES):

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.data import Dataset
+from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
 from audioinceptionnext.recognition import writing
-from audioinceptionnext.training.fit import LAST, MODEL, Run, train
+from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
 from audioinceptionnext.training.machine import Machine
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.record import check_same
 
 OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
 
@@ -67,14 +69,15 @@ class CrossValidation:
 
     def _fold(self, fold: int) -> tuple[Heard, dict[str, Any]]:
         place = self.out / f"fold-{fold}"
-        clips, others = self.dataset.select(str(fold))
+        clips, others = ([c for c in part if c.label != UNLABELLED] for part in self.dataset.select(str(fold)))
+        run = Run(self.dataset, others, clips, place, self.recipe, self.start, {"fold": fold})
         if (place / DONE).is_file():
+            check_same(json.loads((place / RUN).read_text(encoding="utf-8")), run.describe(), place / RUN)
             figures = json.loads((place / DONE).read_text(encoding="utf-8"))
             stored = np.load(place / OUTPUTS)
             kept = [clips[index] for index in stored["clips"]]
             return Heard(kept, [stored[f"output{i}"] for i in range(len(kept))], figures["unreadable_clips"]), figures
         begun = time.monotonic()
-        run = Run(self.dataset, others, clips, place, self.recipe, self.start, {"fold": fold})
         model = place / MODEL
         train(run, resume=(place / LAST).is_file(), machine=self.machine)
         minutes = (time.monotonic() - begun) / 60
@@ -86,7 +89,9 @@ class CrossValidation:
         arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
         with writing(place / OUTPUTS):
             np.savez(place / OUTPUTS, clips=[index[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
-            (place / DONE).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+            partial = place / f"{DONE}.part"  # the fold is done once this has its name
+            partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+            partial.replace(place / DONE)
         print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return heard, figures
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 
@@ -20,14 +20,17 @@ def divide(
 
     Args:
         folds, split: as in `Dataset.select`, the clips to train on. Held out are the other folds; of a data set with
-            splits its validation, or else its test. With neither: the split ``train`` where there is one, all clips of
-            a data set with folds, and otherwise all but ``hold_out`` of each class.
+            splits its validation, or else its test. With neither: the split ``train`` of a data set with splits, all
+            clips of one with folds, and otherwise all but ``hold_out`` of each class.
         hold_out: share of each class's clips, at least one clip of two; clips of one source stay together.
 
     Raises:
         AinextError: folds or splits that do not exist, or nothing to train on.
     """
-    if folds is None and split is None and "train" in dataset.splits:
+    if folds is None and split is None and dataset.splits:
+        if "train" not in dataset.splits:
+            has = ", ".join(dataset.splits)
+            raise AinextError(f"{dataset.name}: has no split train but {has}; --split says which ones to train on")
         split = "train"
     if folds is None and split is None and not dataset.folds and hold_out:
         inside, outside = _hold_out(dataset.clips, hold_out, seed)
@@ -44,27 +47,23 @@ def divide(
 
 
 def _hold_out(clips: Clips, share: float, seed: int) -> tuple[Clips, Clips]:
-    classes: defaultdict[int, dict[str, list[int]]] = defaultdict(dict)
+    groups: defaultdict[str, list[Clip]] = defaultdict(list)
     for index, clip in enumerate(clips):
-        classes[clip.label].setdefault(clip.group or f"clip {index}", []).append(index)
-    held: set[int] = set()
-    rng = np.random.default_rng(seed)
-    for label in sorted(classes):
-        groups = list(classes[label].values())
-        total = sum(map(len, groups))
-        wanted = max(1, round(share * total)) if len(groups) > 1 else 0
-        taken: list[int] = []
-        for place in rng.permutation(len(groups))[: len(groups) - 1]:  # one source at least stays to learn from
-            if len(taken) >= wanted:
-                break
-            taken += groups[place]
-        held.update(taken)
-    names = {clips[i].group for i in held if clips[i].group is not None}
-    outside = [i in held or clip.group in names for i, clip in enumerate(clips)]
-    return (
-        tuple(clip for clip, out in zip(clips, outside, strict=True) if not out),
-        tuple(clip for clip, out in zip(clips, outside, strict=True) if out),
-    )
+        groups[f"group {clip.group}" if clip.group is not None else f"clip {index}"].append(clip)
+    total = Counter(clip.label for clip in clips)
+    wanted = {label: max(1, round(share * count)) for label, count in total.items()}
+    held: Counter[int] = Counter()  # clips by class
+    names = [list(groups)[place] for place in np.random.default_rng(seed).permutation(len(groups))]
+    taken: set[int] = set()
+    for label in sorted(total):
+        for name in names:
+            own = Counter(clip.label for clip in groups[name])
+            # Of each class that the group has clips of, some have to stay to learn from.
+            if held[label] < wanted[label] and own[label] and all(held[c] + own[c] < total[c] for c in own):
+                held += own
+                taken.update(id(clip) for clip in groups[name])
+                groups[name] = []
+    return tuple(c for c in clips if id(c) not in taken), tuple(c for c in clips if id(c) in taken)
 
 
 def few(clips: Clips, per_class: int, seed: int = 0) -> Clips:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import math
@@ -15,8 +16,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from audioinceptionnext.data import Clip, Dataset
@@ -29,11 +31,23 @@ from audioinceptionnext.recognition import writing
 from audioinceptionnext.training import forms
 from audioinceptionnext.training.begin import begin, standardise
 from audioinceptionnext.training.hearing import Hearing
-from audioinceptionnext.training.machine import Machine, SafeCheckpoints, keep_memory
+from audioinceptionnext.training.machine import (
+    Bar,
+    Checkpoints,
+    CSVLog,
+    Machine,
+    SafeCheckpoints,
+    TensorBoardLog,
+    Terminable,
+    first_process,
+    keep_memory,
+    no_tracebacks_of_threads,
+    slurm,
+)
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.recipe import Recipe, as_yaml
-from audioinceptionnext.training.record import check_same, digest, of_checkpoint
+from audioinceptionnext.training.record import check_same, digest, is_of, of_checkpoint
 from audioinceptionnext.training.synced import desynchronise, synchronise
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -60,7 +74,7 @@ class Run:
     start: str | None = None
     what: dict[str, Any] | None = None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, processes: int = 1) -> dict[str, Any]:
         description = {
             "data": self.dataset.name,
             "labels": list(self.dataset.labels),
@@ -70,6 +84,7 @@ class Run:
             "held_out_list": digest(self.held_out),
             **(self.what or {}),
             "from": self.start,
+            "processes": processes,
             "recipe": self.recipe.as_dict(),
         }
         return json.loads(json.dumps(description))  # as it is read back
@@ -87,7 +102,7 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
     """
     recipe, checkpoint = run.recipe, run.out / LAST
     machine.check_launch()
-    record: dict[str, Any] = {"run": run.describe() | {"processes": machine.processes}}
+    record: dict[str, Any] = {"run": run.describe(machine.processes)}
     begun = _begun(run.out, record["run"]) if resume else None
     _quiet()
     keep_memory()
@@ -97,7 +112,12 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
     torch.set_float32_matmul_precision("high")
     model = begin(run.dataset.labels, recipe, run.start)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.what or {})}
-    trainer = _trainer(run, machine)
+    try:
+        trainer = _trainer(run, machine)
+    except MisconfigurationException as error:  # more devices than there are, for one
+        raise AinextError(
+            f"--devices {machine.devices} --nodes {machine.nodes}: {' '.join(str(error).split())}"
+        ) from error
     if begun is None and trainer.is_global_zero:
         _describe(run, record["run"])
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
@@ -123,6 +143,8 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
         record,
     )
     validation = None
+    if not run.held_out and (recipe.patience or recipe.keep == "best") and first_process():
+        print("ainext: nothing is held out, so patience and keep=best have nothing to go by", file=sys.stderr)
     if run.held_out:
         validation = loader(_waveforms(run.held_out, reader, None, machine), recipe.batch, None, machine.workers)
     _fit(trainer, module, batches, validation, checkpoint, resume=begun is not None)
@@ -134,12 +156,13 @@ def _fit(
 ) -> None:
     """Raises `AinextError` in the first process; others end without a word, for all of them come to the same end."""
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        # Standard output is for results.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), no_tracebacks_of_threads():
             warnings.filterwarnings("ignore", module="lightning")  # advice on loader workers and logging intervals
             trainer.fit(module, batches, validation, ckpt_path=str(checkpoint) if resume else None, weights_only=True)
     except (AinextError, SystemExit) as error:
         if not trainer.is_global_zero:
-            raise SystemExit(2) from None
+            raise SystemExit(0) from None  # another code, and Lightning kills the first one before it can say why
         if isinstance(error, AinextError):
             raise
         # Ctrl-C and SIGTERM, which Lightning turns into an exit without a word.
@@ -150,7 +173,7 @@ def _finish(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | Non
     """Saves what is kept: the last weights, or those of the best evaluation."""
     best = run.out / BEST
     if run.recipe.keep == "best" and run.held_out:
-        if best.is_file() and of_checkpoint(best) == module.record:  # and not left there by another run
+        if best.is_file() and is_of(best, module.record):  # and not left there by another run
             module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
         else:
             print(f"ainext: {best}: was never saved, so the last weights are kept", file=sys.stderr)
@@ -169,7 +192,8 @@ def _finish(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | Non
 def _begun(out: Path, description: dict[str, Any]) -> dict[str, Any] | None:
     """The record of the run in ``out``, None where there is none. Raises `AinextError` for another run's."""
     if not (out / LAST).is_file():
-        print(f"ainext: {out / LAST}: nothing to resume, so this begins from the start", file=sys.stderr)
+        if first_process():
+            print(f"ainext: {out / LAST}: nothing to resume, so this begins from the start", file=sys.stderr)
         return None
     record = of_checkpoint(out / LAST)
     check_same(record["run"], description, out / LAST)
@@ -233,11 +257,12 @@ def _trainer(run: Run, machine: Machine) -> L.Trainer:
     recipe, out = run.recipe, run.out
     # Without anything to monitor, the best checkpoint is the newest: one file, written after every epoch.
     callbacks: list[L.Callback] = [
-        ModelCheckpoint(out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False),
-        TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else 50),
+        Checkpoints(out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False),
+        Bar(),
+        Terminable(),
     ]
     if run.held_out:
-        best = ModelCheckpoint(
+        best = Checkpoints(
             out, Path(BEST).stem, "top1", mode="max", save_weights_only=True, save_on_train_epoch_end=False,
             enable_version_counter=False,
         )  # fmt: skip
@@ -245,10 +270,11 @@ def _trainer(run: Run, machine: Machine) -> L.Trainer:
         if recipe.patience:
             callbacks.append(_EarlyStopping("top1", mode="max", patience=recipe.patience))
     loggers: list[Logger] = [
-        CSVLogger(out, name="log"),  # a folder a start, so that a resumed run deletes nothing
-        TensorBoardLogger(out, name="tensorboard"),
+        CSVLog(out, name="log"),  # a folder a start, so that a resumed run deletes nothing
+        TensorBoardLog(out, name="tensorboard"),
     ]
     if machine.wandb:
+        importlib.import_module("wandb")  # Lightning's own error would not name what is missing
         from lightning.pytorch.loggers import WandbLogger
 
         loggers.append(WandbLogger(project="audioinceptionnext", name=out.name, save_dir=out, config=run.describe()))
@@ -258,7 +284,7 @@ def _trainer(run: Run, machine: Machine) -> L.Trainer:
         default_root_dir=out,
         callbacks=callbacks,
         logger=loggers,
-        log_every_n_steps=5,
+        log_every_n_steps=min(5, max(1, len(run.training) // (recipe.batch * machine.devices * machine.nodes))),
         check_val_every_n_epoch=min(recipe.evaluate_every, recipe.epochs),
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.gradient_norm or None,
@@ -268,7 +294,7 @@ def _trainer(run: Run, machine: Machine) -> L.Trainer:
         num_nodes=machine.nodes,
         strategy="ddp_find_unused_parameters_true" if several and recipe.head_epochs else "ddp" if several else "auto",
         precision="16-mixed" if recipe.precision == "fp16" and torch.cuda.is_available() else None,
-        plugins=[SafeCheckpoints()],
+        plugins=[SafeCheckpoints(), *slurm()],
         use_distributed_sampler=False,  # the order already knows who hears what
         num_sanity_val_steps=0,
     )

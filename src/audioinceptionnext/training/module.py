@@ -20,6 +20,7 @@ from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.forms import FORMS
 from audioinceptionnext.training.hearing import Hearing, crop
+from audioinceptionnext.training.machine import tell
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.synced import gathered, processes, summed
@@ -65,7 +66,7 @@ class SoundClassifier(L.LightningModule):
         self.unreadable: dict[int, str] = {}
         self._not_scored: dict[int, str] = {}
         self._scored = 0
-        self._folded: Network | None = None
+        self._folded: list[Network] = []  # one or none; in a list, so that checkpoints do not hold it too
         self._averaged_at = 0
         self._statistics_at = -1  # the step after which normalisation statistics were computed anew
 
@@ -131,7 +132,7 @@ class SoundClassifier(L.LightningModule):
         self._averaged_at = self.global_step
 
     def on_train_epoch_start(self) -> None:
-        self._folded = None  # of the epoch before, or of a body that is about to move
+        self._folded.clear()  # of the epoch before, or of a body that is about to move
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.trainer.is_last_batch:
@@ -166,10 +167,9 @@ class SoundClassifier(L.LightningModule):
             raise AinextError(f"{len(self.unreadable)} of {len(self.clips)} clips cannot be read: {listed}{more}")
 
     def print_line(self, text: str) -> None:
-        """On stderr, of the first process, without tearing the progress bar."""
-        bar = getattr(self.trainer, "progress_bar_callback", None)
-        if bar is not None and self.trainer.is_global_zero:
-            bar.print(text)
+        """Of the first process alone."""
+        if self.trainer.is_global_zero:
+            tell(text)
 
     def _diverged(self, batch: Batch, number: int, per_clip: Tensor) -> str:
         bad = gathered(batch.indices[~torch.isfinite(per_clip)].tolist())
@@ -188,15 +188,16 @@ class SoundClassifier(L.LightningModule):
 
     def form_of_evaluation(self, log_mel: Tensor) -> Tensor:
         """Feature maps by the folded network, which is a quarter of the work."""
-        if self._folded is None:
+        if not self._folded:
             stored = copy.copy(self.model)
             stored.net = self.kept
-            self._folded = stored.folded().to(log_mel.device).eval()
+            self._folded.append(stored.folded().to(log_mel.device).eval())
         with torch.autocast(log_mel.device.type, torch.bfloat16, enabled=self.recipe.precision != "float32"):
-            return self._folded.features(log_mel)
+            return self._folded[0].features(log_mel)
 
     def on_validation_start(self) -> None:
-        self._folded, self._scored = None, 0
+        self._folded.clear()
+        self._scored = 0
         if not self._body_is_frozen and not self.trainer.sanity_checking:
             self.recompute_statistics()
 

@@ -23,7 +23,7 @@ def read_noise(folder: str, sample_rate: int) -> Tensor:
     pieces: list[np.ndarray] = []
     for path in media.find_media([folder]):
         if isinstance(path, media.Missing):
-            raise AinextError(f"noise: {path.reason}")
+            raise AinextError(f"noise: {path.path}: {path.reason}")
         for block in media.read_blocks(path, sample_rate, SECONDS):
             if len(block) and len(pieces) < MOST:
                 pieces.append(np.resize(block, size))

@@ -13,6 +13,7 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.hints import instead
 
 FOLDER = Path(__file__).parent / "recipes"
+SUFFIXES = (".yaml", ".yml")
 PARENT = "like"  # the key of a recipe file that names the recipe from which it differs
 
 CHOICES = {
@@ -160,8 +161,11 @@ class Recipe:
                 raise AinextError(f"{name} is {getattr(self, name)}; give two numbers")
         if not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
             raise AinextError(f"speed is {self.speed}; give slowest and fastest, from 0.5 to 2")
-        if self.noise_snr_db[0] > self.noise_snr_db[1]:
-            raise AinextError(f"noise_snr_db is {self.noise_snr_db}; give the lowest first")
+        if not -100 <= self.noise_snr_db[0] <= self.noise_snr_db[1] <= 100:
+            raise AinextError(f"noise_snr_db is {self.noise_snr_db}; give lowest and highest, from -100 to 100")
+        for name in ("frequency_masks", "time_masks"):
+            if min(getattr(self, name)) < 0:
+                raise AinextError(f"{name} is {getattr(self, name)}; give how many and how long, 0 is off")
         if self.noise is not None and not Path(self.noise).is_dir():
             raise AinextError(f"noise: {self.noise}: no such folder")
 
@@ -185,12 +189,10 @@ def _of_kind(kind: str, value: Any, where: str) -> Any:
     if value is None and kind.endswith("| None"):
         return None
     kind = kind.removesuffix(" | None")
-    if isinstance(value, bool):
-        kind = "nothing"  # Python calls True a whole number
     if kind.startswith("tuple"):
         numbers = value if isinstance(value, list | tuple) else str(value).split(",")
         try:
-            return tuple(int(n) if kind.startswith("tuple[int") else float(n) for n in numbers)
+            return tuple(_whole(n) if kind.startswith("tuple[int") else float(n) for n in numbers)
         except (TypeError, ValueError):
             raise AinextError(f"{where}: {value!r} is no list of numbers such as 2.08,3.2") from None
     if kind == "float" and isinstance(value, str):  # YAML reads 1e-3 as a text
@@ -199,12 +201,30 @@ def _of_kind(kind: str, value: Any, where: str) -> Any:
         except ValueError:
             raise AinextError(f"{where}: {value!r} is no number") from None
     if kind.startswith("dict") and isinstance(value, dict):
-        return value
+        return _factors(value, where) if kind.startswith("dict[int") else value
     fits = {"int": int, "float": int | float, "str": str}.get(kind)
-    if fits is None or not isinstance(value, fits):
+    if fits is None or not isinstance(value, fits) or isinstance(value, bool):  # Python calls True a whole number
         wanted = {"int": "a whole number", "float": "a number", "str": "a text"}.get(kind, "settings, {key: value}")
         raise AinextError(f"{where}: {value!r} is not {wanted}")
     return float(value) if kind == "float" else value
+
+
+def _whole(value: Any) -> int:
+    """Raises ValueError for 2.5, which `int` would cut to 2."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(value)
+    return int(value)
+
+
+def _factors(value: dict[Any, Any], where: str) -> dict[int, float]:
+    """JSON gives the numbers of epochs as texts."""
+    try:
+        found = {int(epoch): float(factor) for epoch, factor in value.items()}
+        if all(epoch >= 0 and 0 <= factor < math.inf for epoch, factor in found.items()):
+            return found
+    except (TypeError, ValueError):
+        pass
+    raise AinextError(f"{where}: {value} is not {{epoch: factor}}, such as {{30: 0.1, 40: 0.01}}")
 
 
 def names() -> list[str]:
@@ -221,7 +241,7 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
 
 
 def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = Path(name) if name.endswith(SUFFIXES) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         hint = "no such file" if path.parent != FOLDER else f"no such recipe; {instead(name, names())}"
         raise AinextError(f"--recipe {name}: {hint}")
@@ -234,9 +254,12 @@ def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     parent = values.pop(PARENT, None)
     if parent is None:
         return values
-    if parent in (*above, name):
+    parent, here = str(parent), str(path.resolve())
+    if here in above:
         raise AinextError(f"{path}: its `{PARENT}: {parent}` comes back to itself")
-    return _read(str(parent), (*above, name)) | values
+    if parent.endswith(SUFFIXES):
+        parent = str(path.parent / parent)  # counted from this file, wherever the command is typed
+    return _read(parent, (*above, here)) | values
 
 
 def as_yaml(recipe: Recipe) -> str:

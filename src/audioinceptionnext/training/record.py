@@ -37,6 +37,14 @@ def of_checkpoint(path: Path) -> dict[str, Any]:
         raise AinextError(f"{path}: {why}; leave out --resume to begin from the start") from error
 
 
+def is_of(path: Path, record: dict[str, Any] | None) -> bool:
+    """Whether a checkpoint is of the run with this record."""
+    try:
+        return record is not None and of_checkpoint(path)["run"] == record["run"]
+    except AinextError:
+        return False
+
+
 def check_same(before: dict[str, Any], now: dict[str, Any], where: Path) -> None:
     """Raises `AinextError` with what differs between two descriptions (see `Run.describe`)."""
     before, now = _flat(before), _flat(now)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 
 
 def processes() -> int:
@@ -16,11 +15,7 @@ def processes() -> int:
 
 def summed(values: Tensor) -> Tensor:
     """The sum of each process's ``values``, without a gradient; every process has to call it."""
-    values = values.detach()
-    if processes() > 1:
-        values = values.clone()
-        distributed.all_reduce(values)
-    return values
+    return _Sum.apply(values.detach()) if processes() > 1 else values.detach()
 
 
 def gathered(items: list[Any]) -> list[Any]:
@@ -30,6 +25,20 @@ def gathered(items: list[Any]) -> list[Any]:
     lists: list[Any] = [None] * processes()
     distributed.all_gather_object(lists, items)
     return [item for part in lists for item in part]
+
+
+class _Sum(torch.autograd.Function):
+    """Each process's sum depends on all processes' values, so gradients are summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradients[0].contiguous())
 
 
 class SyncedNorm(nn.BatchNorm2d):
@@ -45,7 +54,7 @@ class SyncedNorm(nn.BatchNorm2d):
             wide = x.float()
             count = torch.full((1,), x.numel() / x.shape[1], device=x.device, dtype=torch.float64)
             sums = torch.cat([self._sum(wide), self._sum(wide.square()), count])
-            sums = all_reduce(sums)  # differentiable: gradients are summed over the processes too
+            sums = _Sum.apply(sums)
             n = sums[-1].detach()
             mean, square = (sums[:-1] / n).chunk(2)
             variance = (square - mean.square()).clamp(min=0).float()

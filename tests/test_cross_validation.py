@@ -1,0 +1,69 @@
+"""A network a fold, and the figure that all clips give together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audioinceptionnext.training.fit import LAST, MODEL, RUN
+from audioinceptionnext.training.recipe import as_yaml
+from tests.small_sounds import LABELS, quick, write_kitchen
+from tests.test_cli import Outcome, ainext, refused
+from tests.test_trust import last_line
+
+
+def leaking(folder: Path) -> Path:
+    """Two folds, with most sources in both."""
+    root = write_kitchen(folder / "kitchen20")
+    head, *lines = (root / "meta.csv").read_text().splitlines()
+    rows = [line.rsplit(",", 1)[0] + f",{number % 13}" for number, line in enumerate(lines)]
+    (root / "meta.csv").write_text("\n".join([head, *rows]) + "\n")
+    return root
+
+
+def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None:
+    root, out = leaking(tmp_path), tmp_path / "run"
+    (tmp_path / "mine.yaml").write_text(as_yaml(quick(epochs=4, evaluate_every=9)), encoding="utf-8")
+    call = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", out, "--leak-free")
+    call = (*call, "--recipe", tmp_path / "mine.yaml", "--threads", 1, "--json")
+    first: Outcome = ainext(*call)
+    assert first.code == 0
+    found = first.json
+    assert found["clips"] == 24 and set(found["per_class"]) == set(LABELS) and set(found["folds"]) == {"1", "2"}
+    folds = [json.loads((out / f"fold-{n}" / RUN).read_text()) for n in (1, 2)]
+    assert [fold["fold"] for fold in folds] == [1, 2]
+    assert folds[0]["clips"] == folds[1]["held_out"] and folds[0]["clips"] + folds[0]["held_out"] == 24
+    each = [found["folds"][n]["top1"] for n in ("1", "2")]
+    assert found["top1_mean_of_folds"] == pytest.approx(np.mean(each), abs=1e-3)
+    assert found["top1_deviation_of_folds"] == pytest.approx(np.std(each, ddof=1), abs=1e-3)
+    right = sum(found["folds"][str(n + 1)]["top1"] * fold["held_out"] / 100 for n, fold in enumerate(folds))
+    assert found["top1"] == pytest.approx(100 * right / 24, abs=1e-2)
+    assert "unseen_sources" not in found  # nothing leaks
+
+    # A call that goes on does no fold again: one that is done is read, though its weights are gone.
+    (out / "fold-1" / LAST).unlink()
+    times = {n: (out / f"fold-{n}" / MODEL).stat().st_mtime_ns for n in (1, 2)}
+    second = ainext(*call)
+    assert second.code == 0 and second.json == found
+    assert times == {n: (out / f"fold-{n}" / MODEL).stat().st_mtime_ns for n in (1, 2)}
+    assert not (out / "fold-1" / LAST).exists()
+
+    # But figures of two recipes or of two sets of folds are not put together.
+    said = last_line(*call, "--epochs", 5)
+    assert f"{out / 'fold-1' / RUN}: the run was begun with epochs 4, not 5" in said
+    said = last_line(*(part for part in call if part != "--leak-free"))
+    assert "the run was begun with" in said and "fold-1" in said
+
+
+def test_a_dataset_without_folds(tmp_path: Path) -> None:
+    write_kitchen(tmp_path / "kitchen20", clips=4)
+    for label in LABELS:
+        (tmp_path / "classes" / label).mkdir(parents=True)
+        (tmp_path / "kitchen20" / "audio" / f"{LABELS.index(label)}.wav").rename(tmp_path / "classes" / label / "1.wav")
+    call = ("cross-validate", "--data", "folder", "--root", tmp_path / "classes", "--out", tmp_path / "run")
+    assert "has no folds; --leak-free makes 5 of its sources" in refused(*call)
+    assert "names no source" in refused(*call, "--leak-free")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,222 @@
+"""The parts of training against their formulas: schedule, optimiser, averages, statistics, losses, crops."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data.waveforms import Batch
+from audioinceptionnext.network import create_model
+from audioinceptionnext.network.model import Network
+from audioinceptionnext.network.storage import StoredModel
+from audioinceptionnext.training.augment import mask, mixup, random_gain
+from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
+from audioinceptionnext.training.fit import Run, _class_weights
+from audioinceptionnext.training.forms import FORMS
+from audioinceptionnext.training.hearing import crop
+from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
+from audioinceptionnext.training.recipe import Recipe
+from tests.small_sounds import LABELS, NETWORK, RATE
+from tests.test_frontend import pink
+
+
+def small_net(classes: int = 2, **changes: Any) -> Network:
+    torch.manual_seed(0)
+    return create_model("tiny", classes, **NETWORK | {"clip_frames": 64} | changes)
+
+
+# --- The learning rate ---
+
+
+def test_warm_up_and_cosine() -> None:
+    recipe = Recipe(epochs=10, warmup=0.2)  # 100 steps, 20 of them to warm up
+    assert [rate_factor(recipe, step, 10) for step in (0, 9, 19, 20)] == [1 / 20, 0.5, 1.0, 1.0]
+    assert rate_factor(recipe, 60, 10) == pytest.approx(0.5)
+    assert rate_factor(recipe, 40, 10) == pytest.approx(0.5 + 0.5 * math.cos(math.pi / 4))
+    assert rate_factor(recipe, 100, 10) == 0 == rate_factor(recipe, 500, 10)
+    assert rate_factor(Recipe(epochs=10), 0, 10) == 1.0
+    assert rate_factor(Recipe(epochs=2, warmup=0.25, schedule="steps", rate_at={1: 0.5}), 1, 4) == 1.0
+    assert rate_factor(Recipe(epochs=2, warmup=0.25, schedule="steps", rate_at={1: 0.5}), 4, 4) == 0.5
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_rates_decay_and_groups(name: str) -> None:
+    net = small_net()
+    recipe = Recipe(optimizer=name, learning_rate=0.5, body_rate=0.1, weight_decay=0.3, momentum=0.7, epochs=4)
+    optimizer = make_optimiser(net, recipe)
+    found = {id(p): group for group in optimizer.param_groups for p in group["params"]}
+    assert len(found) == len(list(net.parameters()))
+    for key, parameter in net.named_parameters():
+        group = found[id(parameter)]
+        assert group["lr"] == pytest.approx(0.5 if key.startswith("classifier.") else 0.05), key
+        norm_or_bias = ".norm." in key or key.endswith(".bias")
+        assert group["weight_decay"] == (0 if norm_or_bias else 0.3), key
+        assert group.get("momentum", 0.7) == 0.7
+    schedule = make_schedule(optimizer, recipe, 5)
+    assert schedule["interval"] == "step"
+    for step in range(20):
+        assert optimizer.param_groups[-1]["lr"] == pytest.approx(0.5 * rate_factor(recipe, step, 5), abs=1e-12)
+        optimizer.step()
+        schedule["scheduler"].step()
+
+
+# --- Averages and statistics ---
+
+
+def test_the_moving_average_is_its_formula() -> None:
+    net = small_net()
+    average = MovingAverage(net, 0.6)
+    assert not any(parameter.requires_grad for parameter in average.parameters())
+    wanted = copy.deepcopy(net.state_dict())
+    for n in range(12):
+        with torch.no_grad():
+            for tensor in net.state_dict().values():
+                tensor.add_(torch.randn(tensor.shape) if tensor.is_floating_point() else 1)
+        average.update(net)
+        keep = min(0.6, (1 + n) / (10 + n))
+        for key, tensor in net.state_dict().items():
+            new = tensor if not tensor.is_floating_point() else keep * wanted[key] + (1 - keep) * tensor
+            wanted[key] = new.clone()
+    assert int(average.updates) == 12
+    for key, tensor in average.net.state_dict().items():
+        torch.testing.assert_close(tensor, wanted[key], rtol=1e-5, atol=1e-5, msg=key)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_precise_statistics_are_those_of_the_same_batches(form: str) -> None:
+    net = small_net()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):  # else the last one of each block lets nothing through
+            nn.init.uniform_(module.weight, 0.5, 1.0)
+    batches = [torch.randn(6, 1, 64, 128) * (1 + n) + n for n in range(3)]
+    weights = copy.deepcopy(dict(net.named_parameters()))
+    assert recompute_statistics(net, lambda x: FORMS[form](net, x, torch.float32), batches) == 3
+    assert not any(norm.momentum != 0.1 for norm in net.modules() if isinstance(norm, nn.BatchNorm2d))
+    assert all(torch.equal(parameter, weights[key]) for key, parameter in net.named_parameters())
+
+    means: dict[str, list[Tensor]] = {}
+    variances: dict[str, list[Tensor]] = {}
+
+    def note(name: str) -> Any:
+        def hook(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+            rows = arguments[0].detach().double().transpose(0, 1).flatten(1)
+            means.setdefault(name, []).append(rows.mean(1))
+            variances.setdefault(name, []).append(rows.var(1))
+
+        return hook
+
+    plain = copy.deepcopy(net).train()
+    norms = {name: norm for name, norm in plain.named_modules() if isinstance(norm, nn.BatchNorm2d)}
+    for name, norm in norms.items():
+        norm.register_forward_pre_hook(note(name))
+    with torch.no_grad():
+        for batch in batches:
+            plain.features(batch)
+    tolerance = 1e-5 if form == "convolutions" else 1e-3
+    for name, found in ((n, m) for n, m in net.named_modules() if n in norms):
+        assert isinstance(found, nn.BatchNorm2d) and found.running_mean is not None and found.running_var is not None
+        mean, variance = torch.stack(means[name]), torch.stack(variances[name])
+        expected = variance.mean(0) + mean.var(0, correction=0)
+        scale = float(expected.sqrt().max())
+        torch.testing.assert_close(found.running_mean.double(), mean.mean(0), rtol=tolerance, atol=tolerance * scale)
+        torch.testing.assert_close(found.running_var.double(), expected, rtol=tolerance, atol=tolerance * scale**2)
+    assert recompute_statistics(net, lambda x: None, []) == 0
+
+
+# --- The loss ---
+
+
+def batch_of(labels: list[int], samples: int = RATE // 2) -> Batch:
+    waveforms = torch.randn(len(labels), samples, generator=torch.Generator().manual_seed(0)) * 0.1
+    lengths = torch.full((len(labels),), samples)
+    return Batch(waveforms, lengths, torch.tensor(labels), torch.arange(len(labels)), [])
+
+
+def module_of(recipe: Recipe, class_weights: Tensor | None = None, classes: int = 2) -> SoundClassifier:
+    model = StoredModel(small_net(classes, dropout=0.0), tuple(f"class {n}" for n in range(classes)))
+    return SoundClassifier(model, recipe, 10, class_weights=class_weights)
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # there is no trainer here
+def test_the_loss_is_weighted_smoothed_cross_entropy() -> None:
+    recipe = Recipe(precision="float32", dropout=0, label_smoothing=0.1)
+    weights = torch.tensor([0.5, 2.0, 1.0])
+    batch = batch_of([0, 1, 1, 2, 0], round(RATE * 0.32) - 1)  # one clip, so that no place is random
+    for chosen in (None, weights):
+        module = module_of(recipe, chosen, classes=3)
+        loss = module.training_step(batch, 0)
+        assert loss is not None
+        x = crop(module.hearing.log_mel, batch.waveforms, batch.lengths, module.model.clip_seconds)
+        logits = module.net.train().forward(x)
+        targets = nn.functional.one_hot(batch.labels, 3) * 0.9 + 0.1 / 3
+        each = -(targets * torch.log_softmax(logits, 1)).sum(1)
+        share = torch.ones(5) if chosen is None else targets @ chosen
+        torch.testing.assert_close(loss, (share * each).sum() / share.sum(), rtol=1e-4, atol=1e-5)
+    assert module.training_step(batch_of([]), 0) is None
+
+
+def test_balanced_classes_weigh_the_same() -> None:
+    clips = [Clip(Path(str(n)), label) for n, label in enumerate([0] * 30 + [1] * 10)]
+    run = Run(Dataset("made", ("a", "b", "c"), tuple(clips)), clips, [], Path(), Recipe(loss_weights="balanced"))
+    weights = _class_weights(run, run.recipe)
+    assert weights is not None
+    torch.testing.assert_close(weights, torch.tensor([2 / 3, 2.0, 0.0]))
+    assert float(weights[[clip.label for clip in clips]].mean()) == pytest.approx(1)  # the loss keeps its size
+    assert _class_weights(run, Recipe()) is None
+
+
+def test_long_crops_fall_on_the_mean_of_the_steps_distributions() -> None:
+    module = module_of(Recipe(precision="float32", dropout=0)).eval()
+    x = torch.randn(3, 1, 64 + 3 * 32, 128)
+    with torch.no_grad():
+        steps = torch.softmax(module.net.dense(x), 2)
+        module.form = lambda net, log_mel, _: net.features(log_mel)  # type: ignore[operator]
+        found = module.log_probabilities(x)
+    assert steps.shape[1] == 4
+    torch.testing.assert_close(found, steps.mean(1).log(), rtol=1e-4, atol=1e-5)
+
+
+# --- What a step hears ---
+
+
+def test_a_crop_is_the_log_mel_of_that_stretch() -> None:
+    log_mel = StoredModel(small_net(), LABELS).front_end()
+    long, short = torch.from_numpy(pink(100_000, RATE)), torch.from_numpy(pink(3000, RATE)[:1000])
+    waveforms = nn.utils.rnn.pad_sequence([long, short], batch_first=True)
+    found = crop(log_mel, waveforms, torch.tensor([100_000, 1000]), 2.08, random=False)
+    torch.testing.assert_close(found[:1], log_mel(long[None, :49_919]))
+    alone = log_mel(short[None])  # 9 frames, then the last one repeated
+    torch.testing.assert_close(found[1:, :, :9], alone)
+    torch.testing.assert_close(found[1:, :, 9:], alone[:, :, -1:].expand(-1, -1, 407, -1))
+    # A random place is anywhere in the long one, and a short one is heard whole.
+    places = torch.stack([crop(log_mel, waveforms, torch.tensor([100_000, 1000]), 2.08)[0, 0, 0] for _ in range(5)])
+    assert len(torch.unique(places, dim=0)) == 5
+
+
+def test_augmentation_does_what_it_says() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 1, 100, 128)
+    louder = random_gain(x, db=6, equaliser_db=0) - x
+    assert louder.abs().max() <= 6 * np.log(10) / 20 + 1e-5
+    assert torch.allclose(louder, louder[:, :, :1, :1].expand_as(louder), atol=1e-5)
+
+    targets = torch.eye(4)[torch.arange(64) % 4]
+    mixed, shares = mixup(x, targets, 0.4)
+    assert torch.allclose(shares.sum(1), torch.ones(64))
+    assert (shares.argmax(1) == targets.argmax(1)).float().mean() > 0.95  # the clip stays the larger part
+    assert torch.equal(mixup(x, targets, 0)[0], x) and not torch.equal(mixed, x)
+
+    for dim, longest in ((2, 25), (3, 27)):
+        masked = mask(x, 2, longest, dim)
+        changed = (masked != x).any(dim=5 - dim).squeeze(1)  # (batch, frames or bands)
+        assert 0 < changed.sum(1).float().mean() <= 2 * longest
+        assert changed.sum(1).max() <= 2 * longest

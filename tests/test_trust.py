@@ -1,0 +1,322 @@
+"""Training that stops in every way there is, and what it leaves then."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data.order import EpochOrder
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.storage import load_model
+from audioinceptionnext.training import module
+from audioinceptionnext.training.fit import BEST, LAST, MODEL, RUN, Run, train
+from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.recipe import as_yaml
+from audioinceptionnext.training.record import of_checkpoint
+from tests.small_sounds import LABELS, quick, run_on, write_kitchen
+from tests.test_cli import ainext, refused
+
+ALONE = Machine(threads=1, form="products")
+LIMIT = 300.0  # seconds that a test waits for another process, on a machine that has much else to do
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
+
+
+def content(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return load_model(path).net.state_dict()
+
+
+def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
+    return found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def last_line(*arguments: object) -> str:
+    """With which a call ends that cannot be obeyed; before it, training says what it would train on."""
+    found = ainext(*arguments)
+    assert found.code == 2 and not found.out and "a bug" not in found.err
+    lines = found.err.splitlines()
+    assert [line.startswith("ainext: ") for line in lines] == [False] * (len(lines) - 1) + [True]
+    return lines[-1]
+
+
+# --- Killed, terminated, resumed ---
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    call = [sys.executable, "-m", "audioinceptionnext", *map(str, arguments)]
+    return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+
+
+def stop(process: subprocess.Popen[str], how: signal.Signals, checkpoint: Path, after: int = -1) -> str:
+    """Sends a signal once there is a checkpoint of an epoch above ``after``; returns what the process said."""
+    end = time.monotonic() + LIMIT
+    while not (checkpoint.is_file() and content(checkpoint)["epoch"] > after):
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(how)
+    return process.communicate(timeout=LIMIT)[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither signal")
+def test_killed_and_resumed_a_run_ends_with_the_weights_of_one_left_alone(root: Path, tmp_path: Path) -> None:
+    random: dict[str, Any] = {"mixup": 0.4, "gain_db": 6, "noise_probability": 0.5, "time_masks": [2, 10], "ema": 0.9}
+    random |= {"speed": [0.9, 1.1], "shift_seconds": 0.05, "time_warp": 3, "sampling": "balanced", "dropout": 0.3}
+    recipe = quick(epochs=20, accumulate=2, warmup=0.1, precise_bn=2, evaluate_every=3, keep="best", **random)
+    (tmp_path / "mine.yaml").write_text(as_yaml(recipe), encoding="utf-8")
+    cut = tmp_path / "cut"
+    call = ("train", "--data", "kitchen20", "--root", root, "--folds", "1", "--recipe", tmp_path / "mine.yaml")
+    call = (*call, "--out", cut, "--workers", 1, "--threads", 1)
+    stop(start(*call), signal.SIGKILL, cut / LAST)
+    killed_at = content(cut / LAST)["epoch"]
+    (cut / f"{LAST}.part").write_bytes(b"half a checkpoint")
+    said = stop(start(*call, "--resume"), signal.SIGTERM, cut / LAST, after=killed_at)
+    assert said.splitlines()[-1] == f"ainext: interrupted; the same command with --resume goes on from {cut / LAST}"
+    assert killed_at < content(cut / LAST)["epoch"] < 19, "the machine was too slow to stop it in time"
+    ended = ainext(*call, "--resume", "--json")
+    assert ended.code == 0 and ended.json["clips"] == 12
+    assert content(cut / LAST)["epoch"] == 19
+
+    machine = replace(ALONE, workers=1, form=of_checkpoint(cut / LAST)["form"])  # the form was measured, and is kept
+    alone = train(run_on(root, tmp_path / "alone", **recipe.as_dict()), machine=machine)
+    assert alone is not None
+    assert same(weights(cut / MODEL), weights(alone))
+    assert same(content(cut / LAST)["state_dict"], content(tmp_path / "alone" / LAST)["state_dict"])
+    assert not list(cut.glob("*.part"))
+
+    # Only the same run goes on.
+    for option, value, words in (
+        ("--epochs", 21, "begun with epochs 20, not 21; give the same, or another --out"),
+        ("--set", "mixup=0.1", "begun with mixup 0.4, not 0.1"),
+        ("--folds", 2, "begun with other clips to train on"),
+        ("--folds", "all", "begun with clips 12, not 24"),
+        ("--from", "kitchen20", "begun with from None, not kitchen20"),
+    ):
+        assert f"{cut / LAST}: the run was {words}" in last_line(*call, "--resume", option, value)
+    other = write_kitchen(tmp_path / "other")
+    (other / "meta.csv").write_text((other / "meta.csv").read_text().replace("hiss", "rain"))
+    assert "begun with other classes (2, not 2; e.g. hiss)" in last_line(*call, "--resume", "--root", other)
+    (cut / LAST).write_bytes((cut / LAST).read_bytes()[:5000])
+    assert f"{cut / LAST}: is damaged; leave out --resume" in last_line(*call, "--resume")
+
+
+def test_a_finished_run_has_nothing_to_resume(root: Path, tmp_path: Path) -> None:
+    """Also one that stopped early, and one whose last statistics are precise."""
+    for name, changes in (("early", {"patience": 1}), ("precise", {"precise_bn": 2, "evaluate_every": 2})):
+        run = run_on(root, tmp_path / name, learning_rate=0, standardise="nothing", epochs=5, **changes)
+        first = train(run, machine=ALONE)
+        assert first is not None
+        before, ended = weights(first), content(run.out / LAST)["epoch"]
+        assert ended == (1 if name == "early" else 4)  # the first evaluation is the best, the second no better
+        first.unlink()
+        assert train(run, resume=True, machine=ALONE) == first
+        assert same(weights(first), before) and content(run.out / LAST)["epoch"] == ended
+
+
+def test_nothing_to_resume(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_on(root, tmp_path / "run", epochs=1, evaluate_every=9)
+    train(run, resume=True, machine=ALONE)
+    assert f"{run.out / LAST}: nothing to resume, so this begins from the start" in capsys.readouterr().err
+    assert content(run.out / LAST)["epoch"] == 0
+    # A checkpoint is known by what it holds, whatever lies beside it.
+    (run.out / RUN).unlink()
+    with pytest.raises(AinextError, match="begun with epochs 1, not 2"):
+        train(replace(run, recipe=replace(run.recipe, epochs=2)), resume=True, machine=ALONE)
+
+
+# --- What is kept ---
+
+
+def test_the_best_weights_are_kept_and_training_stops_early(root: Path, tmp_path: Path) -> None:
+    # The third epoch's steps are huge: the evaluations after it are no better.
+    spoilt: dict[str, Any] = {"schedule": "steps", "rate_at": {2: 1e4}, "optimizer": "sgd", "learning_rate": 0.1}
+    run = run_on(root, tmp_path / "run", epochs=9, patience=2, keep="best", **spoilt)
+    model = train(run, machine=ALONE)
+    assert model is not None
+    best, last = (content(run.out / name) for name in (BEST, LAST))
+    with (run.out / "log" / "version_0" / "metrics.csv").open() as file:
+        curve = [float(row["top1"]) for row in csv.DictReader(file) if row["top1"]]
+    assert best["epoch"] == curve.index(max(curve)) < last["epoch"] == len(curve) - 1 < 8
+    assert len(curve) - 1 - best["epoch"] == 2  # two evaluations without a better one
+    kept = {f"net.{key}": value for key, value in weights(model).items()}
+    assert same(kept, best["state_dict"]) and not same(kept, last["state_dict"])
+    assert not any("folded" in key for key in last["state_dict"])
+
+
+def test_the_best_is_known_again_in_a_folder_that_has_moved(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # From the third epoch on nothing moves but the statistics: no evaluation is better than the one before.
+    run = run_on(root, tmp_path / "run", epochs=5, keep="best", schedule="steps", rate_at={2: 0})
+    step = SoundClassifier.training_step
+
+    def until_the_fourth_epoch(self: SoundClassifier, *arguments: Any) -> Any:
+        if self.current_epoch == 3:
+            raise KeyboardInterrupt
+        return step(self, *arguments)
+
+    monkeypatch.setattr(SoundClassifier, "training_step", until_the_fourth_epoch)
+    with pytest.raises(AinextError, match=r"^interrupted; the same command with --resume"):
+        train(run, machine=ALONE)
+    monkeypatch.undo()
+    best = content(run.out / BEST)
+    assert content(run.out / LAST)["epoch"] == 2
+    moved = replace(run, out=run.out.rename(tmp_path / "moved"))
+    model = train(moved, resume=True, machine=ALONE)
+    assert model is not None and content(moved.out / LAST)["epoch"] == 4
+    assert content(moved.out / BEST)["epoch"] == best["epoch"]
+    assert same({f"net.{key}": value for key, value in weights(model).items()}, best["state_dict"])
+
+
+# --- A loss that is no number ---
+
+
+@pytest.mark.parametrize(("batch", "where"), [(4, "batch 2 (all its 4 clips, e.g. "), (12, "weights are not finite")])
+def test_a_loss_that_is_no_number_stops_before_the_checkpoint(
+    root: Path, tmp_path: Path, batch: int, where: str
+) -> None:
+    """The third epoch's rate ruins the weights in its first step, whose own loss is still finite."""
+    run = run_on(root, tmp_path / "run", batch=batch, schedule="steps", rate_at={2: 1e30}, epochs=5)
+    with pytest.raises(AinextError) as caught:
+        train(run, machine=ALONE)
+    said = str(caught.value)
+    assert where in said and "epoch 3" in said and "lower --learning-rate" in said and "\n" not in said
+    assert batch == 12 or ".wav" in said
+    last = content(run.out / LAST)
+    assert last["epoch"] == 1 and all(torch.isfinite(value).all() for value in last["state_dict"].values())
+    assert not (run.out / MODEL).exists()
+
+
+# --- A full disk ---
+
+FULL = """
+import resource, sys
+from audioinceptionnext.cli import main
+from audioinceptionnext.training.machine import SafeCheckpoints
+write = SafeCheckpoints.save_checkpoint
+def then_nothing_more(self, *arguments, **options):
+    write(self, *arguments, **options)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, resource.RLIM_INFINITY))
+SafeCheckpoints.save_checkpoint = then_nothing_more
+main(sys.argv[1:])
+"""
+
+
+def test_on_a_full_disk_the_old_checkpoint_survives(root: Path, tmp_path: Path) -> None:
+    """The system refuses every write beyond 50 bytes of a file from the first checkpoint on."""
+    pytest.importorskip("resource", reason="the limit on a file's size is Unix's")
+    (tmp_path / "mine.yaml").write_text(as_yaml(quick(epochs=4)), encoding="utf-8")
+    out = tmp_path / "run"
+    call = ("train", "--data", "kitchen20", "--root", root, "--recipe", tmp_path / "mine.yaml", "--out", out)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, *map(str, call), "--threads", "1"],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8"},
+    )
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("ainext: ")]
+    assert "Traceback" not in done.stderr and done.returncode == 2 and done.stdout == ""
+    assert lines.count(f"ainext: {out / LAST}: not saved (file too large); the one before is kept") == 3
+    assert sum("the log is not complete" in line for line in lines) == len(lines) - 4 == 2  # CSV and TensorBoard
+    assert lines[-1] == f"ainext: cannot write {out / MODEL}: File too large"
+    assert content(out / LAST)["epoch"] == 0 and not (out / MODEL).exists()
+    assert not (out / f"{LAST}.part").exists()
+
+
+# --- Clips that cannot be read ---
+
+
+def many(root: Path, folder: Path, clips: int, bad: list[int]) -> tuple[Dataset, list[Clip]]:
+    """So many clips of a few recordings; those of ``bad`` are of files that are no recordings."""
+    listed = [Clip(root / "audio" / f"{n % 24}.wav", n % 2, end=0.45 + 0.0001 * n) for n in range(clips)]
+    for number in bad:
+        path = folder / f"bad {number}.wav"
+        path.write_bytes(b"These are words and no sound at all.\n" * 50)
+        listed[number] = Clip(path, number % 2)
+    return Dataset("made", LABELS, tuple(listed)), listed
+
+
+@pytest.mark.parametrize("keep", ["memory", "nothing"])
+def test_an_unreadable_clip_is_reported_once_and_training_goes_on(
+    root: Path, tmp_path: Path, keep: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if keep == "nothing":
+        monkeypatch.setattr("audioinceptionnext.data.waveforms.MEMORY_LIMIT", 0)
+    dataset, clips = many(root, tmp_path, 100, [41])
+    run = Run(dataset, clips, clips[:8], tmp_path / "run", quick(batch=20, epochs=2, clip_seconds=0.32))
+    assert train(run, machine=ALONE) is not None
+    said = capsys.readouterr()
+    assert said.err.count("bad 41.wav") == 1 and "left out: " in said.err and said.out == ""
+    assert "1 clips could not be read and were left out" in said.err
+    assert content(run.out / LAST)["epoch"] == 1
+
+
+def test_above_one_in_a_hundred_training_stops_and_lists_them(root: Path, tmp_path: Path) -> None:
+    dataset, clips = many(root, tmp_path, 100, [3, 41])
+    run = Run(dataset, clips, [], tmp_path / "run", quick(batch=100, epochs=2, clip_seconds=0.32))
+    with pytest.raises(AinextError, match=r"^2 of 100 clips cannot be read: .*bad \d+\.wav.*; .*bad") as caught:
+        train(run, machine=ALONE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_batch_of_which_nothing_can_be_read(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "UNREADABLE", 0.5)
+    recipe = quick(batch=4, epochs=2, accumulate=2, clip_seconds=0.32, ema=0.9, precise_bn=3)
+    second = [draw.index for draw in list(EpochOrder(12, 4, recipe.seed))[4:8]]
+    dataset, clips = many(root, tmp_path, 12, second)
+    assert train(Run(dataset, clips, clips, tmp_path / "run", recipe), machine=ALONE) is not None
+    said = capsys.readouterr().err
+    assert said.count("left out: ") == 4 == said.count("not scored: ")
+    state = content(tmp_path / "run" / LAST)
+    assert state["epoch"] == 1 and state["global_step"] == 4
+    held_out = [clips[number] for number in second]
+    with pytest.raises(AinextError, match="none of the 4 held-out clips can be read"):
+        train(Run(dataset, clips, held_out, tmp_path / "none", recipe), machine=ALONE)
+
+
+# --- Another class list ---
+
+
+def test_a_model_of_other_classes_is_not_scored(root: Path) -> None:
+    said = refused("evaluate", "--data", "kitchen20", "--root", root, "--model", "kitchen20")
+    assert "knows other classes than kitchen20" in said and "train or fine-tune on it first" in said
+
+
+def test_what_has_no_clips_to_train_on_is_said(root: Path, tmp_path: Path) -> None:
+    other = write_kitchen(tmp_path / "kitchen20", clips=4)
+    lines = (other / "meta.csv").read_text().splitlines()
+    (other / "meta.csv").write_text("\n".join([*lines[:2], lines[4], lines[3]]) + "\n")  # fold 1 has no whistle
+    call = ("train", "--data", "kitchen20", "--root", other, "--folds", "1", "--out", tmp_path / "run")
+    found = ainext(*call, "--precision", "fp16")
+    assert found.code == 2 and "no clips to train on of the class whistle\n" in found.err
+    assert found.err.splitlines()[-1] == "ainext: precision fp16 needs a GPU; give bf16 or float32"

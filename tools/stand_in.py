@@ -1,0 +1,202 @@
+"""Data in the layouts of VGG-Sound and EPIC-SOUNDS, to try the paper's recipes without either. The sound is invented.
+
+python tools/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOUNDS]
+
+``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and a FLAC file a clip, 5 to 8 s at 16 kHz.
+``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.
+With ``--annotations``, the validation and test lists hold the real rows of a few short videos; their sound is invented
+too. A class is a pair of pulsing tones in noise, which any network can learn: figures say nothing about real sound.
+The same call always writes the same samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import h5py
+import numpy as np
+
+from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
+
+VGG_RATE, EPIC_RATE = 16_000, 24_000
+VGG_CLASSES = 309
+# Seconds of EPIC-SOUNDS segments in turn: shorter than its clip of 2.08 s, as long, and longer.
+LENGTHS = (0.31, 1.0, 2.08, 0.745, 4.2, 1.534)
+GAP = 0.1  # seconds between segments
+LISTS = {
+    "train": "EPIC_Sounds_train.csv",
+    "validation": "EPIC_Sounds_validation.csv",
+    "test": "EPIC_Sounds_recognition_test_timestamps.csv",
+}
+PLACE = (
+    "annotation_id",
+    "participant_id",
+    "video_id",
+    "start_timestamp",
+    "stop_timestamp",
+    "start_sample",
+    "stop_sample",
+)
+LABEL = ("description", "class", "class_id")
+Row = dict[str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("out", type=Path, metavar="OUT")
+    parser.add_argument("--train", type=int, default=2, help="VGG-Sound clips a class to train on")
+    parser.add_argument("--test", type=int, default=VGG_CLASSES, help="VGG-Sound clips to test on, of as many classes")
+    parser.add_argument("--annotations", type=Path, metavar="DIR", help="folder of the real EPIC-SOUNDS lists")
+    options = parser.parse_args()
+    print(write_vggsound(options.out / "vggsound", options.train, options.test))
+    print(write_epic_sounds(options.out / "epic-sounds", annotations=options.annotations))
+
+
+def sound(data: int, label: int, number: int, seconds: float, rate: int) -> np.ndarray:
+    """(samples,) float32 below half scale: the clip of this number of a class of a dataset."""
+    of_class, own = np.random.default_rng((data, label)), np.random.default_rng((data, label, number))
+    tones, pulse = np.exp(of_class.uniform(np.log(150), np.log(6000), 2)), of_class.uniform(1, 12)
+    time = np.arange(round(seconds * rate)) / rate
+    tone = sum(np.sin(2 * np.pi * (f * own.uniform(0.97, 1.03) * time + own.random())) for f in tones)
+    loudness = 0.5 + 0.5 * np.sin(2 * np.pi * (pulse * time + own.random()))
+    noise = 0.01 * own.standard_normal(len(time))
+    return (own.uniform(0.1, 0.2) * loudness * tone + noise).astype(np.float32)
+
+
+def vgg_names() -> list[str]:
+    """309 names that no dataset has, some with a comma, as the real list's have."""
+    kinds = ("paper", "copper", "glass", "wooden", "rubber", "frozen", "hollow", "loose", "distant", "wet", "spinning")
+    things = ("kite", "gear", "lantern", "drum, snare", "hinge", "marble", "sail", "whisk", "valve", "spring", "rope",
+              "lid", "wheel", "chain", "shutter", "pendulum", "kettle", "tray", "bolt", "reed, reeds", "pulley", "mat",
+              "crank", "slate", "cork", "tile", "bellows", "oar", "spool")  # fmt: skip
+    return [f"{kind} {thing} of invention" for kind, thing in itertools.product(kinds, things)][:VGG_CLASSES]
+
+
+def write_vggsound(
+    folder: Path, train: int = 2, test: int = VGG_CLASSES, seconds: tuple[float, float] = (5.0, 8.0)
+) -> Path:
+    """Writes the list and the clips, and returns the folder.
+
+    Args:
+        train: clips of each of the 309 classes.
+        test: clips in all, at most one a class.
+        seconds: shortest and longest clip.
+    """
+    names = vgg_names()
+    clips = [(label, number, "train") for label in range(len(names)) for number in range(train)]
+    clips += [(label, train, "test") for label in range(min(test, len(names)))]
+    (folder / "video").mkdir(parents=True, exist_ok=True)
+    with (folder / "vggsound.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        for label, number, split in clips:
+            name, start = f"stand{label:03d}_{number}", 10 * number
+            length = np.random.default_rng((3, label, number)).uniform(*seconds)
+            _write_flac(folder / "video" / f"{name}_{start:06d}.flac", sound(1, label, number, length, VGG_RATE))
+            writer.writerow([name, start, names[label], split])
+    return folder
+
+
+def write_epic_sounds(
+    folder: Path, train: int = 3, validation: int = 1, test: int = 24, videos: int = 3, annotations: Path | None = None
+) -> Path:
+    """Writes the three lists and `EPIC_audio.hdf5`, and returns the folder.
+
+    Args:
+        train, validation: segments of each of the 44 classes.
+        test: segments in all.
+        videos: of each list.
+        annotations: folder of the real lists, whose rows of so many short videos make up validation and test.
+    """
+    classes = len(EPIC_SOUNDS_LABELS)
+    rows = {"train": list(_invented_rows("P01", train * classes, videos))}
+    if annotations is None:
+        rows["validation"] = list(_invented_rows("P02", validation * classes, videos))
+        rows["test"] = list(_invented_rows("P03", test, videos))
+    else:
+        rows |= {split: _real_rows(annotations / LISTS[split], videos) for split in ("validation", "test")}
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, own in rows.items():
+        with (folder / LISTS[split]).open("w", newline="", encoding="utf-8") as file:
+            columns = PLACE if split == "test" else PLACE + LABEL
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(own)
+    with h5py.File(folder / "EPIC_audio.hdf5", "w") as file:
+        for video, own in _by_video(itertools.chain(*rows.values())).items():
+            file.create_dataset(video, data=_recording(own))
+    return folder
+
+
+def _invented_rows(person: str, count: int, videos: int) -> Iterator[Row]:
+    """Rows one after another in each video, all classes in turn."""
+    ends = [GAP] * videos
+    for number in range(count):
+        video, label, length = number % videos, number % len(EPIC_SOUNDS_LABELS), LENGTHS[number % len(LENGTHS)]
+        start, stop = ends[video], ends[video] + length
+        ends[video] = stop + GAP
+        name = f"{person}_{video + 1:02d}"
+        yield {
+            "annotation_id": f"{name}_{number // videos}",
+            "participant_id": person,
+            "video_id": name,
+            "start_timestamp": _timestamp(start),
+            "stop_timestamp": _timestamp(stop),
+            "start_sample": str(round(start * EPIC_RATE)),
+            "stop_sample": str(round(stop * EPIC_RATE)),
+            "description": "invented",
+            "class": EPIC_SOUNDS_LABELS[label],
+            "class_id": str(label),
+        }
+
+
+def _real_rows(path: Path, videos: int, least: int = 8) -> list[Row]:
+    """The rows of the shortest videos that have at least so many segments, as they are."""
+    with path.open(newline="", encoding="utf-8") as file:
+        by_video = _by_video(csv.DictReader(file))
+    enough = [rows for rows in by_video.values() if len(rows) >= least]
+    return list(itertools.chain(*sorted(enough, key=_samples)[:videos]))
+
+
+def _by_video(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["video_id"], []).append(row)
+    return found
+
+
+def _samples(rows: list[Row]) -> int:
+    """Of a recording that holds these segments and half a second more."""
+    return max(int(row["stop_sample"]) for row in rows) + EPIC_RATE // 2
+
+
+def _recording(rows: list[Row]) -> np.ndarray:
+    """Float32, each segment the sound of its class; where that is not told, of one class after another."""
+    video = 0.003 * np.random.default_rng(4).standard_normal(_samples(rows)).astype(np.float32)
+    for number, row in enumerate(rows):
+        start, stop = int(row["start_sample"]), int(row["stop_sample"])
+        label = int(row.get("class_id") or number % len(EPIC_SOUNDS_LABELS))
+        video[start:stop] += sound(2, label, number, (stop - start) / EPIC_RATE, EPIC_RATE)
+    return video
+
+
+def _timestamp(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"00:{int(minutes):02d}:{rest:06.3f}"
+
+
+def _write_flac(path: Path, samples: np.ndarray) -> None:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("flac", rate=VGG_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray((samples * 32767).round().astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate = VGG_RATE
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            output.mux(packet)
+
+
+if __name__ == "__main__":
+    main()
