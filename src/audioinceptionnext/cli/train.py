@@ -41,12 +41,16 @@ def train(
     threads: shared.Threads = None,
     workers: shared.Workers = 0,
     cache: shared.Cache = None,
-    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on a CPU.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines; start it on each with torchrun or SLURM.")] = 1,
+    devices: Annotated[int, shared.of_machine(min=1, help="GPUs, or processes on a CPU.")] = 1,
+    nodes: Annotated[
+        int,
+        shared.of_machine(min=1, help="Machines; start it on each with torchrun or SLURM."),
+    ] = 1,
     form: Annotated[
-        str | None, typer.Option(help="How steps are computed: products or convolutions.", show_default="the faster")
+        str | None,
+        shared.of_machine(help="How steps are computed: products or convolutions.", show_default="the faster"),
     ] = None,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Log to Weights & Biases too.")] = False,
+    wandb: Annotated[bool, shared.of_machine("--wandb", help="Log to Weights & Biases too.")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Train or fine-tune a network on a dataset, and leave a model that `ainext predict` takes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
     from audioinceptionnext.training.recipe import Recipe
 
+# Panels of the help.
+of_recipe = partial(typer.Option, rich_help_panel="Recipe")
+of_machine = partial(typer.Option, rich_help_panel="Machine")
+
 Data = Annotated[str, typer.Option(metavar="NAME", help="The dataset: folder, csv, kitchen20, esc10, esc50, …")]
 Root = Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")]
 Audio = Annotated[
@@ -22,27 +27,28 @@ Audio = Annotated[
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"),
+    of_recipe("--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"),
 ]
 Start = Annotated[
     str | None,
-    typer.Option("--from", metavar="NAME|FILE", help="Begin with these weights: kitchen20, a .safetensors, a .pyth."),
+    of_recipe("--from", metavar="NAME|FILE", help="Begin with these weights: kitchen20, a .safetensors, a .pyth."),
 ]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe; may be repeated."),
+    of_recipe("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe; may be repeated."),
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="base, small, tiny, cnn or ast.", show_default="small")
+    str | None,
+    of_recipe("--model", "-m", help="base, small, tiny, cnn or ast.", show_default="small"),
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
-Batch = Annotated[int | None, typer.Option(min=1, help="Clips a step.", show_default="the recipe's")]
-LearningRate = Annotated[float | None, typer.Option("--learning-rate", "--lr", show_default="the recipe's")]
-Precision = Annotated[str | None, typer.Option(help="bf16, fp16 or float32.", show_default="the recipe's")]
-Seed = Annotated[int | None, typer.Option(show_default="0")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads.", show_default="all")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes that read audio.")]
-Cache = Annotated[Path | None, typer.Option(metavar="DIR", help="Keep decoded audio here.")]
+Epochs = Annotated[int | None, of_recipe(min=1, show_default="the recipe's")]
+Batch = Annotated[int | None, of_recipe(min=1, help="Clips a step.", show_default="the recipe's")]
+LearningRate = Annotated[float | None, of_recipe("--learning-rate", "--lr", show_default="the recipe's")]
+Precision = Annotated[str | None, of_recipe(help="bf16, fp16 or float32.", show_default="the recipe's")]
+Seed = Annotated[int | None, of_recipe(show_default="0")]
+Threads = Annotated[int | None, of_machine(min=1, help="CPU threads.", show_default="all")]
+Workers = Annotated[int, of_machine(min=0, help="Processes that read audio.")]
+Cache = Annotated[Path | None, of_machine(metavar="DIR", help="Keep decoded audio here.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 
 
