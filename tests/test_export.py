@@ -7,19 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
 
+from audioinceptionnext import recogniser as module
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import Exported, export_onnx
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.recogniser import load
+from audioinceptionnext.training.begin import begin
+from audioinceptionnext.training.hearing import crop
+from audioinceptionnext.training.recipe import Recipe
 from tests.conftest import LABELS
 from tests.test_frontend import by_librosa, pink
-from tests.test_network import REFERENCE, needs_reference
+from tests.test_network import REFERENCE, needs_reference, stirred
 
 CLIP = 49_919
 
@@ -33,19 +38,23 @@ def by_torch(model: StoredModel, waveform: np.ndarray) -> torch.Tensor:
         return LogMel()(torch.from_numpy(waveform))
 
 
-@pytest.mark.parametrize("samples", [1, 240, 20_000, CLIP, CLIP + 1, CLIP + 2, 120_000])
+@pytest.mark.parametrize("samples", [1, 239, 240, 241, 20_000, 24_000, CLIP - 119, CLIP, CLIP + 1, CLIP + 2, 120_000])
 def test_dense_equals_torch(model: StoredModel, files: dict[str, Path], samples: int) -> None:
+    """Up to a clip as training hears it, the frame that is centred on the end of whole hops with it."""
     waveform = np.stack([pink(120_000, 24_000, seed)[:samples] for seed in range(2)])
     logits, log_mel = run(files["dense"], waveform=waveform)
     whole = by_torch(model, waveform)
-    np.testing.assert_allclose(log_mel, whole[:, 0], atol=2e-3)
+    np.testing.assert_allclose(log_mel, whole[:, 0], rtol=0, atol=2e-6)
     heard = whole[:, :, : -(-samples // 120)]
-    if heard.shape[2] < 416:  # short sound is heard whole and its last frame repeated
-        heard = torch.cat([heard, heard[:, :, -1:].expand(-1, -1, 416 - heard.shape[2], -1)], dim=2)
+    if samples <= CLIP:
+        heard = crop(LogMel(), torch.from_numpy(waveform), torch.full((2,), samples), 2.08, random=False)
     with torch.no_grad():
         expected = model.net.dense(heard)
     assert logits.shape == expected.shape
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=2e-3)
+    if samples <= CLIP:
+        by_windows, _ = run(files["windows"], waveform=waveform)
+        np.testing.assert_allclose(by_windows, logits, rtol=1e-3, atol=2e-3)
 
 
 def test_one_clip_is_one_step_then_one_every_32_frames(files: dict[str, Path]) -> None:
@@ -75,6 +84,68 @@ def test_log_mel_inside_is_librosas(files: dict[str, Path]) -> None:
     waveform = pink(60_000, 24_000)
     _, log_mel = run(files["dense"], waveform=waveform[None])
     assert np.abs(log_mel[0] - by_librosa(waveform, 24_000, 10, 5)).max() < 2e-3
+
+
+def test_the_front_end_is_kept_as_formulas(files: dict[str, Path], model: StoredModel, tmp_path: Path) -> None:
+    """Its tables would be 2.5 MB at this window; nothing of it may come near that, for no runtime needs them."""
+    longer = export_onnx(replace(model, window_ms=25, hop_ms=10), tmp_path / "longer.onnx")
+    for path in (files["dense"], files["windows"], longer):
+        graph = onnx.load(path).graph
+        own = [tensor for tensor in graph.initializer if not tensor.name.startswith("net.")]
+        assert own and sum(len(tensor.SerializeToString()) for tensor in own) < 16_000
+        assert {node.domain for node in graph.node} == {""}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredModel, dict[str, Path]]:
+    """64 bands and clips of 208 frames, which are 6 and a half steps of 32, as two files: dense and windows."""
+    torch.manual_seed(2)
+    recipe = Recipe(model="tiny", bands=64, window_ms=25, hop_ms=10, network={"depths": (1, 1, 1, 1)})
+    model = begin(LABELS, recipe)
+    model.net = stirred(model.net)
+    model.net.classifier.weight.data.mul_(30)
+    folder = tmp_path_factory.mktemp("other")
+    return model, {run: export_onnx(model, folder / f"{run}.onnx", run=run) for run in ("dense", "windows")}
+
+
+def test_bands_are_the_networks(other: tuple[StoredModel, dict[str, Path]], tmp_path: Path) -> None:
+    model, files = other
+    assert (model.net.config.bands, model.front_end().bands, model.net.config.clip_frames) == (64, 64, 208)
+    save_model(model, tmp_path / "m.safetensors")
+    again = begin(("a", "b"), Recipe(), str(tmp_path / "m.safetensors"))
+    assert (again.front_end().bands, again.hop_ms, again.net.config.clip_frames) == (64, 10, 208)
+    waveform = pink(60_000, 24_000)
+    for path in files.values():
+        _, log_mel = run(path, waveform=waveform[None])
+        assert np.abs(log_mel[0] - by_librosa(waveform, 24_000, 25, 10, 64)).max() < 1e-4
+    heard = load(files["dense"]).predict(waveform)
+    assert heard.log_mel is not None and heard.log_mel.shape[1] == 64
+    assert (heard.hop, heard.window) == (pytest.approx(0.32), pytest.approx(2.08))
+    heard.plot(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("hears", ["dense", "windows"])
+def test_a_clip_of_broken_steps(
+    other: tuple[StoredModel, dict[str, Path]], hears: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many steps as the recogniser counts on, equal to the network's, and joined without a seam."""
+    model, files = other
+    monkeypatch.setitem(module.BLOCK_FRAMES, hears, 500)
+    recogniser, waveform = load(files[hears]), pink(24_000 * 20, 24_000)
+    front = model.front_end()
+    for frames in (3, 208, 209, 224, 225, 240, 241, 500, 2000):
+        sound = waveform[: 240 * frames - 1]
+        logits, _ = run(files[hears], waveform=sound[None])
+        heard = recogniser.predict(sound)
+        assert heard.probabilities.shape == logits[0].shape
+        np.testing.assert_allclose(heard.probabilities, module._softmax(logits[0]), atol=2e-3)
+        if hears == "windows":
+            assert len(logits[0]) == 1 + max(0, -(-(frames - 208) // 32))
+            continue
+        place = torch.arange(max(frames, 208)).clamp(max=frames - 1)
+        with torch.no_grad():
+            expected = model.net.dense(front(torch.from_numpy(sound)[None])[:, :, place])
+        np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=2e-3)
 
 
 def test_log_mel_input_gives_the_same(files: dict[str, Path]) -> None:

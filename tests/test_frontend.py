@@ -17,12 +17,12 @@ SETTINGS = [(24_000, 10, 5), (16_000, 20, 10)]
 REAL = Path(__file__).parents[2] / "shared" / "data" / "kitchen20" / "audio"
 
 
-def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float) -> np.ndarray:
+def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128) -> np.ndarray:
     window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
     spectrum = librosa.stft(
         waveform, n_fft=2048, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
     )
-    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=128, fmin=0, fmax=rate / 2, htk=True, norm=None)
+    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=bands, fmin=0, fmax=rate / 2, htk=True, norm=None)
     return np.log(filters @ np.abs(spectrum) + 1e-6).T
 
 
@@ -38,16 +38,34 @@ def pink(samples: int, rate: int, seed: int = 0) -> np.ndarray:
     return noise.astype(np.float32)
 
 
-@pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), [*SETTINGS, (22_050, 10, 5), (8_000, 25, 10)])
+@pytest.mark.parametrize(
+    ("rate", "window_ms", "hop_ms", "bands"),
+    [(24_000, 10, 5, 128), (16_000, 20, 10, 128), (22_050, 10, 5, 128), (8_000, 25, 10, 128), (24_000, 25, 10, 64)],
+)
 @pytest.mark.parametrize("samples", [49_919, 49_920, 49_921, 5_000, 100, 1])
-def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, samples: int) -> None:
+def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, bands: int, samples: int) -> None:
     waveform = pink(max(samples, 3000), rate)[:samples]
-    front = LogMel(rate, window_ms, hop_ms)
+    front = LogMel(rate, window_ms, hop_ms, bands)
     with torch.no_grad():
         found = front(torch.from_numpy(waveform)[None])
-    expected = by_librosa(waveform, rate, window_ms, hop_ms)
-    assert found.shape == (1, 1, front.frames(samples), 128)
+    expected = by_librosa(waveform, rate, window_ms, hop_ms, bands)
+    assert found.shape == (1, 1, front.frames(samples), bands)
     assert np.abs(found[0, 0].numpy() - expected).max() < 2e-3
+
+
+def test_tables_computed_each_time_are_the_stored_ones() -> None:
+    for window_ms in (10, 25, 10.04):  # the last one an odd number of samples
+        front = LogMel(24_000, window_ms)
+        waveform = torch.from_numpy(pink(20_000, 24_000))[None]
+        stored = front(waveform)
+        front.stored = False
+        torch.testing.assert_close(front(waveform), stored, rtol=0, atol=1e-6)
+
+
+def test_no_bands_or_more_than_there_are_bins() -> None:
+    for bands in (0, 2048):
+        with pytest.raises(ValueError, match=f"{bands} bands; give 1 to 1024"):
+            LogMel(bands=bands)
 
 
 def test_a_clip_has_the_published_frames() -> None:

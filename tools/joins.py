@@ -22,16 +22,16 @@ def main() -> None:
 
     model = module.load(options.model)
     waveform = read(options.recording, model.sample_rate, 0, 120)
-    module.BLOCK_SECONDS[model.run] = 10_000.0
+    module.BLOCK_FRAMES[model.run] = 10**7
     whole = model.predict(waveform).probabilities
-    module.BLOCK_SECONDS[model.run] = 10.0
-    print("margin s   largest   mean   steps with another top-1")
-    for margin in (0.16, 1.04, 2.08, 4.16, 6.24, 8.32, 12.48):
-        module.MARGIN_SECONDS[model.run] = margin
+    module.BLOCK_FRAMES[model.run] = 2000
+    print("frames     largest   mean   steps with another top-1")
+    for margin in (32, 208, 416, 832, 1248, 1664, 2496):
+        module.MARGIN_FRAMES[model.run] = margin
         found = model.predict(waveform).probabilities
         difference = np.abs(found - whole)
         other = (found.argmax(1) != whole.argmax(1)).mean()
-        print(f"{margin:8.2f}   {difference.max():.4f}   {difference.mean():.6f}   {other:.1%}")
+        print(f"{margin:8d}   {difference.max():.4f}   {difference.mean():.6f}   {other:.1%}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from onnxscript import optimizer
 from torch import Tensor, nn
 
 from audioinceptionnext.errors import AinextError
@@ -23,7 +24,7 @@ from audioinceptionnext.network.storage import Run, StoredModel
 Input = Literal["waveform", "log-mel"]
 Precision = Literal["float32", "float16"]
 OPSET = 18
-FRONT_END = "front_end."  # its tables stay float32: in float16 they would cost the log-mel its agreement
+MOST_FOLDED = 256  # numbers of a constant that the exporter may compute; the front end's tables are left to the runtime
 
 
 class Exported(nn.Module):
@@ -38,6 +39,7 @@ class Exported(nn.Module):
     def __init__(self, model: StoredModel, run: Run, takes: Input) -> None:
         super().__init__()
         self.front_end, self.net = model.front_end(), model.folded()
+        self.front_end.stored = False
         self.run, self.takes = run, takes
         self.temperature = model.temperature
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
@@ -47,8 +49,10 @@ class Exported(nn.Module):
         """Logits (batch, steps, classes); of a waveform also the log-mel (batch, frames, bands) that was heard."""
         if self.takes == "waveform":
             log_mel = self.front_end(sound)[:, 0]
-            # A frame centred on the very end is half silence: of exactly 2.08 s, 416 frames are heard and not 417.
-            frames = (sound.shape[1] + self.front_end.hop - 1) // self.front_end.hop
+            # As `training.hearing.crop`: a frame centred on the very end is heard where it still belongs to a clip; of
+            # exactly 2.08 s it does not, that is 416 frames and not 417.
+            samples, step = sound.shape[1], self.front_end.hop
+            frames = torch.sym_max((samples + step - 1) // step, torch.sym_min(1 + samples // step, self.clip_frames))
         else:
             log_mel, frames = sound, sound.shape[1]
         logits = self.dense(log_mel, frames) if hop is None else self.windows(log_mel, frames, hop)
@@ -143,10 +147,12 @@ def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str],
                 output_names=["logits", "log_mel"] if wrapped.takes == "waveform" else ["logits"],
                 opset_version=OPSET,
                 verbose=False,
+                optimize=False,
             )
+            assert program is not None
+            optimizer.optimize(program.model, output_size_limit=MOST_FOLDED)
     finally:
         logging.getLogger("torch.onnx").setLevel(level)
-    assert program is not None
     proto = program.model_proto
     for node in proto.graph.node:  # names of source lines and modules, of use to nobody who runs the file
         del node.metadata_props[:]
@@ -162,7 +168,7 @@ def _halve_weights(proto: onnx.ModelProto) -> None:
     casts = []
     for tensor in proto.graph.initializer:
         size = int(np.prod(tensor.dims)) if tensor.dims else 1
-        if tensor.data_type != onnx.TensorProto.FLOAT or size < 256 or tensor.name.startswith(FRONT_END):
+        if tensor.data_type != onnx.TensorProto.FLOAT or size < 256:
             continue
         name = tensor.name
         half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")

@@ -17,10 +17,11 @@ from audioinceptionnext.overview import Overview
 from audioinceptionnext.recognition import Recognition, Score
 from audioinceptionnext.timeline import TimelineSettings, find_segments
 
-BLOCK_SECONDS = {"dense": 30.0, "windows": 10.0}  # windows share nothing in the network: more memory a second
+# Frames of the log-mel, 30 and 10 s at a hop of 5 ms; windows share nothing in the network: more memory a frame.
+BLOCK_FRAMES = {"dense": 6000, "windows": 2000}
 # What the network hears beyond the window of a step still reaches it through its long kernels, so that steps beside a
 # join are heard twice and kept from the block in which they lie inside. Measured: `docs/architecture.md`, "Joins".
-MARGIN_SECONDS = {"dense": 4.16, "windows": 0.0}
+MARGIN_FRAMES = {"dense": 832, "windows": 0}
 # A log-mel that stays below this is digital silence: the smallest click of a 16-bit recording reaches -7.2. To that the
 # network would give the nearest sound, with confidence; that nothing is there is certain without it.
 SILENCE = -9.0
@@ -34,28 +35,32 @@ class Heard(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """Where steps lie in the waveform. Samples, all of them."""
+    """Where steps lie in the waveform."""
 
-    clip: int  # a step's window
-    frame: int  # from one frame of the log-mel to the next
-    step: int  # from one window to the next
+    clip_frames: int  # a step's window
+    frame: int  # samples from one frame of the log-mel to the next
+    step: int  # samples from one window to the next
+    pooled: bool  # dense: windows are stretches of the network's feature map, one position a step
+
+    @property
+    def clip(self) -> int:
+        """Samples that make a window's frames."""
+        return self.clip_frames * self.frame
 
     @property
     def step_frames(self) -> int:
         return self.step // self.frame
 
-    @property
-    def clip_frames(self) -> int:
-        return self.frames(self.clip)
-
     def frames(self, samples: int) -> int:
-        """How many frames of so many samples are heard; one that is centred on their very end is not."""
-        return -(-samples // self.frame)
+        """How many frames of so many samples are heard: one centred on their very end only where a clip is short."""
+        return max(-(-samples // self.frame), min(1 + samples // self.frame, self.clip_frames))
 
     def steps(self, samples: int) -> int:
         """How many steps so many samples give: one for a clip and less, and a last one however little follows."""
-        beyond = max(0, self.frames(samples) - self.clip_frames)
-        return 1 + -(-beyond // self.step_frames)
+        clip, step = self.clip_frames, self.step_frames
+        if self.pooled:
+            clip = -(-clip // step) * step  # of whole positions, however many frames the last one lacks
+        return 1 + -(-max(0, self.frames(samples) - clip) // step)
 
 
 class Recogniser:
@@ -90,11 +95,12 @@ class Recogniser:
             self.run = self.facts["run"]
             self.sample_rate = int(self.facts["sample_rate"])
             frame = int(self.facts["hop_samples"])
-            self._grid = Grid(int(self.facts["clip_samples"]), frame, int(self.facts["step_frames"]) * frame)
+            step, dense = int(self.facts["step_frames"]) * frame, self.run == "dense"
+            self._grid = Grid(int(self.facts["clip_frames"]), frame, step, dense)
+            # A clip is the most samples that make its frames, one short of a whole number of them.
+            self.window = (int(self.facts["clip_samples"]) + 1) / self.sample_rate
         except (KeyError, ValueError) as error:
             raise AinextError(f"{source}: its metadata lacks or garbles {error}; export it again") from error
-        # A clip is the most samples that make its frames, one short of a whole number of them.
-        self.window = (self._grid.clip + 1) / self.sample_rate
         self.step = self._grid.step / self.sample_rate
 
     def predict(
@@ -122,7 +128,7 @@ class Recogniser:
         settings = settings or TimelineSettings()
         every = self.check_hop(hop)
         warnings: list[str] = []
-        block_seconds = BLOCK_SECONDS[self.run]
+        block_seconds = BLOCK_FRAMES[self.run] * self._grid.frame / self.sample_rate
         if isinstance(source, np.ndarray):
             file, blocks = "", _cut(source, round(block_seconds * self.sample_rate))
         else:
@@ -175,8 +181,8 @@ class Recogniser:
         """Steps and frames of the whole recording, block by block, as one pass over all of it would give them."""
         step = self._grid.step * every if self.run == "windows" else self._grid.step
         grid = replace(self._grid, step=step)
-        margin = -(-round(MARGIN_SECONDS[self.run] * self.sample_rate) // step) or 1
-        body = max(1, round(BLOCK_SECONDS[self.run] * self.sample_rate) // step)
+        margin = -(-MARGIN_FRAMES[self.run] // grid.step_frames) or 1
+        body = max(1, BLOCK_FRAMES[self.run] // grid.step_frames)
         waveform = np.zeros(0, np.float32)
         first = 0  # the step at which the held waveform starts
         done = 0  # steps given so far

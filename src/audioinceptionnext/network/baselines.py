@@ -170,6 +170,10 @@ class SpectrogramTransformer(Network):
     def step_frames(self) -> int:
         return max(1, self.config.clip_frames // 2)
 
+    def steps(self, frames: Tensor) -> Tensor:
+        """Half a clip apart, a last one however little follows."""
+        return -(-(frames - self.config.clip_frames).clamp(min=0) // self.step_frames) + 1
+
     def features(self, log_mel: Tensor) -> Tensor:
         """(batch, 1, frames, bands) to (batch, hidden, clips, 1); shorter than a clip is a ``ValueError``."""
         clips = self._clips(log_mel)

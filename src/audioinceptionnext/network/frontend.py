@@ -21,21 +21,27 @@ def mel_to_hz(mel: Tensor) -> Tensor:
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
+def _exact(value: float) -> Tensor:
+    """A number for a float64 formula. The ONNX exporter rounds Python's own to float32."""
+    return torch.tensor(value, dtype=torch.float64)
+
+
 def mel_filters(sample_rate: int, n_fft: int = N_FFT, bands: int = BANDS) -> Tensor:
     """Triangular filters of height 1, even on the HTK mel scale from 0 Hz to half the rate.
 
     Returns:
         (n_fft // 2 + 1, bands), float64; equals ``librosa.filters.mel(htk=True, norm=None).T``.
     """
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
-    edges = mel_to_hz(torch.linspace(0.0, float(hz_to_mel(sample_rate / 2)), bands + 2, dtype=torch.float64))
-    rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    highest = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)  # mel
+    edges = mel_to_hz(torch.arange(bands + 2, dtype=torch.float64) * _exact(highest / (bands + 1)))
+    bins = (torch.arange(n_fft // 2 + 1, dtype=torch.float64) * _exact(sample_rate / n_fft))[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp(min=0.0)
 
 
 class LogMel(nn.Module):
-    """Waveform ``(batch, samples)`` to log-mel ``(batch, 1, frames, 128)``, ``frames = 1 + samples // hop``.
+    """Waveform ``(batch, samples)`` to log-mel ``(batch, 1, frames, bands)``, ``frames = 1 + samples // hop``.
 
     Natural logarithm of (mel + 1e-6), where mel sums the magnitudes of a centred, zero-padded STFT (``n_fft`` 2048,
     periodic Hann window). Agrees with ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)``.
@@ -52,36 +58,48 @@ class LogMel(nn.Module):
     Args:
         sample_rate: Hz.
         window_ms, hop_ms: milliseconds; the published settings are 10 and 5 at 24 kHz, 20 and 10 at 16 kHz.
+        bands: mel bands; 128 as published.
 
     Attributes:
         exact: False computes in float32, a third of the time, for training, whose augmentation changes far more.
+        stored: False computes the tables in each forward, so that an exported graph holds their formulas, a few
+            kilobytes, in place of megabytes; a runtime that folds constants computes them once, when it loads.
+
+    Raises:
+        ValueError: a window longer than ``n_fft``, or a window, hop or number of bands that leaves nothing.
     """
 
     cosines: Tensor
     sines: Tensor
     filters: Tensor
 
-    def __init__(self, sample_rate: int = 24_000, window_ms: float = 10, hop_ms: float = 5) -> None:
+    def __init__(self, sample_rate: int = 24_000, window_ms: float = 10, hop_ms: float = 5, bands: int = BANDS) -> None:
         super().__init__()
-        self.sample_rate, self.window_ms, self.hop_ms = sample_rate, window_ms, hop_ms
-        self.exact = True
+        self.sample_rate, self.window_ms, self.hop_ms, self.bands = sample_rate, window_ms, hop_ms, bands
+        self.exact = self.stored = True
         self.window = round(sample_rate * window_ms / 1000)  # samples
         self.hop = round(sample_rate * hop_ms / 1000)  # samples
         if not 2 <= self.window <= N_FFT or self.hop < 1:
             raise ValueError(f"a window of {window_ms} ms and a hop of {hop_ms} ms do not fit at {sample_rate} Hz")
-        # Sample 0 of a periodic Hann window is 0 and the rest is symmetric: sample n pairs with window - n.
-        half = self.window // 2
-        n = torch.arange(1, half + 1, dtype=torch.float64)
-        weight = 0.5 - 0.5 * torch.cos(2 * math.pi * n / self.window)
-        if self.window % 2 == 0:
-            weight[-1] /= 2  # the sample in the middle is its own partner
-        bins = torch.arange(N_FFT // 2 + 1, dtype=torch.float64)
-        angle = 2 * math.pi * (n[:, None] - self.window / 2) * bins / N_FFT
-        self.register_buffer("filters", mel_filters(sample_rate).float(), persistent=False)  # (bins, bands)
-        for name, wave in (("cosines", torch.cos(angle)), ("sines", torch.sin(angle))):
-            exact = weight[:, None] * wave
+        if not 1 <= bands <= N_FFT // 2:
+            raise ValueError(f"{bands} bands; give 1 to {N_FFT // 2}")
+        *waves, filters = self.tables()
+        self.register_buffer("filters", filters.float(), persistent=False)  # (bins, bands)
+        for name, exact in zip(("cosines", "sines"), waves, strict=True):
             pair = torch.stack([exact.float(), (exact - exact.float()).float()])  # (2, half, bins)
             self.register_buffer(name, pair, persistent=False)
+
+    def tables(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Cosines and sines under the window (window // 2, bins) and the mel filters (bins, bands), in float64."""
+        # Sample 0 of a periodic Hann window is 0 and the rest is symmetric: sample n pairs with window - n.
+        n = torch.arange(1, self.window // 2 + 1)
+        weight = torch.sin(n.double() * _exact(math.pi / self.window)).square()
+        weight = weight * torch.where(2 * n == self.window, 0.5, 1.0)  # the one in the middle is its own partner
+        bins = torch.arange(N_FFT // 2 + 1)
+        # Whole turns are taken off as whole numbers. No cosine: ONNX Runtime 1.19 has none of float64.
+        angle = ((2 * n - self.window)[:, None] * bins % (2 * N_FFT)).double() * _exact(math.pi / N_FFT)
+        cosines, sines = torch.sin(angle + _exact(math.pi / 2)), torch.sin(angle)
+        return weight[:, None] * cosines, weight[:, None] * sines, mel_filters(self.sample_rate, bands=self.bands)
 
     def frames(self, samples: int) -> int:
         """How many frames a waveform of so many samples gives."""
@@ -99,7 +117,11 @@ class LogMel(nn.Module):
         framed = torch.cat([hops[:, i : i + count] for i in range(chunks)], dim=2)
         wide = torch.float64 if self.exact and waveform.device.type != "mps" else torch.float32
         rise, fall = framed[..., 1 : half + 1].to(wide), framed[..., window - half : window].flip(-1).to(wide)
-        real = (rise + fall) @ self.cosines.to(wide).sum(0)  # (batch, count, bins)
-        imaginary = (rise - fall) @ self.sines.to(wide).sum(0)
+        if self.stored:
+            cosines, sines, filters = self.cosines.to(wide).sum(0), self.sines.to(wide).sum(0), self.filters
+        else:
+            cosines, sines, filters = (table.to(wide) for table in self.tables())
+        real = (rise + fall) @ cosines  # (batch, count, bins)
+        imaginary = (rise - fall) @ sines
         magnitude = torch.sqrt(real * real + imaginary * imaginary).to(waveform.dtype)
-        return torch.log(magnitude @ self.filters + LOG_OFFSET).unsqueeze(1)
+        return torch.log(magnitude @ filters.to(waveform.dtype) + LOG_OFFSET).unsqueeze(1)

@@ -146,8 +146,15 @@ class Network(nn.Module):
 
     @property
     def step_frames(self) -> int:
-        """Frames between the steps of `pooled_logits`: input of n frames has 1 + ceil((n - clip_frames) / this)."""
+        """Frames between the steps of `pooled_logits`."""
         return STEP_FRAMES
+
+    def steps(self, frames: Tensor) -> Tensor:
+        """How many steps `pooled_logits` gives for so many frames, whole numbers; for a clip and less one.
+
+        They slide over the positions of the feature map, so that a clip of 208 frames counts as 224, 7 positions.
+        """
+        return (-(-frames // STEP_FRAMES) - self.clip_steps).clamp(min=0) + 1
 
     def dense(self, log_mel: Tensor) -> Tensor:
         """An answer for each window of one clip, 32 frames apart: the global pooling made a sliding one.

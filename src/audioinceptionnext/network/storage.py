@@ -27,7 +27,7 @@ class StoredModel:
     Attributes:
         net: the training form.
         labels: one name a class.
-        sample_rate, window_ms, hop_ms: the front end (see `LogMel`).
+        sample_rate, window_ms, hop_ms: the front end (see `LogMel`); its bands are those of the network.
         run: how long audio is heard: ``dense`` in one pass with sliding pooling, for networks trained so, or
             ``windows``, clip by clip, as published.
         clip_seconds: of one clip; that of its frames unless given (VGG-Sound's 512 frames of 10 ms are 5.119 s).
@@ -53,7 +53,7 @@ class StoredModel:
             raise ValueError(f"{len(self.labels)} labels for {self.net.config.num_classes} classes")
 
     def front_end(self) -> LogMel:
-        return LogMel(self.sample_rate, self.window_ms, self.hop_ms)
+        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands)
 
     @property
     def clip_samples(self) -> int:

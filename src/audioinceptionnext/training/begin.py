@@ -12,13 +12,19 @@ import torch
 from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
-from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.zoo import find
 
-FRONT_END: dict[str, Any] = {"sample_rate": 24_000, "window_ms": 10.0, "hop_ms": 5.0, "clip_seconds": 2.08}
+FRONT_END: dict[str, Any] = {
+    "sample_rate": 24_000,
+    "window_ms": 10.0,
+    "hop_ms": 5.0,
+    "clip_seconds": 2.08,
+    "bands": BANDS,
+}
 
 
 def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> StoredModel:
@@ -31,10 +37,10 @@ def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> 
     """
     before = open_weights(start) if start is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
-    kept = {name: getattr(before, name) for name in FRONT_END} if before is not None else FRONT_END
-    front = kept | stated
+    front = (FRONT_END if before is None else _front_end_of(before)) | stated
+    bands = front.pop("bands")  # the network's, which `StoredModel` asks
     try:
-        log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"])
+        log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     except ValueError as error:
         raise AinextError(f"the recipe's front end: {error}") from error
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
@@ -42,11 +48,10 @@ def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> 
         raise AinextError(f"--from {start}: brings its own network; leave out the recipe's setting network")
     try:
         if before is None:
-            net = create_model(
-                recipe.model, len(labels), **{"clip_frames": frames, "dropout": recipe.dropout} | recipe.network
-            )
+            changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network
+            net = create_model(recipe.model, len(labels), **changes)
         else:
-            net = _adapt(before, len(labels), frames, recipe.dropout, before.labels == labels)
+            net = _adapt(before, labels, frames, bands, recipe.dropout)
     except (ValueError, TypeError) as error:
         raise AinextError(f"model {recipe.model}: {error}") from error
     crops = recipe.crops or (front["clip_seconds"],)
@@ -72,16 +77,22 @@ def open_weights(name: str) -> StoredModel:
     return load_model(entry.training_weights)
 
 
-def _adapt(before: StoredModel, classes: int, frames: int, dropout: float, same: bool) -> Any:
-    """The network of ``before`` for so many classes and frames."""
+def _front_end_of(model: StoredModel) -> dict[str, Any]:
+    """Its settings of `FRONT_END`."""
+    return {name: getattr(model.net.config if name == "bands" else model, name) for name in FRONT_END}
+
+
+def _adapt(before: StoredModel, labels: tuple[str, ...], frames: int, bands: int, dropout: float) -> Any:
+    """The network of ``before`` for these classes and a clip of so many frames and bands."""
     net = before.net
-    config = replace(net.config, num_classes=classes, clip_frames=frames, dropout=dropout)
+    config = replace(net.config, num_classes=len(labels), clip_frames=frames, bands=bands, dropout=dropout)
     fresh = type(net)(config)
-    weights = {k: v for k, v in net.state_dict().items() if same or not k.startswith("classifier.")}
+    kept = before.labels == labels
+    weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
     own = fresh.state_dict()
     wrong = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
     if wrong:
-        raise AinextError(f"these weights do not fit a clip of {frames} frames ({wrong[0]})")
+        raise AinextError(f"these weights do not fit a clip of {frames} frames and {bands} bands ({wrong[0]})")
     fresh.load_state_dict(own | weights)
     return fresh
 

@@ -123,6 +123,9 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
         raise AinextError("precision fp16 needs a GPU; give bf16 or float32")
 
+    noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
+    named = recipe.background if recipe.background_share else None
+    background = read_noise(named, model.sample_rate, "background") if named else None
     reader = Reader(model.sample_rate, run.dataset.sample_rate)
     heard = _waveforms(run.training, reader, _longest(model, recipe), machine, recipe.seed)
     if run.start is None and recipe.standardise == "data":
@@ -139,7 +142,8 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
         run.training,
         record["form"],
         _class_weights(run, recipe),
-        read_noise(recipe.noise, model.sample_rate) if recipe.noise else None,
+        noise,
+        background,
         record,
     )
     validation = None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, time_warp
+from audioinceptionnext.training.background import background, how_many
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.waveform_augment import add_noise, change_speed, shift
 
@@ -14,17 +15,27 @@ from audioinceptionnext.training.waveform_augment import add_noise, change_speed
 class Hearing(nn.Module):
     """
     Args:
-        noise: (pieces, samples) of the recordings that are mixed in, None where the recipe names none.
+        noise, background: (pieces, samples) of the recordings that are mixed in and of those that are heard as none of
+            the classes, None where the recipe names none.
     """
 
     noise: Tensor | None
+    background: Tensor | None
 
-    def __init__(self, log_mel: LogMel, recipe: Recipe, clip_seconds: float, noise: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        log_mel: LogMel,
+        recipe: Recipe,
+        clip_seconds: float,
+        noise: Tensor | None = None,
+        background: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.log_mel, self.recipe = log_mel, recipe
         self.log_mel.exact = False
         self.crops = recipe.crops or (clip_seconds,)
         self.register_buffer("noise", noise, persistent=False)
+        self.register_buffer("background", background, persistent=False)
 
     @property
     def longest(self) -> float:
@@ -40,7 +51,8 @@ class Hearing(nn.Module):
             targets: (batch, classes), rows sum to 1.
 
         Returns:
-            log-mel (batch, 1, frames, bands) and the targets, mixed if the recipe says so.
+            log-mel (batch, 1, frames, bands) and the targets, mixed if the recipe says so. If it asks for background,
+            those of that come after those of the batch.
         """
         recipe, rate = self.recipe, self.log_mel.sample_rate
         seconds = self.crops[int(torch.randint(len(self.crops), ()))] if len(self.crops) > 1 else self.crops[0]
@@ -51,16 +63,31 @@ class Hearing(nn.Module):
         if recipe.noise_probability:
             waveforms = add_noise(waveforms, lengths, recipe.noise_snr_db, recipe.noise_probability, self.noise)
         x = crop(self.log_mel, waveforms, lengths, seconds)
-        if recipe.gain_db or recipe.equaliser_db:
-            x = random_gain(x, recipe.gain_db, recipe.equaliser_db)
+        x = self._gain(x)
         if recipe.pitch_semitones:
             x = change_pitch(x, recipe.pitch_semitones, rate)
         if recipe.time_warp:
             x = time_warp(x, recipe.time_warp)
         x, targets = mixup(x, targets, recipe.mixup)
+        if recipe.background_share:
+            extra = self._background(how_many(recipe.background_share, len(x)), seconds, x.device)
+            x = torch.cat([x, extra])
+            classes = targets.shape[1]
+            targets = torch.cat([targets, targets.new_full((len(extra), classes), 1 / classes)])
         x = mask(x, *recipe.frequency_masks, dim=3)
         x = mask(x, *recipe.time_masks, dim=2)
         return x, targets
+
+    def _gain(self, x: Tensor) -> Tensor:
+        gain, equaliser = self.recipe.gain_db, self.recipe.equaliser_db
+        return random_gain(x, gain, equaliser) if gain or equaliser else x
+
+    def _background(self, count: int, seconds: float, device: torch.device) -> Tensor:
+        """Log-mel (count, 1, frames, bands) of sound that is none of the classes."""
+        rate = self.log_mel.sample_rate
+        waveforms = background(count, round(rate * seconds) - 1, rate, self.background, device)
+        lengths = torch.full((count,), waveforms.shape[1], device=device)
+        return self._gain(crop(self.log_mel, waveforms, lengths, seconds, random=False))
 
 
 def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, random: bool = True) -> Tensor:

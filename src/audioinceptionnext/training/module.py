@@ -38,7 +38,8 @@ class SoundClassifier(L.LightningModule):
     Args:
         clips: what the loader's indices stand for; for messages.
         form: a name in `forms.FORMS`.
-        class_weights: (classes,), of the loss.
+        class_weights: (classes,), of the loss; background weighs 1, the mean over the clips.
+        noise, background: see `Hearing`.
         record: written into every checkpoint; JSON values.
     """
 
@@ -53,13 +54,14 @@ class SoundClassifier(L.LightningModule):
         form: str = "convolutions",
         class_weights: Tensor | None = None,
         noise: Tensor | None = None,
+        background: Tensor | None = None,
         record: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model, self.recipe, self.steps_an_epoch = model, recipe, steps_an_epoch
         self.clips, self.form, self.record = clips, FORMS[form], record
         self.net: Network = model.net
-        self.hearing = Hearing(model.front_end(), recipe, model.clip_seconds, noise)
+        self.hearing = Hearing(model.front_end(), recipe, model.clip_seconds, noise, background)
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.dtype_inside = DTYPES[recipe.precision]
@@ -78,18 +80,21 @@ class SoundClassifier(L.LightningModule):
             return None
         self._seed(number)
         x, targets = self._hear(batch)
-        weights = torch.ones_like(targets[:, 0]) if self.class_weights is None else targets @ self.class_weights
-        per_clip = -(targets * self.log_probabilities(x)).sum(1)
+        clips = len(batch.labels)  # what follows them is background
+        weights = torch.ones_like(targets[:, 0])
+        if self.class_weights is not None:
+            weights[:clips] = targets[:clips] @ self.class_weights
+        per_clip = -(targets * self.log_probabilities(x, clips)).sum(1)
         # The mean over the clips of all processes, also where they have not as many each: their gradients are averaged.
         loss = (weights * per_clip).sum() / (summed(weights.sum()) / processes())
         mean = summed(loss) / processes()
         if not torch.isfinite(mean):
             raise AinextError(self._diverged(batch, number, per_clip))
-        self.log("loss", mean, prog_bar=True, batch_size=max(1, len(batch.labels)))
+        self.log("loss", mean, prog_bar=True, batch_size=max(1, clips))
         return loss
 
     def _hear(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-mel and targets."""
+        """Log-mel and targets, of the batch's clips and of background after them."""
         targets = self._targets(batch.labels)
         if len(batch.labels):
             return self.hearing(batch.waveforms, batch.lengths, targets)
@@ -102,8 +107,12 @@ class SoundClassifier(L.LightningModule):
             return len(batch.labels) > 0
         return bool(summed(torch.tensor(float(len(batch.labels)), device=self.device)) > 0)
 
-    def log_probabilities(self, log_mel: Tensor) -> Tensor:
-        """(batch, classes): logarithm of the mean over the steps of each step's distribution."""
+    def log_probabilities(self, log_mel: Tensor, clips: int | None = None) -> Tensor:
+        """(batch, classes): logarithm of the mean over the steps of each step's distribution.
+
+        Of the rows after the first ``clips`` the mean of the logarithms: each step of background has to be unsure. The
+        mean alone would let one step be sure of one class and the next one of another.
+        """
         net = self.net
         if self._body_is_frozen:
             with torch.no_grad():
@@ -112,7 +121,8 @@ class SoundClassifier(L.LightningModule):
             maps = self.form(net, log_mel, self.dtype_inside).float()
         with torch.autocast(log_mel.device.type, enabled=False):
             steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
-        return torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
+        pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
+        return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
 
     @property
     def _body_is_frozen(self) -> bool:
@@ -172,11 +182,12 @@ class SoundClassifier(L.LightningModule):
             tell(text)
 
     def _diverged(self, batch: Batch, number: int, per_clip: Tensor) -> str:
-        bad = gathered(batch.indices[~torch.isfinite(per_clip)].tolist())
-        total = int(summed(torch.tensor(float(len(per_clip)), device=self.device)))
+        bad = gathered(batch.indices[~torch.isfinite(per_clip[: len(batch.indices)])].tolist())
+        total = int(summed(torch.tensor(float(len(batch.indices)), device=self.device)))
         names = ", ".join(self.clips[i].name for i in bad[:3]) if self.clips else ""
         clips = f"{len(bad)} of its {total} clips" if len(bad) < total else f"all its {total} clips"
-        where = f"epoch {self.current_epoch + 1}, batch {number + 1} ({clips}, e.g. {names})"
+        what = f"{clips}, e.g. {names}" if bad else "in none of its clips, but in its background"
+        where = f"epoch {self.current_epoch + 1}, batch {number + 1} ({what})"
         return f"the loss is not a number in {where}; {ADVICE}"
 
     # Evaluation
@@ -251,7 +262,7 @@ class SoundClassifier(L.LightningModule):
         x = crop(log_mel, batch.waveforms, batch.lengths, seconds, random=False)
         steps = torch.softmax(net.pooled_logits(self.form_of_evaluation(x).float()), dim=2)
         frames = batch.lengths // log_mel.hop
-        count = (-(-(frames - net.config.clip_frames).clamp(min=0) // net.step_frames) + 1).clamp(max=steps.shape[1])
+        count = net.steps(frames).clamp(max=steps.shape[1])
         own = torch.arange(steps.shape[1], device=steps.device)[None] < count[:, None]
         return (steps * own[..., None]).sum(1) / count[:, None]
 

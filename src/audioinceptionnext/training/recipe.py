@@ -43,6 +43,7 @@ RANGES = {
     "equaliser_db": (0, 100),
     "shift_seconds": (0, 60),
     "noise_probability": (0, 1),
+    "background_share": (0, 0.9),
     "pitch_semitones": (0, 12),
     "time_warp": (0, 200),
     "ema": (0, 0.999999),
@@ -61,8 +62,8 @@ class Recipe:
     Attributes:
         model: what `network.create_model` takes: base, small, tiny, or a baseline.
         network: changes to that network, such as ``{kernels: [11]}``.
-        sample_rate, window_ms, hop_ms, clip_seconds: the front end and the clip. None takes those of the weights that
-            training begins with; without any, 24,000 Hz, 10 ms, 5 ms, 2.08 s.
+        sample_rate, window_ms, hop_ms, clip_seconds, bands: the front end and the clip. None takes those of the
+            weights that training begins with; without any, 24,000 Hz, 10 ms, 5 ms, 2.08 s, 128 mel bands.
         standardise: ``data`` sets the network's input mean and deviation from the training clips, unless training
             begins with weights, whose own they keep; ``nothing`` hears the log-mel as it is, as published.
         dropout: before the linear layer.
@@ -84,6 +85,9 @@ class Recipe:
         shift_seconds: largest shift either way.
         noise_probability, noise_snr_db, noise: how often, how loud, and the folder of recordings that are mixed in;
             noise of random colour where no folder is named.
+        background_share, background: how many clips of none of the classes are added to each batch, as a share of its
+            own, and a folder of recordings for half of them; the others are rendered (noise, hum, near silence). Of
+            those the network learns to be unsure: all classes are as likely (outlier exposure). 0 is off.
         speed: slowest and fastest, pitch and tempo together.
         pitch_semitones: largest shift either way, tempo unchanged.
         time_warp: SpecAugment's W, in frames.
@@ -103,6 +107,7 @@ class Recipe:
     window_ms: float | None = None
     hop_ms: float | None = None
     clip_seconds: float | None = None
+    bands: int | None = None
     standardise: str = "data"
     dropout: float = 0.5
     epochs: int = 50
@@ -130,6 +135,8 @@ class Recipe:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
     noise: str | None = None
+    background_share: float = 0.0
+    background: str | None = None
     speed: tuple[float, float] = (1.0, 1.0)
     pitch_semitones: float = 0.0
     time_warp: int = 0
@@ -150,7 +157,7 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise AinextError(f"{name} is {getattr(self, name)!r}; choose from {', '.join(known)}")
-        for name in ("sample_rate", "window_ms", "hop_ms", "clip_seconds"):
+        for name in ("sample_rate", "window_ms", "hop_ms", "clip_seconds", "bands"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 768_000:
                 raise AinextError(f"{name} is {value}; give a number above 0")
@@ -166,8 +173,10 @@ class Recipe:
         for name in ("frequency_masks", "time_masks"):
             if min(getattr(self, name)) < 0:
                 raise AinextError(f"{name} is {getattr(self, name)}; give how many and how long, 0 is off")
-        if self.noise is not None and not Path(self.noise).is_dir():
-            raise AinextError(f"noise: {self.noise}: no such folder")
+        for name in ("noise", "background"):
+            folder = getattr(self, name)
+            if folder is not None and not Path(folder).is_dir():
+                raise AinextError(f"{name}: {folder}: no such folder")
 
     def as_dict(self) -> dict[str, Any]:
         """Of JSON and YAML's own types."""
