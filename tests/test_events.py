@@ -1,0 +1,185 @@
+"""Sound event detection metrics, and the tools that measure with them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from audioinceptionnext.data.clip import Clip, Dataset
+from audioinceptionnext.evaluation.events import (
+    Counts,
+    Events,
+    event_counts,
+    match_by_overlap,
+    score_events,
+    segment_counts,
+)
+from audioinceptionnext.recognition import Segment
+from tests.audio_files import sine, write_wav
+from tests.small_sounds import write_kitchen
+
+TOOLS = Path(__file__).parents[1] / "tools"
+RATE = 24_000
+EVENTS = st.lists(
+    st.builds(
+        lambda label, start, length: Segment(start / 10, (start + length) / 10, label, 1.0),
+        st.sampled_from("ab"),
+        st.integers(0, 100),
+        st.integers(1, 40),
+    ),
+    max_size=8,
+)
+
+
+def event(label: str, start: float, end: float) -> Segment:
+    return Segment(start, end, label, 1.0)
+
+
+def test_segment_counts_by_hand() -> None:
+    reference = [event("tap", 0.5, 2.2), event("bowl", 2.0, 3.0)]  # tap in seconds 0, 1, 2; bowl in 2
+    estimated = [event("tap", 1.9, 4.0), event("peel", 2.5, 2.6)]  # tap in 1, 2, 3; peel in 2
+    counts = segment_counts(reference, estimated)
+    assert counts == Counts(true_positives=2, false_positives=2, false_negatives=2)
+    assert (counts.precision, counts.recall, counts.f1) == (0.5, 0.5, 0.5)
+    # Two events of one label in one second are one active second; and ten hops of 0.1 s are no more than a second.
+    assert segment_counts([event("tap", 0, 0.2), event("tap", 0.5, sum([0.1] * 10))], []) == Counts(0, 0, 1)
+    assert segment_counts([event("tap", 0.3 / 0.1, 4.0)], []) == Counts(0, 0, 1)  # 2.9999999999999996 is 3
+
+
+@given(EVENTS, EVENTS)
+def test_what_holds_of_all_counts(reference: Events, estimated: Events) -> None:
+    for measure in (segment_counts, event_counts):
+        counts, turned = measure(reference, estimated), measure(estimated, reference)
+        assert (counts.true_positives, counts.false_positives) == (turned.true_positives, turned.false_negatives)
+        if reference:
+            assert measure(reference, reference).f1 == 1
+    active = {(one.label, k) for one in reference for k in range(200) if one.start < k + 1 and one.end > k}
+    assert segment_counts(reference, []).false_negatives == len(active)
+
+
+@given(EVENTS, EVENTS, st.sampled_from([0.0, 0.2, 0.5, 2.0]))
+def test_event_counts_match_as_many_as_can_be(reference: Events, estimated: Events, collar: float) -> None:
+    fits = np.array(
+        [
+            [one.label == other.label and abs(one.start - other.start) <= collar + 1e-6 for other in estimated]
+            for one in reference
+        ]
+    ).reshape(len(reference), len(estimated))
+    most = int((maximum_bipartite_matching(csr_matrix(fits)) >= 0).sum()) if fits.size else 0
+    assert event_counts(reference, estimated, collar) == Counts(most, len(estimated) - most, len(reference) - most)
+
+
+def test_onset_errors_and_sums_over_recordings() -> None:
+    # The longest piece stands for the first tap, although another begins nearer; nothing overlaps the second one.
+    reference = [event("tap", 10, 14), event("tap", 30, 31), event("bowl", 20, 24)]
+    estimated = [event("tap", 9.9, 10.5), event("tap", 11, 14), event("bowl", 18.5, 25), event("peel", 30, 31)]
+    assert match_by_overlap(reference, estimated) == [(0, 1), (2, 2)]
+    total = score_events([(reference, estimated), ([event("peel", 1, 2)], [event("peel", 1.25, 2)]), ([], [])])
+    assert total.onset_errors.tolist() == [1.0, -1.5, 0.25]
+    assert total.events == Counts(2, 3, 2)
+    figures = total.as_dict()
+    assert figures["event_f1"] == pytest.approx(100 * 4 / 9)
+    assert (figures["onset_median"], figures["onset_bias"], figures["onset_pairs"]) == (1.0, 0.25, 3)
+    assert figures["onset_mean"] == pytest.approx(2.75 / 3)
+    nothing = score_events([]).as_dict()
+    assert nothing.pop("onset_pairs") == 0 and all(math.isnan(value) for value in nothing.values())
+    for call in (lambda: segment_counts([], [], 0), lambda: event_counts([], [], math.nan)):
+        with pytest.raises(ValueError, match="give seconds"):
+            call()
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+    """As ``python tools/…`` finds them."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("timeline_scores"), importlib.import_module("false_alarms")
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType, ModuleType], overlap: bool) -> None:
+    timeline, _ = tools
+    padded = [np.pad(sine(400 + 100 * i, 3, RATE), (RATE, RATE // 2)) for i in range(10)]  # silence, sound, silence
+    sounds = [(f"class {i % 9}", sound) for i, sound in enumerate(padded)]
+    mix = timeline.Mix(background_db=(-55, -55), ratio_db=(20, 20), overlap=overlap)
+    scene = timeline.render(sounds, RATE, np.random.default_rng(3), mix)
+    again = timeline.render(sounds, RATE, np.random.default_rng(3), mix)
+    assert np.array_equal(scene.waveform, again.waveform) and scene.events == again.events
+    assert scene.waveform.shape == (60 * RATE,) and scene.waveform.dtype == np.float32
+    active = np.zeros(60 * RATE, int)
+    for one in scene.events:
+        assert 0.98 <= one.end - one.start <= 3.05 and one.start >= 0 and one.end <= 60
+        active[round(one.start * RATE) : round(one.end * RATE)] += 1
+    assert sorted(one.label for one in scene.events) == sorted(label for label, _ in sounds)
+    assert active.max() == (2 if overlap else 1)
+    level = 10 * np.log10((scene.waveform.astype(float) ** 2).reshape(-1, 240).mean(axis=1))  # of 10 ms
+    inside, outside = active.reshape(-1, 240).min(axis=1) > 0, active.reshape(-1, 240).max(axis=1) == 0
+    assert (level[inside] > -50).mean() > 0.95 and np.median(level[inside]) == pytest.approx(-35, abs=2)
+    assert 10 * np.log10((10 ** (level[outside] / 10)).mean()) == pytest.approx(-55, abs=0.5)
+
+
+def test_halves_share_no_recording_and_leave_out_what_was_heard(tools: tuple[ModuleType, ModuleType]) -> None:
+    timeline, _ = tools
+    clips = [
+        Clip(Path(f"{label}-{source}-{take}.wav"), label, fold=5, group=f"{label}-{source}")
+        for label in range(4)
+        for source in range(label + 1)
+        for take in range(2)
+    ]
+    heard = [Clip(Path("x.wav"), 0, fold=fold, group="in two folds") for fold in (4, 5)]
+    dataset = Dataset("some", tuple("abcd"), (*clips, *heard))
+    halves = timeline.halves(dataset, 5, seed=0)
+    first, second = ({clip.group for clip in half} for half in halves)
+    assert not first & second and first | second == {clip.group for clip in clips}
+    for label in (1, 3):  # of two and of four recordings
+        assert [sum(clip.label == label for clip in half) for half in halves] == [label + 1] * 2
+
+
+def test_both_tools_run(
+    tools: tuple[ModuleType, ModuleType],
+    files: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    timeline, alarms = tools
+    kitchen = write_kitchen(tmp_path / "kitchen", clips=8, seconds=(2, 3))
+    digits = tmp_path / "fsdd"
+    digits.mkdir()
+    for digit in range(10):
+        write_wav(digits / f"{digit}_ann_0.wav", sine(200, 0.4, 8000), 8000)
+    monkeypatch.setattr(alarms, "LEVELS", (-60, -10))
+    common = ["--model", str(files["dense"]), "--root", str(kitchen), "--fold", "2", "--json"]
+
+    monkeypatch.setattr(
+        sys, "argv", ["timeline_scores.py", *common, "--scenes", "1", "--upper", "0.5", "--also", "gap=2"]
+    )
+    timeline.main()
+    report = json.loads(capsys.readouterr().out)
+    assert report["settings"]["gap=2"] == {"upper": 0.5, "lower": 0.3, "smoothing": 0.32, "shortest": 0.3, "gap": 2}
+    assert report["events"]["tuning"]["count"] == 10
+    best, default = (report["tuning"][name] for name in ("best", "defaults"))
+    assert best["segment_f1"] + best["event_f1"] >= default["segment_f1"] + default["event_f1"]
+
+    sys.argv.remove("--json")
+    timeline.main()
+    assert "tuning: 1 scenes, 10 events" in capsys.readouterr().out
+
+    monkeypatch.setattr(sys, "argv", ["false_alarms.py", *common, "--clips", "1", "--fsdd", str(digits)])
+    alarms.main()
+    report = json.loads(capsys.readouterr().out)
+    groups = {row["group"]: row for row in report["groups"]}
+    assert groups["noise"]["clips"] == 3 and groups["real"]["clips"] == 4
+    silence = next(row for row in report["kinds"] if row["kind"] == "digital silence")
+    assert not any(share["clips"] for share in silence["any"].values())
+    assert groups["real"]["correct"]["0.5"]["clips"] <= groups["real"]["any"]["0.5"]["clips"]
