@@ -42,6 +42,7 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     right = sum(found["folds"][str(n + 1)]["top1"] * fold["held_out"] / 100 for n, fold in enumerate(folds))
     assert found["top1"] == pytest.approx(100 * right / 24, abs=1e-2)
     assert "unseen_sources" not in found  # nothing leaks
+    assert set(found["thresholds"]) == set(LABELS) and "temperature" in found  # for a model trained on all of it
 
     # A call that goes on does no fold again: one that is done is read, though its weights are gone.
     (out / "fold-1" / LAST).unlink()

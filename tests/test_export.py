@@ -19,6 +19,7 @@ from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.recogniser import load
+from audioinceptionnext.timeline import TimelineSettings
 from audioinceptionnext.training.begin import begin
 from audioinceptionnext.training.hearing import crop
 from audioinceptionnext.training.recipe import Recipe
@@ -205,3 +206,17 @@ def test_a_temperature_divides_the_logits(model: StoredModel) -> None:
         plain = Exported(model, "dense", "waveform")(sound)[0]
         warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(sound)[0]
     torch.testing.assert_close(warm * 2.5, plain)
+
+
+def test_thresholds_travel_with_the_model(model: StoredModel, tmp_path: Path) -> None:
+    """From the weights to the file to what is reported, unless the caller says otherwise."""
+    waveform = pink(24_000 * 3, 24_000)
+    save_model(model, tmp_path / "plain.safetensors")
+    plain = load(export_onnx(load_model(tmp_path / "plain.safetensors"), tmp_path / "plain.onnx"))
+    likely = plain.predict(waveform).probabilities.max()
+    thresholds = (float(likely) / 2,) * len(model.labels)
+    save_model(replace(model, thresholds=thresholds), tmp_path / "own.safetensors")
+    own = load(export_onnx(load_model(tmp_path / "own.safetensors"), tmp_path / "own.onnx"))
+    assert plain.thresholds == () and own.thresholds == thresholds
+    assert own.predict(waveform).segments
+    assert not own.predict(waveform, settings=TimelineSettings(min(1.0, 2 * float(likely)), 0.01)).segments

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,6 +179,22 @@ def test_settings_out_of_range_say_so_in_a_line(wrong: dict[str, float]) -> None
     (name,) = wrong
     with pytest.raises(AinextError, match=f"^{name} is .*: give [^\n]*$"):
         TimelineSettings(**wrong)
+
+
+def test_thresholds_by_class() -> None:
+    """Each class is reported as if its own threshold were everyone's."""
+    probabilities = np.tile(np.array([[0.4, 0.55]], np.float32), (20, 1))
+
+    def found(**thresholds: Any) -> set[str]:
+        chosen = TimelineSettings(**thresholds)
+        return {s.label for s in find_segments(probabilities, HOP, WINDOW, 5.0, ["kettle", "other"], chosen)}
+
+    assert found(by_class=(0.35, 0.6)) == {"kettle"}
+    assert found(by_class=(0.45, 0.5)) == {"other"} == found()
+    with pytest.raises(ValueError, match="3 thresholds for 2 classes"):
+        found(by_class=(0.35, 0.6, 0.5))
+    with pytest.raises(AinextError, match="by_class is 1"):
+        found(by_class=(0.35, 1.5))
 
 
 def test_from_threshold_keeps_the_lower_below() -> None:

@@ -9,10 +9,9 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.evaluation.evaluate import clip_probabilities, open_model
+from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.evaluation.evaluate import hear, open_model
 
 
 def main() -> None:
@@ -23,9 +22,13 @@ def main() -> None:
     parser.add_argument("--folds", default="all")
     options = parser.parse_args()
 
-    clips, _ = load_dataset(options.data, options.root).select(options.folds)
-    targets = np.array([clip.label for clip in clips])
-    top = {run: clip_probabilities(open_model(options.weights, run), clips).argmax(1) for run in ("dense", "windows")}
+    dataset = load_dataset(options.data, options.root)
+    clips, _ = dataset.select(options.folds)
+    top = {}
+    for run in ("dense", "windows"):
+        model = open_model(options.weights, run)
+        heard = hear(model, clips, Reader(model.sample_rate, dataset.sample_rate))
+        top[run], targets = heard.probabilities.argmax(1), heard.targets
     figures = {f"{run}_top1": round(100 * float((found == targets).mean()), 2) for run, found in top.items()}
     same = round(100 * float((top["dense"] == top["windows"]).mean()), 2)
     print(json.dumps({"clips": len(clips), **figures, "same_top1": same}, indent=2))

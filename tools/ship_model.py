@@ -1,6 +1,9 @@
 """Put a trained network into the zoo: the ONNX file for the wheel, the weights for fine-tuning, and its description.
 
-    python tools/ship_model.py runs/all/model.safetensors kitchen20 --measured "…" --licence CC-BY-4.0
+    python tools/ship_model.py runs/all/model.safetensors kitchen20 --measured "…" --licence CC-BY-4.0 \\
+        --calibration runs/folds/figures.json
+
+The temperature and the thresholds of a model that has heard all clips come from a cross-validation with its recipe.
 
 The card (zoo/NAME/CARD.md) is written by hand: what it was trained on, how, how well it does and where it fails.
 """
@@ -27,9 +30,14 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--measured", required=True, help="one line for `ainext models`: figure, data, how")
     parser.add_argument("--licence", required=True)
+    parser.add_argument("--calibration", type=Path, help="figures.json of `ainext cross-validate` with the same recipe")
     options = parser.parse_args()
 
     model = load_model(options.weights)
+    if options.calibration:
+        figures = json.loads(options.calibration.read_text(encoding="utf-8"))
+        model.temperature = figures["temperature"] or 1.0
+        model.thresholds = tuple(figures["thresholds"][label] for label in model.labels)
     model.info |= {"name": options.name, "licence": options.licence}
     folder = ROOT / "src" / "audioinceptionnext" / "zoo" / options.name
     save_model(model, folder / "training.safetensors", torch.float16)

@@ -197,4 +197,6 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str, precision: Preci
         "gmac": round(count_macs(wrapped.net) / 1e9, 4),
     }
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
+    if model.thresholds:
+        texts["thresholds"] = json.dumps(model.thresholds)
     return {key: str(value) for key, value in values.items()} | texts

@@ -70,6 +70,7 @@ class Recogniser:
         name, labels, sample_rate: of the model; the rate in Hz.
         run: how it hears long audio, as its file says: ``dense`` or ``windows``.
         window, step: seconds that an answer hears, and from one answer to the next.
+        thresholds: how sure it has to be for a segment of each class, where its file says so; otherwise empty.
         facts: all that the file says of itself.
     """
 
@@ -94,6 +95,9 @@ class Recogniser:
             self.name = name or self.facts["name"]
             self.run = self.facts["run"]
             self.sample_rate = int(self.facts["sample_rate"])
+            self.thresholds = tuple(float(value) for value in json.loads(self.facts.get("thresholds", "[]")))
+            if len(self.thresholds) not in (0, len(self.labels)):
+                raise ValueError("thresholds")
             frame = int(self.facts["hop_samples"])
             step, dense = int(self.facts["step_frames"]) * frame, self.run == "dense"
             self._grid = Grid(int(self.facts["clip_frames"]), frame, step, dense)
@@ -118,14 +122,14 @@ class Recogniser:
         Args:
             source: an audio or video file, or a waveform (samples,), mono, -1…1, at ``sample_rate``.
             top_k: how many labels to give for the recording as a whole.
-            settings: how probabilities become segments.
+            settings: how probabilities become segments; by the model's own thresholds unless given.
             hop: seconds from one answer to the next, ``step`` or a multiple of it.
             progress: called with the seconds heard so far.
 
         Raises:
             AinextError: no such file, nothing in it that can be heard, a hop below ``step``.
         """
-        settings = settings or TimelineSettings()
+        settings = settings or TimelineSettings(by_class=self.thresholds)
         every = self.check_hop(hop)
         warnings: list[str] = []
         block_seconds = BLOCK_FRAMES[self.run] * self._grid.frame / self.sample_rate
@@ -166,7 +170,7 @@ class Recogniser:
             log_mel=overview.picture(),
             sample_rate=self.sample_rate,
             warnings=warnings,
-            threshold=settings.upper,
+            threshold=min(settings.by_class, default=settings.upper),
         )
 
     def check_hop(self, hop: float | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +34,11 @@ class TimelineSettings:
     # Seconds; segments of one label closer than this are joined, 0 = off. As long as `shortest`, so that a join does
     # not paper over a pause that could have held another sound worth reporting.
     gap: float = 0.3
+    by_class: tuple[float, ...] = ()  # an upper threshold for each class, in place of `upper`; lower ones in proportion
 
     def __post_init__(self) -> None:
-        for name in ("upper", "lower"):
-            value = getattr(self, name)
+        named = [("upper", self.upper), ("lower", self.lower), *(("by_class", value) for value in self.by_class)]
+        for name, value in named:
             if not 0 < value <= 1:  # false for NaN too
                 raise AinextError(f"{name} is {value}: give a probability above 0 and at most 1")
         if self.lower > self.upper:
@@ -47,9 +49,17 @@ class TimelineSettings:
                 raise AinextError(f"{name} is {value}: give seconds, 0 or more")
 
     @classmethod
-    def from_threshold(cls, threshold: float, **others: float) -> TimelineSettings:
+    def from_threshold(cls, threshold: float, **others: Any) -> TimelineSettings:
         """Settings for one number, such as ``--threshold``: the upper threshold; the lower one follows at 0.6 of it."""
         return cls(**{"upper": threshold, "lower": LOWER_TO_UPPER * threshold, **others})
+
+    def thresholds(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Upper and lower threshold of each class. Raises ``ValueError`` if `by_class` has not as many."""
+        if not self.by_class:
+            return np.full(classes, self.upper), np.full(classes, self.lower)
+        if len(self.by_class) != classes:
+            raise ValueError(f"{len(self.by_class)} thresholds for {classes} classes")
+        return np.array(self.by_class), np.array(self.by_class) * (self.lower / self.upper)
 
 
 def step_bounds(steps: int, hop: float, window: float, duration: float) -> np.ndarray:
@@ -95,7 +105,7 @@ def find_segments(
         It can be below ``upper``, which only one step has to reach.
 
     Raises:
-        ValueError: if the shape of ``probabilities`` is not (steps, len(labels)).
+        ValueError: if the shape of ``probabilities`` is not (steps, len(labels)), or `by_class` is not of that length.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
@@ -108,9 +118,10 @@ def find_segments(
 
     segments: list[Segment] = []
     # A mean never exceeds its largest term: classes that never reach `upper` unsmoothed need no second look.
-    for column in np.flatnonzero(probabilities.max(axis=0) >= settings.upper).tolist():
+    upper, lower = settings.thresholds(len(labels))
+    for column in np.flatnonzero(probabilities.max(axis=0) >= upper).tolist():
         smooth = _moving_average(probabilities[:, column], reach)
-        first, end = _runs(smooth >= settings.lower, smooth >= settings.upper)
+        first, end = _runs(smooth >= lower[column], smooth >= upper[column])
         first, end = _join(first, end, bounds, settings.gap)
         start_s, end_s = bounds[first], bounds[end]
         mean = np.minimum(_range_sums(smooth, first, end) / (end - first), 1.0)

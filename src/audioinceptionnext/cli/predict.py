@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,7 +47,13 @@ def predict(
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Labels for the recording as a whole.")] = 5,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", "-t", metavar="P", help="Probability a segment must reach.", show_default="0.5"),
+        typer.Option(
+            "--threshold",
+            "-t",
+            metavar="P",
+            help="Probability a segment must reach.",
+            show_default="the model's, or 0.5",
+        ),
     ] = None,
     lower: Annotated[
         float | None,
@@ -80,6 +87,8 @@ def predict(
         check_can_draw()
     recogniser = load(model)
     recogniser.check_hop(hop)
+    if threshold is None:
+        settings = replace(settings, by_class=recogniser.thresholds)
     files = find_media(paths)
     writer = Writer(chosen, out, plot)
     failed = 0

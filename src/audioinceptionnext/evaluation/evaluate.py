@@ -14,10 +14,17 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.evaluation.calibration import Calibration, calibrate, fit_temperature, log_probabilities
+from audioinceptionnext.evaluation.calibration import (
+    Calibration,
+    calibrate,
+    fit_temperature,
+    log_probabilities,
+    tempered,
+)
 from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.report import write_report
+from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
 from audioinceptionnext.media import MediaError
 from audioinceptionnext.recogniser import Recogniser, load, overall
 
@@ -73,6 +80,10 @@ class Heard:
         if len(self.clips) < ENOUGH_CLIPS or mistakes < ENOUGH_MISTAKES:
             return None
         return fit_temperature([log_probabilities(steps[steps.any(1)]) for steps in self._not_silent()], self._known())
+
+    def thresholds(self, temperature: float = 1.0) -> list[float]:
+        """Of each class, for a timeline of probabilities at this temperature (see `fit_thresholds`)."""
+        return fit_thresholds(peaks([tempered(steps, temperature) for steps in self.outputs]), self.targets).tolist()
 
     def _not_silent(self) -> list[np.ndarray]:
         return [steps for steps in self.outputs if steps.any()]

@@ -33,6 +33,7 @@ class StoredModel:
         clip_seconds: of one clip; that of its frames unless given (VGG-Sound's 512 frames of 10 ms are 5.119 s).
         temperature: what logits are divided by in exported files, so that probabilities are right as often as they say
             (Guo et al., 2017); found on held-out clips.
+        thresholds: how sure an exported file has to be of each class to report it; None is the same for all.
         info: anything else worth keeping (name, licence, recipe, data, figures); JSON values.
     """
 
@@ -45,6 +46,7 @@ class StoredModel:
     info: dict[str, Any] = field(default_factory=dict)
     clip_seconds: float = 0
     temperature: float = 1.0
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -86,6 +88,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         ),
         "run": model.run,
         "temperature": json.dumps(model.temperature),
+        "thresholds": json.dumps(model.thresholds),
         "info": json.dumps(model.info, ensure_ascii=False),
     }
     weights = {
@@ -120,6 +123,7 @@ def load_model(path: str | Path) -> StoredModel:
             **front,
             run=header["run"],
             temperature=json.loads(header.get("temperature", "1.0")),
+            thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
