@@ -368,7 +368,7 @@ def test_help_has_an_example(command: str) -> None:
 
 def test_help_tells_the_defaults() -> None:
     words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
-    assert "default 0.5" in words and "0.16" in words
+    assert "default the model s or 0.5" in words and "0.16" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
     assert "default 0.2" in words and "the recipe s" in words and "modern or finetune" in words
 

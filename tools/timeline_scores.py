@@ -122,7 +122,7 @@ def main() -> None:
         "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
         "tuning": {name: figures(tuning, settings) for name, settings in chosen.items()},
         "reporting": {name: figures(reporting, settings) for name, settings in chosen.items()},
-        "settings": {name: asdict(settings) for name, settings in chosen.items()},
+        "settings": {name: shape(settings) for name, settings in chosen.items()},
         "profile": profile(table),
     }
     # JSON has no NaN, which figures are that are not defined.
@@ -257,11 +257,16 @@ def score(heard: Sequence[Heard], settings: TimelineSettings) -> EventScores:
     return score_events((one.events, one.segments(settings)) for one in heard)
 
 
+def shape(settings: TimelineSettings) -> dict[str, float]:
+    """The settings that are searched among: all but thresholds by class."""
+    return {name: value for name, value in asdict(settings).items() if name != "by_class"}
+
+
 def profile(table: dict[TimelineSettings, float]) -> dict[str, dict[float, float]]:
     """For each value of each setting the best that the others reach with it: how much the setting matters."""
     found: dict[str, defaultdict[float, float]] = defaultdict(lambda: defaultdict(float))
     for settings, value in table.items():
-        for name, key in (asdict(settings) | {"lower": round(settings.lower / settings.upper, 2)}).items():
+        for name, key in (shape(settings) | {"lower": round(settings.lower / settings.upper, 2)}).items():
             found[name][key] = max(found[name][key], value)
     return {name: dict(sorted(best.items())) for name, best in found.items()}
 
