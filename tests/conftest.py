@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ from audioinceptionnext.network.storage import StoredModel
 from tests.test_network import stirred
 
 LABELS = ("tap", "plate, bowl", "été")
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Training sets how many torch uses; the next test has as many as before."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Kitchen20 of two classes and two folds, whose sounds anyone can tell apart."""
+    from tests.small_sounds import write_kitchen  # brings Lightning, which few tests need
+
+    return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,6 @@ from tests.test_training_parts import batch_of, module_of, small_net
 
 ALONE = Machine(threads=1, form="products")
 CLASSES = ("clicks", "chirp", "warble", "knocks")
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def decibels(waveforms: Tensor) -> Tensor:

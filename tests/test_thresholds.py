@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audioinceptionnext.evaluation.thresholds import HIGHEST, LOWEST, f1, fit_thresholds, peaks
+from audioinceptionnext.evaluation.thresholds import HIGHEST, LOWEST, fit_thresholds, peaks
+
+
+def f1(peak: np.ndarray, targets: np.ndarray, thresholds: np.ndarray | float) -> float:
+    """The mean over the classes of F1 at these thresholds, 0 to 1."""
+    own = targets[:, None] == np.arange(peak.shape[1])
+    reached = peak >= thresholds
+    right, wrong = (reached & own).sum(axis=0), (reached & ~own).sum(axis=0)
+    return float(np.mean(2 * right / np.maximum(right + wrong + own.sum(axis=0), 1)))
 
 
 def test_peaks_are_of_the_surest_step() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,25 +19,12 @@ from audioinceptionnext.training.fit import LAST, MODEL, Run, train
 from audioinceptionnext.training.machine import Machine
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.audio_files import write_wav
-from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on, write_kitchen
+from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on
 from tests.test_cli import ainext, plain, refused
 from tests.test_network import stirred
 from tests.test_trust import content, same, weights
 
 ALONE = Machine(threads=1, form="products")
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Kitchen20 of two classes and two folds, whose sounds anyone can tell apart."""
-    return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,18 +31,6 @@ from tests.test_cli import ainext, refused
 
 ALONE = Machine(threads=1, form="products")
 LIMIT = 300.0  # seconds that a test waits for another process, on a machine that has much else to do
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
 
 
 def content(path: Path) -> dict[str, Any]:

@@ -32,8 +32,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from audioinceptionnext import media
-from audioinceptionnext.data import Clip, Dataset, load_dataset
+from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.recogniser import Recogniser, load
 from audioinceptionnext.recognition import Recognition
 from audioinceptionnext.timeline import LOWER_TO_UPPER, TimelineSettings, find_segments
@@ -123,15 +124,9 @@ def sounds(rate: int, options: argparse.Namespace) -> Iterator[Sound]:
     yield from spoken_digits(options.fsdd, options.speakers, 2 * count, rate, np.random.default_rng((options.seed, 2)))
     yield from sentences(2 * count, rate, np.random.default_rng((options.seed, 3)))
     dataset = load_dataset("kitchen20", options.root)
-    for clip in heard_by_none(dataset, options.fold):
+    for clip in unseen_sources(*dataset.select(str(options.fold))):
         kind = f"Kitchen20 fold {options.fold}"
         yield Sound("real", kind, media.read(clip.path, rate), dataset.labels[clip.label])
-
-
-def heard_by_none(dataset: Dataset, fold: int) -> list[Clip]:
-    """The clips of a fold whose recording has none in another fold. Raises `AinextError`: no such fold."""
-    leaking = dataset.leaks()
-    return [clip for clip in dataset.select(folds=str(fold))[0] if clip.group not in leaking]
 
 
 def coloured(samples: int, exponent: float, rms: float, rate: int, rng: np.random.Generator) -> np.ndarray:

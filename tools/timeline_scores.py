@@ -26,11 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from false_alarms import coloured, decibels, heard_by_none
+from false_alarms import coloured, decibels
 
 from audioinceptionnext import media
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.events import EventScores, score_events
 from audioinceptionnext.recogniser import load
 from audioinceptionnext.recognition import Recognition, Segment
@@ -137,7 +138,7 @@ def halves(dataset: Dataset, fold: int, seed: int) -> tuple[list[Clip], list[Cli
         AinextError: no such fold.
     """
     sources: defaultdict[str | None, list[Clip]] = defaultdict(list)
-    for clip in heard_by_none(dataset, fold):
+    for clip in unseen_sources(*dataset.select(str(fold))):
         sources[clip.group].append(clip)
     groups = list(sources.values())
     shuffled = [groups[i] for i in np.random.default_rng((seed, 2)).permutation(len(groups))]

@@ -44,18 +44,8 @@ def fit_thresholds(peak: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.array([float(np.median(GRID[column])) for column in best.T])
 
 
-def f1(peak: np.ndarray, targets: np.ndarray, thresholds: np.ndarray | float) -> float:
-    """The mean over the classes of F1 at these thresholds, 0 to 1."""
-    own = targets[:, None] == np.arange(peak.shape[1])
-    reached = peak >= thresholds
-    right, wrong = (reached & own).sum(axis=0), (reached & ~own).sum(axis=0)
-    return float(np.mean(2 * right / np.maximum(right + wrong + own.sum(axis=0), 1)))
-
-
 def _smooth(values: np.ndarray, reach: int) -> np.ndarray:
     """The mean over up to ``reach`` rows on either side, fewer at the ends."""
-    if not reach:
-        return values
     sums = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
     first = np.maximum(np.arange(len(values)) - reach, 0)
     end = np.minimum(np.arange(len(values)) + reach + 1, len(values))
