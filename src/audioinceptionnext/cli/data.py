@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +52,33 @@ def check(
         _show(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command("render")
+def render(
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where the clips go, a sub-folder a label.")],
+    clips: Annotated[int, typer.Option(min=1, help="How many.")] = 24_000,
+    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long each is.")] = 3.28,
+    rate: Annotated[int, typer.Option(min=4_000, max=192_000, metavar="HZ", help="Samples a second.")] = 24_000,
+    seed: Annotated[int, typer.Option(min=0, help="The first clip's number; other numbers, other sounds.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+) -> None:
+    """Make sounds to pretrain on: knocks, water, motors, voices …, labelled by what made them and how.
+
+    What is there already is kept, so a run that was stopped goes on.
+
+    Example: [bold]ainext data render rendered --clips 24000[/bold]
+    """
+    from audioinceptionnext.rendering import LABELS
+    from audioinceptionnext.rendering.folder import render_folder
+
+    def tell(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done}/{clips} clips", end="\n" if done == clips else "", file=sys.stderr)
+
+    new = render_folder(out, clips, seconds, rate, seed, workers or os.cpu_count() or 1, tell)
+    print(f"{out}: {clips:,} clips of {len(LABELS)} labels, {new:,} of them rendered now")
+    print(f"next: ainext train --data folder --root {out} --recipe rendered --out runs/rendered")
 
 
 def _show(report: Report) -> None:
