@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.network import create_model
+from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.model import Network
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training.augment import mask, mixup, random_gain
+from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.fit import Run, _class_weights
 from audioinceptionnext.training.forms import FORMS
@@ -220,3 +221,27 @@ def test_augmentation_does_what_it_says() -> None:
         changed = (masked != x).any(dim=5 - dim).squeeze(1)  # (batch, frames or bands)
         assert 0 < changed.sum(1).float().mean() <= 2 * longest
         assert changed.sum(1).max() <= 2 * longest
+
+
+def test_reverberation_is_what_a_tail_of_noise_adds_to_the_sound_itself() -> None:
+    """Against waveforms convolved with rooms of Polack's model, of which the mean power over many is compared."""
+    torch.manual_seed(0)
+    rate, hop, reverberation = 8_000, 0.01, 0.4  # seconds
+    log_mel = LogMel(rate, 20, 10, bands=16)
+    dry = torch.zeros(rate)
+    dry[1_600:2_000] = torch.randn(400)
+    tail = torch.randn(200, 4_800) * 10 ** (-3 * torch.arange(4_800) / rate / reverberation)
+    tail /= torch.linalg.vector_norm(tail, dim=1, keepdim=True)  # as much power as the direct sound
+    size = 1 << 14
+    wet = torch.fft.irfft(torch.fft.rfft(tail, size) * torch.fft.rfft(dry, size), size)[:, :rate] + dry
+    measured = 10 * (2 * log_mel(wet)).exp().mean((0, 3)).log10()[0]  # (frames,) dB
+    found = reverberate(log_mel(dry[None]), 1, (reverberation, reverberation), (0, 0), hop)
+    expected = 10 * (2 * found).exp().mean(3).log10()[0, 0]
+    heard = slice(20, 70)  # from the burst to 0.5 s after it
+    assert (measured - expected)[heard].abs().max() < 3 and (measured - expected)[heard].mean().abs() < 1
+    assert (2 * log_mel(dry[None])).exp().mean(3).log10()[0, 0, 40] < -10  # which without the room is silence
+
+    x = torch.randn(64, 1, 30, 16)
+    torch.testing.assert_close(reverberate(x, 0, (0.1, 1), (-20, 0), hop), x)
+    some = (reverberate(x, 0.5, (0.1, 1), (-20, 0), hop) - x).abs().amax((1, 2, 3)) > 1e-3
+    assert 16 < some.sum() < 48

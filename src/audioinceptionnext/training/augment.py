@@ -1,4 +1,4 @@
-"""Augmentation of a batch, on the device: gain, equaliser, mixup, masks, pitch and time warp, all on log-mel.
+"""Augmentation of a batch, on the device: gain, equaliser, room, mixup, masks, pitch and time warp, all on log-mel.
 
 A gain and an equaliser are additions there, since the log-mel is a logarithm of magnitudes. What acts on the sound
 itself is in `waveform_augment`.
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from audioinceptionnext.network.frontend import hz_to_mel, mel_to_hz
 
+LONGEST_TAIL = 0.6  # seconds; of a room of one second, 36 dB down
+LEAST_POWER = 1e-12  # of the log-mel's smallest magnitude, 1e-6
 NEPER_PER_DB = math.log(10) / 20  # the front end takes the natural logarithm of a magnitude
 
 
@@ -29,6 +31,31 @@ def random_gain(log_mel: Tensor, db: float, equaliser_db: float) -> Tensor:
     points = torch.empty(batch, 1, 6, device=log_mel.device).uniform_(-equaliser_db, equaliser_db)
     curve = torch.nn.functional.interpolate(points, size=bands, mode="linear", align_corners=True)
     return log_mel + ((gain + curve) * NEPER_PER_DB).unsqueeze(2)
+
+
+def reverberate(
+    log_mel: Tensor, probability: float, seconds: tuple[float, float], db: tuple[float, float], hop_seconds: float
+) -> Tensor:
+    """Some of the clips as if heard in another room, farther from the sound.
+
+    Polack's statistical model: the tail of a room is noise that falls exponentially, so it adds powers, and the power
+    in a frame is what came directly and a falling sum over the frames before. Tails end after `LONGEST_TAIL` seconds.
+
+    Args:
+        log_mel: (batch, 1, frames, bands), of magnitudes.
+        seconds: shortest and longest reverberation time (in which power falls by 60 dB), every octave as likely.
+        db: least and most power of the tail, over that of the direct sound.
+    """
+    batch, _, frames, _ = log_mel.shape
+    time, level, chance = torch.rand(3, batch, 1, device=log_mel.device, dtype=log_mel.dtype)
+    length = min(frames - 1, round(LONGEST_TAIL / hop_seconds))
+    time = seconds[0] * (seconds[1] / seconds[0]) ** time
+    tail = 10 ** (-6 * hop_seconds * torch.arange(length, 0, -1, device=time.device) / time)  # latest first, for conv1d
+    level = 10 ** ((db[0] + (db[1] - db[0]) * level) / 10) * (chance < probability)
+    heard = torch.cat([tail * (level / tail.sum(1, keepdim=True)), torch.ones_like(level)], dim=1)
+    power = torch.nn.functional.pad((2 * log_mel[:, 0]).exp().permute(2, 0, 1), (length, 0))  # bands as conv1d's batch
+    summed = torch.nn.functional.conv1d(power, heard[:, None], groups=batch)
+    return summed.permute(1, 2, 0).clamp(min=LEAST_POWER).log()[:, None] / 2
 
 
 def mixup(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:

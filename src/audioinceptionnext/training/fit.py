@@ -49,6 +49,7 @@ from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.recipe import Recipe, as_yaml
 from audioinceptionnext.training.record import check_same, digest, is_of, of_checkpoint
 from audioinceptionnext.training.synced import desynchronise, synchronise
+from audioinceptionnext.training.teacher import open_teacher
 
 LAST, BEST = "last.ckpt", "best.ckpt"
 MODEL, RUN, RECIPE = "model.safetensors", "run.json", "recipe.yaml"
@@ -126,6 +127,7 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     named = recipe.background if recipe.background_share else None
     background = read_noise(named, model.sample_rate, "background") if named else None
+    teacher = open_teacher(recipe.teacher, model, (run.what or {}).get("fold")) if recipe.teacher else None
     reader = Reader(model.sample_rate, run.dataset.sample_rate)
     heard = _waveforms(run.training, reader, _longest(model, recipe), machine, recipe.seed)
     if run.start is None and recipe.standardise == "data":
@@ -144,6 +146,7 @@ def train(run: Run, resume: bool = False, machine: Machine = Machine()) -> Path 
         _class_weights(run, recipe),
         noise,
         background,
+        teacher,
         record,
     )
     validation = None

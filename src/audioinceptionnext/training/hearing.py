@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, time_warp
+from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, reverberate, time_warp
 from audioinceptionnext.training.background import background, how_many
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.waveform_augment import add_noise, change_speed, shift
@@ -64,6 +64,8 @@ class Hearing(nn.Module):
             waveforms = add_noise(waveforms, lengths, recipe.noise_snr_db, recipe.noise_probability, self.noise)
         x = crop(self.log_mel, waveforms, lengths, seconds)
         x = self._gain(x)
+        if recipe.reverb_probability:
+            x = self._room(x)
         if recipe.pitch_semitones:
             x = change_pitch(x, recipe.pitch_semitones, rate)
         if recipe.time_warp:
@@ -81,6 +83,10 @@ class Hearing(nn.Module):
     def _gain(self, x: Tensor) -> Tensor:
         gain, equaliser = self.recipe.gain_db, self.recipe.equaliser_db
         return random_gain(x, gain, equaliser) if gain or equaliser else x
+
+    def _room(self, x: Tensor) -> Tensor:
+        recipe, hop = self.recipe, self.log_mel.hop / self.log_mel.sample_rate
+        return reverberate(x, recipe.reverb_probability, recipe.reverb_seconds, recipe.reverb_db, hop)
 
     def _background(self, count: int, seconds: float, device: torch.device) -> Tensor:
         """Log-mel (count, 1, frames, bands) of sound that is none of the classes."""

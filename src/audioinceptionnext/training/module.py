@@ -24,6 +24,7 @@ from audioinceptionnext.training.machine import tell
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.synced import gathered, processes, summed
+from audioinceptionnext.training.teacher import Teacher
 from audioinceptionnext.training.views import view_starts
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
@@ -40,6 +41,7 @@ class SoundClassifier(L.LightningModule):
         form: a name in `forms.FORMS`.
         class_weights: (classes,), of the loss; background weighs 1, the mean over the clips.
         noise, background: see `Hearing`.
+        teacher: what it says of each clip is a share of the targets.
         record: written into every checkpoint; JSON values.
     """
 
@@ -55,12 +57,14 @@ class SoundClassifier(L.LightningModule):
         class_weights: Tensor | None = None,
         noise: Tensor | None = None,
         background: Tensor | None = None,
+        teacher: Teacher | None = None,
         record: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model, self.recipe, self.steps_an_epoch = model, recipe, steps_an_epoch
         self.clips, self.form, self.record = clips, FORMS[form], record
         self.net: Network = model.net
+        self.teacher = teacher  # no module: its weights belong in no checkpoint
         self.hearing = Hearing(model.front_end(), recipe, model.clip_seconds, noise, background)
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -81,6 +85,10 @@ class SoundClassifier(L.LightningModule):
         self._seed(number)
         x, targets = self._hear(batch)
         clips = len(batch.labels)  # what follows them is background
+        if self.teacher is not None and clips:
+            share = self.recipe.teacher_share
+            taught = self.teacher(x[:clips], self.dtype_inside)
+            targets = torch.cat([(1 - share) * targets[:clips] + share * taught, targets[clips:]])
         weights = torch.ones_like(targets[:, 0])
         if self.class_weights is not None:
             weights[:clips] = targets[:clips] @ self.class_weights

@@ -43,7 +43,9 @@ RANGES = {
     "equaliser_db": (0, 100),
     "shift_seconds": (0, 60),
     "noise_probability": (0, 1),
+    "reverb_probability": (0, 1),
     "background_share": (0, 0.9),
+    "teacher_share": (0, 1),
     "pitch_semitones": (0, 12),
     "time_warp": (0, 200),
     "ema": (0, 0.999999),
@@ -85,9 +87,14 @@ class Recipe:
         shift_seconds: largest shift either way.
         noise_probability, noise_snr_db, noise: how often, how loud, and the folder of recordings that are mixed in;
             noise of random colour where no folder is named.
+        reverb_probability, reverb_seconds, reverb_db: how often a room is heard around a clip, its reverberation time
+            from shortest to longest, and the power of its tail over that of the direct sound, from least to most.
         background_share, background: how many clips of none of the classes are added to each batch, as a share of its
             own, and a folder of recordings for half of them; the others are rendered (noise, hum, near silence). Of
             those the network learns to be unsure: all classes are as likely (outlier exposure). 0 is off.
+        teacher, teacher_share: trained models (names or files, commas between) whose mean answer to each augmented crop
+            becomes a share of its target; the labels are the rest. ``{fold}`` in them stands for the fold that a
+            cross-validation holds out.
         speed: slowest and fastest, pitch and tempo together.
         pitch_semitones: largest shift either way, tempo unchanged.
         time_warp: SpecAugment's W, in frames.
@@ -135,8 +142,13 @@ class Recipe:
     noise_probability: float = 0.0
     noise_snr_db: tuple[float, float] = (5.0, 30.0)
     noise: str | None = None
+    reverb_probability: float = 0.0
+    reverb_seconds: tuple[float, float] = (0.1, 1.0)
+    reverb_db: tuple[float, float] = (-20.0, 0.0)
     background_share: float = 0.0
     background: str | None = None
+    teacher: str | None = None
+    teacher_share: float = 0.8
     speed: tuple[float, float] = (1.0, 1.0)
     pitch_semitones: float = 0.0
     time_warp: int = 0
@@ -163,13 +175,17 @@ class Recipe:
                 raise AinextError(f"{name} is {value}; give a number above 0")
         if not all(0 < seconds <= 60 for seconds in self.crops):
             raise AinextError(f"crops are {self.crops}; give lengths in seconds, above 0 and up to 60")
-        for name in ("frequency_masks", "time_masks", "noise_snr_db", "speed"):
+        for name in ("frequency_masks", "time_masks", "noise_snr_db", "reverb_seconds", "reverb_db", "speed"):
             if len(getattr(self, name)) != 2:
                 raise AinextError(f"{name} is {getattr(self, name)}; give two numbers")
         if not 0.5 <= self.speed[0] <= self.speed[1] <= 2:
             raise AinextError(f"speed is {self.speed}; give slowest and fastest, from 0.5 to 2")
         if not -100 <= self.noise_snr_db[0] <= self.noise_snr_db[1] <= 100:
             raise AinextError(f"noise_snr_db is {self.noise_snr_db}; give lowest and highest, from -100 to 100")
+        if not 0.01 <= self.reverb_seconds[0] <= self.reverb_seconds[1] <= 20:
+            raise AinextError(f"reverb_seconds is {self.reverb_seconds}; give shortest and longest, from 0.01 to 20")
+        if not -100 <= self.reverb_db[0] <= self.reverb_db[1] <= 30:
+            raise AinextError(f"reverb_db is {self.reverb_db}; give least and most, from -100 to 30")
         for name in ("frequency_masks", "time_masks"):
             if min(getattr(self, name)) < 0:
                 raise AinextError(f"{name} is {getattr(self, name)}; give how many and how long, 0 is off")

@@ -1,0 +1,80 @@
+"""Distillation: what a network learns from trained ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.training.fit import Run, train
+from audioinceptionnext.training.hearing import crop
+from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.teacher import open_teacher
+from tests.small_sounds import quick, run_on
+
+ALONE = Machine(threads=1)
+
+
+@pytest.fixture(scope="module")
+def teacher(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Knows a hiss from a whistle, and is sure of it."""
+    path = train(run_on(root, tmp_path_factory.mktemp("teacher"), epochs=8), machine=ALONE)
+    assert path is not None
+    model = load_model(path)
+    for values in (model.net.classifier.weight.data, model.net.classifier.bias.data):
+        values.mul_(20)
+    save_model(model, path)
+    return path
+
+
+def test_a_student_learns_what_its_teacher_says_and_not_what_the_labels_say(
+    root: Path, teacher: Path, tmp_path: Path
+) -> None:
+    dataset = load_dataset("kitchen20", root)
+    inside, outside = dataset.select("1")
+    wrong = [replace(clip, label=0) for clip in inside]  # every whistle called a hiss
+    right = {}
+    for share in (0.0, 1.0):
+        recipe = quick(epochs=8, learning_rate=0.01, teacher=str(teacher), teacher_share=share, mixup=0.2)
+        path = train(Run(dataset, wrong, [], tmp_path / str(share), recipe), machine=ALONE)
+        assert path is not None
+        model = load_model(path)
+        front, net = model.front_end(), model.folded().eval()
+        hits = 0
+        for clip in outside:
+            wave = torch.from_numpy(Reader(model.sample_rate).read(clip))[None]
+            x = crop(front, wave, torch.tensor([wave.shape[1]]), model.clip_seconds, random=False)
+            with torch.no_grad():
+                hits += int(net(x).argmax()) == clip.label
+        right[share] = hits / len(outside)
+    assert right[0.0] == 0.5  # half of them are hisses
+    assert right[1.0] > 0.9
+
+
+def test_teachers_are_averaged_by_fold_and_refused_where_they_do_not_fit(teacher: Path, tmp_path: Path) -> None:
+    model = load_model(teacher)
+    other = load_model(teacher)
+    with torch.no_grad():
+        other.net.classifier.bias += torch.tensor([30.0, -30.0])
+    (tmp_path / "fold-2").mkdir()
+    save_model(other, tmp_path / "fold-2" / "model.safetensors")
+    x = torch.randn(3, 1, model.net.config.clip_frames, model.net.config.bands)
+    names = (str(teacher), f"{tmp_path}/fold-{{fold}}/model.safetensors")
+    alone = [open_teacher(name, model, 2)(x, torch.float32) for name in names]
+    both = open_teacher(", ".join(names), model, 2)(x, torch.float32)
+    torch.testing.assert_close(both, (alone[0] + alone[1]) / 2)
+    torch.testing.assert_close(both.sum(1), torch.ones(3))
+    assert (alone[0] - alone[1]).abs().max() > 0.05
+
+    with pytest.raises(AinextError, match=r"only ainext cross-validate knows what \{fold\} stands for"):
+        open_teacher(names[1], model)
+    with pytest.raises(AinextError, match=r"its 2 classes are not the 2 that are learnt here"):
+        open_teacher(names[0], replace(model, labels=("tap", "door")))
+    with pytest.raises(AinextError, match=r"hears 24000 Hz, 10 ms .* every 5 ms, 128 bands; here it is .* every 10"):
+        open_teacher(names[0], replace(model, hop_ms=10.0))
