@@ -29,7 +29,11 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     (tmp_path / "mine.yaml").write_text(as_yaml(quick(epochs=4, evaluate_every=9)), encoding="utf-8")
     call = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", out, "--leak-free")
     call = (*call, "--recipe", tmp_path / "mine.yaml", "--threads", 1, "--json")
-    first: Outcome = ainext(*call)
+    part = ainext(*call, "--only", "2").json
+    assert set(part["folds"]) == {"2"} and part["clips"] == part["folds"]["2"]["clips"] < 24
+    assert "--only 3: kitchen20 has the folds" in last_line(*call, "--only", "3")
+    first: Outcome = ainext(*call)  # which does what is left
+    assert first.json["folds"]["2"] == part["folds"]["2"]
     assert first.code == 0
     found = first.json
     assert found["clips"] == 24 and set(found["per_class"]) == set(LABELS) and set(found["folds"]) == {"1", "2"}

@@ -19,6 +19,10 @@ def cross_validate(
         bool, typer.Option("--leak-free", help="Folds that keep all clips of one source together.")
     ] = False,
     folds: Annotated[int, typer.Option(min=2, help="How many, of a dataset without folds, with --leak-free.")] = 5,
+    only: Annotated[
+        str | None,
+        typer.Option(help="Do these folds, 1,2 say: for a quick look, or to share them out.", show_default="all"),
+    ] = None,
     audio: shared.Audio = None,
     recipe: shared.RecipeName = None,
     start: shared.Start = None,
@@ -57,13 +61,14 @@ def cross_validate(
         raise AinextError(f"--data {data}: has no folds; --leak-free makes {folds} of its sources")
     check_can_report(out / "report")
     machine = Machine(threads=threads, workers=workers, cache=cache)
-    evaluation = CrossValidation(dataset, out, settings, start, machine, settings.views).run()
-    page = evaluation.report(out / "report", f"{settings.model} on {data}, {len(dataset.folds)} folds")
+    evaluation = CrossValidation(dataset, out, settings, start, machine, settings.views, only).run()
+    kind = "leak-free folds" if leak_free else "folds"
+    title = f"{settings.model} on {data}, {len(evaluation.figures['folds'])} {kind}"
+    page = evaluation.report(out / "report", title)
     if as_json:
         from audioinceptionnext.cli.evaluate import rounded
 
         print(json.dumps(rounded(evaluation.figures | {"report": str(page)}), ensure_ascii=False, indent=2))
         return
-    kind = "leak-free folds" if leak_free else "folds"
-    print_figures(evaluation.figures, f"{settings.model} on {data}, {len(dataset.folds)} {kind}")
+    print_figures(evaluation.figures, title)
     print(f"{evaluation.figures['minutes']:.0f} minutes of training   report: {page}")

@@ -14,6 +14,7 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
 from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
@@ -32,6 +33,7 @@ class CrossValidation:
         out: gets a folder a fold, ``figures.json`` and the report. Folds that are done are not done again, and one that
             was stopped goes on.
         start: weights to begin each fold with.
+        only: the folds to do, ``1,2`` say, and figures of their clips alone; None does all.
     """
 
     dataset: Dataset
@@ -40,12 +42,17 @@ class CrossValidation:
     start: str | None = None
     machine: Machine = field(default_factory=Machine)
     views: int = 0
+    only: str | None = None
 
     def run(self) -> Evaluation:
-        """Trains, scores every fold with the network that has not heard it, and writes it all down."""
+        """Trains, scores every fold with the network that has not heard it, and writes it all down.
+
+        Raises:
+            AinextError: ``only`` names folds that do not exist; what `fit.train` raises.
+        """
         heard, unseen = Heard(), Heard()
         folds: dict[str, Any] = {}
-        for fold in self.dataset.folds:
+        for fold in self._chosen():
             part, figures = self._fold(fold)
             folds[str(fold)] = figures
             heard.add(part)
@@ -67,6 +74,12 @@ class CrossValidation:
         with writing(path):
             path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return Evaluation(self.dataset, heard, figures, self._reader(fold))
+
+    def _chosen(self) -> list[int]:
+        try:
+            return sorted({clip.fold for clip in self.dataset.select(self.only)[0] if clip.fold is not None})
+        except AinextError as error:
+            raise AinextError(str(error).replace("--folds", "--only", 1)) from None
 
     def _fold(self, fold: int) -> tuple[Heard, dict[str, Any]]:
         place = self.out / f"fold-{fold}"
