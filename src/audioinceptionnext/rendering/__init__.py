@@ -16,20 +16,25 @@ IN_A_ROOM = 0.5  # shares of the clips
 WITH_NOISE = 0.6
 WITH_ANOTHER = 0.3
 FOR_A_WHILE = 0.25
+AUDIBLE = 1e-3  # of a sound whose root mean square is 1
 
 
 def render(seed: int, seconds: float = 3.28, rate: int = 24_000) -> tuple[np.ndarray, str]:
     """One clip, the same for the same arguments: float32 (round(seconds * rate),), full scale 1, and its label.
 
     Half of them stand in a room, some in noise, some over another sound 8 to 30 dB softer, some for a part of the clip
-    that covers its middle. Peaks lie at -30 to 0 dB.
+    that covers its middle. Peaks lie at -30 to 0 dB. Raises ValueError for a clip of no samples.
     """
     rng = np.random.default_rng(seed)
     n = round(seconds * rate)
+    if n < 1:
+        raise ValueError(f"{seconds} s at {rate} Hz: no samples")
     family, choices, label = draw(rng)
-    sound = unit(family.make(rng, n, rate, *choices))
-    if rng.random() < FOR_A_WHILE:
-        sound = sound * _while(rng, n, rate)
+    sound = np.zeros(n)
+    while np.abs(sound).max() < AUDIBLE:  # a short clip can fall between two strokes
+        sound = unit(family.make(rng, n, rate, *choices))
+        if rng.random() < FOR_A_WHILE:
+            sound = sound * _while(rng, n, rate)
     if rng.random() < IN_A_ROOM:
         sound = unit(room(rng, sound, rate))
     if rng.random() < WITH_ANOTHER:
