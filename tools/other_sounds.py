@@ -9,14 +9,13 @@ voices and calls, clips of 5 s, as many of each. What false alarms are measured 
 from __future__ import annotations
 
 import argparse
-import wave
 from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 from false_alarms import SECONDS, spoken_digits
 
-from audioinceptionnext.data.reading import to_int16
+from audioinceptionnext.data.writing import write_wav
 from audioinceptionnext.rendering import draw, render
 
 RATE = 24_000
@@ -35,19 +34,11 @@ def main() -> None:
 
     digits = spoken_digits(options.fsdd, options.speakers, options.clips, RATE, np.random.default_rng(FIRST))
     for number, sound in enumerate(digits):
-        write(options.out / f"digits-{number:03}.wav", sound.waveform)
+        write_wav(options.out / f"digits-{number:03}.wav", sound.waveform, RATE)
     alike = (n for n in count(FIRST) if draw(np.random.default_rng(n))[0].name in FAMILIES)
     for number in islice(alike, options.clips):
-        write(options.out / f"rendered-{number}.wav", render(number, SECONDS, RATE)[0])
+        write_wav(options.out / f"rendered-{number}.wav", render(number, SECONDS, RATE)[0], RATE)
     print(f"{options.out}: {2 * options.clips} clips of {SECONDS:g} s")
-
-
-def write(path: Path, waveform: np.ndarray) -> None:
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.writeframes(to_int16(waveform).astype("<i2").tobytes())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -289,7 +290,7 @@ def rustle(rng: Rng, n: int, rate: int, density: int, colour: int) -> np.ndarray
 
 def draw(rng: Rng) -> tuple[Family, tuple[int, ...], str]:
     """A family, its choices and the label; a family of more labels comes more often, by the root of their number."""
-    weights = np.sqrt([len(f.labels()) for f in FAMILIES])
+    weights = np.sqrt([prod(map(len, f.choices)) for f in FAMILIES])
     found = FAMILIES[rng.choice(len(FAMILIES), p=weights / weights.sum())]
     chosen: tuple[Any, ...] = tuple(int(rng.integers(len(words))) for words in found.choices)
     label = " ".join((found.name, *(words[i] for words, i in zip(found.choices, chosen, strict=True))))

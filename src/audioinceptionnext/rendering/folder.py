@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import wave
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext.data.reading import to_int16
+from audioinceptionnext.data.writing import write_wav
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.rendering import draw, render
 
@@ -47,13 +47,11 @@ def render_folder(
     new = done = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if workers <= 1:
-            for part in parts:
-                new, done = new + write(part), done + len(part)
-                progress(done)
-            return new
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            for part, written in zip(parts, pool.map(write, parts), strict=True):
+        with ExitStack() as stack:
+            spread: Callable[..., Iterable[int]] = map
+            if workers > 1:
+                spread = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn"))).map
+            for part, written in zip(parts, spread(write, parts), strict=True):
                 new, done = new + written, done + len(part)
                 progress(done)
     except OSError as error:
@@ -70,11 +68,7 @@ def _write(numbers: range, folder: Path, seconds: float, rate: int) -> int:
         sound, _ = render(number, seconds, rate)
         path.parent.mkdir(exist_ok=True)
         part = path.with_suffix(".part")
-        with wave.open(str(part), "wb") as out:
-            out.setnchannels(1)
-            out.setsampwidth(2)
-            out.setframerate(rate)
-            out.writeframes(to_int16(sound).astype("<i2").tobytes())
+        write_wav(part, sound, rate)
         part.replace(path)
         new += 1
     return new
