@@ -158,15 +158,23 @@ def spoken_digits(
         yield Sound("speech", "spoken digits", strung(words, rate, rng))
 
 
-def sentences(count: int, rate: int, rng: np.random.Generator) -> Iterator[Sound]:
+def sentences(
+    count: int,
+    rate: int,
+    rng: np.random.Generator,
+    voices: Sequence[str] = VOICES,
+    variants: Sequence[str] = VARIANTS,
+    texts: Sequence[str] = SENTENCES,
+) -> Iterator[Sound]:
+    """Clips of one voice each, drawn from ``voices`` in ``variants``; none, with a warning, without espeak-ng."""
     if not (program := shutil.which("espeak-ng")):
         print("espeak-ng is not installed: its sentences are left out (apt-get install espeak-ng)", file=sys.stderr)
         return
     for _ in range(count):
-        voice = f"{rng.choice(VOICES)}+{rng.choice(VARIANTS)}"
+        voice = f"{rng.choice(voices)}+{rng.choice(variants)}"
         speed, pitch = str(rng.integers(120, 200)), str(rng.integers(20, 80))
-        texts = (SENTENCES[i] for i in rng.permutation(len(SENTENCES)))
-        spoken = (_speak([program, "-v", voice, "-s", speed, "-p", pitch], text, rate) for text in texts)
+        drawn = (texts[i] for i in rng.permutation(len(texts)))
+        spoken = (_speak([program, "-v", voice, "-s", speed, "-p", pitch], text, rate) for text in drawn)
         yield Sound("speech", "espeak-ng sentences", strung(spoken, rate, rng))
 
 

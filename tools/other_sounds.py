@@ -2,8 +2,9 @@
 
     python tools/other_sounds.py --fsdd fsdd --speakers jackson nicolas theo yweweler --out others
 
-Digits of the Free Spoken Digit Dataset (CC BY-SA 4.0) strung together as `tools/false_alarms.py` does it, and rendered
-voices and calls, clips of 5 s, as many of each. What false alarms are measured with later are other speakers.
+Clips of 5 s, as many of each: digits of the Free Spoken Digit Dataset (CC BY-SA 4.0) strung together as
+`tools/false_alarms.py` does it, speech by espeak-ng where it is installed, rendered voices and calls. What false alarms
+are measured with later are other speakers, other languages and other sentences.
 """
 
 from __future__ import annotations
@@ -13,13 +14,25 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
-from false_alarms import SECONDS, spoken_digits
+from false_alarms import SECONDS, sentences, spoken_digits
 
 from audioinceptionnext.data.writing import write_wav
 from audioinceptionnext.rendering import draw, render
 
 RATE = 24_000
 FAMILIES = ("voice", "call")
+LANGUAGES = ("af", "cs", "da", "el", "fi", "hu", "nl", "pl", "pt", "ro", "sv", "tr")
+VARIANTS = ("m2", "m4", "m5", "m6", "f3", "f5")
+SENTENCES = (
+    "Nobody knows why the old lighthouse was painted yellow.",
+    "My brother wants to learn the cello before he is forty.",
+    "Seven tall ships lay in the harbour this morning.",
+    "The museum opens at ten, but the library opens earlier.",
+    "What a pity that you could not come with us!",
+    "He wrote three long letters and sent none of them.",
+    "Do you remember the name of that small village?",
+    "Snow fell all night, and in the morning the road was gone.",
+)
 FIRST = 1_000_000  # numbers that no rendered training clip has
 
 
@@ -35,10 +48,14 @@ def main() -> None:
     digits = spoken_digits(options.fsdd, options.speakers, options.clips, RATE, np.random.default_rng(FIRST))
     for number, sound in enumerate(digits):
         write_wav(options.out / f"digits-{number:03}.wav", sound.waveform, RATE)
+    rng = np.random.default_rng(FIRST + 1)
+    spoken = sentences(options.clips, RATE, rng, LANGUAGES, VARIANTS, SENTENCES)
+    for number, sound in enumerate(spoken):
+        write_wav(options.out / f"speech-{number:03}.wav", sound.waveform, RATE)
     alike = (n for n in count(FIRST) if draw(np.random.default_rng(n))[0].name in FAMILIES)
     for number in islice(alike, options.clips):
         write_wav(options.out / f"rendered-{number}.wav", render(number, SECONDS, RATE)[0], RATE)
-    print(f"{options.out}: {2 * options.clips} clips of {SECONDS:g} s")
+    print(f"{options.out}: {len(list(options.out.glob('*.wav')))} clips of {SECONDS:g} s")
 
 
 if __name__ == "__main__":
