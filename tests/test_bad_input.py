@@ -187,11 +187,11 @@ def hours(path: Path, seconds: int) -> tuple[list[dict[str, Any]], float]:
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
-    (minute,), short = hours(tmp_path / "minute.wav", 60)
-    (longer,), long = hours(tmp_path / "longer.wav", 600)
-    check(minute)
+    (brief,), short = hours(tmp_path / "brief.wav", 180)  # more than a block
+    (longer,), long = hours(tmp_path / "longer.wav", 900)
+    check(brief)
     check(longer)
-    assert (minute["duration"], longer["duration"]) == (60, 600)
+    assert (brief["duration"], longer["duration"]) == (180, 900)
     assert long < short + 60
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import audioinceptionnext as ain
-from audioinceptionnext import recogniser as module
+from audioinceptionnext import listening as module
 from audioinceptionnext.overview import MOST_COLUMNS, Overview
 from audioinceptionnext.recogniser import Recogniser, load
 from tests.audio_files import write_wav
@@ -30,7 +30,7 @@ def kitchen(seconds: float) -> np.ndarray:
 
 def in_one_piece(recogniser: Recogniser, waveform: np.ndarray) -> np.ndarray:
     (logits,) = recogniser._session.run(["logits"], {"waveform": waveform[None]})
-    return module._softmax(logits[0])
+    return module.softmax(logits[0])
 
 
 @pytest.mark.parametrize("run", ["dense", "windows"])
@@ -67,6 +67,43 @@ def test_hop_takes_every_step_that_it_names(files: dict[str, Path]) -> None:
             recogniser.predict(waveform, hop=0.1)
 
 
+@pytest.mark.parametrize(("file", "run"), [("dense", None), ("windows", None), ("windows", "clips")])
+def test_answers_in_between(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, file: str, run: str) -> None:
+    monkeypatch.setitem(module.BLOCK_FRAMES, "dense", 1000)  # many joins
+    recogniser, waveform = load(files[file], run=run), kitchen(20)
+    fine, coarse = recogniser.predict(waveform, hop=0.08), recogniser.predict(waveform)
+    assert (fine.hop, coarse.hop) == (pytest.approx(0.08), pytest.approx(0.16))
+    assert len(fine.probabilities) in (2 * len(coarse.probabilities) - 1, 2 * len(coarse.probabilities))
+    np.testing.assert_allclose(fine.probabilities[::2], coarse.probabilities, atol=2e-3)
+    later = recogniser.predict(waveform[960 * 2 :])  # 80 ms
+    inside = slice(20, -20)  # a dense network hears the zeros beyond its ends
+    shifted = fine.probabilities[1::2][: len(later.probabilities)]
+    np.testing.assert_allclose(later.probabilities[: len(shifted)][inside], shifted[inside], atol=2e-3)
+
+
+@pytest.mark.parametrize("file", ["dense", "windows"])
+@pytest.mark.parametrize("seconds", [0.5, 2.08, 2.0801, 2.24, 7.777])
+def test_clips_are_heard_each_by_itself(files: dict[str, Path], file: str, seconds: float) -> None:
+    recogniser, waveform = load(files[file], run="clips"), kitchen(seconds)
+    heard = recogniser.predict(waveform, hop=0.32)
+    starts = range(0, max(1, len(waveform) - 49_920 + 7_680), 7_680)
+    assert len(heard.probabilities) == len(starts)
+    one = load(files[file])
+    for row, start in zip(heard.probabilities, starts, strict=True):
+        alone = one.predict(waveform[start : start + 49_919])
+        np.testing.assert_allclose(row, alone.probabilities[0], atol=1e-5)
+    assert heard.log_mel is not None and abs(len(heard.log_mel) - len(waveform) // 120) <= 1
+
+
+def test_steps_longer_than_a_block_stay_in_their_place(files: dict[str, Path]) -> None:
+    waveform = kitchen(23)
+    for run in (None, "clips"):
+        recogniser = load(files["windows"], run=run)
+        fine, coarse = recogniser.predict(waveform, hop=0.16), recogniser.predict(waveform, hop=10.4)
+        assert len(coarse.probabilities) == 3
+        np.testing.assert_allclose(coarse.probabilities, fine.probabilities[[0, 65, 130]], atol=1e-4)
+
+
 def test_a_file_and_its_waveform_give_the_same(files: dict[str, Path], tmp_path: Path) -> None:
     waveform = kitchen(12)
     path = tmp_path / "a b é.wav"
@@ -89,12 +126,12 @@ def test_digital_silence_gets_no_label() -> None:
     assert not recogniser.predict(np.zeros(240, np.float32)).probabilities.any()
     waveform = kitchen(20)
     waveform[5 * RATE : 15 * RATE] = 0
-    heard = recogniser.predict(waveform)
+    heard = recogniser.predict(waveform, top_k=20)
     silent = ~heard.probabilities.any(axis=1)
     centres = heard.window / 2 + heard.hop * np.arange(len(silent))
     assert silent[(centres > 6.1) & (centres < 13.9)].all()  # windows that lie inside the silence
     assert not silent[(centres < 5.9) | (centres > 14.1)].any()
-    assert sum(one.score for one in heard.clip) > 0.5  # silence is no evidence against what was heard
+    assert sum(one.score for one in heard.clip) == pytest.approx(1, abs=1e-3)  # silence is no evidence against it
 
 
 def test_the_example_scene_is_recognised() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext import recogniser as module
+from audioinceptionnext import listening as module
 from audioinceptionnext.media import read
+from audioinceptionnext.recogniser import load
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     parser.add_argument("--model", default="kitchen20")
     options = parser.parse_args()
 
-    model = module.load(options.model)
+    model = load(options.model)
     waveform = read(options.recording, model.sample_rate, 0, 120)
     module.BLOCK_FRAMES[model.run] = 10**7
     whole = model.predict(waveform).probabilities
