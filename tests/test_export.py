@@ -12,7 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext import recogniser as module
+from audioinceptionnext import listening as module
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import Exported, export_onnx
 from audioinceptionnext.network import LogMel
@@ -139,7 +139,7 @@ def test_a_clip_of_broken_steps(
         logits, _ = run(files[hears], waveform=sound[None])
         heard = recogniser.predict(sound)
         assert heard.probabilities.shape == logits[0].shape
-        np.testing.assert_allclose(heard.probabilities, module._softmax(logits[0]), atol=2e-3)
+        np.testing.assert_allclose(heard.probabilities, module.softmax(logits[0]), atol=2e-3)
         if hears == "windows":
             assert len(logits[0]) == 1 + max(0, -(-(frames - 208) // 32))
             continue

@@ -6,9 +6,11 @@ import contextlib
 import io
 import json
 import logging
+import tempfile
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import onnx
@@ -17,13 +19,16 @@ from onnx import numpy_helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
+from audioinceptionnext.agreement import Agreement, compare
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.model import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.storage import Run, StoredModel
+from audioinceptionnext.quantise import SMALLEST, Precision, lower, write_onnx
 
 Input = Literal["waveform", "log-mel"]
-Precision = Literal["float32", "float16"]
 OPSET = 18
+RENDERED = 200  # clips to calibrate on, and others to compare on, where none are given
+SURE = 0.1  # probability by which the best class of a rendered clip leads, for its being the best to mean anything
 MOST_FOLDED = 256  # numbers of a constant that the exporter may compute; the front end's tables are left to the runtime
 
 
@@ -40,6 +45,8 @@ class Exported(nn.Module):
         super().__init__()
         self.front_end, self.net = model.front_end(), model.folded()
         self.front_end.stored = False
+        # As it was in training: float32 for ours, half the time of it all; as librosa for the authors' networks.
+        self.front_end.exact = "recipes" not in model.info
         self.run, self.takes = run, takes
         self.temperature = model.temperature
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
@@ -55,19 +62,28 @@ class Exported(nn.Module):
             frames = torch.sym_max((samples + step - 1) // step, torch.sym_min(1 + samples // step, self.clip_frames))
         else:
             log_mel, frames = sound, sound.shape[1]
-        logits = self.dense(log_mel, frames) if hop is None else self.windows(log_mel, frames, hop)
+        every: Any = STEP_FRAMES if hop is None else hop.item()  # symbolic
+        torch._check(every >= 1)
+        logits = (self.dense if self.run == "dense" else self.windows)(log_mel, frames, every)
         logits = logits / self.temperature
         return (logits, log_mel) if self.takes == "waveform" else (logits,)
 
     # In both, short input is heard whole and its last frame repeated, as published. `frames` may be symbolic.
 
-    def dense(self, log_mel: Tensor, frames: int) -> Tensor:
-        place = torch.arange(torch.sym_max(frames, self.clip_frames)).clamp(max=frames - 1)
-        return self.net.dense(log_mel[:, None, place])
+    def dense(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
+        # Passes that start a step after one another answer in between. A step that is longer than the network's, or
+        # does not divide it, is the caller's business.
+        passes = STEP_FRAMES // step
+        torch._check(passes >= 1)
+        place = torch.arange(passes)[:, None] * step + torch.arange(torch.sym_max(frames, self.clip_frames))
+        shifted = log_mel[:, place.clamp(max=frames - 1)]  # (batch, passes, frames, bands)
+        logits = self.net.dense(shifted.reshape(-1, 1, place.shape[1], self.bands))
+        whole = -(-self.clip_frames // STEP_FRAMES) * STEP_FRAMES
+        steps = (torch.sym_max(frames - whole, 0) + step - 1) // step + 1
+        logits = logits.view(log_mel.shape[0], -1, logits.shape[1], logits.shape[2])
+        return logits.transpose(1, 2).reshape(log_mel.shape[0], -1, logits.shape[3])[:, :steps]
 
-    def windows(self, log_mel: Tensor, frames: int, hop: Tensor) -> Tensor:
-        step = hop.item()
-        torch._check(step >= 1)
+    def windows(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
         windows = (torch.sym_max(frames - self.clip_frames, 0) + step - 1) // step + 1
         torch._check(windows >= 1)
         place = torch.arange(windows)[:, None] * step + torch.arange(self.clip_frames)
@@ -83,6 +99,7 @@ def export_onnx(
     takes: Input = "waveform",
     precision: Precision = "float32",
     name: str | None = None,
+    sounds: Iterable[np.ndarray] | None = None,
 ) -> Path:
     """Writes ``path`` and returns it.
 
@@ -94,8 +111,10 @@ def export_onnx(
     Args:
         run: how longer audio is heard; as the model was trained, unless given. A network that is not convolutional
             (the transformer baseline) can only be heard by ``windows``.
-        precision: ``float16`` stores the network's weights in half the space; they are computed with in float32.
+        precision: ``float16`` and ``bf16`` store the network's weights in half the space; they are computed with in
+            float32. ``int8`` computes the wide layers in 8 bits (see `quantise_onnx`).
         name: what the file calls itself; its own name unless given.
+        sounds: for ``int8``, waveforms (samples,) at the model's rate to calibrate on; rendered ones unless given.
 
     Raises:
         AinextError: ``dense`` for a network that hears clip by clip.
@@ -110,33 +129,128 @@ def export_onnx(
     arguments: tuple[Tensor, ...] = (sound,)
     length = torch.export.Dim("samples" if takes == "waveform" else "frames", min=300, max=2**31 - 1)
     shapes: tuple[Any, ...] = ({0: torch.export.Dim("batch", max=2**20), 1: length},)
-    if run == "windows":
-        names, arguments, shapes = [*names, "hop"], (sound, torch.tensor(STEP_FRAMES)), (*shapes, None)
+    names, arguments, shapes = [*names, "hop"], (sound, torch.tensor(STEP_FRAMES)), (*shapes, None)
     proto = _to_onnx(wrapped, arguments, names, shapes)
-    if run == "windows":  # an initializer of an input's name is its default
-        proto.graph.initializer.append(numpy_helper.from_array(np.array(STEP_FRAMES, np.int64), "hop"))
-    if precision == "float16":
-        _halve_weights(proto)
-    onnx.helper.set_model_props(proto, _metadata(model, wrapped, name or path.stem, precision))
+    # An initializer of an input's name is its default.
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(STEP_FRAMES, np.int64), "hop"))
+    onnx.helper.set_model_props(proto, _metadata(model, wrapped, name or path.stem))
     proto.producer_name, proto.doc_string = "audioinceptionnext", ""
-    _write(proto, path)
+    if precision == "float32":
+        write_onnx(proto, path)
+        return path
+    with tempfile.TemporaryDirectory() as folder:
+        write_onnx(proto, source := Path(folder, "float32.onnx"))
+        sounds = rendered(model, RENDERED) if sounds is None else sounds
+        lower(source, path, precision, ({names[0]: sound[None]} for sound in heard_by(model, takes, sounds)))
     return path
 
 
-def _write(proto: onnx.ModelProto, path: Path) -> None:
-    """Beside its final name first, so that an older file stays whole until then."""
+class Sounds(NamedTuple):
+    """Waveforms (samples,) at a model's rate, each read once.
+
+    Attributes:
+        calibrating, comparing: different clips.
+        lead: what makes a clip count for the agreement; see `compare`.
+    """
+
+    calibrating: Iterable[np.ndarray]
+    comparing: Iterable[np.ndarray]
+    lead: float = 0.0
+
+
+def rendered_sounds(model: StoredModel) -> Sounds:
+    """For a model whose own sound is not at hand. Many leave it undecided, so only clips that it is sure of count."""
+    return Sounds(rendered(model, RENDERED), rendered(model, RENDERED, RENDERED), SURE)
+
+
+def export_checked(
+    model: StoredModel,
+    path: Path,
+    sounds: Sounds,
+    run: Run | None = None,
+    takes: Input = "waveform",
+    precision: Precision = "float32",
+    force: bool = False,
+) -> Agreement:
+    """As `export_onnx`, or OpenVINO's form where ``path`` ends in ``.xml``, and compared with the float32 ONNX file.
+
+    The file is in its place only where `Agreement.enough` or ``force``; one that was there before stays otherwise.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(proto.SerializeToString())
-    partial.replace(path)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        source = export_onnx(model, Path(folder, "float32.onnx"), run, takes, name=path.stem)
+        name = "waveform" if takes == "waveform" else "log_mel"
+        batches = ({name: sound[None]} for sound in heard_by(model, takes, sounds.calibrating))
+        made = Path(folder, "made", path.name)
+        lower(source, made.with_suffix(".onnx"), precision, batches)
+        files = [made]
+        if made.suffix == ".xml":
+            convert_to_openvino(made.with_suffix(".onnx"), made)
+            files.insert(0, made.with_suffix(".bin"))
+        found = compare(source, made, heard_by(model, takes, sounds.comparing), sounds.lead)
+        if found.enough or force:
+            for file in files:
+                file.replace(path.with_suffix(file.suffix))
+    return found
+
+
+def rendered(model: StoredModel, clips: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Waveforms (samples,) of rendered sound at the model's rate, half as long again as its clip."""
+    from audioinceptionnext.rendering import render  # needs scipy
+
+    return (render(seed + number, 1.5 * model.clip_seconds, model.sample_rate)[0] for number in range(clips))
+
+
+def heard_by(model: StoredModel, takes: Input, sounds: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Waveforms as an exported file takes them: as they are, or log-mels (frames, bands)."""
+    front_end = model.front_end()
+    for sound in sounds:
+        with torch.no_grad():
+            yield sound if takes == "waveform" else front_end(torch.from_numpy(sound)[None])[0, 0].numpy()
+
+
+def convert_to_openvino(source: Path, target: Path) -> None:
+    """An ONNX file as OpenVINO's ``.xml`` and, beside it, ``.bin``; its metadata in the model's ``rt_info``.
+
+    OpenVINO computes in what suits the processor, whatever is stored.
+
+    Raises:
+        AinextError: OpenVINO is not installed.
+    """
+    try:
+        import openvino
+    except ModuleNotFoundError:
+        raise AinextError(f"{target}: this needs OpenVINO: pip install 'audioinceptionnext[openvino]'") from None
+    facts = {fact.key: fact.value for fact in onnx.load(source).metadata_props}
+    model = openvino.convert_model(source)
+    for key, value in facts.items():
+        model.set_rt_info(value, ["audioinceptionnext", key])
+    if facts["precision"] == "float16":
+        _halve_constants(model)
+    # Its own compression takes the front end's tables too: 0.14 in a clip's probabilities.
+    openvino.save_model(model, target, compress_to_fp16=False)
+
+
+def _halve_constants(model: Any) -> None:
+    """As float16 what float16 holds exactly: the weights that the ONNX file stores so, not the front end's tables."""
+    from openvino import opset8
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Constant" or node.data.dtype != np.float32 or node.data.size < SMALLEST:
+            continue
+        users, half = node.output(0).get_target_inputs(), node.data.astype(np.float16)
+        if np.array_equal(half, node.data):
+            stored = opset8.convert(opset8.constant(half), "f32")
+            for user in users:
+                user.replace_source_output(stored.output(0))
 
 
 def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str], shapes: Any) -> onnx.ModelProto:
-    chatter = io.StringIO()  # the exporter tells its progress on stdout and its doubts everywhere
+    chatter = io.StringIO()  # the exporter tells its progress and its doubts everywhere
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(chatter), warnings.catch_warnings():
+        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 wrapped,
@@ -163,22 +277,7 @@ def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str],
     return proto
 
 
-def _halve_weights(proto: onnx.ModelProto) -> None:
-    """Large float32 weights as float16, each with a cast in front, which a runtime computes once when it loads."""
-    casts = []
-    for tensor in proto.graph.initializer:
-        size = int(np.prod(tensor.dims)) if tensor.dims else 1
-        if tensor.data_type != onnx.TensorProto.FLOAT or size < 256:
-            continue
-        name = tensor.name
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")
-        tensor.CopyFrom(half)
-        casts.append(onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT))
-    for cast in reversed(casts):
-        proto.graph.node.insert(0, cast)
-
-
-def _metadata(model: StoredModel, wrapped: Exported, name: str, precision: Precision) -> dict[str, str]:
+def _metadata(model: StoredModel, wrapped: Exported, name: str) -> dict[str, str]:
     """What a user of the file needs to know; see `docs/onnx.md`."""
     hop = wrapped.front_end.hop
     values = {
@@ -186,13 +285,14 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str, precision: Preci
         "name": name,
         "input": wrapped.takes,
         "run": wrapped.run,
-        "precision": precision,
+        "precision": "float32",
         "temperature": model.temperature,
         "sample_rate": model.sample_rate,
         "hop_samples": hop,
         "clip_samples": model.clip_samples,
         "clip_frames": wrapped.clip_frames,
         "step_frames": STEP_FRAMES,
+        "finest_frames": 1,
         "parameters": count_parameters(wrapped.net),
         "gmac": round(count_macs(wrapped.net) / 1e9, 4),
     }

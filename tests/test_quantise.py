@@ -1,0 +1,221 @@
+"""Files of less precision answer as float32 does, or are not written."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from audioinceptionnext import export as module
+from audioinceptionnext import zoo
+from audioinceptionnext.agreement import Agreement, compare
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.export import convert_to_openvino, export_onnx, heard_by, rendered
+from audioinceptionnext.listening import softmax
+from audioinceptionnext.network.blocks import Block, Mixer
+from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.quantise import WIDE, lower, quantise_onnx
+from audioinceptionnext.recogniser import load
+from tests.conftest import LABELS
+from tests.test_cli import ainext, refused
+
+TRAINED = zoo.find("rendered").training_weights  # it knows the sounds that anyone can render
+
+
+@pytest.fixture(autouse=True)
+def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RENDERED", 30)
+
+
+@pytest.fixture(scope="module")
+def trained() -> StoredModel:
+    return load_model(TRAINED)
+
+
+@pytest.fixture(scope="module")
+def exported(trained: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A trained network at every precision, calibrated on 30 clips."""
+    folder = tmp_path_factory.mktemp("precisions")
+    files = {"float32": export_onnx(trained, folder / "float32.onnx")}
+    for precision in ("float16", "bf16", "int8"):
+        files[precision] = folder / f"{precision}.onnx"
+        batches = ({"waveform": sound[None]} for sound in rendered(trained, 30))
+        lower(files["float32"], files[precision], precision, batches)
+    return files
+
+
+@pytest.fixture
+def weights(model: StoredModel, tmp_path: Path) -> Path:
+    save_model(model, tmp_path / "m.safetensors")
+    return tmp_path / "m.safetensors"
+
+
+@pytest.fixture
+def unfit(trained: StoredModel, tmp_path: Path) -> Path:
+    """In float32 it answers; in 8 bits nothing is left beside one channel that is louder and that nobody hears."""
+    net = copy.deepcopy(trained.net)
+    block = net.blocks[-1]  # type: ignore[index]
+    assert isinstance(block, Block) and isinstance(block.mixer, Mixer)
+    block.mixer.squeeze.norm.bias.data[0] = 1e6
+    net.classifier.weight.data[:, 0] = 0
+    save_model(replace(trained, net=net), tmp_path / "unfit.safetensors")
+    return tmp_path / "unfit.safetensors"
+
+
+def facts(path: Path) -> dict[str, str]:
+    return ort.InferenceSession(path).get_modelmeta().custom_metadata_map
+
+
+@pytest.mark.parametrize(
+    ("precision", "size", "worst"), [("float16", 0.55, 0.005), ("bf16", 0.55, 0.03), ("int8", 0.5, 0.15)]
+)
+def test_answers_as_float32_in_less_space(
+    exported: dict[str, Path], trained: StoredModel, precision: str, size: float, worst: float
+) -> None:
+    source, path = exported["float32"], exported[precision]
+    found = compare(source, path, rendered(trained, 40, seed=1000), lead=0.1)
+    assert (found.clips, found.top1, found.enough) == (40, 1, True) and found.counted >= 20
+    assert 0 < found.mean_difference < found.worst < worst
+    assert path.stat().st_size < size * source.stat().st_size
+    assert facts(path) == facts(source) | {"precision": precision}
+
+
+def test_int8_is_for_the_wide_layers_alone(exported: dict[str, Path]) -> None:
+    """Neither the front end, nor the first layers, nor the last; and all that is between the others."""
+    graph = onnx.load(exported["int8"]).graph
+    weights = {t.name: t for t in graph.initializer}
+    source = {name: node for node in graph.node for name in node.output}
+    kinds = {}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            weight = source.get(node.input[1])
+            stored = weights[weight.input[0] if weight is not None else node.input[1]]
+            kinds[stored.name] = (stored.data_type, stored.dims[0], source[node.input[0]].op_type)
+    for kind, channels, _ in kinds.values():
+        assert (kind == onnx.TensorProto.INT8) == (channels >= WIDE)
+    assert {before for kind, _, before in kinds.values() if kind == onnx.TensorProto.INT8} == {"DequantizeLinear"}
+    after = [n.op_type for n in graph.node][[n.op_type for n in graph.node].index("ReduceMean") :]
+    assert "QuantizeLinear" not in after and "MatMul" in after
+    first = next(i for i, n in enumerate(graph.node) if n.op_type == "Conv")
+    assert "QuantizeLinear" not in [n.op_type for n in graph.node[:first]]
+
+
+def test_int8_hears_long_audio(exported: dict[str, Path], trained: StoredModel) -> None:
+    waveform = np.concatenate(list(rendered(trained, 16, seed=2000)))
+    whole, short = (load(exported[name]).predict(waveform) for name in ("float32", "int8"))
+    assert len(waveform) > 40 * trained.sample_rate and whole.probabilities.shape == short.probabilities.shape
+    assert np.abs(whole.probabilities - short.probabilities).mean() < 0.002
+    sure = np.sort(whole.probabilities, axis=1)[:, -2:]
+    sure = sure[:, 1] - sure[:, 0] > 0.2
+    same = whole.probabilities.argmax(1) == short.probabilities.argmax(1)
+    assert sure.sum() > 50 and same[sure].mean() > 0.98
+
+
+def test_int8_of_windows_and_of_log_mels(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
+    """Of a narrow network the widest layers; the hop can be given still, and the log-mel taken."""
+    sounds, short = list(rendered(model, 20)), tmp_path / "int8.onnx"
+    for whole, name, extra in (
+        (files["windows"], "waveform", {"hop": np.array(100)}),
+        (files["log-mel"], "log_mel", {}),
+    ):
+        heard = heard_by(model, "waveform" if name == "waveform" else "log-mel", sounds)
+        quantise_onnx(whole, short, ({name: sound[None]} for sound in heard))
+        assert short.stat().st_size < 0.8 * whole.stat().st_size
+        (sound,) = heard_by(model, "waveform" if name == "waveform" else "log-mel", sounds[:1])
+        a, b = (ort.InferenceSession(p).run(["logits"], {name: sound[None], **extra})[0] for p in (whole, short))
+        assert a.shape == b.shape and 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
+
+
+def test_what_cannot_be_int8(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(AinextError, match="int8 needs clips to calibrate on"):
+        quantise_onnx(files["log-mel"], tmp_path / "a.onnx", iter(()))
+    batches = ({"waveform": sound[None]} for sound in rendered(model, 1))
+    with pytest.raises(AinextError, match=r"half\.onnx: is float16 already"):
+        quantise_onnx(files["half"], tmp_path / "a.onnx", batches)
+    bare = onnx.load(files["dense"])
+    convolutions = [node for node in bare.graph.node if node.op_type == "Conv"]
+    for node in convolutions[1:]:
+        bare.graph.node.remove(node)
+    onnx.save(bare, tmp_path / "bare.onnx")
+    with pytest.raises(AinextError, match=r"bare\.onnx: no convolutions but the first"):
+        quantise_onnx(tmp_path / "bare.onnx", tmp_path / "a.onnx", batches)
+    assert not list(tmp_path.glob("a.onnx*"))
+
+
+def test_agreement_counts_the_clips_that_are_sure(exported: dict[str, Path], trained: StoredModel) -> None:
+    def sounds() -> Iterator[np.ndarray]:
+        return rendered(trained, 30)
+
+    whole, half = exported["float32"], exported["float16"]
+    assert compare(whole, whole, sounds()) == Agreement(1.0, 0.0, 0.0, 30, 30)
+    session = ort.InferenceSession(whole)
+    heard = [softmax(session.run(["logits"], {"waveform": sound[None]})[0][0]).mean(0) for sound in sounds()]
+    leads = np.sort([p[-1] - p[-2] for p in np.sort(heard, axis=1)])
+    few, most = (start + int(np.diff(leads[start : start + 8]).argmax()) for start in (1, 18))  # the widest gaps
+    found = [compare(whole, half, sounds(), (leads[i] + leads[i + 1]) / 2) for i in (few, most)]
+    assert [agreement.counted for agreement in found] == [29 - few, 30]  # with fewer than 20, all
+    with pytest.raises(AinextError, match="no clips to compare"):
+        compare(whole, half, ())
+
+
+def test_export_tells_how_well_it_agrees(weights: Path, root: Path, tmp_path: Path) -> None:
+    found = ainext("export", weights, tmp_path / "a.onnx", "--precision", "bf16", "--json")
+    assert found.code == 0 and not found.err
+    agreement = found.json["agreement"]
+    assert (agreement["top1"], agreement["clips"], agreement["data"]) == (100, 30, "rendered")
+    assert 0 < agreement["mean_difference"] <= agreement["worst"] < 0.05
+    found = ainext(
+        *("export", weights, tmp_path / "a.onnx", "--precision", "int8", "--data", "kitchen20", "--root", root),
+        *("--folds", "1", "--force"),
+    )
+    assert found.code == 0 and " of 6 clips of kitchen20" in found.out
+    assert load(tmp_path / "a.onnx").facts["precision"] == "int8"
+    assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_is_refused(unfit: Path, trained: StoredModel, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "a.onnx"
+    target.parent.mkdir()
+    target.write_bytes(b"older")
+    found = ainext("export", unfit, target, "--precision", "int8", "--json")
+    assert found.code == 1 and not found.out
+    (line,) = found.complaints
+    assert "a.onnx: not written: int8 has the same best class as float32 in " in line and "--force" in line
+    assert [path.read_bytes() for path in target.parent.iterdir()] == [b"older"]
+    found = ainext("export", unfit, target, "--precision", "int8", "--json", "--force")
+    assert found.code == 0 and found.json["agreement"]["top1"] < 99
+    assert len(found.complaints) == 1 and "written all the same" in found.err
+    assert load(target).labels == trained.labels and len(list(target.parent.iterdir())) == 1
+
+
+def test_export_calls_that_are_wrong(weights: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.onnx"
+    assert "ends in .onnx, or in .xml" in refused("export", weights, tmp_path / "a.tflite")
+    assert "give both" in refused("export", weights, target, "--precision", "int8", "--data", "kitchen20")
+    assert "give both" in refused("export", weights, target, "--precision", "int8", "--root", tmp_path)
+    assert "stores no bf16" in refused("export", weights, tmp_path / "a.xml", "--precision", "bf16")
+    assert not target.exists()
+
+
+def test_openvinos_own_format(weights: Path, files: dict[str, Path], tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    target = tmp_path / "a.xml"
+    found = ainext("export", weights, target, "--precision", "float16", "--json")
+    assert found.code == 0 and found.json["agreement"]["top1"] == 100
+    assert 0 < found.json["agreement"]["worst"] < 0.01
+    written = openvino.Core().read_model(target)
+    assert json.loads(written.get_rt_info(["audioinceptionnext", "labels"]).value) == list(LABELS)
+    assert written.get_rt_info(["audioinceptionnext", "precision"]).value == "float16"
+    assert sorted(path.name for path in tmp_path.glob("*a.*")) == ["a.bin", "a.xml"]
+    assert found.json["bytes"] == sum(path.stat().st_size for path in tmp_path.glob("a.*"))
+    whole = tmp_path / "whole.xml"
+    convert_to_openvino(files["dense"], whole)
+    assert target.with_suffix(".bin").stat().st_size < whole.with_suffix(".bin").stat().st_size
+    assert compare(files["dense"], whole, rendered(load_model(weights), 5)).worst < 1e-4
