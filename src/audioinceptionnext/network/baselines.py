@@ -1,5 +1,7 @@
 """Networks to compare with: a plain CNN, and the Audio Spectrogram Transformer through ``transformers``.
 
+MobileNetV2, which is made here as well, has a file of its own (`mobilenet`).
+
 They offer what `AudioInceptionNeXt` does, so that training, evaluation and export take them as they are. The
 transformer needs the extra ``[baselines]``; nothing is ever fetched.
 """
@@ -19,7 +21,8 @@ from torch import Tensor, nn
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.blocks import ConvNorm
 from audioinceptionnext.network.frontend import BANDS
-from audioinceptionnext.network.model import CLIP_FRAMES, STEP_FRAMES, Config, Network
+from audioinceptionnext.network.mobilenet import MobileNet, MobileNetConfig
+from audioinceptionnext.network.model import BASELINES, CLIP_FRAMES, STEP_FRAMES, Config, Network
 
 # Average pooling after each stage, time x frequency. The first takes four frames: at a hop of 5 ms they are closer than
 # the bands tell apart. The four make STEP_FRAMES frames a step, as in our network.
@@ -203,7 +206,7 @@ class SpectrogramTransformer(Network):
 
 
 def create(name: str, num_classes: int, changes: dict[str, Any]) -> Network:
-    """``cnn``, ``ast`` or ``ast:FOLDER``, as `create_model` gives them.
+    """``cnn``, ``ast``, ``ast:FOLDER`` or ``mobilenet``, as `create_model` gives them.
 
     Raises:
         ValueError: unknown settings. AinextError: a folder without such a network.
@@ -220,7 +223,9 @@ def build_baseline(values: dict[str, Any]) -> Network:
         return PlainCNN(CNNConfig.from_dict(values))
     if values["architecture"] == "ast":
         return SpectrogramTransformer(TransformerConfig.from_dict(values))
-    raise ValueError(f"unknown architecture {values['architecture']!r}; this version has cnn and ast")
+    if values["architecture"] == "mobilenet":
+        return MobileNet(MobileNetConfig.from_dict(values))
+    raise ValueError(f"unknown architecture {values['architecture']!r}; this version has {', '.join(BASELINES)}")
 
 
 def _from_folder(folder: str, num_classes: int, changes: dict[str, Any]) -> SpectrogramTransformer:

@@ -95,7 +95,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-BASELINES = ("cnn", "ast")  # to compare with, see `baselines`
+BASELINES = ("cnn", "ast", "mobilenet")  # to compare with, see `baselines`
 
 
 class Network(nn.Module):
@@ -235,7 +235,8 @@ def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -
     """A network in its training form, freshly initialised.
 
     Args:
-        variant: a name in `VARIANTS` (``base`` is the paper's) or of a baseline: ``cnn``, ``ast``, ``ast:FOLDER``.
+        variant: a name in `VARIANTS` (``base`` is the paper's) or of a baseline: ``cnn``, ``ast``, ``ast:FOLDER``,
+            ``mobilenet``.
         changes: any field of the network's configuration (`NetworkConfig`), e.g. ``kernels=(11,)``.
 
     Raises:

@@ -1,0 +1,133 @@
+"""What was measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from audioinceptionnext.errors import AinextError
+
+# Instruction sets that decide how fast matrix products are: x86, then Arm.
+EXTENSIONS = (
+    "avx2", "fma", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_bf16", "amx_int8",
+    "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+LIBRARIES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "transformers")
+BUSY = 0.3  # load average, beyond which it is said that others compute here too
+
+
+def usable_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def pinned_cores(threads: int | None) -> list[int]:
+    """So many of the usable cores, of different physical ones as far as there are.
+
+    Raises:
+        AinextError: fewer are usable.
+    """
+    cores = usable_cores()
+    if threads is None:
+        return cores
+    if threads > len(cores):
+        raise AinextError(f"--threads {threads}: this process may use {len(cores)} cores; give as many or fewer")
+    seen: set[str] = set()
+    first: list[int] = []
+    second: list[int] = []
+    for core in cores:
+        siblings = _read(Path(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")) or str(core)
+        (second if siblings in seen else first).append(core)
+        seen.add(siblings)
+    return sorted((first + second)[:threads])
+
+
+def gpu() -> str | None:
+    """Its name, where torch finds one."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def describe(cores: Sequence[int]) -> dict[str, Any]:
+    """For JSON: the machine, what runs on it, and which cores are used."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "cpu": _cpu(),
+        "cores": len(usable_cores()),
+        "cores_used": list(cores),
+        "extensions": _extensions(),
+        "memory_gb": _memory(),
+        "gpu": gpu(),
+        "os": _system(),
+        "python": platform.python_version(),
+        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "load_before": load,
+    }
+
+
+def line(details: dict[str, Any]) -> str:
+    """The same in one line."""
+    memory = f"{details['memory_gb']:.0f} GB" if details["memory_gb"] else "memory unknown"
+    parts = [
+        f"{details['cpu']}, {len(details['cores_used'])} of {details['cores']} cores",
+        " ".join(details["extensions"]),
+        memory,
+        details["gpu"],
+        details["os"],
+        f"Python {details['python']}",
+        ", ".join(f"{name} {version}" for name, version in details["libraries"].items()),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _cpu() -> str:
+    for text in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        key, _, value = text.partition(":")
+        if key.strip() in ("model name", "Model"):
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _extensions() -> list[str]:
+    for text in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        key, _, value = text.partition(":")
+        if key.strip() in ("flags", "Features"):
+            has = set(value.split())
+            return [name for name in EXTENSIONS if name in has]
+    return []
+
+
+def _memory() -> float | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _system() -> str:
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+        return f"{name} (Linux {platform.release()} {platform.machine()})"
+    except (OSError, KeyError, AttributeError):
+        return platform.platform()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None

@@ -1,0 +1,192 @@
+"""``ainext benchmark``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from audioinceptionnext.cli.training_options import AsJson
+from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:
+    from audioinceptionnext.benchmark.networks import Preparation, Subject
+    from audioinceptionnext.benchmark.rounds import Bench
+    from audioinceptionnext.data import Clip, Dataset
+
+
+class Format(StrEnum):
+    table = "table"
+    markdown = "markdown"
+    json = "json"
+
+
+def benchmark(
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows by number or part of a name: 1,4-6,openvino; --rows ? lists them.",
+            show_default="all that can run here",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|FILE.safetensors",
+            help="Measure this network in the rows of its architecture; may be repeated.",
+            show_default="base, random weights",
+        ),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for every row.", show_default="all")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often all rows are gone round.")] = 10,
+    batch: Annotated[str, typer.Option(help="Clips a call; the first is what ratios are of.")] = "1,16",
+    roofline: Annotated[
+        bool, typer.Option("--roofline", help="Also the machine's limits, and how near each part comes.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Score trained models on it; choose clips that they were not trained on."),
+    ] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds it.")] = None,
+    folds: Annotated[str | None, typer.Option(help="The folds to score; int8 is calibrated on the others.")] = None,
+    split: Annotated[str | None, typer.Option(help="The splits to score.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time against size or accuracy.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    as_json: AsJson = False,
+) -> None:
+    """Measure speed, memory and agreement of networks and engines, side by side, on this machine.
+
+    Each row runs in a process of its own; all are gone round again and again, so that what else happens falls on all.
+
+    Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold]
+    """
+    import tempfile
+
+    from audioinceptionnext.benchmark import accuracy, machine, networks, report
+    from audioinceptionnext.benchmark import rounds as measuring
+    from audioinceptionnext.benchmark.rows import choose
+
+    batches = _batches(batch)
+    _check_plot(plot)
+    cores = machine.pinned_cores(threads)
+    cuda = machine.gpu() is not None
+    chosen = choose(rows, cuda)
+    found = networks.subjects(model or [])
+    scored = _scored(data, root, folds, split, found)
+    details = machine.describe(cores)
+    if details["load_before"] is not None and details["load_before"] > machine.BUSY:
+        _tell(
+            f"other work is running here (load {details['load_before']:.1f}): times will be longer and not comparable"
+        )
+    unreadable: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="ainext-benchmark-") as folder:
+        calibrated = accuracy.calibration(scored[0], scored[2]) if scored and scored[2] else None
+        prepared = networks.Preparation(Path(folder), found, calibrated)
+        with measuring.Bench(chosen, prepared, cores, batches, _tell) as bench:
+            interrupted = _measure(bench, rounds, cuda)
+            if scored and not interrupted:
+                unreadable = accuracy.score(bench, scored[0], scored[1], _tell)
+            document = report.document(bench, batches, details, machine.line(details))
+        if roofline and not interrupted:
+            _add_roofline(document, prepared, cores)
+    _print(document, Format.json if as_json else form)
+    if plot is not None and document["rows"]:
+        from audioinceptionnext.benchmark.pareto import draw
+
+        draw(document, plot)
+        _tell(f"wrote {plot}")
+    for line in unreadable:
+        print(f"ainext: {line}", file=sys.stderr)
+    if interrupted or unreadable or not document["rows"] or any(skipped["failed"] for skipped in document["skipped"]):
+        raise typer.Exit(1)
+
+
+def _measure(bench: Bench, rounds: int, cuda: bool) -> bool:
+    """Whether it was interrupted: what was measured until then is reported all the same."""
+    try:
+        bench.open(cuda)
+        bench.run(rounds)
+    except KeyboardInterrupt:
+        _tell("interrupted: reporting what was measured")
+        return True
+    return False
+
+
+def _batches(text: str) -> tuple[int, ...]:
+    try:
+        sizes = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise AinextError(f"--batch {text}: give whole numbers from 1, such as 1,16")
+    return sizes
+
+
+def _check_plot(path: Path | None) -> None:
+    """Before minutes are spent on measuring."""
+    if path is None:
+        return
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise AinextError(f"--plot {path}: the name ends in .png, .svg or .pdf")
+    if not path.absolute().parent.is_dir():
+        raise AinextError(f"--plot {path}: no such folder")
+    import matplotlib.figure  # noqa: F401 (a missing one is told of now)
+
+
+def _scored(
+    data: str | None, root: Path | None, folds: str | None, split: str | None, found: dict[str, Subject]
+) -> tuple[Dataset, tuple[Clip, ...], tuple[Clip, ...]] | None:
+    """The dataset, the clips that are scored, and the others; None without ``--data``."""
+    if data is None:
+        if root or folds or split:
+            raise AinextError("--root, --folds and --split: give --data as well, the dataset's name")
+        return None
+    if root is None:
+        raise AinextError(f"--data {data}: give --root as well, the folder that holds it")
+    from audioinceptionnext.benchmark.accuracy import check
+    from audioinceptionnext.data import load_dataset
+
+    dataset = load_dataset(data, root)
+    clips, others = dataset.select(folds, split)
+    check(dataset, clips, found)
+    return dataset, clips, others
+
+
+def _add_roofline(document: dict[str, Any], prepared: Preparation, cores: list[int]) -> None:
+    from audioinceptionnext.benchmark import roofline
+    from audioinceptionnext.benchmark.process import RowFailed
+    from audioinceptionnext.benchmark.rows import OURS, Row
+
+    _tell("roofline: the machine's limits, then each part")
+    network = prepared.file(Row("", OURS, "onnxruntime"))
+    try:
+        limits = roofline.measure(cores, network, prepared.inputs(OURS))
+    except RowFailed as error:
+        document["skipped"].append({"name": "roofline", "reason": str(error), "failed": True})
+        return _tell(f"skipped the roofline: {error}")
+    roofline.add_shares(document, limits)
+    document["roofline"] = limits
+
+
+def _print(document: dict[str, Any], form: Format) -> None:
+    from audioinceptionnext.benchmark import report, roofline
+
+    if form is Format.json:
+        print(json.dumps(report.rounded(document), ensure_ascii=False, indent=2))
+        return
+    if form is Format.markdown:
+        print(report.markdown(document))
+    else:
+        report.print_table(document)
+    if "roofline" in document:
+        print("\n" + roofline.text(document["roofline"]))
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

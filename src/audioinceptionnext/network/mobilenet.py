@@ -1,0 +1,75 @@
+"""MobileNetV2 through ``transformers``, the efficient network that anyone can run, to compare with.
+
+Needs the extra ``[baselines]``; its weights are random, nothing is ever fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from audioinceptionnext.network.blocks import ConvNorm
+from audioinceptionnext.network.frontend import BANDS
+from audioinceptionnext.network.model import CLIP_FRAMES, Config, Network
+
+
+@dataclass(frozen=True)
+class MobileNetConfig(Config):
+    """What makes a `MobileNet`; ``clip_frames``, ``bands`` as in `NetworkConfig`.
+
+    Attributes:
+        multiplier: of all widths ("depth multiplier" in ``transformers``); 1.0 is the published size.
+        dropout: before the linear layer. The published network keeps 0.8 of its features.
+    """
+
+    architecture: ClassVar[str] = "mobilenet"
+    num_classes: int
+    multiplier: float = 1.0
+    dropout: float = 0.2
+    clip_frames: int = CLIP_FRAMES
+    bands: int = BANDS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.multiplier <= 0:
+            raise ValueError(f"multiplier is {self.multiplier}; give one above 0, such as 1.0")
+
+
+class MobileNet(Network):
+    """``transformers.MobileNetV2Model`` (Sandler et al., 2018) of one input channel, and a linear layer.
+
+    Its five strides of 2 make 32 frames a step, as in our network, so it can be trained for and run ``dense``.
+
+    Two things differ from what ``transformers`` builds, so that it trains by our recipes and folds: convolutions are
+    padded evenly and not as in TensorFlow, and a normalisation moves its statistics by a tenth a step (0.997 there,
+    TensorFlow's way to count, which in torch leaves those of the last batch).
+    """
+
+    config: MobileNetConfig
+
+    def __init__(self, config: MobileNetConfig) -> None:
+        super().__init__(config)
+        from transformers import MobileNetV2Config, MobileNetV2Model
+
+        settings = MobileNetV2Config(num_channels=1, depth_multiplier=config.multiplier, tf_padding=False)
+        self.body = MobileNetV2Model(settings, add_pooling_layer=False)
+        layers: list[Any] = [layer for layer in self.body.modules() if hasattr(layer, "normalization")]
+        for layer in layers:
+            layer.convolution, layer.normalization = _pair(layer.convolution, layer.normalization.eps), None
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(layers[-1].convolution.norm.num_features, config.num_classes)
+        self.reset_parameters()
+
+    def features(self, log_mel: Tensor) -> Tensor:
+        """(batch, 1, frames, bands) to (batch, channels, frames / 32 rounded up, bands / 32 rounded up)."""
+        return self.body((log_mel - self.mean) / self.std).last_hidden_state
+
+
+def _pair(conv: nn.Conv2d, eps: float) -> ConvNorm:
+    """Convolution and normalisation of the same sizes as one of ours, which `fold` knows."""
+    height, width = conv.kernel_size
+    pair = ConvNorm(conv.in_channels, conv.out_channels, (height, width), conv.stride[0], conv.groups)
+    pair.norm.eps = eps
+    return pair
