@@ -14,21 +14,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audioinceptionnext.errors import AinextError
+    from audioinceptionnext.live import Answer, Stream
     from audioinceptionnext.recogniser import Recogniser, load
     from audioinceptionnext.recognition import Recognition, Score, Segment
     from audioinceptionnext.timeline import TimelineSettings
 
 _HOMES = {
     "AinextError": "errors",
+    "Answer": "live",
     "Recogniser": "recogniser",
     "Recognition": "recognition",
     "Score": "recognition",
     "Segment": "recognition",
+    "Stream": "live",
     "TimelineSettings": "timeline",
     "load": "recogniser",
 }
 
-__all__ = ["AinextError", "Recogniser", "Recognition", "Score", "Segment", "TimelineSettings", "__version__", "load"]
+__all__ = [
+    "AinextError",
+    "Answer",
+    "Recogniser",
+    "Recognition",
+    "Score",
+    "Segment",
+    "Stream",
+    "TimelineSettings",
+    "__version__",
+    "load",
+]
 
 try:
     __version__ = version("audioinceptionnext")

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import (
+    benchmark,
     convert,
     cross_validate,
     data,
     epic_sounds,
     evaluate,
     export,
+    listen,
     models,
     predict,
     recipes,
@@ -47,6 +49,7 @@ def options(
 
 
 app.command("predict")(predict.predict)
+app.command("listen")(listen.listen)
 app.command("models")(models.models)
 app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
 app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
@@ -54,5 +57,6 @@ app.command("cross-validate", rich_help_panel="Workshop (extra: train)")(cross_v
 app.command("recipes", rich_help_panel="Workshop (extra: train)")(recipes.recipes)
 app.add_typer(data.app, name="data", rich_help_panel="Workshop (extra: train)")
 app.add_typer(epic_sounds.app, name="epic-sounds", rich_help_panel="Workshop (extra: train)")
+app.command("benchmark", rich_help_panel="Workshop (extra: train)")(benchmark.benchmark)
 app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
 app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)

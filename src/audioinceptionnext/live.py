@@ -1,0 +1,312 @@
+"""Sound that has no end yet: answers as their clips are complete, segments as they are finished.
+
+    stream = Stream(load("kitchen20"))
+    for answer in stream.push(samples):
+        print(answer.end, answer.label, answer.segments)
+
+Each answer is heard from its own clip alone. So a stream gives what ``load(model, run="clips").predict`` gives for the
+whole of it, the same probabilities and the same segments, however the sound is cut into pushes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.listening import BATCH, Listener
+from audioinceptionnext.recogniser import Recogniser
+from audioinceptionnext.recognition import Segment
+from audioinceptionnext.sound_input import Intake
+from audioinceptionnext.timeline import TINY, TimelineSettings
+
+HOP_S = 0.16  # from one answer to the next, where the model can
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What was heard in one clip.
+
+    Attributes:
+        start, end: seconds of the stream that it speaks for, as `timeline.step_bounds` has them.
+        probabilities: (classes,) float32; all 0 in digital silence.
+        label, score: the likeliest class and its probability; None and 0 in digital silence.
+        segments: those that are finished now, by start: nothing that may follow can lengthen them.
+    """
+
+    start: float
+    end: float
+    probabilities: np.ndarray
+    label: str | None
+    score: float
+    segments: tuple[Segment, ...] = ()
+
+
+class Stream:
+    """Sound as it comes, heard by one model. Memory stays that of a clip, however long it lasts.
+
+    An answer comes with the end of its clip, so half a window after the moment that it speaks for; a segment comes when
+    its end is ``smoothing / 2 + gap`` ago as well. Streams may share a recogniser, each in a thread of its own.
+
+    Args:
+        recogniser: whichever way it hears files.
+        hop: seconds from one answer to the next, as `Recogniser.predict` takes it; 0.16 unless given, or the model's
+            own step where it cannot.
+        settings: how probabilities become segments; by the model's own thresholds unless given.
+        rate: Hz, of the samples to come; the model's unless given.
+        start: seconds, added to all times.
+
+    Attributes:
+        hop, window: seconds from one answer to the next, and that each hears.
+
+    Raises:
+        AinextError: a hop that the model cannot, a rate out of range.
+    """
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        hop: float | None = None,
+        settings: TimelineSettings | None = None,
+        rate: int | None = None,
+        start: float = 0.0,
+    ) -> None:
+        by_clips = _by_clips(recogniser)
+        self._listener, self._rate = by_clips._listener, by_clips.sample_rate
+        self.labels, self.window, self.start = by_clips.labels, by_clips.window, start
+        self._grid = replace(self._listener.grid, step=_step(by_clips, hop))
+        self.hop = self._grid.step / self._rate
+        settings = settings or TimelineSettings(by_class=by_clips.thresholds)
+        self._segmenter = Segmenter(self.labels, settings, self.hop, self.window)
+        self._intake = Intake(rate or self._rate, self._rate)
+        # An answer is given with so many samples from its clip's start. One more than the clip has: then another answer
+        # follows for certain, and the last one, which speaks for all that is left, comes with `finish`. Where a hop is
+        # longer than a clip, what the answer speaks for has to be over too.
+        self._span = max(self._grid.clip, (self._grid.clip + self._grid.step) // 2) + 1
+        self._pieces: list[np.ndarray] = []  # of the sound, from sample `_first` on
+        self._first = self._heard = 0
+        self._steps = self._given = 0  # heard by the network; made answers of
+        self._finished = False
+
+    @property
+    def seconds(self) -> float:
+        """How much sound has come."""
+        return self._heard / self._rate
+
+    @property
+    def held(self) -> int:
+        """Samples kept for answers to come; below a clip and a hop after every `push`."""
+        return sum(len(piece) for piece in self._pieces)
+
+    def push(self, samples: np.ndarray) -> list[Answer]:
+        """The answers whose clips these samples complete; a backlog is heard in batches.
+
+        Args:
+            samples: (n,) or (n, channels), n may be 0: floats of full scale -1…1, or signed integers of their type's.
+                The mean of the channels is heard; what is NaN, infinite or absurd counts as 0.
+
+        Raises:
+            AinextError: an array of another shape or type.
+            ValueError: after `finish`.
+        """
+        if self._finished:
+            raise ValueError("this stream is finished; make another")
+        self._keep(self._intake.push(samples))
+        answers: list[Answer] = []
+        step = self._grid.step
+        while (ready := min(BATCH, (self._heard - self._steps * step - self._span) // step + 1)) > 0:
+            answers += [self._answer(row, self._segmenter.push(row)) for row in self._hear(ready)]
+        if answers:  # a copy, since what is left is a view that keeps the whole push in memory
+            self._pieces = [self._pieces[0].copy()]
+        return answers
+
+    def finish(self) -> list[Answer]:
+        """The rest: the last clip, which may lack samples, and all segments that were open. No sound, no answer."""
+        if self._finished:
+            return []
+        self._keep(self._intake.finish())
+        self._finished = True
+        rows: list[np.ndarray] = []
+        left = self._grid.steps(self._heard) - self._steps if self._heard else 0
+        while left > len(rows):
+            whole = (self._heard - self._steps * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
+            rows += self._hear(min(left - len(rows), BATCH, max(1, whole)))
+        segments = self._segmenter.finish(rows, self.seconds)
+        return [self._answer(row, segments if row is rows[-1] else []) for row in rows]
+
+    def sounding(self) -> list[Segment]:
+        """The segments that go on, as they are so far, for display. Each comes again, whole, when it is finished."""
+        return self._shifted(self._segmenter.sounding())
+
+    def _keep(self, samples: np.ndarray) -> None:
+        if len(samples):
+            self._pieces.append(samples)
+            self._heard += len(samples)
+
+    def _hear(self, count: int) -> list[np.ndarray]:
+        """The probabilities of the next ``count`` steps, and what no step needs any more is dropped."""
+        waveform = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
+        step = self._grid.step
+        probabilities, _ = self._listener.hear_clips(waveform[self._steps * step - self._first :], count, step)
+        self._steps += count
+        dropped = min(self._steps * step - self._first, len(waveform))
+        self._pieces, self._first = [waveform[dropped:]], self._first + dropped
+        return list(probabilities)
+
+    def _answer(self, row: np.ndarray, segments: list[Segment]) -> Answer:
+        start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))
+        self._given += 1
+        best = int(row.argmax())
+        label = self.labels[best] if row[best] > 0 else None
+        return Answer(start, end, row, label, float(row[best]), tuple(self._shifted(segments)))
+
+    def _shifted(self, segments: list[Segment]) -> list[Segment]:
+        return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]
+
+
+def _by_clips(recogniser: Recogniser) -> Recogniser:
+    """The same model, hearing clip by clip; the session is shared."""
+    if recogniser.run == "clips":
+        return recogniser
+    other = copy.copy(recogniser)
+    other.run = "clips"
+    other._listener = Listener(recogniser._session, recogniser.facts, "clips")
+    return other
+
+
+def _step(recogniser: Recogniser, hop: float | None) -> int:
+    if hop is not None:
+        return recogniser.check_hop(hop)
+    try:
+        return recogniser.check_hop(HOP_S)
+    except AinextError:
+        return recogniser.check_hop(None)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Steps of one class that stay at the lower threshold; with joined ones before, if it reached the upper one."""
+
+    first: int
+    before: float  # the sum of all smoothed probabilities before `first`
+    reached: bool = False
+    end: int = 0  # the step after the last, once it is over
+    after: float = 0.0  # the sum before `end`
+
+
+class Segmenter:
+    """`timeline.find_segments` for steps that come one by one: the same segments, in bounded memory.
+
+    Args:
+        labels, settings, hop, window: as `find_segments` takes them.
+    """
+
+    def __init__(self, labels: Sequence[str], settings: TimelineSettings, hop: float, window: float) -> None:
+        self._labels, self._settings = labels, settings
+        self._hop, self._window = hop, window
+        self._upper, self._lower = settings.thresholds(len(labels))
+        self._reach = int(settings.smoothing / hop / 2 + TINY)
+        self._last: tuple[int, float] | None = None  # how many steps, and seconds, there are in the end
+        self._steps = self._smoothed = 0
+        # Sums over the steps that came, before each of the last ones; as float64 they are those of `find_segments`.
+        self._sums = deque([np.zeros(len(labels))], maxlen=2 * self._reach + 2)
+        self._row = np.zeros(0)  # the last one that came
+        self._total = np.zeros(len(labels))  # over the smoothed steps
+        self._open: dict[int, _Run] = {}  # by class: the run that goes on
+        self._held: dict[int, _Run] = {}  # the run that reached `upper` and is over, but may yet be joined by another
+
+    def bound(self, step: int) -> float:
+        """Seconds at which what ``step`` speaks for begins, as in `timeline.step_bounds`."""
+        place = 0.0 if step == 0 else max(0.0, (self._window - self._hop) / 2 + self._hop * step)
+        if self._last is None:
+            return place
+        steps, duration = self._last
+        return duration if step == steps else min(place, duration)
+
+    def push(self, row: np.ndarray) -> list[Segment]:
+        """What is finished with one more step. row: (classes,) float32. The step is over and not the last one."""
+        self._steps += 1
+        self._sums.append(self._sums[-1] + row)
+        self._row = row
+        return self._advance() if self._steps > self._reach else []
+
+    def finish(self, rows: Sequence[np.ndarray], duration: float) -> list[Segment]:
+        """All the rest, after the last steps, of a recording of so many seconds."""
+        self._last = self._steps + len(rows), duration
+        found = [segment for row in rows for segment in self.push(row)]
+        while self._smoothed < self._steps:
+            found += self._advance()
+        for column in list(self._open):
+            self._close(column)
+        for column in list(self._held):
+            found += self._give(column)
+        return _sorted(found)
+
+    def sounding(self) -> list[Segment]:
+        """The segments that go on, as they are so far, by start."""
+        runs = [(column, run) for column, run in self._open.items() if run.reached]
+        return _sorted([self._segment(column, run, self._smoothed, self._total[column]) for column, run in runs])
+
+    def _advance(self) -> list[Segment]:
+        """One more smoothed step."""
+        smooth = self._smooth()
+        low, high = smooth >= self._lower, smooth >= self._upper
+        found: list[Segment] = []
+        for column in {*np.flatnonzero(low).tolist(), *self._open, *self._held}:
+            if low[column]:
+                self._go_on(column, bool(high[column]))
+            elif column in self._open:
+                self._close(column)
+            if (held := self._held.get(column)) is not None:
+                following = self._open[column].first if column in self._open else self._smoothed + 1
+                if self.bound(following) - self.bound(held.end) >= self._settings.gap - TINY:
+                    found += self._give(column)
+        self._total = self._total + smooth
+        self._smoothed += 1
+        return _sorted(found)
+
+    def _go_on(self, column: int, high: bool) -> None:
+        """A step of a run, maybe its first one."""
+        run = self._open.get(column)
+        if run is None:
+            run = self._open[column] = _Run(self._smoothed, float(self._total[column]))
+        if high and not run.reached:
+            run.reached = True
+            if held := self._held.pop(column, None):  # it is near enough, else it had been given before
+                run.first, run.before = held.first, held.before
+
+    def _close(self, column: int) -> None:
+        """A run that is over waits for another to join it, or is nothing."""
+        run = self._open.pop(column)
+        if run.reached:
+            run.end, run.after = self._smoothed, float(self._total[column])
+            self._held[column] = run
+
+    def _smooth(self) -> np.ndarray:
+        """The next smoothed step: the mean with its neighbours, with fewer at both ends of the recording."""
+        if not self._reach:
+            return self._row
+        first = max(0, self._smoothed - self._reach)
+        end = min(self._steps, self._smoothed + self._reach + 1)
+        before = self._sums[len(self._sums) - 1 - (self._steps - first)]
+        mean: np.ndarray = (self._sums[-1] - before) / (end - first)
+        return mean.astype(np.float32)
+
+    def _give(self, column: int) -> list[Segment]:
+        """The held run as a segment, unless it is too short for one."""
+        run = self._held.pop(column)
+        segment = self._segment(column, run, run.end, run.after)
+        length = segment.end - segment.start
+        return [segment] if length > 0 and length >= self._settings.shortest - TINY else []
+
+    def _segment(self, column: int, run: _Run, end: int, after: float) -> Segment:
+        mean = float(min((after - run.before) / (end - run.first), 1.0))
+        return Segment(self.bound(run.first), self.bound(end), self._labels[column], mean)
+
+
+def _sorted(segments: list[Segment]) -> list[Segment]:
+    return sorted(segments, key=lambda one: (one.start, one.end, one.label))

@@ -1,0 +1,510 @@
+"""Sound that has no end yet: the answers and segments that the whole of it would get, from every kind of source."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import audioinceptionnext as ain
+from audioinceptionnext.cli import live_view
+from audioinceptionnext.cli.live_view import Listening, Printer
+from audioinceptionnext.live import Answer, Segmenter, Stream
+from audioinceptionnext.recogniser import load
+from audioinceptionnext.recognition import Segment
+from audioinceptionnext.sound_input import Backlog, Input
+from audioinceptionnext.timeline import TimelineSettings, find_segments, step_bounds
+from tests.audio_files import encode, write_wav
+from tests.test_cli import ainext, refused
+from tests.test_recogniser import kitchen
+from tests.test_timeline import timeline_settings
+
+RATE = 24_000
+CLIP = 49_920  # samples
+LOW = TimelineSettings.from_threshold(0.4)  # low enough that the small model of the tests gives segments
+
+
+def scene(seconds: float = 9.3) -> np.ndarray:
+    """Sound, 3 s of silence, and sound."""
+    waveform = kitchen(seconds)
+    waveform[3 * RATE : 6 * RATE] = 0
+    return waveform
+
+
+def pieces(waveform: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
+    """Cut anyhow, from single samples to more than a batch of clips."""
+    rng = np.random.default_rng(seed)
+    start = 0
+    while start < len(waveform):
+        size = int(rng.choice([0, 1, 240, 3840, 20_000, 130_000]))
+        yield waveform[start : start + size]
+        start += size
+
+
+def through(stream: Stream, cut: Iterator[np.ndarray]) -> list[Answer]:
+    return [answer for piece in cut for answer in stream.push(piece)] + stream.finish()
+
+
+def by_start(segments: list[Segment]) -> list[Segment]:
+    return sorted(segments, key=lambda one: (one.start, one.end, one.label))
+
+
+def check_same(answers: list[Answer], whole: ain.Recognition) -> None:
+    """A stream's answers are those of the whole."""
+    assert len(answers) == len(whole.probabilities)
+    np.testing.assert_allclose([one.probabilities for one in answers], whole.probabilities, atol=1e-5)
+    bounds = step_bounds(len(answers), whole.hop, whole.window, whole.duration)
+    assert [one.start for one in answers] == bounds[:-1].tolist()
+    assert [one.end for one in answers] == bounds[1:].tolist()
+    found = by_start([segment for one in answers for segment in one.segments])
+    assert [(s.start, s.end, s.label) for s in found] == [(s.start, s.end, s.label) for s in whole.segments]
+    np.testing.assert_allclose([s.score for s in found], [s.score for s in whole.segments], atol=1e-5)
+
+
+# --- The stream ---
+
+
+@pytest.mark.parametrize("file", ["dense", "windows"])
+@pytest.mark.parametrize("hop", [None, 0.32, 0.08, 4.0])
+def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], file: str, hop: float | None) -> None:
+    waveform = scene()
+    stream = Stream(load(files[file]), hop, LOW)
+    whole = load(files[file], run="clips").predict(waveform, hop=stream.hop, settings=LOW)
+    assert hop == 4.0 or len(whole.segments) > 1
+    check_same(through(stream, pieces(waveform, seed=round(stream.hop * 100))), whole)
+    assert stream.seconds == pytest.approx(9.3) and stream.finish() == []
+    with pytest.raises(ValueError, match="finished"):
+        stream.push(waveform)
+
+
+@pytest.mark.parametrize("samples", [1, 240, RATE, CLIP - 2, CLIP - 1, CLIP, CLIP + 1, CLIP + 3840, CLIP + 3841])
+def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], samples: int) -> None:
+    waveform = kitchen(3)[:samples]
+    whole = load(files["dense"], run="clips").predict(waveform, settings=LOW)
+    check_same(through(Stream(load(files["dense"]), settings=LOW), pieces(waveform)), whole)
+
+
+def test_an_answer_comes_with_the_end_of_its_clip(files: dict[str, Path]) -> None:
+    waveform = kitchen(3)
+    stream = Stream(load(files["dense"]))
+    assert not stream.push(waveform[:CLIP])
+    for i in range(4):
+        start = CLIP + i * 3840
+        (answer,) = stream.push(waveform[start : start + 1])
+        assert answer.end == pytest.approx(i * 0.16 + 1.12)
+        assert answer.label == stream.labels[answer.probabilities.argmax()]
+        assert answer.score == answer.probabilities.max()
+        assert not stream.push(waveform[start + 1 : start + 3840])
+
+
+def test_silence_and_nothing(files: dict[str, Path]) -> None:
+    answers = through(Stream(load(files["dense"])), iter([np.zeros(4 * RATE, np.float32)]))
+    assert len(answers) == 13 and all(one.label is None and one.score == 0 and not one.segments for one in answers)
+    assert Stream(load(files["dense"])).finish() == []
+
+
+def test_streams_share_a_recogniser_and_may_start_late(files: dict[str, Path]) -> None:
+    recogniser = load(files["dense"])
+    sounds = [kitchen(6), kitchen(6)[::-1].copy()]
+    streams = [Stream(recogniser, settings=LOW), Stream(recogniser, settings=LOW, start=100.0)]
+    answers: list[list[Answer]] = [[], []]
+    for start in range(0, 6 * RATE, 6000):
+        for stream, sound, given_ in zip(streams, sounds, answers, strict=True):
+            given_ += stream.push(sound[start : start + 6000])
+    by_clips = load(files["dense"], run="clips")
+    check_same(answers[0] + streams[0].finish(), by_clips.predict(sounds[0], settings=LOW))
+    late = answers[1] + streams[1].finish()
+    whole = by_clips.predict(sounds[1], settings=LOW)
+    assert late[0].start == 100 and late[-1].end == 106
+    found = by_start([segment for one in late for segment in one.segments])
+    assert [s.start for s in found] == pytest.approx([s.start + 100 for s in whole.segments])
+    assert recogniser.run == "dense"  # as it was
+
+
+def test_other_rates_channels_and_types(files: dict[str, Path], tmp_path: Path) -> None:
+    stereo = np.stack([kitchen(5), -0.3 * kitchen(5)[::-1]], axis=1)
+    path = write_wav(tmp_path / "stereo.wav", stereo, 44_100)
+    samples = (np.clip(stereo, -1, 1) * 32767).round().astype(np.int16)
+    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    for kind in (samples, samples / np.float64(32768)):
+        check_same(through(Stream(load(files["dense"]), settings=LOW, rate=44_100), pieces(kind)), whole)
+    damaged = np.array([0.5, np.nan, np.inf, -np.inf, 1e9], np.float32)
+    stream = Stream(load(files["dense"]))
+    stream.push(damaged)
+    assert np.isfinite(stream.finish()[0].probabilities).all()
+    for wrong in (np.zeros((2, 2, 2)), np.zeros((5, 0)), np.zeros(5, np.uint8)):
+        with pytest.raises(ain.AinextError, match="samples of"):
+            Stream(load(files["dense"])).push(wrong)
+    with pytest.raises(ain.AinextError, match="rate 3"):
+        Stream(load(files["dense"]), rate=3)
+    with pytest.raises(ain.AinextError, match=r"--hop 0\.1"):
+        Stream(load(files["dense"]), hop=0.1)
+
+
+def test_ten_minutes_keep_a_clip(files: dict[str, Path]) -> None:
+    stream = Stream(load(files["dense"], threads=1), hop=1.92, settings=LOW)
+    block = kitchen(5)
+    most = answers = 0
+    for _ in range(120):
+        answers += len(stream.push(block))
+        most = max(most, stream.held, *(len(piece) if piece.base is None else 10**9 for piece in stream._pieces))
+    assert answers == (600 * RATE - CLIP - 1) // round(1.92 * RATE) + 1
+    assert most < CLIP + 1.92 * RATE
+    kept = stream._segmenter
+    assert len(kept._sums) <= 2 and len(kept._open) + len(kept._held) <= 2 * len(stream.labels)
+
+
+# --- Segments as they are finished ---
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> tuple[np.ndarray, float, float, float]:
+    """Probabilities (steps, classes), hop, window and a duration that gives so many steps."""
+    steps, classes = draw(st.integers(1, 80)), draw(st.integers(1, 4))
+    hop, window = draw(st.sampled_from([(0.16, 2.08), (0.32, 2.08), (2.08, 2.08), (4.0, 2.08)]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    walk = np.cumsum(rng.normal(size=(steps, classes)) * draw(st.sampled_from([0.3, 1.0, 4.0])), axis=0)
+    powers = np.exp(walk - walk.max(axis=1, keepdims=True))
+    rows = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    rows[rng.random(steps) < draw(st.sampled_from([0, 0.2]))] = 0  # digital silence
+    share = draw(st.floats(0.001, 1))
+    duration = window * share if steps == 1 else (steps - 2 + share) * hop + window
+    return rows, hop, window, duration
+
+
+@settings(max_examples=300, deadline=None)
+@given(timelines(), timeline_settings())
+def test_segments_one_by_one_are_those_of_the_whole(
+    timeline: tuple[np.ndarray, float, float, float], chosen: TimelineSettings
+) -> None:
+    rows, hop, window, duration = timeline
+    labels = [f"class {column}" for column in range(rows.shape[1])]
+    segmenter = Segmenter(labels, chosen, hop, window)
+    bounds = step_bounds(len(rows), hop, window, duration)
+    # Steps that are over before the recording's end come one by one, with the end come the others.
+    early = sum(segmenter.bound(step + 1) <= duration for step in range(len(rows) - 1))
+    found: list[Segment] = []
+    for step, row in enumerate(rows[:early]):
+        new = segmenter.push(row)
+        assert all(one.end <= bounds[step + 1] for one in new)
+        found += new
+        for one in segmenter.sounding():
+            assert one.end <= bounds[step + 1] and 0 < one.score <= 1
+    found += segmenter.finish(list(rows[early:]), duration)
+    assert by_start(found) == find_segments(rows, hop, window, duration, labels, chosen)
+
+
+def test_a_segment_comes_when_nothing_can_lengthen_it() -> None:
+    chosen = TimelineSettings(smoothing=0.32, gap=0.3, shortest=0)
+    segmenter = Segmenter(["hum", "other"], chosen, 0.16, 2.08)
+    event = np.zeros(30, np.float32)
+    event[10:15] = 0.9
+    given_at = [step for step in range(30) if segmenter.push(np.array([event[step], 0]))]
+    # Smoothed, step 15 is the first below; one that begins at step 16 would be joined, and 16 is known with row 17.
+    assert given_at == [17]
+
+
+# --- The command ---
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def near(score: float) -> Any:
+    return pytest.approx(score, abs=2e-4)
+
+
+def rounded(segments: list[Segment]) -> list[dict[str, Any]]:
+    return [
+        {
+            "start": round(s.start, 3),
+            "end": round(s.end, 3),
+            "label": s.label,
+            "score": pytest.approx(s.score, abs=1e-4),
+        }
+        for s in segments
+    ]
+
+
+def sort(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(found, key=lambda one: (one["start"], one["end"], one["label"]))
+
+
+def started(*arguments: object, **streams: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "audioinceptionnext", "listen", *map(str, arguments)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, **pipes | streams)
+
+
+def test_a_file_gives_what_predict_gives(files: dict[str, Path], tmp_path: Path) -> None:
+    path = encode(tmp_path / "a é.flac", scene(), RATE)
+    model = ("--model", files["dense"], "--threshold", 0.4)
+    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    log = tmp_path / "log.csv"
+    found = ainext("listen", path, *model, "--json", "--out", log)
+    assert found.code == 0 and sort(lines(found.out)) == rounded(whole.segments)
+    assert found.complaints == [f"ainext: heard 0:09.300 of {path}, {len(whole.segments)} segments"]
+    with log.open("a") as file:
+        file.write("cut off here")  # by a kill
+    plain = ainext("listen", path, *model, "--out", log, "--seconds", 3)
+    assert plain.code == 0 and "heard 0:03.000" in plain.err
+    first = load(files["dense"], run="clips").predict(scene()[: 3 * RATE], settings=LOW)
+    assert len(plain.out.splitlines()) == len(first.segments)
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["source", "began", "start", "end", "label", "score"]
+    assert len(rows) == 1 + len(whole.segments) + 1 + len(first.segments)
+    assert rows[1 + len(whole.segments)] == ["cut off here"] and {len(row) for row in rows} == {6, 1}
+
+
+@pytest.mark.parametrize(("encoding", "rate", "channels"), [("s16le", 48_000, 2), ("f32le", RATE, 1)])
+def test_raw_samples_through_a_pipe(
+    files: dict[str, Path], tmp_path: Path, encoding: str, rate: int, channels: int
+) -> None:
+    waveform = np.repeat(scene()[:, None], channels, axis=1)
+    samples = (np.clip(waveform, -1, 1) * 32767).round().astype("<i2")
+    path = write_wav(tmp_path / "same.wav", waveform, rate)
+    raw = samples if encoding == "s16le" else (samples / np.float32(32768)).astype("<f4")
+    own = ("--encoding", encoding, "--rate", rate, "--channels", channels)
+    process = started("-", "--json", "--answers", "--model", files["dense"], "--threshold", 0.4, *own)
+    out, err = process.communicate(raw.tobytes() + b"\0", timeout=300)
+    assert process.returncode == 0, err
+    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    found = lines(out.decode())
+    assert sort([one for one in found if "label" in one]) == rounded(whole.segments)
+    answers = [one for one in found if "answer" in one]
+    best = [whole.labels[row.argmax()] if row.any() else None for row in whole.probabilities]
+    assert [one["answer"] for one in answers] == best
+    assert b"of stdin" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of a Unix system")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_what_is_open(files: dict[str, Path], number: int) -> None:
+    process = started("-", "--json", "--answers", "--model", files["dense"], "--threshold", 0.05)
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.write((kitchen(4) * 32767).astype("<i2").tobytes())
+    process.stdin.flush()  # and it stays open
+    seen = [process.stdout.readline() for _ in range(5)]
+    process.send_signal(number)
+    found = lines(b"".join([*seen, *process.stdout]).decode())
+    assert process.wait(60) == 0
+    segments = [one for one in found if "label" in one]
+    assert segments and max(one["end"] for one in segments) == max(one["end"] for one in found)
+    (line,) = process.stderr.read().splitlines()
+    assert line.startswith(b"ainext: heard 0:0") and b"segment" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_results_that_nobody_takes(files: dict[str, Path], tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", kitchen(6), RATE)
+    call = (path, "--json", "--answers", "--model", files["dense"])
+    head = started(*call)
+    assert head.stdout and head.stderr and head.stdout.readline()
+    head.stdout.close()  # as `| head` does
+    assert head.wait(60) == 0 and head.stderr.read().count(b"\n") == 1
+    with Path("/dev/full").open("w") as full:
+        process = started(*call, stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and b"cannot write the results: no space left" in err.splitlines()[-1]
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    assert "cannot write" in refused("listen", *call, "--out", tmp_path / "full.csv")
+
+
+@contextmanager
+def served(content: bytes, promised: int, until: threading.Event | None = None) -> Iterator[str]:
+    """The URL of a server that sends the content in parts, and then ends, or waits."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "audio/ogg")
+            self.send_header("Connection", "close")
+            if promised:
+                self.send_header("Content-Length", str(promised))
+            self.end_headers()
+            for start in range(0, len(content), 5000):
+                self.wfile.write(content[start : start + 5000])
+            if until is not None:
+                until.wait(60)
+
+        def log_message(self, *values: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://user:secret@127.0.0.1:{server.server_port}/live.ogg"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_stream_over_http(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    path = encode(tmp_path / "a.ogg", scene(), RATE, codec="flac")
+    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    options = ("--json", "--model", files["dense"], "--threshold", 0.4)
+    with served(path.read_bytes(), 0) as url:
+        found = ainext("listen", url, *options, "--out", tmp_path / "log.jsonl")
+    assert found.code == 0 and sort(lines(found.out)) == rounded(whole.segments)
+    assert "secret" not in found.err and "secret" not in (tmp_path / "log.jsonl").read_text()
+    waiting = threading.Event()
+    with served(path.read_bytes(), 0, waiting) as url:  # one that goes on, and is left
+        some = ainext("listen", url, *options, "--seconds", 3)
+        waiting.set()
+    assert some.code == 0 and "heard 0:03.000" in some.err
+    with served(path.read_bytes(), 10**7) as url:
+        broken = ainext("listen", url, *options)
+    assert broken.code == 1 and len(lines(broken.out)) == len(whole.segments)
+    assert len(broken.complaints) == 2 and "broke off" in broken.complaints[1]
+    assert "connection refused" in refused("listen", url)
+    page = b"<html>no sound</html>" * 500
+    with served(page, len(page)) as url:
+        assert "no sound that FFmpeg can read" in refused("listen", url)
+
+
+def test_a_file_that_grows(files: dict[str, Path], tmp_path: Path) -> None:
+    whole = write_wav(tmp_path / "whole.wav", kitchen(5), RATE).read_bytes()
+    growing = tmp_path / "growing.wav"
+    growing.write_bytes(whole[:100_000])
+
+    def go_on() -> None:
+        time.sleep(0.5)
+        with growing.open("ab") as file:
+            file.write(whole[100_000:])
+
+    writer = threading.Thread(target=go_on)
+    writer.start()
+    found = ainext("listen", growing, "--follow", "--seconds", 4.5, "--model", files["dense"], "--threshold", 0.4)
+    writer.join()
+    assert found.code == 0 and "heard 0:04.500" in found.err
+    assert "no such file" in refused("listen", tmp_path / "none.wav", "--follow")
+
+
+def test_a_wrong_call_is_one_line(files: dict[str, Path], tmp_path: Path) -> None:
+    assert "no such file" in refused("listen", tmp_path / "none.wav")
+    assert "--rate" in refused("listen", "x.wav", "--rate", 8000)
+    assert "--device" in refused("listen", "x.wav", "--device", 1)
+    assert "--drop" in refused("listen", "x.wav", "--drop")
+    assert "--answers" in refused("listen", "x.wav", "--answers")
+    assert "--follow" in refused("listen", "http://x", "--follow")
+    assert "--seconds" in refused("listen", "x.wav", "--seconds", 0)
+    assert "--threshold" in refused("listen", "x.wav", "--threshold", 2)
+    assert "--hop 0.1" in refused("listen", "x.wav", "--hop", 0.1, "--model", files["dense"])
+    assert ".csv or .jsonl" in refused("listen", "x.wav", "--out", tmp_path / "a.txt")
+    assert "without file://" in refused("listen", "file:///x.wav")
+    assert "protocol not found" in refused("listen", "nothing://x")
+    # The real thing: no extra, no PortAudio, or no such microphone, whatever this machine lacks first.
+    assert "microphone" in refused("listen", "--device", "no such microphone").replace("--device", "microphone")
+    process = started("-", "--model", files["dense"])
+    _, err = process.communicate(write_wav(tmp_path / "a.wav", kitchen(1), RATE).read_bytes(), timeout=60)
+    assert process.returncode == 2 and b"starts like a WAV file" in err and len(err.splitlines()) == 1
+
+
+def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """sounddevice is played here: no machine of ours has a microphone to unplug."""
+    sound = np.repeat(kitchen(4)[:, None], 2, axis=1)
+
+    class InputStream:
+        def __init__(self, **given_: Any) -> None:
+            self.given = given_
+            assert given_["samplerate"] == 48_000 and given_["channels"] == 2
+
+        def start(self) -> None:
+            buffer = np.zeros((9600, 2), np.float32)  # used again and again, as PortAudio does
+            for start in range(0, len(sound), 9600):
+                buffer[:] = sound[start : start + 9600]
+                self.given["callback"](buffer, 9600, None, SimpleNamespace(input_overflow=start > 0))
+            self.given["finished_callback"]()
+
+        def close(self, ignore_errors: bool) -> None:
+            pass
+
+    device = {"name": "Fake", "max_input_channels": 6, "default_samplerate": 48_000.0}
+    played = SimpleNamespace(
+        InputStream=InputStream,
+        PortAudioError=OSError,
+        query_devices=lambda *chosen: device if chosen else [device],
+        default=SimpleNamespace(device=(0, 1)),
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", played)
+    found = ainext("listen", "--json", "--answers", "--model", files["dense"])
+    assert found.code == 1
+    assert found.complaints[-1] == "ainext: microphone Fake: gives no sound any more; is it still connected?"
+    assert sum("the system lost some" in line for line in found.complaints) == 1
+    whole = load(files["dense"], run="clips").predict(_at_half_rate(sound[:, 0]))
+    answers = [one for one in lines(found.out) if "answer" in one]
+    assert [one["score"] for one in answers] == pytest.approx(whole.probabilities.max(axis=1).tolist(), abs=1e-3)
+    assert ainext("listen", "--list-devices").out == "  0 * Fake (6 channels, 48000 Hz)\n"
+
+
+def _at_half_rate(samples: np.ndarray) -> np.ndarray:
+    from audioinceptionnext.mixing import Resampler
+
+    resampler = Resampler(48_000, RATE)
+    return np.concatenate([resampler.push(samples), resampler.finish()])
+
+
+# --- Behind ---
+
+
+def flood(files: dict[str, Path], seconds: int, waits: bool, answers: bool = False, drop: bool = False) -> Listening:
+    """Sound that comes faster than anyone can hear it."""
+    recogniser = load(files["dense"], run="clips")
+    source = Input("flood", (kitchen(1) for _ in range(seconds)), waits)
+    return Listening(
+        source, lambda start: Stream(recogniser, start=start), Printer(True, answers, None), RATE, drop=drop
+    )
+
+
+def test_what_is_skipped_is_said(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert flood(files, 30, waits=True, answers=True, drop=True).run()
+    out, err = capsys.readouterr()
+    skipped = [float(line.split("skipped ")[1].split(" s")[0]) for line in err.splitlines()]
+    assert skipped[-1] == pytest.approx(sum(skipped[:-1]), abs=0.1) and skipped[-1] > 10
+    answers = [one for one in lines(out) if "answer" in one]
+    assert answers[-1]["end"] == 30  # times are those of the sound
+    heard = sum(one["end"] - one["start"] for one in answers)
+    assert heard == pytest.approx(30 - skipped[-1], abs=0.1)
+
+
+def test_being_behind_is_said_once(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(live_view, "BEHIND_S", -1e6)  # whatever this machine can
+    assert flood(files, 8, waits=False).run()
+    assert capsys.readouterr().err.count("behind: the sound comes faster") == 1
+
+
+def test_a_backlog_is_bounded() -> None:
+    waiting = Backlog(Input("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=True), RATE, most=5)
+    time.sleep(0.2)
+    assert waiting.seconds <= 6
+    got = 0
+    while not waiting.over:
+        got += len(waiting.take(7000, 1.0))
+    assert got == 100 * RATE and waiting.error is None
+    lost = Backlog(Input("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=False), RATE, most=5)
+    kept = 0
+    while not lost.over:
+        kept += len(lost.take(10**9, 0.0) if lost.error else [])
+    assert 5 * RATE <= kept <= 7 * RATE and "behind" in str(lost.error)
