@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audioinceptionnext.cli import on_ray
 from audioinceptionnext.errors import AinextError, unexpected
 from audioinceptionnext.headers import shown
 
@@ -31,7 +32,9 @@ class OutputFormat(StrEnum):
 
 
 def predict(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Audio or video files, folders, globs.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH…", help="Files, folders, globs; --on ray: also @LIST, URIs.")
+    ],
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")
     ] = "kitchen20",
@@ -66,14 +69,31 @@ def predict(
         float | None,
         typer.Option("--hop", metavar="SECONDS", help="From one answer to the next.", show_default="the model's, 0.16"),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, cuda or openvino."),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Recordings heard at a time.", show_default="as many as there are cores, up to 8"),
+    ] = None,
+    on: on_ray.On = on_ray.Where.local,
+    address: on_ray.Address = None,
+    batch: on_ray.Batch = None,
+    retry_failed: on_ray.RetryFailed = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say what computes, and why; what Ray says.")] = False,
 ) -> None:
     """Say which sounds are in recordings, and when.
 
     Example: [bold]ainext predict dinner.mp4 ~/recordings --format audacity --out labels[/bold]
+
+    An archive, on all cores and resumable: [bold]ainext predict s3://bucket/2024 @more.txt --on ray --out night[/bold]
     """
+    from audioinceptionnext.backends import choose
     from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.recognition import check_can_draw
+    from audioinceptionnext.several import MOST, cores, several
     from audioinceptionnext.timeline import TimelineSettings
 
     chosen = OutputFormat.json if as_json else format
@@ -83,22 +103,40 @@ def predict(
         settings = TimelineSettings.from_threshold(0.5 if threshold is None else threshold, **given, **shape)
     except AinextError as error:  # it names its own fields: here they are options, and the upper one has another name
         raise AinextError(f"--{error}".replace("upper", "threshold")) from error
+    cluster = on_ray.Cluster(address, workers, batch, retry_failed, verbose)
+    if on is on_ray.Where.ray:
+        out = on_ray.check(out, chosen, plot)
+    else:
+        cluster.check_unused()
     if plot:
         check_can_draw()
-    recogniser = load(model)
+    files = [] if on is on_ray.Where.ray else find_media(paths)
+    at_once = min(workers or min(cores(), MOST), len(files) or 1)
+    recogniser = load(model, 1 if at_once > 1 else None, backend)
     recogniser.check_hop(hop)
     if threshold is None:
         settings = replace(settings, by_class=recogniser.thresholds)
-    files = find_media(paths)
+    chosen_backend, reason = choose(backend)
+    if verbose:
+        print(f"ainext: computed by {chosen_backend}: {reason}; recordings at a time: {at_once}", file=sys.stderr)
+    if on is on_ray.Where.ray and out is not None:
+        how = (model, recogniser.name, settings, top_k, hop)
+        options = (out, cluster, chosen == OutputFormat.json, chosen_backend)
+        raise typer.Exit(on_ray.predict_on_ray(paths, *how, *options))
     writer = Writer(chosen, out, plot)
     failed = 0
-    with closing(writer), _progress(len(files)) as progress:
-        for item in files:
+
+    def hear(item: Path | Missing) -> Recognition:
+        if isinstance(item, Missing):
+            raise AinextError(f"{shown(item.path)}: {item.reason}")
+        return recogniser.predict(item, top_k, settings, hop, progress.following(item) if at_once == 1 else None)
+
+    with closing(writer), _progress(len(files)) as progress, closing(several(hear, files, at_once)) as results:
+        for item, heard in results:
             path = item.path if isinstance(item, Missing) else item
             try:
-                if isinstance(item, Missing):
-                    raise AinextError(f"{shown(path)}: {item.reason}")
-                heard = recogniser.predict(item, top_k, settings, hop, progress.following(item))
+                if isinstance(heard, Exception):
+                    raise heard
                 for warning in heard.warnings:
                     progress.say(f"ainext: warning: {warning}")
                 writer.write(heard)
