@@ -38,7 +38,7 @@ def several(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generat
         try:
             for item in items:
                 waiting.append((item, pool.submit(tried, item)))
-                if len(waiting) >= 2 * at_once:
+                while len(waiting) >= 2 * at_once or (waiting and waiting[0][1].done()):
                     first, result = waiting.popleft()
                     yield first, result.result()
             while waiting:
