@@ -202,9 +202,10 @@ def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, mo
 
 def test_a_temperature_divides_the_logits(model: StoredModel) -> None:
     sound = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 60_000)).astype(np.float32) * 0.1)
+    hop = torch.tensor(32)
     with torch.no_grad():
-        plain = Exported(model, "dense", "waveform")(sound)[0]
-        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(sound)[0]
+        plain = Exported(model, "dense", "waveform")(sound, hop)[0]
+        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(sound, hop)[0]
     torch.testing.assert_close(warm * 2.5, plain)
 
 

@@ -96,7 +96,6 @@ class _OpenVINO:
         self.facts: Mapping[str, str] = dict(
             _opened(content, source, options, ["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
         )
-        self._hop = int(self.facts.get("step_frames", 0))
         core = openvino.Core()
         # In bf16 the front end would lose what is faint beside what is loud, and its float64 form never ends.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
@@ -106,9 +105,8 @@ class _OpenVINO:
         self._compiled: Any = core.compile_model(model, "CPU", settings)
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if int(inputs.get("hop", self._hop)) != self._hop:  # to OpenVINO an input with a default is a constant
+        if "hop" in inputs:  # to OpenVINO an input with a default is a constant
             raise AinextError("--backend openvino: hears at the model's own hop alone; leave --hop out")
-        inputs = {name: value for name, value in inputs.items() if name != "hop"}
         request = self._compiled.create_infer_request()  # a few microseconds, and each thread has its own
         results = request.infer(inputs)
         return [np.array(results[self._compiled.output(name)]) for name in outputs]

@@ -52,7 +52,7 @@ class Exported(nn.Module):
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.eval()
 
-    def forward(self, sound: Tensor, hop: Tensor | None = None) -> tuple[Tensor, ...]:
+    def forward(self, sound: Tensor, hop: Tensor) -> tuple[Tensor, ...]:
         """Logits (batch, steps, classes); of a waveform also the log-mel (batch, frames, bands) that was heard."""
         if self.takes == "waveform":
             log_mel = self.front_end(sound)[:, 0]
@@ -62,7 +62,7 @@ class Exported(nn.Module):
             frames = torch.sym_max((samples + step - 1) // step, torch.sym_min(1 + samples // step, self.clip_frames))
         else:
             log_mel, frames = sound, sound.shape[1]
-        every: Any = STEP_FRAMES if hop is None else hop.item()  # symbolic
+        every: Any = hop.item()  # symbolic
         torch._check(every >= 1)
         logits = (self.dense if self.run == "dense" else self.windows)(log_mel, frames, every)
         logits = logits / self.temperature
@@ -104,9 +104,9 @@ def export_onnx(
     """Writes ``path`` and returns it.
 
     Inputs: ``waveform`` (batch, samples), mono float32 in -1…1 at the model's rate, or ``log_mel`` (batch, frames,
-    bands). Of a ``windows`` file also ``hop``, frames between windows, optional, 32 unless given. Outputs: ``logits``
-    (batch, steps, classes), one step for one clip's length and shorter, then one every 32 frames; with waveform input
-    also ``log_mel`` (batch, frames, bands).
+    bands); and ``hop``, frames from one answer to the next, optional, 32 unless given, which a dense file's divides.
+    Outputs: ``logits`` (batch, steps, classes), one step for one clip's length and shorter, then one every hop; with
+    waveform input also ``log_mel`` (batch, frames, bands).
 
     Args:
         run: how longer audio is heard; as the model was trained, unless given. A network that is not convolutional
@@ -125,12 +125,10 @@ def export_onnx(
     run = run or (model.run if model.net.convolutional else "windows")
     wrapped = Exported(model, run, takes)
     sound = torch.zeros(2, 4 * model.clip_samples) if takes == "waveform" else torch.zeros(2, 999, wrapped.bands)
-    names = ["waveform" if takes == "waveform" else "log_mel"]
-    arguments: tuple[Tensor, ...] = (sound,)
+    names = ["waveform" if takes == "waveform" else "log_mel", "hop"]
     length = torch.export.Dim("samples" if takes == "waveform" else "frames", min=300, max=2**31 - 1)
-    shapes: tuple[Any, ...] = ({0: torch.export.Dim("batch", max=2**20), 1: length},)
-    names, arguments, shapes = [*names, "hop"], (sound, torch.tensor(STEP_FRAMES)), (*shapes, None)
-    proto = _to_onnx(wrapped, arguments, names, shapes)
+    shapes = ({0: torch.export.Dim("batch", max=2**20), 1: length}, None)
+    proto = _to_onnx(wrapped, (sound, torch.tensor(STEP_FRAMES)), names, shapes)
     # An initializer of an input's name is its default.
     proto.graph.initializer.append(numpy_helper.from_array(np.array(STEP_FRAMES, np.int64), "hop"))
     onnx.helper.set_model_props(proto, _metadata(model, wrapped, name or path.stem))

@@ -10,7 +10,6 @@ whole of it, the same probabilities and the same segments, however the sound is 
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import BATCH, Listener
+from audioinceptionnext.listening import BATCH
 from audioinceptionnext.recogniser import Recogniser
 from audioinceptionnext.recognition import Segment
 from audioinceptionnext.sound_input import Intake
@@ -75,7 +74,7 @@ class Stream:
         rate: int | None = None,
         start: float = 0.0,
     ) -> None:
-        by_clips = _by_clips(recogniser)
+        by_clips = recogniser.by_clips()
         self._listener, self._rate = by_clips._listener, by_clips.sample_rate
         self.labels, self.window, self.start = by_clips.labels, by_clips.window, start
         self._grid = replace(self._listener.grid, step=_step(by_clips, hop))
@@ -166,16 +165,6 @@ class Stream:
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]
-
-
-def _by_clips(recogniser: Recogniser) -> Recogniser:
-    """The same model, hearing clip by clip; the session is shared."""
-    if recogniser.run == "clips":
-        return recogniser
-    other = copy.copy(recogniser)
-    other.run = "clips"
-    other._listener = Listener(recogniser._session, recogniser.facts, "clips")
-    return other
 
 
 def _step(recogniser: Recogniser, hop: float | None) -> int:

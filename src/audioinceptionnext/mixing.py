@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
-_LOUDEST = 1e6  # 120 dB above full scale: like NaN and infinity, a damaged number and not a sound
+LOUDEST = 1e6  # 120 dB above full scale: like NaN and infinity, a damaged number and not a sound
 # Sample format (without the p of planar) -> dtype, value of full scale, value of silence
 _SAMPLES: dict[str, tuple[str, float, float]] = {
     "u8": ("u1", 2.0**7, 2.0**7),
@@ -91,7 +91,7 @@ def _mean(planes: list[list[memoryview]], samples: int, name: str, count: int) -
     total = np.zeros(samples, np.float32)
     for channel in channels:
         if kind[0] == "f":
-            total += np.where(np.abs(channel) <= _LOUDEST, channel, 0).astype(np.float32)
+            total += np.where(np.abs(channel) <= LOUDEST, channel, 0).astype(np.float32)
         else:
             total += channel.astype(np.float32)
     return (total - np.float32(silence * count)) / np.float32(full * count)

@@ -17,12 +17,11 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.headers import shown
 from audioinceptionnext.mixing import Resampler, mono_pieces
 from audioinceptionnext.sound_input import Input, check_rate, named
-from audioinceptionnext.source import _DISCARD_ALL, _FORMATS
+from audioinceptionnext.source import DISCARD_ALL, FORMATS, HOLE_S, PACKET_S
 
 _POLL_S = 0.1  # from one look at a growing file to the next
 _OPEN_S, _SILENT_S = 15.0, 30.0  # how long a server may take to answer, and between two packets
-_HOLE_S, _MOST_HOLE_S = 0.1, 10.0  # time missing between two packets: less is jitter, more a clock set anew
-_PACKET_S = 0.005  # but a damaged packet certainly leaves a hole
+_MOST_HOLE_S = 10.0  # time missing between two packets: more is a clock set anew
 # What a stream may fetch: nothing from this machine's files, whatever a playlist says.
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,rtmpts,srt,hls,crypto,data,ftp"
 _WAITING = ("http", "https", "ftp")  # servers of these stop sending while nobody reads
@@ -38,7 +37,7 @@ def growing_input(path: str, rate: int, warn: Callable[[str], None]) -> Input:
 
     def pieces() -> Iterator[np.ndarray]:
         # A header written at the start of a recording cannot say how long it will be.
-        options = {"format_whitelist": _FORMATS, "ignore_length": "1"}
+        options = {"format_whitelist": FORMATS, "ignore_length": "1"}
         with Path(path).open("rb") as growing.file:
             yield from _decoded(lambda: av.open(growing, options=options, metadata_errors="replace"), name, rate, warn)
 
@@ -69,7 +68,7 @@ def network_input(url: str, rate: int, warn: Callable[[str], None]) -> Input:
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
         raise AinextError(f"{name}: give the file's path alone, without file://")
-    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": f"{_FORMATS},hls,rtsp,rtp,sdp"}
+    options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": f"{FORMATS},hls,rtsp,rtp,sdp"}
 
     def pieces() -> Iterator[np.ndarray]:
         def connect() -> Any:
@@ -94,7 +93,7 @@ def _decoded(connect: Callable[[], Any], name: str, rate: int, warn: Callable[[s
             raise AinextError(f"{name}: its sound is in a codec that FFmpeg lacks")
         for other in container.streams:
             if other is not stream:
-                other.discard = _DISCARD_ALL
+                other.discard = DISCARD_ALL
         resampler: Resampler | None = None
         try:
             for piece, found in mono_pieces(_frames(container, stream, name, warn)):
@@ -133,7 +132,7 @@ def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None])
         for frame in frames:
             if frame.pts is not None:
                 begins = float(frame.pts * stream.time_base)
-                if clock is not None and (_PACKET_S if damaged else _HOLE_S) < begins - clock <= _MOST_HOLE_S:
+                if clock is not None and (PACKET_S if damaged else HOLE_S) < begins - clock <= _MOST_HOLE_S:
                     if not told:
                         told = True
                         warn(f"{name}: some sound is missing or damaged; silence stands for it")

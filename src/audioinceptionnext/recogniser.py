@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -127,6 +128,12 @@ class Recogniser:
             threshold=min(settings.by_class, default=settings.upper),
         )
 
+    def by_clips(self) -> Recogniser:
+        """The same model, hearing clip by clip (see `load`); the session is shared."""
+        other = copy.copy(self)
+        other.run, other._listener = "clips", Listener(self._session, self.facts, "clips")
+        return other
+
     def check_hop(self, hop: float | None) -> int:
         """The hop, given in seconds, in samples. Raises `AinextError` unless it is ``step``, a multiple or a part."""
         step, finest, seconds = self._listener.grid.step, self._listener.finest, self.step
@@ -157,6 +164,11 @@ def load(
     Raises:
         AinextError: an unknown name (the nearest is suggested), a missing or damaged file, a backend that is not there.
     """
+    return Recogniser(*read_model(model), threads, backend, run)
+
+
+def read_model(model: str | Path) -> tuple[bytes, str, str | None]:
+    """A model file's content, what errors call it, and a shipped model's name. Raises `AinextError` as `load` does."""
     path = Path(model)
     if path.suffix == ".safetensors":
         raise AinextError(f"{path}: weights for training; make a model of them: ainext export {path} model.onnx")
@@ -167,9 +179,9 @@ def load(
             raise AinextError(
                 f"{path}: {(error.strerror or str(error)).lower()}; --model takes a name or a file"
             ) from error
-        return Recogniser(content, str(path), None, threads, backend, run)
+        return content, str(path), None
     entry = zoo.find(str(model))
-    return Recogniser(entry.read(), str(entry.path), entry.name, threads, backend, run)
+    return entry.read(), str(entry.path), entry.name
 
 
 def overall(probabilities: np.ndarray) -> np.ndarray:

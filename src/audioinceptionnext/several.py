@@ -13,9 +13,11 @@ R = TypeVar("R")
 MOST = 8  # at a time unless told: each holds some 150 MB, and Python's own part of the work is done one at a time
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores() -> list[int]:
+    """Numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def several(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generator[tuple[T, R | Exception]]:

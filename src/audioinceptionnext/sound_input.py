@@ -18,11 +18,9 @@ import numpy as np
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.headers import shown
-from audioinceptionnext.mixing import Resampler
-from audioinceptionnext.source import Source
+from audioinceptionnext.mixing import LOUDEST, Resampler
+from audioinceptionnext.source import MAX_RATE, MIN_RATE, Source
 
-_LOUDEST = 1e6  # as in files: beyond it, a damaged number and not a sound
-_MIN_RATE, _MAX_RATE = 100, 1_536_000  # Hz
 _READ = 1 << 16  # bytes, as many as a pipe holds
 _SIGNATURES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
 ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}  # of raw samples
@@ -30,8 +28,8 @@ ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}  # of raw samples
 
 def check_rate(rate: int, name: str) -> None:
     """Raises AinextError unless sound may have that rate, in Hz: it chooses the length of the resampler's filter."""
-    if not _MIN_RATE <= rate <= _MAX_RATE:
-        raise AinextError(f"{name} {rate}: no sound has so many samples a second; give {_MIN_RATE} to {_MAX_RATE}")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise AinextError(f"{name} {rate}: no sound has so many samples a second; give {MIN_RATE} to {MAX_RATE}")
 
 
 def named(source: str) -> str:
@@ -60,7 +58,7 @@ def _mono(samples: np.ndarray) -> np.ndarray:
     if samples.ndim not in (1, 2) or 0 in samples.shape[1:]:
         raise AinextError(f"samples of shape {samples.shape}: give (samples,) or (samples, channels)")
     if samples.dtype.kind == "f":
-        scaled = np.where(np.abs(samples) <= _LOUDEST, samples, 0).astype(np.float32)
+        scaled = np.where(np.abs(samples) <= LOUDEST, samples, 0).astype(np.float32)
     elif samples.dtype.kind == "i":
         scaled = samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
     else:

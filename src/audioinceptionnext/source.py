@@ -24,7 +24,7 @@ av.logging.set_level(None)
 
 # What FFmpeg may take a file for. Left out are the formats that would "recognise" a text file (subtitles, tty), that
 # have no header at all and so decode anything (g722, raw PCM), still images, and playlists, which open other files.
-_FORMATS = (
+FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,iff,ircam,loas,matroska,mlp,mov,mp3,mpc,"
     "mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,qoa,rm,shn,sox,swf,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
 )
@@ -32,12 +32,12 @@ _FORMATS = (
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
 _SEEK_FROM_S = 10.0  # below this, decoding from the start costs less than it could save
 _PREROLL_S = 1.0  # decoders with memory (Opus wants 80 ms, MP3 its bit reservoir) have settled after this
-_MIN_RATE, _MAX_RATE = 100, 1_536_000  # a lying header must not choose the length of the resampler's filter
-_HOLE_S = 0.1  # time stamps are rounded, and clocks drift: a smaller hole is not believed
-_PACKET_S = 0.005  # but a damaged packet certainly leaves one
+MIN_RATE, MAX_RATE = 100, 1_536_000  # a lying header must not choose the length of the resampler's filter
+HOLE_S = 0.1  # time stamps are rounded, and clocks drift: a smaller hole is not believed
+PACKET_S = 0.005  # but a damaged packet certainly leaves one
 _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the decoder
 _LATE_S = 0.02  # a sound track that starts later than this after the picture is given silence in front
-_DISCARD_ALL = 48  # AVDISCARD_ALL
+DISCARD_ALL = 48  # AVDISCARD_ALL
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
 
 
@@ -67,7 +67,7 @@ def open_container(path: str | Path) -> Any:
     try:
         return av.open(
             f"file:{os.fspath(path)}",  # the prefix, else "concat:x" or "a:b" would name a protocol
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
             metadata_errors="replace",  # tags in Latin-1 are no reason to fail
         )
     except (FFmpegError, OSError, ValueError, RuntimeError):
@@ -108,7 +108,7 @@ class Source:
             for stream in streams:
                 if stream is not self.stream:
                     with suppress(AttributeError):  # PyAV below 14 reads pictures and drops them: only slower
-                        stream.discard = _DISCARD_ALL
+                        stream.discard = DISCARD_ALL
             self.lead, self.origin = self._clock()
             self._decoded: Iterator[av.AudioFrame] = self._decode()
         except BaseException:
@@ -190,13 +190,13 @@ class Source:
         clock: float | None = None  # where the next frame should begin
         damaged = self.damaged
         for frame in self._decoded:
-            if not _MIN_RATE <= frame.sample_rate <= _MAX_RATE:
+            if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
                 wrong = f"claims {frame.sample_rate} samples per second, as no recording has"
                 raise MediaError(f"{shown(self.path)}: {wrong}: its header is damaged, get a whole copy")
             if frame.pts is not None:
                 time = frame.pts * tick
                 hole = 0.0 if clock is None else time - clock
-                if hole > (_HOLE_S if self.damaged == damaged else _PACKET_S) and time < end:
+                if hole > (HOLE_S if self.damaged == damaged else PACKET_S) and time < end:
                     if self.damaged == damaged:
                         self.missing += hole
                     yield hole

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.networks import BATCH, CALIBRATING, Subject
 from audioinceptionnext.benchmark.process import RowFailed
 from audioinceptionnext.benchmark.rounds import Bench, Measured
@@ -116,17 +117,8 @@ def probabilities(found: Measured, log_mel: np.ndarray) -> np.ndarray:
         count = 1 + -(-(len(log_mel) - clip) // STEP_FRAMES)
         starts = np.arange(count) * STEP_FRAMES
         place = (starts[:, None] + np.arange(clip)).clip(max=len(log_mel) - 1)
-        logits = _in_batches(found, log_mel[place])
+        size = max(found.nanoseconds, default=BATCH)  # that the row is warm for
+        logits = in_batches(found.process.ask, log_mel[place], size)[:, 0]
     loud = np.concatenate([[0], np.cumsum(log_mel.max(axis=1) > SILENCE)])
     ends = np.minimum(starts + clip, len(log_mel))
     return overall(softmax(logits / stored.temperature) * (loud[ends] > loud[starts])[:, None])
-
-
-def _in_batches(found: Measured, windows: np.ndarray) -> np.ndarray:
-    """Logits (windows, classes), in calls of one size that the row is warm for, the last one filled up."""
-    size = max(found.nanoseconds, default=BATCH)
-    parts = []
-    for first in range(0, len(windows), size):
-        part = windows[first : first + size]
-        parts.append(found.process.ask(np.resize(part, (size, *part.shape[1:])))[: len(part), 0])
-    return np.concatenate(parts)

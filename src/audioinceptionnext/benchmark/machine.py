@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.several import usable_cores
 
 # Instruction sets that decide how fast matrix products are: x86, then Arm.
 EXTENSIONS = (
@@ -18,13 +19,6 @@ EXTENSIONS = (
 )  # fmt: skip
 LIBRARIES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "transformers")
 BUSY = 0.3  # load average, beyond which it is said that others compute here too
-
-
-def usable_cores() -> list[int]:
-    """Numbers of the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def pinned_cores(threads: int | None) -> list[int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audioinceptionnext.cli import recognition_options as options
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
@@ -31,19 +32,8 @@ def listen(
             show_default="the microphone",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")
-    ] = "kitchen20",
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            "-t",
-            metavar="P",
-            help="Probability a segment must reach.",
-            show_default="the model's, or 0.5",
-        ),
-    ] = None,
+    model: options.ModelName = "kitchen20",
+    threshold: options.Threshold = None,
     hop: Annotated[
         float | None, typer.Option("--hop", metavar="SECONDS", help="From one answer to the next.", show_default="0.16")
     ] = None,
@@ -89,12 +79,8 @@ def listen(
     from audioinceptionnext.live import Stream
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.sound_input import named
-    from audioinceptionnext.timeline import TimelineSettings
 
-    try:
-        settings = None if threshold is None else TimelineSettings.from_threshold(threshold)
-    except AinextError as error:  # it names its own field
-        raise AinextError(f"--{error}".replace("upper", "threshold")) from error
+    settings = None if threshold is None else options.timeline_settings(threshold)
     recogniser = load(model, run="clips")
     ours = recogniser.sample_rate
 

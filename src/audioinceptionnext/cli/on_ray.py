@@ -88,25 +88,15 @@ def predict_on_ray(
     """Runs, prints the summary, and returns the exit code. ``name`` is what results call the model."""
     from audioinceptionnext.cluster.run import BATCH, Place, recognise
     from audioinceptionnext.cluster.worker import Job
+    from audioinceptionnext.recogniser import read_model
 
-    content, source = _read(model)
+    content, source, _ = read_model(model)
     run = hashlib.sha256(str(out.absolute()).encode("utf-8", "replace")).hexdigest()[:12]
     job = Job(source, name, hashlib.sha256(content).hexdigest(), settings, top_k, hop, run, backend)
     place = Place(options.address, options.workers, options.batch or BATCH, options.verbose)
     found = recognise(paths, job, content, out, place, options.retry_failed)
     print(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else _told(found))
     return 1 if found.failed or found.left else 0
-
-
-def _read(model: str) -> tuple[bytes, str]:
-    """A model file's content, and what to call the file in errors."""
-    from audioinceptionnext import zoo
-
-    path = Path(model)
-    if path.suffix == ".onnx" or path.is_file():  # as `recogniser.load`, which has been through it by now
-        return path.read_bytes(), str(path)
-    entry = zoo.find(model)
-    return entry.read(), str(entry.path)
 
 
 def _told(found: Summary) -> str:

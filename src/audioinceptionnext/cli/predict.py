@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audioinceptionnext.cli import on_ray
+from audioinceptionnext.cli import recognition_options as options
 from audioinceptionnext.errors import AinextError, unexpected
 from audioinceptionnext.headers import shown
 
@@ -35,9 +36,7 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH…", help="Files, folders, globs; --on ray: also @LIST, URIs.")
     ],
-    model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")
-    ] = "kitchen20",
+    model: options.ModelName = "kitchen20",
     format: Annotated[OutputFormat, typer.Option("--format", "-f", help="What to write.")] = OutputFormat.table,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     out: Annotated[
@@ -48,16 +47,7 @@ def predict(
         bool, typer.Option("--plot", help="Also draw each recording (PNG), in --out or the current folder.")
     ] = False,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Labels for the recording as a whole.")] = 5,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            "-t",
-            metavar="P",
-            help="Probability a segment must reach.",
-            show_default="the model's, or 0.5",
-        ),
-    ] = None,
+    threshold: options.Threshold = None,
     lower: Annotated[
         float | None,
         typer.Option(metavar="P", help="A segment lasts while it stays at this.", show_default="0.6 x threshold"),
@@ -93,16 +83,12 @@ def predict(
     from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.recognition import check_can_draw
-    from audioinceptionnext.several import MOST, cores, several
-    from audioinceptionnext.timeline import TimelineSettings
+    from audioinceptionnext.several import MOST, several, usable_cores
 
     chosen = OutputFormat.json if as_json else format
     given = {"lower": lower} if lower is not None else {}
     shape = {"smoothing": smoothing, "shortest": shortest, "gap": gap}
-    try:
-        settings = TimelineSettings.from_threshold(0.5 if threshold is None else threshold, **given, **shape)
-    except AinextError as error:  # it names its own fields: here they are options, and the upper one has another name
-        raise AinextError(f"--{error}".replace("upper", "threshold")) from error
+    settings = options.timeline_settings(0.5 if threshold is None else threshold, **given, **shape)
     cluster = on_ray.Cluster(address, workers, batch, retry_failed, verbose)
     if on is on_ray.Where.ray:
         out = on_ray.check(out, chosen, plot)
@@ -111,7 +97,7 @@ def predict(
     if plot:
         check_can_draw()
     files = [] if on is on_ray.Where.ray else find_media(paths)
-    at_once = min(workers or min(cores(), MOST), len(files) or 1)
+    at_once = min(workers or min(len(usable_cores()), MOST), len(files) or 1)
     recogniser = load(model, 1 if at_once > 1 else None, backend)
     recogniser.check_hop(hop)
     if threshold is None:
@@ -121,8 +107,8 @@ def predict(
         print(f"ainext: computed by {chosen_backend}: {reason}; recordings at a time: {at_once}", file=sys.stderr)
     if on is on_ray.Where.ray and out is not None:
         how = (model, recogniser.name, settings, top_k, hop)
-        options = (out, cluster, chosen == OutputFormat.json, chosen_backend)
-        raise typer.Exit(on_ray.predict_on_ray(paths, *how, *options))
+        where = (out, cluster, chosen == OutputFormat.json, chosen_backend)
+        raise typer.Exit(on_ray.predict_on_ray(paths, *how, *where))
     writer = Writer(chosen, out, plot)
     failed = 0
 

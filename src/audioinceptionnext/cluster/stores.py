@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
+from audioinceptionnext.cluster.machines import first_line
 from audioinceptionnext.cluster.sources import Absent, Recording
 from audioinceptionnext.find import MEDIA_SUFFIXES
 
@@ -40,7 +41,7 @@ def find_in_store(uri: str, listed: bool = False) -> Iterator[Recording | Absent
     try:
         yield from _look(root, path, name)
     except (OSError, ValueError) as error:  # no such store, no rights, no network; pyarrow's own are kinds of these
-        yield Absent(name, _first_line(error))
+        yield Absent(name, first_line(error))
 
 
 def _look(root: str, path: str, name: str) -> Iterator[Recording | Absent]:
@@ -101,7 +102,3 @@ def download(recording: Recording, path: Path) -> None:
     """Copies it from its store. Raises ``OSError``."""
     with open_store(recording.root).open_input_stream(recording.path) as source, path.open("wb") as target:
         shutil.copyfileobj(cast(IO[bytes], source), target, 2**20)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -13,10 +13,9 @@ from audioinceptionnext import media
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.headers import shown
 from audioinceptionnext.media import MediaError
-from audioinceptionnext.mixing import Resampler
+from audioinceptionnext.mixing import LOUDEST, Resampler
 
 FULL_SCALE = 32_767  # of int16 samples
-_LOUDEST = 1e6  # as in mixing.py: NaN, infinity and what is 120 dB above full scale count as 0
 _MARGIN = 100  # samples at the lower rate: more than the resampler's filter reaches to one side
 _OPEN_FILES = 64  # HDF5 files that a process keeps open
 
@@ -176,7 +175,7 @@ def _floats(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             samples = values.astype(np.float32)
-        return np.where(np.abs(samples) <= _LOUDEST, samples, np.float32(0))
+        return np.where(np.abs(samples) <= LOUDEST, samples, np.float32(0))
     full = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
     silence = full if values.dtype.kind == "u" else np.float32(0)
     return (values.astype(np.float32) - silence) / full

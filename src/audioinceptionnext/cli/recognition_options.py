@@ -1,0 +1,34 @@
+"""Options that commands which recognise sound share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:
+    from audioinceptionnext.timeline import TimelineSettings
+
+ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        "-t",
+        metavar="P",
+        help="Probability a segment must reach.",
+        show_default="the model's, or 0.5",
+    ),
+]
+
+
+def timeline_settings(threshold: float, **others: float) -> TimelineSettings:
+    """As `TimelineSettings.from_threshold`, whose errors name options here."""
+    from audioinceptionnext.timeline import TimelineSettings
+
+    try:
+        return TimelineSettings.from_threshold(threshold, **others)
+    except AinextError as error:  # it names its own fields, and the upper one has another name here
+        raise AinextError(f"--{error}".replace("upper", "threshold")) from error
