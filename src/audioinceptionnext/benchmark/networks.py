@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext import zoo
+from audioinceptionnext.benchmark.end_to_end import Files
 from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.rows import OURS, Row
 from audioinceptionnext.errors import AinextError
@@ -195,6 +196,22 @@ class Preparation:
             net = self.subject(row.network).stored.net
             torch.save(net.eval() if row.form == "published" else fold(net), path)
         return path
+
+    def recording_files(self) -> Files:
+        """Of our network, for `end_to_end.measure`. Raises whatever exporting raises."""
+        import onnx.utils
+
+        from audioinceptionnext.export import export_onnx
+
+        subject = self.subject(OURS)
+        stored, config = subject.stored, subject.stored.net.config
+        model, front, published = (self.folder / name for name in ("whole.onnx", "front.onnx", "published.pt"))
+        export_onnx(stored, model, name=Path(subject.source).stem)
+        onnx.utils.extract_model(model, front, ["waveform"], ["log_mel"], check_model=False)
+        settings = {name: getattr(stored, name) for name in ("sample_rate", "window_ms", "hop_ms", "clip_samples")}
+        settings |= {"bands": config.bands, "clip_frames": config.clip_frames}
+        torch.save({"net": stored.net.eval(), "front_end": settings}, published)
+        return Files(str(model), str(front), str(published))
 
     def _onnx(self, kind: str, precision: str) -> Path:
         path = self.folder / f"{kind}.{precision}.onnx"

@@ -49,6 +49,18 @@ def benchmark(
     roofline: Annotated[
         bool, typer.Option("--roofline", help="Also the machine's limits, and how near each part comes.")
     ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="From this file to segments: speed, memory, the share of each stage, and the published way. "
+            "Without --rows, that alone.",
+        ),
+    ] = None,
+    hop: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="From one answer of --recording to the next.", show_default="the model's"),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Score trained models on it; choose clips that they were not trained on."),
@@ -64,7 +76,8 @@ def benchmark(
 
     Each row runs in a process of its own; all are gone round again and again, so that what else happens falls on all.
 
-    Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold]
+    Examples: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold]
+    [bold]ainext benchmark --model kitchen20 --recording dinner.mp4 --hop 0.16[/bold]
     """
     import tempfile
 
@@ -76,7 +89,8 @@ def benchmark(
     _check_plot(plot)
     cores = machine.pinned_cores(threads)
     cuda = machine.gpu() is not None
-    chosen = choose(rows, cuda)
+    _check_recording(recording, hop)
+    chosen = [] if recording and rows is None else choose(rows, cuda)
     found = networks.subjects(model or [])
     scored = _scored(data, root, folds, split, found)
     details = machine.describe(cores)
@@ -89,10 +103,12 @@ def benchmark(
         calibrated = accuracy.calibration(scored[0], scored[2]) if scored and scored[2] else None
         prepared = networks.Preparation(Path(folder), found, calibrated)
         with measuring.Bench(chosen, prepared, cores, batches, _tell) as bench:
-            interrupted = _measure(bench, rounds, cuda)
+            interrupted = bool(chosen) and _measure(bench, rounds, cuda)
             if scored and not interrupted:
                 unreadable = accuracy.score(bench, scored[0], scored[1], _tell)
             document = report.document(bench, batches, details, machine.line(details))
+        if recording and not interrupted:
+            _add_recording(document, prepared, recording, hop, cores)
         if roofline and not interrupted:
             _add_roofline(document, prepared, cores)
     _print(document, Format.json if as_json else form)
@@ -103,7 +119,8 @@ def benchmark(
         _tell(f"wrote {plot}")
     for line in unreadable:
         print(f"ainext: {line}", file=sys.stderr)
-    if interrupted or unreadable or not document["rows"] or any(skipped["failed"] for skipped in document["skipped"]):
+    nothing = not document["rows"] and "recording" not in document
+    if interrupted or unreadable or nothing or any(skipped["failed"] for skipped in document["skipped"]):
         raise typer.Exit(1)
 
 
@@ -139,6 +156,13 @@ def _check_plot(path: Path | None) -> None:
     import matplotlib.figure  # noqa: F401 (a missing one is told of now)
 
 
+def _check_recording(recording: Path | None, hop: float | None) -> None:
+    if recording is None and hop is not None:
+        raise AinextError("--hop: give --recording as well, the file that is heard")
+    if recording is not None and not recording.is_file():
+        raise AinextError(f"--recording {recording}: no such file")
+
+
 def _scored(
     data: str | None, root: Path | None, folds: str | None, split: str | None, found: dict[str, Subject]
 ) -> tuple[Dataset, tuple[Clip, ...], tuple[Clip, ...]] | None:
@@ -158,6 +182,20 @@ def _scored(
     return dataset, clips, others
 
 
+def _add_recording(
+    document: dict[str, Any], prepared: Preparation, recording: Path, hop: float | None, cores: list[int]
+) -> None:
+    from audioinceptionnext.benchmark import end_to_end
+    from audioinceptionnext.benchmark.process import RowFailed
+
+    _tell(f"{recording.name}: exporting the model")
+    try:
+        document["recording"] = end_to_end.measure(recording, prepared.recording_files(), hop, cores, _tell)
+    except RowFailed as error:
+        document["skipped"].append({"name": "recording", "reason": str(error), "failed": True})
+        _tell(f"skipped the recording: {error}")
+
+
 def _add_roofline(document: dict[str, Any], prepared: Preparation, cores: list[int]) -> None:
     from audioinceptionnext.benchmark import roofline
     from audioinceptionnext.benchmark.process import RowFailed
@@ -175,15 +213,19 @@ def _add_roofline(document: dict[str, Any], prepared: Preparation, cores: list[i
 
 
 def _print(document: dict[str, Any], form: Format) -> None:
-    from audioinceptionnext.benchmark import report, roofline
+    from audioinceptionnext.benchmark import end_to_end, report, roofline
 
     if form is Format.json:
         print(json.dumps(report.rounded(document), ensure_ascii=False, indent=2))
         return
-    if form is Format.markdown:
+    if not document["rows"] and "recording" in document:
+        print(f"Measured on {document['machine']}, {report.threads(document)}.")
+    elif form is Format.markdown:
         print(report.markdown(document))
     else:
         report.print_table(document)
+    if "recording" in document:
+        print("\n" + end_to_end.text(document["recording"]))
     if "roofline" in document:
         print("\n" + roofline.text(document["roofline"]))
 
