@@ -20,7 +20,8 @@ from tests.test_data import epic_hdf5
 
 pandas = pytest.importorskip("pandas")
 
-# Pickles: two tables of two rows, written by pandas 1.3.5 (annotation_id as index) and 1.5.3, protocol 4
+# Pickles: tables of two rows, written by pandas 1.3.5 (annotation_id as index), 1.5.3, and 3.1.1 where text is Arrow's;
+# protocol 4.
 
 OLD = {
     "1.3.5": (
@@ -42,6 +43,18 @@ OLD = {
         "G7;>UytaGz&gm=Do9V7~6KrR=p5QVXzN7CJ6{65o^Fk1wfLSf6)I8=GQM--Bk33<8Q`eNnL!x=kP|Hh1D_xZH8-p66&_H&~iaWow5~gC"
         "wOB)RPIL@fTVOVt12C!tBuCT*5u1;-#?3w#Fl`g56*xL84oU1n_W7BgP;7FLR4Gv-3Dh!pDyOY@;&NNO2j=SY&Hu@xInmWP`FgvO>4)q"
         "B>H95@a#HsgamKDc}BvqO5m}*8c8Zn&cGgU?YUns7B_5"
+    ),
+    "3.1.1, with pyarrow": (
+        "c-p;IOK%e~5YFb&HhqLrp%RHlD{%>zB|%gm!~sYJf`tgd0WOvC?mF?do88sgOUVHN2cVUF!`wN85J#^36n;i;F!nm7DG?%4#VYaV$Bg}r$K&y<@`"
+        "t^dg8sx*f+HU@DXQz3<69~26Zu}Ae=T3ghA5+cFO}kKE@OLfO6(xwB#m&$>^_cgkEEbGe>04|t^0W!)Ei>isGu-#*>4>wj-f0{0&goM$W=-pEf$P"
+        "0PE$MpnZ+Av8gD=1X%O{psJ`Efswlxo%Skbp46qWkVGSv2C?$*oLo*C4=#r@MK|)YBP7w|RFcVgr4{_Qfi0SF&8~IQ=MW^5tHe{m%8r5Wg+^pNxh"
+        "KLzA3ql@5YJ=PXC&Rhh^@91P4b}|m8P%VjrYr5*gJui0P&0?t{vg?q9j<F)3i*npqy;gT+q|yZu==#IP~LvIm(Tt-*YL1M32aE_(lesM!oXAVV1?"
+        "ya@3cj#q;s^E?;AZ%Pc-QA-)&cX_suF9oEmG^6xaj5G3HR4Hfd{wFTJFRUIuc-qoP+aI6Ic!tln;2Oh~cll#YtxyutcdiuGpms{YxnX4BMLHq<60"
+        "Tyo0)oABBJ!fO)~E<2S`!eTkf`pLjX`g-YS5N;;G=OLuMI0EXK$5lL3v?Rm@To)z~ox&U0wp^*^YQPCAImNe<eijvf7(~V3irn4F$4kPxCOe(Z-J"
+        "kI3!YOd+?zWpxt2x*28#(^4bNnbq<Dop<98ja5=ohs<{kp$8G`{V&>y<;%Q$3(Hk)tf_DD42tI^>X{->gG8DrVsc9W?FC9QBD>8p~`cPDr$RVbu#"
+        "`M$(M&kW5H*#;G2p$|X<`_0eqQljnrlE@niESrn0NbVv2U$$$&DGOX)t=R*dR|6uLxh_z3K)-D)4W$>KAiw3V7yl3#SLDyi<U_5rWVjM*=$2^E56"
+        "!-~FdEf<LDu>pyz$Y;v<Is(G(1%Qj`w67O<X}q;GN^?_kK|RKFfR=fHLn+9#&iL5P2vhsj?}xMlc}!F5*)<M3KX!5o6~@Q#z`@clf}bFSjETY3bg"
+        "X6h)#E91fdN1SGlLFA1Lq)=o5~$zc%1nz?{P~<b}$N-4OS5^&}3%c$*<VOCUXBPEd$l0#A?~mbvyXxFh5+"
     ),
 }
 

@@ -65,7 +65,7 @@ PARTS: dict[str, Any] = {
     "_unpickle_block": Block,
     "new_block": Block,
     "_new_Index": Index,
-    "StringArray": Strings,
+    **dict.fromkeys(("StringArray", "ArrowStringArray", "ArrowStringArrayNumpySemantics"), Strings),
     "__pyx_unpickle_NDArrayBacked": Strings,
     "NA": None,
     **dict.fromkeys(("StringDtype", "Index", "RangeIndex", "Int64Index", "UInt64Index", "Float64Index"), Other),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from audioinceptionnext.data.pickled_arrow import ARROW
 from audioinceptionnext.data.pickled_tables import PARTS, Damaged, Part, resolve
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.headers import shown
@@ -137,6 +138,8 @@ class _Unpickler(_InPython):
             return PARTS[name]
         if package == "numpy" and name in _NUMPY:
             return _NUMPY[name]
+        if module == "pyarrow.lib" and name in ARROW:
+            return ARROW[name]
         if (module, name) in _TORCH:
             return _TORCH[module, name]
         if (module, name) == ("_codecs", "encode"):
