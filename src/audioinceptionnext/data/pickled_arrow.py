@@ -13,7 +13,7 @@ import numpy as np
 
 from audioinceptionnext.data.pickled_tables import Damaged
 
-_OFFSETS = {"string": np.dtype("<i4"), "large_string": np.dtype("<i8")}
+_OFFSETS: dict[str, np.dtype[Any]] = {"string": np.dtype("<i4"), "large_string": np.dtype("<i8")}
 
 
 def _type(name: Any) -> str:
