@@ -71,6 +71,8 @@ class _ONNXRuntime:
         options.enable_mem_pattern = False
         # Idle threads would otherwise spin, which steals from decoding and from whoever shares the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # On processors older than VNNI, 8-bit products saturate unless this is asked for; on others it changes nothing.
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         self._session = _opened(content, source, options, providers)

@@ -37,6 +37,10 @@ def listen(
     hop: Annotated[
         float | None, typer.Option("--hop", metavar="SECONDS", help="From one answer to the next.", show_default="0.16")
     ] = None,
+    backend: options.Backend = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of the CPU; one is enough to keep up.", show_default="all")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each finished segment.")] = False,
     answers: Annotated[bool, typer.Option("--answers", help="With --json: also the likeliest label each hop.")] = False,
     out: Annotated[
@@ -81,7 +85,7 @@ def listen(
     from audioinceptionnext.sound_input import named
 
     settings = None if threshold is None else options.timeline_settings(threshold)
-    recogniser = load(model, run="clips")
+    recogniser = load(model, threads, backend, run="clips")
     ours = recogniser.sample_rate
 
     def stream(start: float) -> Stream:

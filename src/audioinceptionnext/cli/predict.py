@@ -59,10 +59,7 @@ def predict(
         float | None,
         typer.Option("--hop", metavar="SECONDS", help="From one answer to the next.", show_default="the model's, 0.16"),
     ] = None,
-    backend: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, cuda or openvino."),
-    ] = "auto",
+    backend: options.Backend = "auto",
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Recordings heard at a time.", show_default="as many as there are cores, up to 8"),

@@ -22,6 +22,7 @@ Threshold = Annotated[
         show_default="the model's, or 0.5",
     ),
 ]
+Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, cuda or openvino.")]
 
 
 def timeline_settings(threshold: float, **others: float) -> TimelineSettings:

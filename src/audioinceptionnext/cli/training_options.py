@@ -39,7 +39,7 @@ Changes = Annotated[
 ]
 Model = Annotated[
     str | None,
-    of_recipe("--model", "-m", help="base, small, tiny, cnn or ast.", show_default="small"),
+    of_recipe("--model", "-m", help="base, small, tiny, cnn, mobilenet or ast.", show_default="small"),
 ]
 Epochs = Annotated[int | None, of_recipe(min=1, show_default="the recipe's")]
 Batch = Annotated[int | None, of_recipe(min=1, help="Clips a step.", show_default="the recipe's")]

@@ -36,7 +36,9 @@ def _array(parts: Any) -> np.ndarray:
     present, offsets, text = buffers
     if kind not in _OFFSETS or type(length) is not int or type(first) is not int or min(length, first) < 0:
         raise Damaged("array")
-    ends = np.frombuffer(offsets or b"", _OFFSETS[kind], length + 1, first * _OFFSETS[kind].itemsize) if length else []
+    ends: Any = (
+        np.frombuffer(offsets or b"", _OFFSETS[kind], length + 1, first * _OFFSETS[kind].itemsize) if length else []
+    )
     there = np.ones(length, bool)
     if present is not None:
         bits = np.unpackbits(np.frombuffer(present, np.uint8), bitorder="little")[first : first + length]
