@@ -232,7 +232,8 @@ def test_the_parts_are_the_whole(files: dict[str, Path], tmp_path: Path) -> None
     np.save(tmp_path / "in.npy", sound(1, 416)[:, 0].numpy())
     limits = roofline.measure(machine.pinned_cores(1), files["log-mel"], tmp_path / "in.npy", seconds=0.001)
     facts = ort.InferenceSession(files["log-mel"]).get_modelmeta().custom_metadata_map
-    assert sum(part["gflop"] for part in limits["parts"]) / 2 == pytest.approx(float(facts["gmac"]), abs=1e-4)
+    computed = sum(part["gflop"] for part in limits["parts"]) / 2
+    assert 0.97 < computed / float(facts["gmac"]) < 1.001  # without the taps that only meet padding
     stages = [f"stage {n}, {kind}" for n in range(1, 5) for kind in ("1x1 products", "depthwise kernels")]
     assert [part["part"] for part in limits["parts"]] == [
         "stem, convolution", "stem, pooling", *stages, "sums and the rest",

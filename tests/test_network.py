@@ -24,6 +24,8 @@ from audioinceptionnext.network import (
     load_published,
     products,
 )
+from audioinceptionnext.network.blocks import Stem
+from audioinceptionnext.network.layout import lay_out
 from audioinceptionnext.network.published import published_names
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
@@ -79,9 +81,24 @@ def test_every_variant_folds_exactly(variant: str, changes: dict[str, object]) -
         expected = net(x)
         torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(folded.dense(x)[:, 0], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(lay_out(folded)(x), expected, rtol=1e-4, atol=1e-5)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     assert count_parameters(folded) < count_parameters(net)
     assert count_parameters(fold(folded)) == count_parameters(folded)
+
+
+@pytest.mark.parametrize("bands", [128, 64, 40, 72])
+def test_time_last_is_the_same_network(bands: int) -> None:
+    """Also where the bins of a stage are odd, and where kernels are longer than frequency is."""
+    net = fold(stirred(create_model("tiny", 7, bands=bands, **SHORT)))
+    laid = lay_out(net)
+    for frames in (416, 417, 1000):
+        x = sound(2, frames)[..., :bands]
+        with torch.no_grad():
+            torch.testing.assert_close(laid(x), net(x), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(laid.dense(x), net.dense(x), rtol=1e-4, atol=1e-5)
+    assert count_parameters(laid) < count_parameters(net)
+    assert isinstance(net.stem, Stem)  # a copy was laid out
 
 
 def test_an_activation_keeps_expansion_and_squeeze_apart() -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.agreement import Agreement, compare
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.layout import lay_out
 from audioinceptionnext.network.model import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.storage import Run, StoredModel
 from audioinceptionnext.quantise import SMALLEST, Precision, lower, write_onnx
@@ -43,7 +44,7 @@ class Exported(nn.Module):
 
     def __init__(self, model: StoredModel, run: Run, takes: Input) -> None:
         super().__init__()
-        self.front_end, self.net = model.front_end(), model.folded()
+        self.front_end, self.net = model.front_end(), lay_out(model.folded())
         self.front_end.stored = False
         # As it was in training: float32 for ours, half the time of it all; as librosa for the authors' networks.
         self.front_end.exact = "recipes" not in model.info
@@ -277,7 +278,7 @@ def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str],
 
 def _metadata(model: StoredModel, wrapped: Exported, name: str) -> dict[str, str]:
     """What a user of the file needs to know; see `docs/onnx.md`."""
-    hop = wrapped.front_end.hop
+    hop, folded = wrapped.front_end.hop, model.folded()
     values = {
         "format": "audioinceptionnext/1",
         "name": name,
@@ -291,8 +292,8 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str) -> dict[str, str
         "clip_frames": wrapped.clip_frames,
         "step_frames": STEP_FRAMES,
         "finest_frames": 1,
-        "parameters": count_parameters(wrapped.net),
-        "gmac": round(count_macs(wrapped.net) / 1e9, 4),
+        "parameters": count_parameters(folded),
+        "gmac": round(count_macs(folded) / 1e9, 4),
     }
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
     if model.thresholds:

@@ -72,8 +72,8 @@ def _part(arguments: dict[str, Any], frames: int) -> str:
         return "sums and the rest"
     if weight[1] == 1 and min(weight[2:]) > 1:
         return "stem, convolution"
-    height = _shape(arguments["output_type_shape"][0])[2]
-    stage = 1 + round(math.log2(frames / 4 / height))  # a stage halves the map of a quarter of the frames
+    steps = _shape(arguments["output_type_shape"][0])[3]  # time is last, see `network.layout`
+    stage = 1 + round(math.log2(frames / 4 / steps))  # a stage halves the map of a quarter of the frames
     return f"stage {stage}, {'1x1 products' if weight[2:] == [1, 1] else 'depthwise kernels'}"
 
 
