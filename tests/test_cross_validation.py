@@ -62,6 +62,14 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     said = last_line(*(part for part in call if part != "--leak-free"))
     assert "the run was begun with" in said and "fold-1" in said
 
+    # A second round: each fold goes on from the network that has not heard it.
+    start, again = out / "fold-{fold}" / MODEL, tmp_path / "again"
+    (tmp_path / "more.yaml").write_text(as_yaml(quick(epochs=1, evaluate_every=9, network={})), encoding="utf-8")
+    more = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", again, "--leak-free", "--threads", 1)
+    assert ainext(*more, "--recipe", tmp_path / "more.yaml", "--from", start).code == 0
+    begun = [json.loads((again / f"fold-{n}" / RUN).read_text())["from"] for n in (1, 2)]
+    assert begun == [str(out / f"fold-{n}" / MODEL) for n in (1, 2)]
+
 
 def test_a_dataset_without_folds(tmp_path: Path) -> None:
     write_kitchen(tmp_path / "kitchen20", clips=4)

@@ -153,7 +153,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         between = f"({low:.1f} to {high:.1f})" if percent else f"({low:.3f} to {high:.3f})"
         value = f"{figures[key]:.1f} %" if percent else f"{figures[key]:.3f}"
         table.add_row(name, value, between if intervals else "")
-    if "temperature" in figures:
+    if figures.get("temperature") is not None:  # None where the clips cannot tell
         table.add_row("temperature", f"{figures['temperature']:.3f}", "")
     console.print(table)
     if "folds" in figures:

@@ -21,6 +21,7 @@ from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
 from audioinceptionnext.training.machine import Machine
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.record import check_same
+from audioinceptionnext.training.teacher import FOLD
 
 OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
 
@@ -32,7 +33,8 @@ class CrossValidation:
         dataset: with folds; `Dataset.leak_free` makes those that keep sources whole.
         out: gets a folder a fold, ``figures.json`` and the report. Folds that are done are not done again, and one that
             was stopped goes on.
-        start: weights to begin each fold with.
+        start: weights to begin each fold with; ``{fold}`` in it stands for the fold's number, so that each goes on from
+            a network that has not heard its clips.
         only: the folds to do, ``1,2`` say, and figures of their clips alone; None does all.
     """
 
@@ -84,7 +86,8 @@ class CrossValidation:
     def _fold(self, fold: int) -> tuple[Heard, dict[str, Any]]:
         place = self.out / f"fold-{fold}"
         clips, others = ([c for c in part if c.label != UNLABELLED] for part in self.dataset.select(str(fold)))
-        run = Run(self.dataset, others, clips, place, self.recipe, self.start, {"fold": fold})
+        start = self.start and self.start.replace(FOLD, str(fold))
+        run = Run(self.dataset, others, clips, place, self.recipe, start, {"fold": fold})
         if (place / DONE).is_file():
             check_same(json.loads((place / RUN).read_text(encoding="utf-8")), run.describe(), place / RUN)
             figures = json.loads((place / DONE).read_text(encoding="utf-8"))
