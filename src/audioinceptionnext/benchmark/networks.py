@@ -206,7 +206,8 @@ class Preparation:
         subject = self.subject(OURS)
         stored, config = subject.stored, subject.stored.net.config
         model, front, published = (self.folder / name for name in ("whole.onnx", "front.onnx", "published.pt"))
-        export_onnx(stored, model, name=Path(subject.source).stem)
+        run = "dense" if stored.net.convolutional and not subject.trained else None  # random weights do not care
+        export_onnx(stored, model, run, name=Path(subject.source).stem)  # type: ignore[arg-type]
         onnx.utils.extract_model(model, front, ["waveform"], ["log_mel"], check_model=False)
         settings = {name: getattr(stored, name) for name in ("sample_rate", "window_ms", "hop_ms", "clip_samples")}
         settings |= {"bands": config.bands, "clip_frames": config.clip_frames}

@@ -1,0 +1,81 @@
+"""The mean of two networks' weights, of which the second went on from the first; and what it is worth, fold by fold.
+
+    python tools/average_weights.py runs/all/model.safetensors runs/second/model.safetensors runs/mean.safetensors
+    python tools/average_weights.py runs/folds runs/second-folds runs/mean-folds --data kitchen20 --root Kitchen20
+
+A network that learnt something more forgets a little of the rest; half-way between the two, it often has both (Wortsman
+et al., 2022, "Robust fine-tuning of zero-shot models"). Given the folders of two cross-validations, the folds' networks
+are averaged one by one and score the clips of their folds, and the third folder is as `ainext cross-validate` would
+have left it: its figures.json calibrates a model, and `tools/calibration_error.py` reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data.clip import UNLABELLED
+from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.evaluation.evaluate import figures_of, hear, open_model
+from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.training.cross_validation import DONE, OUTPUTS, CrossValidation
+from audioinceptionnext.training.fit import MODEL, RUN
+from audioinceptionnext.training.recipe import Recipe
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("first", type=Path)
+    parser.add_argument("second", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--share", type=float, default=0.5, help="of the second")
+    parser.add_argument("--data", help="of folds: the dataset")
+    parser.add_argument("--root", type=Path, help="of folds: its folder")
+    options = parser.parse_args()
+    if options.first.is_file():
+        return average(options.first, options.second, options.out, options.share)
+    folds(options)
+
+
+def average(first: Path, second: Path, out: Path, share: float) -> None:
+    """Everything but the weights, labels and settings that is, is the second's."""
+    one, other = load_model(first), load_model(second)
+    before, weights = one.net.state_dict(), other.net.state_dict()
+    for name, value in weights.items():
+        if value.dtype.is_floating_point:
+            weights[name] = (1 - share) * before[name] + share * value
+    other.net.load_state_dict(weights)
+    save_model(other, out)
+
+
+def folds(options: argparse.Namespace) -> None:
+    dataset = load_dataset(options.data, options.root)
+    for fold in dataset.folds:
+        place = options.out / f"fold-{fold}"
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(options.second / place.name / RUN, place / RUN)
+        average(
+            *(folder / place.name / MODEL for folder in (options.first, options.second)), place / MODEL, options.share
+        )
+        clips = [clip for clip in dataset.select(str(fold))[0] if clip.label != UNLABELLED]
+        model = open_model(str(place / MODEL))
+        heard = hear(model, clips, Reader(model.sample_rate, dataset.sample_rate))
+        place_of = {id(clip): number for number, clip in enumerate(clips)}
+        arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
+        np.savez(place / OUTPUTS, clips=[place_of[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
+        figures = figures_of(dataset, heard, model, resamples=0)
+        figures |= {"minutes": 0.0, "unreadable_clips": heard.unreadable}
+        (place / DONE).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+    run = json.loads((options.out / f"fold-{fold}" / RUN).read_text(encoding="utf-8"))
+    start = run["from"].replace(f"fold-{fold}", "fold-{fold}")
+    evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), start).run()
+    print(json.dumps({key: evaluation.figures[key] for key in ("top1", "intervals", "temperature")}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
