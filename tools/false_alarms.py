@@ -4,8 +4,8 @@
 
 Silence, noise and speech, clips of 5 s, against real clips of a fold that the model was not trained on (without those
 whose recording is also in other folds, which it has heard). Every clip is heard once; each threshold is what
-``ainext predict --threshold`` would do with it. Intervals are Wilson's at 95 %. The same call always makes the same
-clips.
+``ainext predict --threshold`` would do with it, and a model's own, by class, what it does without. Intervals are
+Wilson's at 95 %. The same call always makes the same clips.
 
 Silence: digital silence, and noise at -100 to -70 dBFS as of an input with nothing attached. Noise: white, pink and
 brown at -60 to -10 dBFS (RMS). Speech: digits of the Free Spoken Digit Dataset (real voices, telephone bandwidth),
@@ -40,6 +40,7 @@ from audioinceptionnext.recognition import Recognition
 from audioinceptionnext.timeline import LOWER_TO_UPPER, TimelineSettings, find_segments
 
 SECONDS = 5.0
+OWN = 0.0  # stands for the thresholds by class that a model brings, which `ainext predict` takes unless told otherwise
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls with frequency to this power
 LEVELS = (-60, -50, -40, -30, -20, -10)  # dBFS; a clip's is drawn between two neighbours
@@ -89,17 +90,21 @@ def main() -> None:
     settings = {one: TimelineSettings(one, one * options.lower, **others) for one in THRESHOLDS}
 
     model = load(options.model, threads=1)
+    default = OWN if model.thresholds else defaults.upper
+    if model.thresholds:
+        upper = defaults.upper
+        settings[OWN] = TimelineSettings(upper, upper * options.lower, by_class=model.thresholds, **others)
     rows = collect(model, sounds(model.sample_rate, options), settings)
     report = {
         "model": options.model,
         "temperature": float(model.facts.get("temperature", 1)),
         "fold": options.fold,
         "seed": options.seed,
-        "default": defaults.upper,
+        "default": default,
         "settings": {"lower": options.lower, **others},
-        "kinds": [rates(group, kind, found) for (group, kind), found in rows.items()],
+        "kinds": [rates(group, kind, found, default) for (group, kind), found in rows.items()],
         "groups": [
-            rates(group, "all", [one for (of, _), found in rows.items() if of == group for one in found])
+            rates(group, "all", [one for (of, _), found in rows.items() if of == group for one in found], default)
             for group in dict.fromkeys(group for group, _ in rows)
         ],
     }
@@ -221,16 +226,15 @@ def reported(answer: Recognition, settings: TimelineSettings) -> set[str]:
     return {segment.label for segment in found}
 
 
-def rates(group: str, kind: str, clips: Sequence[Found]) -> dict[str, Any]:
+def rates(group: str, kind: str, clips: Sequence[Found], default: float) -> dict[str, Any]:
     """How many clips have a segment at each threshold; of real clips also, how many have one of the right label."""
     row: dict[str, Any] = {"group": group, "kind": kind, "clips": len(clips), "any": {}}
     judged = all(label is not None for _, label in clips)
-    for threshold in THRESHOLDS:
+    for threshold in dict.fromkeys((*THRESHOLDS, default)):
         row["any"][threshold] = _share(sum(bool(found[threshold]) for found, _ in clips), len(clips))
         if judged:
             right = sum(label in found[threshold] for found, label in clips)
             row.setdefault("correct", {})[threshold] = _share(right, len(clips))
-    default = TimelineSettings().upper
     row["labels"] = dict(Counter(label for found, _ in clips for label in found[default]).most_common())
     return row
 
@@ -246,17 +250,18 @@ def _share(count: int, of: int) -> dict[str, Any]:
 
 def as_text(report: dict[str, Any]) -> str:
     default = report["default"]
+    called = "at its own thresholds" if default == OWN else f" at {default:g}, the default"
     lines = [
         f"{report['model']} (temperature {report['temperature']:g}); clips with at least one segment",
         "",
-        f"{'':36}{'':6}  at {default:g}, the default        % of clips at threshold",
+        f"{'':36}{'':6} {called}        % of clips at threshold",
         f"{'':36} clips  with       %       95 %  " + "".join(f"{one:7g}" for one in THRESHOLDS),
     ]
     for row in report["kinds"] + [one for one in report["groups"] if one["group"] != "real"]:
         lines.append(_line(f"{row['group']}: {row['kind']}", row["clips"], row["any"], default))
         if "correct" in row:
             lines.append(_line("      with a segment of its own label", row["clips"], row["correct"], default))
-    lines += ["", f"labels at {default:g}, with the number of clips"]
+    lines += ["", f"labels {called.strip()}, with the number of clips"]
     for row in report["kinds"]:
         if row["labels"] and row["group"] != "real":
             top = [f"{label} {count}" for label, count in row["labels"].items()]

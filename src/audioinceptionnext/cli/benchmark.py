@@ -76,7 +76,7 @@ def benchmark(
 
     Each row runs in a process of its own; all are gone round again and again, so that what else happens falls on all.
 
-    Examples: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold]
+    Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold],
     [bold]ainext benchmark --model kitchen20 --recording dinner.mp4 --hop 0.16[/bold]
     """
     import tempfile
