@@ -17,7 +17,7 @@ demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@echo "The picture: demo/kitchen-scene.png    The label track for Audacity: demo/kitchen-scene.txt"
 
 test: $(VENV)/.ready  ## what continuous integration runs
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
 
 # Apart from `test`: a new release of a linter must not turn a whole main red.
 lint: $(VENV)/.ready  ## ruff and mypy

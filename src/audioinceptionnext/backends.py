@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.several import usable_cores
 
 BACKENDS = ("auto", "onnxruntime", "cuda", "openvino")
 _CUDA = "CUDAExecutionProvider"
@@ -75,8 +76,8 @@ class _ONNXRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if _saturates():  # asked for elsewhere it costs an int8 file a third of its time
             options.add_session_config_entry("session.x64quantprecision", "1")
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        # Left to itself it pins its threads to the machine's cores, those that this process may not use among them.
+        options.intra_op_num_threads = threads or len(usable_cores())
         self._session = _opened(content, source, options, providers)
         if cuda and _CUDA not in self._session.get_providers():  # it falls back without a word
             raise AinextError("--backend cuda: ONNX Runtime found no usable CUDA device; use --backend onnxruntime")

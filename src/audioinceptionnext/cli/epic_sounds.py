@@ -55,7 +55,7 @@ def score(
 
     without = ", background left out" if redact_background else ""
     console = Console(highlight=False)
-    console.print(f"[bold]{escape(str(predictions))}[/bold] on {found['segments']:,} segments{without}")
+    console.print(f"[bold]{escape(str(predictions))}[/bold] on {found['segments']:,} segments{without}", soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")

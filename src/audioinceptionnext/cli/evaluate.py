@@ -141,7 +141,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print(f"[bold]{title}[/bold]")
+    console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     intervals = figures.get("intervals", {})
     names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
     table = Table(box=None, show_header=False, padding=(0, 2))
