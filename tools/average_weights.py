@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def average(first: Path, second: Path, out: Path, share: float) -> None:
-    """Everything but the weights, labels and settings that is, is the second's."""
+    """Labels, settings and what else a model carries are the second's."""
     one, other = load_model(first), load_model(second)
     before, weights = one.net.state_dict(), other.net.state_dict()
     for name, value in weights.items():
