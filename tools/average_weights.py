@@ -16,14 +16,10 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.data.reading import Reader
-from audioinceptionnext.evaluation.evaluate import figures_of, hear, open_model
 from audioinceptionnext.network.storage import load_model, save_model
-from audioinceptionnext.training.cross_validation import DONE, OUTPUTS, CrossValidation
+from audioinceptionnext.training.cross_validation import CrossValidation, score_fold
 from audioinceptionnext.training.fit import MODEL, RUN
 from audioinceptionnext.training.recipe import Recipe
 
@@ -63,14 +59,7 @@ def folds(options: argparse.Namespace) -> None:
             *(folder / place.name / MODEL for folder in (options.first, options.second)), place / MODEL, options.share
         )
         clips = [clip for clip in dataset.select(str(fold))[0] if clip.label != UNLABELLED]
-        model = open_model(str(place / MODEL))
-        heard = hear(model, clips, Reader(model.sample_rate, dataset.sample_rate))
-        place_of = {id(clip): number for number, clip in enumerate(clips)}
-        arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
-        np.savez(place / OUTPUTS, clips=[place_of[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
-        figures = figures_of(dataset, heard, model, resamples=0)
-        figures |= {"minutes": 0.0, "unreadable_clips": heard.unreadable}
-        (place / DONE).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+        score_fold(dataset, clips, place, minutes=0.0)
     run = json.loads((options.out / f"fold-{fold}" / RUN).read_text(encoding="utf-8"))
     start = run["from"].replace(f"fold-{fold}", "fold-{fold}")
     evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), start).run()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.benchmark.child import Channel
-from audioinceptionnext.benchmark.process import Process, RowFailed
+from audioinceptionnext.benchmark.process import RowFailed, answer_of
 
 RUNS = 3
 PUBLISHED_S = 60.0  # of the recording that the published way hears; the rest is reckoned from it
@@ -53,24 +53,19 @@ def measure(recording: Path, files: Files, hop: float | None, cores: Sequence[in
         RowFailed: the recording cannot be heard.
     """
     tell(f"{recording.name}: file to segments")
-    whole = _answer(serve_whole, (str(recording), files.model, hop, len(cores)), cores)
+    whole = answer_of(serve_whole, (str(recording), files.model, hop, len(cores)), cores)
     found: dict[str, Any] = {"file": recording.name, **whole, "realtime_factor": whole["seconds"] / whole["wall_s"]}
     tell(f"{recording.name}: stage by stage, on one core")
-    found["cpu_s"] = _answer(serve_stages, (str(recording), files, hop), cores[:1])
+    found["cpu_s"] = answer_of(serve_stages, (str(recording), files, hop), cores[:1])
     total = sum(found["cpu_s"].values())
     found["share"] = {stage: 100 * taken / total for stage, taken in found["cpu_s"].items()}
     tell(f"{recording.name}: its first minute the published way")
     try:
-        published = _answer(serve_published, (str(recording), files.published, found["hop"], len(cores)), cores)
+        published = answer_of(serve_published, (str(recording), files.published, found["hop"], len(cores)), cores)
     except RowFailed as error:
         return found | {"published": {"skipped": str(error)}}
     published["wall_s"] = sum(published["ms_per_answer"].values()) / 1000 * found["answers"]
     return found | {"published": published | {"ratio": published["wall_s"] / found["wall_s"]}}
-
-
-def _answer(function: Callable[..., None], arguments: tuple[Any, ...], cores: Sequence[int]) -> Any:
-    with closing(Process(function, arguments, cores)) as process:
-        return process.answer()
 
 
 def serve_whole(channel: Channel, recording: str, model: str, hop: float | None, threads: int) -> None:

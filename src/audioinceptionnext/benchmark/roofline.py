@@ -15,7 +15,7 @@ from typing import Any
 
 from audioinceptionnext.benchmark.child import Channel
 from audioinceptionnext.benchmark.parts import parts
-from audioinceptionnext.benchmark.process import Process
+from audioinceptionnext.benchmark.process import answer_of
 
 SIDES = (512, 1024, 2048)  # of the matrices, the fastest counts: 0.3 to 17 GFLOP, far more than it takes to start one
 MEASURE = 1.0  # seconds for each figure
@@ -37,20 +37,12 @@ def measure(cores: Sequence[int], network: Path, inputs: Path, seconds: float = 
     Raises:
         RowFailed: torch or ONNX Runtime fail at it.
     """
-    limits = _in_a_process(serve_limits, (len(cores), seconds), cores)
-    found = _in_a_process(parts, (network, inputs, len(cores)), cores)
+    limits = answer_of(serve_limits, (len(cores), seconds), cores)
+    found = answer_of(parts, (network, inputs, len(cores)), cores)
     for part in found:
         roof = roof_gflops(limits, part["intensity"], part["bytes"] / part["calls"])
         part |= {"roof_gflops": roof, "share_of_roof": part["gflops"] / roof if roof else None}
     return limits | {"parts": found}
-
-
-def _in_a_process(function: Callable[..., None], arguments: tuple[Any, ...], cores: Sequence[int]) -> Any:
-    process = Process(function, arguments, cores)
-    try:
-        return process.answer()
-    finally:
-        process.close()
 
 
 def roof_gflops(limits: dict[str, Any], intensity: float, size: float) -> float:

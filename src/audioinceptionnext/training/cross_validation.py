@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.data import Dataset
-from audioinceptionnext.data.clip import UNLABELLED
+from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
@@ -95,20 +95,9 @@ class CrossValidation:
             kept = [clips[index] for index in stored["clips"]]
             return Heard(kept, [stored[f"output{i}"] for i in range(len(kept))], figures["unreadable_clips"]), figures
         begun = time.monotonic()
-        model = place / MODEL
         train(run, resume=(place / LAST).is_file(), machine=self.machine)
         minutes = (time.monotonic() - begun) / 60
-        recogniser = open_model(str(model))
-        heard = hear(recogniser, clips, Reader(recogniser.sample_rate, self.dataset.sample_rate), self.views)
-        figures = figures_of(self.dataset, heard, recogniser, self.views, resamples=0)
-        figures |= {"minutes": minutes, "unreadable_clips": heard.unreadable}
-        index = {id(clip): number for number, clip in enumerate(clips)}
-        arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
-        with writing(place / OUTPUTS):
-            np.savez(place / OUTPUTS, clips=[index[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
-            partial = place / f"{DONE}.part"  # the fold is done once this has its name
-            partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
-            partial.replace(place / DONE)
+        heard, figures = score_fold(self.dataset, clips, place, minutes, self.views)
         print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return heard, figures
 
@@ -117,6 +106,24 @@ class CrossValidation:
 
         rate = load_model(self.out / f"fold-{fold}" / MODEL).sample_rate
         return Reader(rate, self.dataset.sample_rate)
+
+
+def score_fold(
+    dataset: Dataset, clips: list[Clip], place: Path, minutes: float, views: int = 0
+) -> tuple[Heard, dict[str, Any]]:
+    """Has the network in ``place`` hear the clips, and writes down there what it said: the fold is done."""
+    recogniser = open_model(str(place / MODEL))
+    heard = hear(recogniser, clips, Reader(recogniser.sample_rate, dataset.sample_rate), views)
+    figures = figures_of(dataset, heard, recogniser, views, resamples=0)
+    figures |= {"minutes": minutes, "unreadable_clips": heard.unreadable}
+    index = {id(clip): number for number, clip in enumerate(clips)}
+    arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
+    with writing(place / OUTPUTS):
+        np.savez(place / OUTPUTS, clips=[index[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
+        partial = place / f"{DONE}.part"  # the fold is done once this has its name
+        partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+        partial.replace(place / DONE)
+    return heard, figures
 
 
 def _to_ship(dataset: Dataset, heard: Heard) -> dict[str, Any]:
