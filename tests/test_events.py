@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.evaluation.events import (
     Counts,
     Events,
@@ -100,20 +99,20 @@ def test_onset_errors_and_sums_over_recordings() -> None:
 
 
 @pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ModuleType]:
+def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ...]:
     """As ``python tools/…`` finds them."""
     monkeypatch.syspath_prepend(str(TOOLS))
-    return importlib.import_module("timeline_scores"), importlib.import_module("false_alarms")
+    return tuple(importlib.import_module(name) for name in ("scenes", "timeline_scores", "false_alarms"))
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType, ModuleType], overlap: bool) -> None:
-    timeline, _ = tools
+def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType, ...], overlap: bool) -> None:
+    scenes = tools[0]
     padded = [np.pad(sine(400 + 100 * i, 3, RATE), (RATE, RATE // 2)) for i in range(10)]  # silence, sound, silence
     sounds = [(f"class {i % 9}", sound) for i, sound in enumerate(padded)]
-    mix = timeline.Mix(background_db=(-55, -55), ratio_db=(20, 20), overlap=overlap)
-    scene = timeline.render(sounds, RATE, np.random.default_rng(3), mix)
-    again = timeline.render(sounds, RATE, np.random.default_rng(3), mix)
+    mix = scenes.Mix(background_db=(-55, -55), ratio_db=(20, 20), overlap=overlap)
+    scene = scenes.render(sounds, RATE, np.random.default_rng(3), mix)
+    again = scenes.render(sounds, RATE, np.random.default_rng(3), mix)
     assert np.array_equal(scene.waveform, again.waveform) and scene.events == again.events
     assert scene.waveform.shape == (60 * RATE,) and scene.waveform.dtype == np.float32
     active = np.zeros(60 * RATE, int)
@@ -128,31 +127,14 @@ def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType,
     assert 10 * np.log10((10 ** (level[outside] / 10)).mean()) == pytest.approx(-55, abs=0.5)
 
 
-def test_halves_share_no_recording_and_leave_out_what_was_heard(tools: tuple[ModuleType, ModuleType]) -> None:
-    timeline, _ = tools
-    clips = [
-        Clip(Path(f"{label}-{source}-{take}.wav"), label, fold=5, group=f"{label}-{source}")
-        for label in range(4)
-        for source in range(label + 1)
-        for take in range(2)
-    ]
-    heard = [Clip(Path("x.wav"), 0, fold=fold, group="in two folds") for fold in (4, 5)]
-    dataset = Dataset("some", tuple("abcd"), (*clips, *heard))
-    halves = timeline.halves(dataset, 5, seed=0)
-    first, second = ({clip.group for clip in half} for half in halves)
-    assert not first & second and first | second == {clip.group for clip in clips}
-    for label in (1, 3):  # of two and of four recordings
-        assert [sum(clip.label == label for clip in half) for half in halves] == [label + 1] * 2
-
-
 def test_both_tools_run(
-    tools: tuple[ModuleType, ModuleType],
+    tools: tuple[ModuleType, ...],
     files: dict[str, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    timeline, alarms = tools
+    _, timeline, alarms = tools
     kitchen = write_kitchen(tmp_path / "kitchen", clips=8, seconds=(2, 3))
     digits = tmp_path / "fsdd"
     digits.mkdir()
@@ -162,7 +144,9 @@ def test_both_tools_run(
     common = ["--model", str(files["dense"]), "--root", str(kitchen), "--fold", "2", "--json"]
 
     monkeypatch.setattr(
-        sys, "argv", ["timeline_scores.py", *common, "--scenes", "1", "--upper", "0.5", "--also", "gap=2"]
+        sys,
+        "argv",
+        ["timeline_scores.py", *common, "--tune", "1", "--scenes", "1", "--upper", "0.5", "--also", "gap=2"],
     )
     timeline.main()
     report = json.loads(capsys.readouterr().out)
@@ -173,7 +157,7 @@ def test_both_tools_run(
 
     sys.argv.remove("--json")
     timeline.main()
-    assert "tuning: 1 scenes, 10 events" in capsys.readouterr().out
+    assert "tuning: fold 1, 1 scenes of each, 10 events" in capsys.readouterr().out
 
     monkeypatch.setattr(sys, "argv", ["false_alarms.py", *common, "--clips", "1", "--fsdd", str(digits)])
     alarms.main()
