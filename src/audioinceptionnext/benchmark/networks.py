@@ -104,8 +104,9 @@ def settle(net: Network, log_mel: Tensor) -> None:
     As created, a block's mixer is off, activations fade from layer to layer and one class wins everywhere, so that
     no engine could be told from another by its answers.
     """
-    net.mean.copy_(log_mel.mean())
-    net.std.copy_(log_mel.std())
+    scaled = net.scale(log_mel)
+    net.mean.copy_(scaled.mean())
+    net.std.copy_(scaled.std())
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
     for module in net.modules():
         if isinstance(module, Mixer):

@@ -57,7 +57,8 @@ def _extra_with(module: str, command: str) -> str | None:
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)
-    return "train" if extra in ("export", "plot") and command in ("train", "cross-validate") else extra
+    trains = command in ("train", "cross-validate", "study", "explain")
+    return "train" if extra in ("export", "plot") and trains else extra
 
 
 def _fail(message: str, code: int, debug: bool) -> None:

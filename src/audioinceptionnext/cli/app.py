@@ -13,11 +13,13 @@ from audioinceptionnext.cli import (
     data,
     epic_sounds,
     evaluate,
+    explain,
     export,
     listen,
     models,
     predict,
     recipes,
+    study,
     train,
 )
 
@@ -54,9 +56,11 @@ app.command("models")(models.models)
 app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
 app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
 app.command("cross-validate", rich_help_panel="Workshop (extra: train)")(cross_validate.cross_validate)
+app.command("explain", rich_help_panel="Workshop (extra: train)")(explain.explain)
 app.command("recipes", rich_help_panel="Workshop (extra: train)")(recipes.recipes)
 app.add_typer(data.app, name="data", rich_help_panel="Workshop (extra: train)")
 app.add_typer(epic_sounds.app, name="epic-sounds", rich_help_panel="Workshop (extra: train)")
+app.command("study", rich_help_panel="Workshop (extra: train)")(study.study)
 app.command("benchmark", rich_help_panel="Workshop (extra: train)")(benchmark.benchmark)
 app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
 app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)

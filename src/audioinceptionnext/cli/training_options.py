@@ -56,9 +56,15 @@ def read_recipe(name: str | None, start: str | None, changes: list[str] | None, 
     """The recipe named, or the one that fits, with what the command line changes."""
     if start and options.get("model"):
         raise AinextError(f"--model {options['model']}: --from {start} brings its own network; give one of them")
-    import yaml
-
     from audioinceptionnext.training.recipe import load_recipe
+
+    values = read_changes(changes) | {key: value for key, value in options.items() if value is not None}
+    return load_recipe(name or ("finetune" if start else "modern"), values)
+
+
+def read_changes(changes: list[str] | None) -> dict[str, Any]:
+    """The settings of ``--set``."""
+    import yaml
 
     values: dict[str, Any] = {}
     for change in changes or []:
@@ -69,8 +75,7 @@ def read_recipe(name: str | None, start: str | None, changes: list[str] | None, 
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise AinextError(f"--set {change}: the value cannot be read") from error
-    values |= {key: value for key, value in options.items() if value is not None}
-    return load_recipe(name or ("finetune" if start else "modern"), values)
+    return values
 
 
 def tell_of(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:

@@ -62,10 +62,10 @@ def bootstrap(
         raise ValueError("a target is no class")
     if groups is not None and len(groups) != clips:
         raise ValueError(f"{len(groups)} groups for {clips} clips")
-    members = np.arange(clips) if groups is None else _group_numbers(groups)
+    members = np.arange(clips) if groups is None else group_numbers(groups)
     chunks = [
         weighted_figures(probabilities, targets, weights)
-        for weights in _draws(members, resamples, seed, max(1, _AT_ONCE // clips))
+        for weights in draws(members, resamples, seed, max(1, _AT_ONCE // clips))
     ]
     measured = weighted_figures(probabilities, targets, np.ones((clips, 1)))
     return {
@@ -149,14 +149,14 @@ def ranking_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarra
         return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
 
 
-def _group_numbers(groups: Sequence[str | None]) -> np.ndarray:
+def group_numbers(groups: Sequence[str | None]) -> np.ndarray:
     """(clips,) 0 to groups - 1."""
     names = [(group, None if group is not None else place) for place, group in enumerate(groups)]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names])
 
 
-def _draws(members: np.ndarray, resamples: int, seed: int, at_once: int) -> Iterator[np.ndarray]:
+def draws(members: np.ndarray, resamples: int, seed: int, at_once: int) -> Iterator[np.ndarray]:
     """Weights (clips, up to ``at_once``): how often each clip's group was drawn, as many draws as there are groups."""
     count = int(members.max()) + 1
     generator = np.random.default_rng(seed)

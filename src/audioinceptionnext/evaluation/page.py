@@ -1,6 +1,6 @@
 """The two pages of a report as HTML: no library, no network, light and dark, usable on a phone and without a mouse.
 
-Everything that comes from data goes through `_text`.
+Everything that comes from data goes through `escaped`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def index_page(
         learning: whether there is a learning.png.
     """
     parts = [
-        f"<h1>{_text(title)}</h1>",
+        f"<h1>{escaped(title)}</h1>",
         _about(title, figures),
         '<nav aria-label="Contents"><a href="#classes">Classes</a> <a href="#confusion">Confusions</a> '
         '<a href="#calibration">Calibration</a> '
@@ -88,13 +88,13 @@ def index_page(
         _training() if learning else "",
         _files(),
     ]
-    return _page(title, "\n".join(parts))
+    return document(title, "\n".join(parts))
 
 
 def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
     """The worst mistakes as a list to listen to, the most confident first."""
     classes = sorted({mistake.label for mistake in mistakes})
-    options = "".join(f'<option value="{_text(label)}">{_text(label)}</option>' for label in classes)
+    options = "".join(f'<option value="{escaped(label)}">{escaped(label)}</option>' for label in classes)
     if not mistakes:
         body = "<p>There are none: every clip was recognised.</p>"
     else:
@@ -109,23 +109,25 @@ def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
             f'<ol class="mistakes">\n{"".join(map(_mistake, mistakes))}</ol>'
         )
     back = '<nav aria-label="Contents"><a href="index.html">Back to the report</a></nav>'
-    return _page(f"Mistakes: {title}", f"<h1>Mistakes to listen to</h1>\n<p class=quiet>{_text(title)}</p>{back}{body}")
+    return document(
+        f"Mistakes: {title}", f"<h1>Mistakes to listen to</h1>\n<p class=quiet>{escaped(title)}</p>{back}{body}"
+    )
 
 
 def _mistake(mistake: Mistake) -> str:
     (guess, sure), others = mistake.guesses[0], mistake.guesses[1:]
-    then = ", ".join(f"{_text(label)} {_share(score)}" for label, score in others)
+    then = ", ".join(f"{escaped(label)} {_share(score)}" for label, score in others)
     if mistake.audio is not None:
         about = f"{mistake.label}, recognised as {guess}: {mistake.name}"
-        sound = f'<audio controls preload="none" src="{_text(mistake.audio)}" aria-label="{_text(about)}"></audio>'
+        sound = f'<audio controls preload="none" src="{escaped(mistake.audio)}" aria-label="{escaped(about)}"></audio>'
     else:
-        sound = f'<p class="quiet none">{_text(mistake.silence)}</p>'
+        sound = f'<p class="quiet none">{escaped(mistake.silence)}</p>'
     return (
-        f'<li data-label="{_text(mistake.label)}">'
-        f'<p class="what"><b>{_text(mistake.label)}</b>, recognised as <b>{_text(guess)}</b> ({_share(sure)})</p>'
-        f'<p class="quiet">{_text(mistake.label)} had {_share(mistake.score)}, place {mistake.rank}'
+        f'<li data-label="{escaped(mistake.label)}">'
+        f'<p class="what"><b>{escaped(mistake.label)}</b>, recognised as <b>{escaped(guess)}</b> ({_share(sure)})</p>'
+        f'<p class="quiet">{escaped(mistake.label)} had {_share(mistake.score)}, place {mistake.rank}'
         f"{'; then ' + then if then else ''}</p>"
-        f'<p class="quiet" title="{_text(mistake.path)}">{_text(mistake.name)}</p>{sound}</li>\n'
+        f'<p class="quiet" title="{escaped(mistake.path)}">{escaped(mistake.name)}</p>{sound}</li>\n'
     )
 
 
@@ -137,7 +139,7 @@ def _about(title: str, figures: Mapping[str, Any]) -> str:
     for name, value in figures.items():
         if name not in known and isinstance(value, str | int | bool):
             facts.append(f"{name.replace('_', ' ')} {json.dumps(value) if isinstance(value, bool) else value}")
-    return f'<p class="quiet">{_text(" · ".join(facts))}</p>'
+    return f'<p class="quiet">{escaped(" · ".join(facts))}</p>'
 
 
 def _headlines(
@@ -181,20 +183,20 @@ def _classes(table: Sequence[ClassFigures]) -> str:
 
 
 def _class_row(row: ClassFigures) -> str:
-    cells = [f'<th scope="row" title="{_text(row.label)}">{_text(row.label)}</th><td>{row.clips}</td>']
+    cells = [f'<th scope="row" title="{escaped(row.label)}">{escaped(row.label)}</th><td>{row.clips}</td>']
     for place, value in enumerate((row.accuracy, row.precision, row.f1, row.average_precision)):
         exact = "" if value is None else f"{value:.4f}"
         bar = f' class="bar" style="--v:{value / 100:.4f}"' if place == 0 and value is not None else ""
         cells.append(f'<td data-v="{exact}"{bar}>{"–" if value is None else format(value, ".1f")}</td>')
     confused = f"{row.most_confused_with} ({row.confused})" if row.most_confused_with is not None else ""
-    cells.append(f'<td class="text" title="{_text(confused)}">{_text(confused)}</td>')
+    cells.append(f'<td class="text" title="{escaped(confused)}">{escaped(confused)}</td>')
     return f"<tr>{''.join(cells)}</tr>\n"
 
 
 def _confusions(confusions: Sequence[Confusion], classes: Sequence[ClassFigures]) -> str:
     rows = "".join(
-        f'<tr><th scope="row" title="{_text(row.label)}">{_text(row.label)}</th>'
-        f'<td class="text" title="{_text(row.predicted)}">{_text(row.predicted)}</td>'
+        f'<tr><th scope="row" title="{escaped(row.label)}">{escaped(row.label)}</th>'
+        f'<td class="text" title="{escaped(row.predicted)}">{escaped(row.predicted)}</td>'
         f"<td>{row.clips}</td><td>{row.share:.1f}</td></tr>\n"
         for row in confusions
     )
@@ -254,16 +256,17 @@ def _picture(file: str, alt: str, caption: str, kind: str = "") -> str:
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
     return (
         f"<figure{f' class={kind}' if kind else ''}>"
-        f'<a href="{file}"><img src="{file}" alt="{_text(alt)}" loading="lazy"></a>{below}</figure>'
+        f'<a href="{file}"><img src="{file}" alt="{escaped(alt)}" loading="lazy"></a>{below}</figure>'
     )
 
 
-def _page(title: str, body: str) -> str:
+def document(title: str, body: str) -> str:
+    """A page of its own, with style and script inside."""
     style, script = (files(__package__).joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escaped(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
     )
 
@@ -276,5 +279,6 @@ def _share(probability: float) -> str:
     return f"{100 * probability:.0f}\u00a0%" if probability >= 0.0095 else "under 1\u00a0%"
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
+    """Of HTML, also within quotes."""
     return html.escape(text, quote=True)

@@ -49,7 +49,7 @@ def draw_confusion(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     side = classes * cell or 8.0
     # Room for the labels, which the layout takes from the matrix.
     names = 0.0 if classes > NAMED else min(LABEL_LETTERS, max(map(len, labels))) * 0.06
-    figure = _figure(side + names + 1.2, side + names + 0.6)
+    figure = figure_of(side + names + 1.2, side + names + 0.6)
     ax = figure.subplots()
     true = counts.sum(axis=1, keepdims=True)
     share = np.ma.masked_where(np.broadcast_to(true == 0, counts.shape), counts / np.maximum(true, 1))
@@ -119,7 +119,7 @@ def draw_reliability(table: Sequence[Bin], ece: float, scaled: Sequence[Bin] = (
     """
     from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-    figure = _figure(5.6, 6.9)
+    figure = figure_of(5.6, 6.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4.4, 1))
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, label="perfect")
     _plot_bins(upper, table, COLOURS[0], f"as it is (ECE {ece:.3f})")
@@ -139,7 +139,7 @@ def draw_reliability(table: Sequence[Bin], ece: float, scaled: Sequence[Bin] = (
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     for ax in (upper, lower):
-        _quiet(ax)
+        quiet(ax)
     return figure
 
 
@@ -169,7 +169,7 @@ def draw_learning(log: Path) -> Figure:
         AinextError: a file that is no such log.
     """
     loss, top1 = _column(log, "loss"), _column(log, "top1")
-    figure = _figure(8.0, 4.6 if len(top1) else 2.8)
+    figure = figure_of(8.0, 4.6 if len(top1) else 2.8)
     axes = figure.subplots(2 if len(top1) else 1, 1, sharex=True, squeeze=False)[:, 0]
     axes[0].plot(loss[:, 0], loss[:, 1], color=COLOURS[0], linewidth=0.6, alpha=0.3)
     axes[0].plot(*_smooth(loss).T, color=COLOURS[0], linewidth=1.6)
@@ -185,7 +185,7 @@ def draw_learning(log: Path) -> Figure:
         axes[1].margins(y=0.15)
     axes[-1].set_xlabel("step", fontsize=9, color=INK)
     for ax in axes:
-        _quiet(ax)
+        quiet(ax)
         ax.margins(x=0.01)
     return figure
 
@@ -224,7 +224,8 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def _figure(width: float, height: float) -> Figure:
+def figure_of(width: float, height: float) -> Figure:
+    """Inches, on a canvas without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -233,7 +234,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _quiet(ax: Axes) -> None:
+def quiet(ax: Axes) -> None:
+    """Axes that step back behind what is drawn."""
     ax.tick_params(colors=INK, labelsize=8, length=3, width=0.6)
     ax.grid(color="#EEEEEE", linewidth=0.6)
     ax.set_axisbelow(True)

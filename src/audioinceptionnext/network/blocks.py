@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Order = Literal["time-frequency", "frequency-time", "both"]
+Activation = Literal["", "relu", "gelu"]
 
 
 class ConvNorm(nn.Module):
@@ -43,19 +44,28 @@ class Stem(nn.Module):
 
 
 class Branch(nn.Module):
-    """One kernel size, depthwise: along time and along frequency (in either order or side by side), or k x k at once.
+    """One kernel size: along time and along frequency (in either order or side by side), or k x k at once.
 
-    Each convolution is followed by normalisation and ReLU. Side by side, the two results are summed.
+    Depthwise, or as standard convolutions, which mix all channels. Each convolution is followed by normalisation and
+    ReLU. Side by side, the two results are summed.
     """
 
-    def __init__(self, channels: int, kernel: int, order: Order = "time-frequency", separable: bool = True) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        order: Order = "time-frequency",
+        separable: bool = True,
+        depthwise: bool = True,
+    ) -> None:
         super().__init__()
         self.parallel = separable and order == "both"
         time, frequency = (kernel, 1), (1, kernel)
         shapes = [(kernel, kernel)]
         if separable:
             shapes = [frequency, time] if order == "frequency-time" else [time, frequency]
-        self.convs = nn.ModuleList(ConvNorm(channels, channels, shape, groups=channels) for shape in shapes)
+        groups = channels if depthwise else 1
+        self.convs = nn.ModuleList(ConvNorm(channels, channels, shape, groups=groups) for shape in shapes)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.parallel:
@@ -68,14 +78,14 @@ class Branch(nn.Module):
 class Mixer(nn.Module):
     """1x1 expansion and 1x1 squeeze, each normalised.
 
-    The paper has no activation between the two, which is why they fold into one; ``activation`` puts a ReLU there.
+    The paper has no activation between the two, which is why they fold into one.
     """
 
-    def __init__(self, channels: int, expansion: float, activation: bool = False) -> None:
+    def __init__(self, channels: int, expansion: float, activation: Activation = "") -> None:
         super().__init__()
         wide = round(channels * expansion)
         self.expand = ConvNorm(channels, wide)
-        self.activation = nn.ReLU() if activation else nn.Identity()
+        self.activation = {"": nn.Identity, "relu": nn.ReLU, "gelu": nn.GELU}[activation]()
         self.squeeze = ConvNorm(wide, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,11 +104,12 @@ class Block(nn.Module):
         order: Order = "time-frequency",
         separable: bool = True,
         expansion: float = 4,
-        activation: bool = False,
+        activation: Activation = "",
+        depthwise: bool = True,
     ) -> None:
         super().__init__()
         self.head = ConvNorm(inputs, channels, stride=stride)
-        self.branches = nn.ModuleList(Branch(channels, kernel, order, separable) for kernel in kernels)
+        self.branches = nn.ModuleList(Branch(channels, kernel, order, separable, depthwise) for kernel in kernels)
         self.mixer = Mixer(channels, expansion, activation)
         changes = stride != 1 or inputs != channels
         self.shortcut = ConvNorm(inputs, channels, stride=stride) if changes else nn.Identity()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.hints import instead
-from audioinceptionnext.network.blocks import Block, ConvNorm, Mixer, Order, Stem
+from audioinceptionnext.network.blocks import Activation, Block, ConvNorm, Mixer, Order, Stem
 from audioinceptionnext.network.frontend import BANDS
+from audioinceptionnext.network.pcen import PCEN
 
+Scaling = Literal["log", "pcen"]
 CLIP_FRAMES = 416  # 2.08 s at the EPIC-SOUNDS setting
 STEP_FRAMES = 32  # the network's stride over time: a step of the dense timeline, 160 ms at that setting
 
@@ -57,11 +60,15 @@ class NetworkConfig(Config):
         kernels: sizes of the parallel depthwise kernels.
         order: time then frequency, the reverse, or ``both`` side by side. Read only where ``separable``.
         separable: k x 1 and 1 x k kernels; otherwise one k x k kernel.
+        depthwise: each channel has kernels of its own; otherwise standard convolutions, which mix all channels.
         expansion: channels between expansion and squeeze, as a multiple of the stage's width.
-        activation: a ReLU between expansion and squeeze (the paper has none, and only without one do they fold).
+        activation: ``relu`` or ``gelu`` between expansion and squeeze; the paper has none (empty), and only without one
+            do they fold. True, as older files have it, is ``relu``.
         dropout: before the linear layer.
         clip_frames: frames of one clip, the window over which the dense timeline pools.
         bands: mel bands of the input.
+        scaling: what is heard of the input: the log-mel, or its PCEN (see `pcen.PCEN`).
+        time_constant: of PCEN, in frames; training sets it to 0.4 s of its hop. Read only where ``scaling`` is pcen.
     """
 
     num_classes: int
@@ -70,22 +77,33 @@ class NetworkConfig(Config):
     kernels: tuple[int, ...] = (3, 11, 21)
     order: Order = "time-frequency"
     separable: bool = True
+    depthwise: bool = True
     expansion: float = 4
-    activation: bool = False
+    activation: Activation = ""
     dropout: float = 0.5
     clip_frames: int = CLIP_FRAMES
     bands: int = BANDS
+    scaling: Scaling = "log"
+    time_constant: float = 80  # 0.4 s at the EPIC-SOUNDS setting
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("widths", "depths", "kernels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, as JSON gives them
+        if isinstance(self.activation, bool):
+            object.__setattr__(self, "activation", "relu" if self.activation else "")
+        if self.activation not in Activation.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"activation {self.activation!r}: choose from relu and gelu, or leave it empty")
         if len(self.widths) != len(self.depths):
             raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths; give one of each a stage")
         if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
             raise ValueError(f"kernels {self.kernels}: give odd sizes, so that a kernel has a middle")
         if self.order not in Order.__args__:  # type: ignore[attr-defined]
             raise ValueError(f"order {self.order!r}: choose from {', '.join(Order.__args__)}")  # type: ignore[attr-defined]
+        if self.scaling not in Scaling.__args__:  # type: ignore[attr-defined]
+            raise ValueError(f"scaling {self.scaling!r}: choose from log, pcen")
+        if not 1 <= self.time_constant < math.inf:
+            raise ValueError(f"time_constant is {self.time_constant}; give frames, one at least")
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -105,6 +123,7 @@ class Network(nn.Module):
 
     Attributes:
         convolutional: hears input of any length at once, so that `dense` is a timeline; others hear clip by clip.
+        scale: what becomes of the log-mel before it is standardised, of the same shape; nothing unless a subclass says.
 
     Buffers ``mean`` and ``std`` (scalars) standardise the input. They are 0 and 1, as published, until training sets
     them from its data; they travel with the weights.
@@ -119,6 +138,7 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        self.scale: nn.Module = nn.Identity()
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
 
@@ -130,6 +150,10 @@ class Network(nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
+
+    def standardised(self, log_mel: Tensor) -> Tensor:
+        """What is heard of a log-mel (batch, 1, frames, bands), of the same shape."""
+        return (self.scale(log_mel) - self.mean) / self.std
 
     def features(self, log_mel: Tensor) -> Tensor:
         """(batch, 1, frames, bands) to a map (batch, channels, time, frequency)."""
@@ -185,6 +209,8 @@ class AudioInceptionNeXt(Network):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
+        if config.scaling == "pcen":
+            self.scale = PCEN(config.time_constant)
         self.stem = Stem(config.widths[0])
         blocks: list[Block] = []
         inputs = config.widths[0]
@@ -201,6 +227,7 @@ class AudioInceptionNeXt(Network):
                         config.separable,
                         config.expansion,
                         config.activation,
+                        config.depthwise,
                     )
                 )
                 inputs = width
@@ -218,7 +245,7 @@ class AudioInceptionNeXt(Network):
 
     def features(self, log_mel: Tensor) -> Tensor:
         """(batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
-        return self.blocks(self.stem((log_mel - self.mean) / self.std))
+        return self.blocks(self.stem(self.standardised(log_mel)))
 
 
 @overload

@@ -30,7 +30,8 @@ Fold = Callable[..., tuple[Tensor, Tensor]]
 def supports(net: nn.Module) -> bool:
     if not isinstance(net, AudioInceptionNeXt):
         return False
-    return net.config.separable and net.config.order == "time-frequency" and not net.config.activation
+    config = net.config
+    return config.separable and config.depthwise and config.order == "time-frequency" and not config.activation
 
 
 def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
@@ -44,7 +45,7 @@ def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torc
     Returns:
         (batch, channels, time, frequency), ``dtype``.
     """
-    x = _stem(net.stem, ((log_mel - net.mean) / net.std).to(dtype))
+    x = _stem(net.stem, net.standardised(log_mel).to(dtype))
     for block in net.blocks:
         assert isinstance(block, Block)
         x = _block(block, x)

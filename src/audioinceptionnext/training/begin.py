@@ -11,8 +11,9 @@ import torch
 
 from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network import create_model
+from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.frontend import BANDS, LogMel
+from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
@@ -49,9 +50,11 @@ def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> 
     try:
         if before is None:
             changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network
+            if changes.get("scaling") == "pcen":
+                changes.setdefault("time_constant", 1000 * TIME_CONSTANT / front["hop_ms"])
             net = create_model(recipe.model, len(labels), **changes)
         else:
-            net = _adapt(before, labels, frames, bands, recipe.dropout)
+            net = _adapt(before, labels, frames, front["hop_ms"], bands, recipe.dropout)
     except (ValueError, TypeError) as error:
         raise AinextError(f"model {recipe.model}: {error}") from error
     crops = recipe.crops or (front["clip_seconds"],)
@@ -82,10 +85,12 @@ def _front_end_of(model: StoredModel) -> dict[str, Any]:
     return {name: getattr(model.net.config if name == "bands" else model, name) for name in FRONT_END}
 
 
-def _adapt(before: StoredModel, labels: tuple[str, ...], frames: int, bands: int, dropout: float) -> Any:
+def _adapt(before: StoredModel, labels: tuple[str, ...], frames: int, hop_ms: float, bands: int, dropout: float) -> Any:
     """The network of ``before`` for these classes and a clip of so many frames and bands."""
     net = before.net
     config = replace(net.config, num_classes=len(labels), clip_frames=frames, bands=bands, dropout=dropout)
+    if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # as many seconds as before
+        config = replace(config, time_constant=config.time_constant * before.hop_ms / hop_ms)
     fresh = type(net)(config)
     kept = before.labels == labels
     weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
@@ -105,7 +110,7 @@ def standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
     for index in range(0, len(heard), step):
         item = heard[index]
         if isinstance(item, Item) and len(item.waveform):
-            values = front(item.waveform[None]).double()
+            values = model.net.scale(front(item.waveform[None])).double()
             count += values.numel()
             total += float(values.sum())
             square += float(values.square().sum())

@@ -55,7 +55,7 @@ class CrossValidation:
         heard, unseen = Heard(), Heard()
         folds: dict[str, Any] = {}
         for fold in self._chosen():
-            part, figures = self._fold(fold)
+            part, figures = self.run_fold(fold)
             folds[str(fold)] = figures
             heard.add(part)
             unseen.add(part.only(unseen_sources(part.clips, self.dataset.select(str(fold))[1])))
@@ -83,9 +83,18 @@ class CrossValidation:
         except AinextError as error:
             raise AinextError(str(error).replace("--folds", "--only", 1)) from None
 
-    def _fold(self, fold: int) -> tuple[Heard, dict[str, Any]]:
+    def run_fold(self, fold: int, training: list[Clip] | None = None) -> tuple[Heard, dict[str, Any]]:
+        """What the network of one fold makes of its clips, and the figures; trained first, unless that is done.
+
+        Args:
+            training: clips to train on, if not all of the other folds.
+
+        Raises:
+            AinextError: what `fit.train` raises.
+        """
         place = self.out / f"fold-{fold}"
         clips, others = ([c for c in part if c.label != UNLABELLED] for part in self.dataset.select(str(fold)))
+        others = others if training is None else training
         start = self.start and self.start.replace(FOLD, str(fold))
         run = Run(self.dataset, others, clips, place, self.recipe, start, {"fold": fold})
         if (place / DONE).is_file():

@@ -34,6 +34,12 @@ def supported(net: Network, dtype: torch.dtype) -> list[str]:
     return ["products", "convolutions"] if products.supports(net) and dtype != torch.float16 else ["convolutions"]
 
 
+def usual(net: Network, dtype: torch.dtype, device: torch.device) -> str:
+    """The one that is fastest as a rule on such a device, unmeasured: always the same, for runs that are compared."""
+    known = supported(net, dtype)
+    return known[0] if device.type == "cpu" else known[-1]
+
+
 def seconds_a_step(form: str, net: Network, log_mel: Tensor, dtype: torch.dtype, repeats: int = 2) -> float:
     """Median of forward and backward passes after one to warm up; the network's own weights stay as they are."""
     trial = copy.deepcopy(net).train()

@@ -63,7 +63,7 @@ class Recipe:
 
     Attributes:
         model: what `network.create_model` takes: base, small, tiny, or a baseline.
-        network: changes to that network, such as ``{kernels: [11]}``.
+        network: changes to that network, such as ``{kernels: [11]}`` or ``{scaling: pcen}``.
         sample_rate, window_ms, hop_ms, clip_seconds, bands: the front end and the clip. None takes those of the
             weights that training begins with; without any, 24,000 Hz, 10 ms, 5 ms, 2.08 s, 128 mel bands.
         standardise: ``data`` sets the network's input mean and deviation from the training clips, unless training

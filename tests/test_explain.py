@@ -1,0 +1,259 @@
+"""What is drawn of a decision is what made it."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.explain import Explanation, explain, explain_file, faithfulness
+from audioinceptionnext.explain.branches import shapley_values, typical_level
+from audioinceptionnext.explain.probe import Probe, log_odds
+from audioinceptionnext.explain.stretch import listener
+from audioinceptionnext.network import AudioInceptionNeXt, create_model
+from audioinceptionnext.network.blocks import Branch, ConvNorm
+from audioinceptionnext.network.storage import StoredModel, save_model
+from audioinceptionnext.recogniser import overall
+from tests.audio_files import write_wav
+from tests.small_sounds import write_kitchen
+from tests.test_cli import EXTRAS, RUN, WITHOUT, ainext, python, refused
+from tests.test_frontend import pink
+from tests.test_network import stirred
+
+RATE = 24_000
+
+
+@pytest.fixture(scope="module")
+def eye() -> StoredModel:
+    """Weights set by hand: the first channel of each stage is the loudness of a place, and "burst" is its mean."""
+    net = create_model("tiny", 2, widths=(4, 4, 4, 4), depths=(1, 1, 1, 1))  # each block passes on what it gets
+    with torch.no_grad():
+        for pair in (net.stem.conv, *(block.shortcut for block in net.blocks if isinstance(block.shortcut, ConvNorm))):
+            pair.conv.weight.zero_()
+            pair.conv.weight[0, 0] = 1 / pair.conv.weight[0, 0].numel()
+        net.classifier.weight.zero_()
+        net.classifier.weight[1, 0] = 40
+    return StoredModel(net.eval(), ("nothing", "burst"), run="dense")
+
+
+def scene(frames: int = 640, at: slice = slice(248, 300), bands: slice = slice(56, 72)) -> np.ndarray:
+    """Log-mel (frames, 128): silence of level 0, and a burst around frames 256 to 288 and band 64."""
+    log_mel = np.zeros((frames, 128), np.float32)
+    log_mel[at, bands] = 1
+    return log_mel
+
+
+@pytest.mark.parametrize("run", ["dense", "windows"])
+def test_the_map_is_where_the_sound_is(eye: StoredModel, run: str) -> None:
+    """To the very place: half a stride of the last stage would be 16 frames and 16 bands."""
+    model = copy.copy(eye)
+    model.run = run  # type: ignore[assignment]
+    found = explain(model, scene())
+    assert found.label == "burst" and found.score > 0.6
+    assert found.map.shape == (640, 128) and found.map.max() == 1 and found.map.min() == 0
+    np.testing.assert_allclose(found.map[256:289, 64], 1, atol=1e-3)
+    assert not found.map[:225].any() and not found.map[320:].any()
+    assert not found.map[:, :33].any() and not found.map[:, 96:].any()
+    np.testing.assert_allclose(found.map[[240, 304], 64], 0.5, atol=1e-3)  # half-way to the next places
+    (region,) = found.regions(0.02)
+    assert 1.1 < region.start < 1.28 and region.share == 1
+    assert region.start + region.end == pytest.approx((256 + 289) * 0.005, abs=0.02)  # as much before as after it
+    assert region.low < found.hertz(64.5) < region.high
+
+    checked = faithfulness(model, found, share=0.02, draws=8)
+    assert checked.score == pytest.approx(found.score)
+    assert checked.region > 0.05 > checked.random.max() - 1e-9 and len(checked.random) == 8
+    assert checked.region_log_odds > 2 * checked.random_log_odds.max()
+
+
+def test_a_label_that_nothing_speaks_for_has_an_empty_map(eye: StoredModel) -> None:
+    found = explain(eye, scene(), "nothing")
+    assert found.empty and not found.important().any() and found.regions() == []
+    with pytest.raises(ValueError, match="empty"):
+        faithfulness(eye, found)
+
+
+@pytest.mark.parametrize("run", ["dense", "windows"])
+@pytest.mark.parametrize("samples", [20_000, 49_919, 100_000])
+def test_the_score_is_the_one_that_recognition_gives(model: StoredModel, run: str, samples: int) -> None:
+    waveform = pink(samples, RATE)
+    waveform[RATE // 2 : 3 * RATE] = 0  # of a long one some windows are silent, and do not count
+    stored = copy.copy(model)
+    stored.run = run  # type: ignore[assignment]
+    found = explain(stored, waveform)
+    (heard,) = listener(stored).listen([waveform], 32 * 120)  # which computes what exported files compute
+    expected = overall(heard.probabilities)
+    best = np.argsort(-expected)
+    assert [one.label for one in found.top] == [model.labels[i] for i in best]
+    np.testing.assert_allclose([one.score for one in found.top], expected[best], atol=2e-3)
+    assert found.map.shape == found.log_mel.shape and found.end == pytest.approx(samples / RATE, abs=0.006)
+
+
+def test_a_network_without_branches_has_a_map_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    found = explain(StoredModel(create_model("cnn", 3), ("a", "b", "c")), pink(60_000, RATE))
+    assert not found.empty and found.branches.shape == found.spans.shape == (0, 0)
+    found.plot(tmp_path / "map.png")
+    assert (tmp_path / "map.png").stat().st_size > 10_000
+
+
+class Level(nn.Module):
+    """A branch that says the same of any sound."""
+
+    def __init__(self, level: Tensor) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.level.expand_as(x)
+
+
+def test_the_shares_of_a_stage_are_what_the_network_loses_without_its_branches(model: StoredModel) -> None:
+    waveform = pink(60_000, RATE)
+    found = explain(model, waveform)
+    probe = Probe(model)
+    views, loud = probe.views(found.log_mel), probe.loud(found.log_mel)
+    index = model.labels.index(found.label)
+
+    def odds(net: AudioInceptionNeXt) -> float:
+        with torch.no_grad():
+            return log_odds(probe.logits(net.features(views)), loud, index)
+
+    whole = odds(probe.net)  # type: ignore[arg-type]
+    assert whole == pytest.approx(np.log(found.score / (1 - found.score)), rel=1e-6)
+    assert np.abs(found.branches).min() > 1e-4  # every branch of this network matters, so that sums tell something
+    for stage in range(4):  # of one block each
+        without = copy.deepcopy(probe.net)
+        branches = model.net.blocks[stage].branches  # type: ignore[union-attr, index]
+        without.blocks[stage].branches = nn.ModuleList(Level(typical_level(branch)) for branch in branches)  # type: ignore
+        assert found.branches[stage].sum() == pytest.approx(whole - odds(without), abs=1e-5)  # type: ignore[arg-type]
+    assert probe.net.blocks[0].branches[0](torch.zeros(1, 16, 2, 2)).std() > 0  # type: ignore # nothing stays switched off
+
+
+def test_a_branch_without_weights_contributes_nothing() -> None:
+    net = stirred(create_model("tiny", 3, depths=(1, 1, 2, 1)))
+    with torch.no_grad():
+        for number in (2, 3):  # both blocks of the third stage
+            for parameter in net.blocks[number].branches[1].parameters():  # type: ignore[union-attr]
+                parameter.zero_()
+    found = explain(StoredModel(net, ("a", "b", "c"), run="dense"), pink(60_000, RATE))
+    assert (found.branches == 0).tolist() == [[False] * 3, [False] * 3, [False, True, False], [False] * 3]
+    assert found.spans[1].tolist() == pytest.approx([0.08, 0.4, 0.8])  # (k - 1) places 8 frames of 5 ms apart
+
+
+def test_shares_are_fair() -> None:
+    """Two that know the same share it; one that matters with another alone gets half of that."""
+    worth = {frozenset(s): 0.0 for s in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))}
+    for some in worth:
+        worth[some] = 6.0 * bool(some & {0, 1}) + 4.0 * (some >= {1, 2})
+    assert shapley_values(worth, 3) == pytest.approx([3, 5, 2])
+
+
+@pytest.mark.parametrize("order", ["time-frequency", "both"])
+def test_the_typical_level_is_the_mean_over_what_normalisation_saw(order: str) -> None:
+    torch.manual_seed(0)
+    branch = Branch(5, 3, order).eval()  # type: ignore[arg-type]
+    for pair in branch.convs:
+        nn.init.normal_(pair.norm.weight)  # type: ignore[union-attr, arg-type]
+        nn.init.normal_(pair.norm.bias)  # type: ignore[union-attr, arg-type]
+    pairs = branch.convs if order == "both" else branch.convs[-1:]
+    standard = torch.randn(400_000, 1)
+    drawn = [torch.relu(standard * p.norm.weight + p.norm.bias).mean(0) for p in pairs]  # type: ignore[union-attr, operator]
+    assert torch.allclose(typical_level(branch).flatten(), sum(drawn), atol=0.02)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def weights(eye: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network that hears loudness, standardised so that all but loud sound is below 0, as a file."""
+    model = copy.deepcopy(eye)
+    model.net.mean.fill_(-5.0)
+    model.net.std.fill_(10.0)
+    save_model(model, path := tmp_path_factory.mktemp("explained") / "model.safetensors")
+    return path
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 s, faint noise with a second of loud noise from 9 s on."""
+    waveform = pink(14 * RATE, RATE) * 1e-4
+    waveform[9 * RATE : 10 * RATE] = pink(RATE, RATE) * 0.5
+    return write_wav(tmp_path_factory.mktemp("recordings") / "long [1].wav", waveform, RATE)
+
+
+def test_the_command(weights: Path, recording: Path, tmp_path: Path) -> None:
+    """Of a long recording it explains where the label scores best; of a stretch that stretch."""
+    picture = tmp_path / "why.png"
+    call = ("explain", recording, "--model", weights, "--out", picture)
+    found = ainext(*call, "--check", "--json").json
+    assert found["label"] == "burst" and found["model"] == str(weights) and found["picture"] == str(picture)
+    assert 5 < found["start"] <= 9 < 10 <= found["end"] == pytest.approx(found["start"] + 5, abs=0.01)
+    assert all(8.7 < one["start"] < one["end"] < 10.3 for one in found["regions"])
+    assert found["check"]["region"] > found["check"]["random"] and found["check"]["draws"] == 16
+    assert np.shape(found["branches"]["stages"]) == (4, 3) and found["branches"]["kernels"] == [3, 11, 21]
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
+
+    part = ainext(*call, "--start", "8.5", "--end", "10.5", "--label", "nothing", "--check")
+    assert part.code == 0 and "8.50 to 10.50 s" in part.out and "the map is empty" in part.out
+    assert part.complaints == ["ainext: --check: an empty map has no region to delete"]
+    whole = explain_file(weights, recording, start=8.5, end=10.5)
+    assert isinstance(whole, Explanation) and whole.start == 8.5 and whole.model == str(weights)
+
+
+def test_wrong_calls_end_in_one_line(weights: Path, recording: Path, tmp_path: Path) -> None:
+    call = ("explain", recording, "--model", weights, "--out", tmp_path / "why.png")
+    assert "did you mean burst?" in refused(*call, "--label", "brust")
+    assert "the end after the start" in refused(*call, "--start", "3", "--end", "2")
+    assert "30 s at most" in refused(*call, "--start", "0", "--end", "31")
+    assert "has no sound at 20 s" in refused(*call, "--start", "20")
+    assert ".safetensors" in refused("explain", recording, "--model", "some.onnx")
+    assert "did you mean kitchen20?" in refused("explain", recording, "--model", "kitchen")
+    assert "nowhere.wav" in refused("explain", tmp_path / "nowhere.wav", "--model", weights)
+    assert "suffix" in refused(*call[:-1], tmp_path / "why.txt")
+    silent = write_wav(tmp_path / "silent.wav", np.zeros(12 * RATE), RATE)
+    assert "digital silence" in refused("explain", silent, "--model", weights)
+    assert "digital silence" in refused("explain", silent, "--model", weights, "--start", "1")
+    assert not list(tmp_path.glob("*.png"))
+    left = python("-c", WITHOUT.format(absent=EXTRAS) + RUN, "explain", recording)
+    assert left.code == 2 and not left.out and "pip install 'audioinceptionnext[" in left.complaints[0]
+    with pytest.raises(ValueError, match="shape"):
+        explain(weights, np.zeros((3, 4), np.float32))
+    single = StoredModel(create_model("tiny", 1, depths=(1, 1, 1, 1)), ("only",))
+    with pytest.raises(AinextError, match="one class"):
+        explain(single, pink(RATE, RATE))
+
+
+def test_the_tool_over_a_dataset(
+    model: StoredModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the first fold, then of the second as many as are wanted; the table is the mean of the rows."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    root = write_kitchen(tmp_path / "kitchen20", clips=6)
+    for fold in (1, 2):
+        save_model(model, tmp_path / f"{fold}.safetensors")
+    places = ["--model", f"{tmp_path}/{{fold}}.safetensors", "--root", str(root), "--out", str(tmp_path / "all.json")]
+    wanted = ["--folds", "2,1", "--clips", "5", "--draws", "2"]
+    monkeypatch.setattr(sys, "argv", ["explain_check.py", *places, *wanted])
+    importlib.import_module("explain_check").main()
+    printed = capsys.readouterr().out
+    found = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
+    assert [Path(one["file"]).stem for one in found["each"]] == ["3", "4", "5", "0", "1"]
+    assert "5 clips of kitchen20" in printed and "kernel 21" in printed
+    each = [one for one in found["each"] if one["checks"]]
+    assert len(each) == 5 - found["empty_maps"] > 0
+    for row in found["checks"]:
+        suffix = "" if row["unit"] == "score" else "_log_odds"
+        for key in ("region", "random"):
+            drops = [one["checks"][row["fill"]][key + suffix] for one in each]
+            assert row[key] == pytest.approx(np.mean(drops), abs=1e-4)
+        assert row["interval"][0] <= row["difference"] <= row["interval"][1]
+    mean = np.mean([one["branches"]["stages"] for one in each], axis=0)
+    np.testing.assert_allclose(found["branches"]["mean"], mean, atol=1e-4)
+    np.testing.assert_allclose(np.sum(found["branches"]["largest"], axis=1), 1)
