@@ -24,8 +24,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
 
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
     for name, justify in (("model", "left"), ("classes", "right"), ("parameters", "right"), ("GMAC", "right"),
-                          ("MB", "right"), ("licence", "left"), ("measured", "left")):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+                          ("MB", "right"), ("licence", "left")):  # fmt: skip
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for entry in found:
         facts = entry.facts
         table.add_row(
@@ -35,6 +35,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
             f"{facts['gmac']:.3f}",
             f"{facts['bytes'] / 1e6:.1f}",
             facts["licence"],
-            facts["measured"],
         )
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print()
+    for entry in found:
+        console.print(f"{entry.name}: {entry.facts['measured']}", markup=False)
