@@ -99,7 +99,7 @@ def command(name: str, data: Sequence[str], root: Sequence[Path], plan: Plan) ->
         f"--width {plan.width:g}" if plan.width is not None else "",
         *(f"--epochs {value}" if key == "epochs" else f"--set {key}={value}" for key, value in plan.changes.items()),
     ]
-    own, full = [*parts, *budget], [*parts, "--width 1 --seeds 2"]
+    own, full = [*parts, *budget], [*parts, "--width 1" if plan.width is not None else "", "--seeds 2"]
     return " ".join(filter(None, own)), " ".join(filter(None, full))
 
 
