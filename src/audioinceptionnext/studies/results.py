@@ -20,6 +20,7 @@ from audioinceptionnext.recogniser import overall
 from audioinceptionnext.studies.child import heard_file, is_done
 from audioinceptionnext.studies.plan import Plan, Unit
 from audioinceptionnext.studies.study import Variant
+from audioinceptionnext.training.cross_validation import DONE, OUTPUTS
 
 AS_TRAINED = ""
 SURE = 0.05  # corrected p below which a difference is called one
@@ -122,7 +123,7 @@ def _row(plan: Plan, variant: Variant, units: Sequence[Unit], way: str) -> Row |
         dataset.labels,
         rights,
         nlls,
-        sum(json.loads((unit.folder / "fold.json").read_text(encoding="utf-8"))["minutes"] for unit in units),
+        sum(json.loads((unit.folder / DONE).read_text(encoding="utf-8"))["minutes"] for unit in units),
         _percent(paired.mean(rights, groups)),
         paired.mean(nlls, groups),
         100 * float(np.mean([rights[targets == label].mean() for label in np.unique(targets)])),
@@ -133,7 +134,7 @@ def _heard(unit: Unit, clips: Sequence[Clip], way: str) -> np.ndarray:
     """(clips, classes), NaN for those that could not be read."""
     if way != AS_TRAINED:
         return np.load(unit.folder / heard_file(way))["probabilities"]
-    stored = np.load(unit.folder / "outputs.npz")
+    stored = np.load(unit.folder / OUTPUTS)
     outputs = [overall(stored[f"output{i}"]) for i in range(len(stored["clips"]))]
     found = np.full((len(clips), len(outputs[0]) if outputs else 1), np.nan)
     for place, output in zip(stored["clips"], outputs, strict=True):
