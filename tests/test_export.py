@@ -31,7 +31,8 @@ CLIP = 49_919
 
 
 def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
-    return ort.InferenceSession(path).run(None, inputs)
+    """Logits, and of a file that takes a waveform the log-mel."""
+    return ort.InferenceSession(path).run(None, inputs)[:2]
 
 
 def by_torch(model: StoredModel, waveform: np.ndarray) -> torch.Tensor:
@@ -147,6 +148,27 @@ def test_a_clip_of_broken_steps(
         with torch.no_grad():
             expected = model.net.dense(front(torch.from_numpy(sound)[None])[:, :, place])
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["dense", "windows", "half", "int8"])
+def test_features_are_what_the_linear_layer_reads(
+    model: StoredModel, files: dict[str, Path], name: str, tmp_path: Path
+) -> None:
+    """Step for step, also where several passes answer in between; and the file says how many channels there are."""
+    path = files.get(name) or tmp_path / "int8.onnx"
+    if name == "int8":
+        export_onnx(model, path, precision="int8", sounds=[pink(60_000, 24_000, seed) for seed in range(2)])
+    session = ort.InferenceSession(path)
+    layer = model.net.classifier
+    weight, bias = (values.detach().numpy() for values in (layer.weight, layer.bias))
+    for samples, hop in ((1000, 32), (CLIP, 32), (120_000, 32), (120_000, 8)):
+        inputs = {"waveform": pink(120_000, 24_000)[None, :samples], "hop": np.array(hop)}
+        logits, features = session.run(["logits", "features"], inputs)
+        assert features.shape == (*logits.shape[:2], 128) and features.dtype == np.float32
+        tolerance = 2e-2 if name == "half" else 1e-4  # its linear layer is stored as float16 too
+        np.testing.assert_allclose(features @ weight.T + bias, logits, rtol=tolerance, atol=tolerance)
+    assert session.get_modelmeta().custom_metadata_map["features"] == "128"
+    assert "features" not in [output.name for output in ort.InferenceSession(files["log-mel"]).get_outputs()]
 
 
 def test_log_mel_input_gives_the_same(files: dict[str, Path]) -> None:

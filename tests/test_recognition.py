@@ -139,7 +139,7 @@ def test_what_cannot_be_written_is_an_error_of_one_line(tmp_path: Path) -> None:
         heard.plot(tmp_path / "none" / "a.png")
     with pytest.raises(AinextError, match=r"^cannot write .*a\.doc: [^\n]*\.png[^\n]*$"):
         heard.plot(tmp_path / "a.doc")
-    with pytest.raises(AinextError, match=r"^no format is called 'xml'[^\n]*json, csv, audacity, srt$"):
+    with pytest.raises(AinextError, match=r"^no format is called 'xml'[^\n]*json, csv, audacity, srt, elan, raven$"):
         heard.to("xml")
 
 

@@ -48,13 +48,16 @@ class Exported(nn.Module):
         self.front_end.stored = False
         # As it was in training: float32 for ours, half the time of it all; as librosa for the authors' networks.
         self.front_end.exact = "recipes" not in model.info
+        # What it reads is a result of its own, and so is kept apart; it is applied last, to the steps that are given.
+        self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.run, self.takes = run, takes
         self.temperature = model.temperature
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.eval()
 
     def forward(self, sound: Tensor, hop: Tensor) -> tuple[Tensor, ...]:
-        """Logits (batch, steps, classes); of a waveform also the log-mel (batch, frames, bands) that was heard."""
+        """Logits (batch, steps, classes); of a waveform also the log-mel (batch, frames, bands) that was heard, and the
+        features (batch, steps, channels) that the linear layer reads."""
         if self.takes == "waveform":
             log_mel = self.front_end(sound)[:, 0]
             # As `training.hearing.crop`: a frame centred on the very end is heard where it still belongs to a clip; of
@@ -65,11 +68,11 @@ class Exported(nn.Module):
             log_mel, frames = sound, sound.shape[1]
         every: Any = hop.item()  # symbolic
         torch._check(every >= 1)
-        logits = (self.dense if self.run == "dense" else self.windows)(log_mel, frames, every)
-        logits = logits / self.temperature
-        return (logits, log_mel) if self.takes == "waveform" else (logits,)
+        features = (self.dense if self.run == "dense" else self.windows)(log_mel, frames, every)
+        logits = self.classifier(features) / self.temperature
+        return (logits, log_mel, features) if self.takes == "waveform" else (logits,)
 
-    # In both, short input is heard whole and its last frame repeated, as published. `frames` may be symbolic.
+    # Both give features. Short input is heard whole, its last frame repeated, as published. `frames` may be symbolic.
 
     def dense(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
         # Passes that start a step after one another answer in between. A step that is longer than the network's, or
@@ -78,19 +81,19 @@ class Exported(nn.Module):
         torch._check(passes >= 1)
         place = torch.arange(passes)[:, None] * step + torch.arange(torch.sym_max(frames, self.clip_frames))
         shifted = log_mel[:, place.clamp(max=frames - 1)]  # (batch, passes, frames, bands)
-        logits = self.net.dense(shifted.reshape(-1, 1, place.shape[1], self.bands))
+        features = self.net.dense(shifted.reshape(-1, 1, place.shape[1], self.bands))
         whole = -(-self.clip_frames // STEP_FRAMES) * STEP_FRAMES
         steps = (torch.sym_max(frames - whole, 0) + step - 1) // step + 1
-        logits = logits.view(log_mel.shape[0], -1, logits.shape[1], logits.shape[2])
-        return logits.transpose(1, 2).reshape(log_mel.shape[0], -1, logits.shape[3])[:, :steps]
+        features = features.view(log_mel.shape[0], -1, features.shape[1], features.shape[2])
+        return features.transpose(1, 2).reshape(log_mel.shape[0], -1, features.shape[3])[:, :steps]
 
     def windows(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
         windows = (torch.sym_max(frames - self.clip_frames, 0) + step - 1) // step + 1
         torch._check(windows >= 1)
         place = torch.arange(windows)[:, None] * step + torch.arange(self.clip_frames)
         clips = log_mel[:, place.clamp(max=frames - 1)]  # (batch, windows, clip_frames, bands)
-        logits = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
-        return logits.view(log_mel.shape[0], -1, logits.shape[1])
+        features = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
+        return features.view(log_mel.shape[0], -1, features.shape[1])
 
 
 def export_onnx(
@@ -107,7 +110,8 @@ def export_onnx(
     Inputs: ``waveform`` (batch, samples), mono float32 in -1…1 at the model's rate, or ``log_mel`` (batch, frames,
     bands); and ``hop``, frames from one answer to the next, optional, 32 unless given, which a dense file's divides.
     Outputs: ``logits`` (batch, steps, classes), one step for one clip's length and shorter, then one every hop; with
-    waveform input also ``log_mel`` (batch, frames, bands).
+    waveform input also ``log_mel`` (batch, frames, bands) and ``features`` (batch, steps, channels), which the linear
+    layer makes logits of.
 
     Args:
         run: how longer audio is heard; as the model was trained, unless given. A network that is not convolutional
@@ -257,7 +261,7 @@ def _to_onnx(wrapped: Exported, arguments: tuple[Tensor, ...], names: list[str],
                 dynamo=True,
                 dynamic_shapes=shapes,
                 input_names=names,
-                output_names=["logits", "log_mel"] if wrapped.takes == "waveform" else ["logits"],
+                output_names=["logits", "log_mel", "features"] if wrapped.takes == "waveform" else ["logits"],
                 opset_version=OPSET,
                 verbose=False,
                 optimize=False,
@@ -298,4 +302,6 @@ def _metadata(model: StoredModel, wrapped: Exported, name: str) -> dict[str, str
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
     if model.thresholds:
         texts["thresholds"] = json.dumps(model.thresholds)
+    if wrapped.takes == "waveform":
+        values["features"] = wrapped.classifier.in_features
     return {key: str(value) for key, value in values.items()} | texts

@@ -25,6 +25,12 @@ FLOOR = -13.8  # of the log-mel
 class Heard(NamedTuple):
     probabilities: np.ndarray  # (steps, classes), rows of zeros where a step's window is silent
     log_mel: np.ndarray  # (frames, bands)
+    features: np.ndarray | None = None  # (steps, channels), where the listener is to give them
+
+    def part(self, steps: slice, frames: slice) -> Heard:
+        """Some of the steps, and some of the frames."""
+        features = None if self.features is None else self.features[steps]
+        return Heard(self.probabilities[steps], self.log_mel[frames], features)
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Listener:
         facts: what the file says of itself.
         run: ``dense``, ``windows`` (of one log-mel), as the file was made for; or ``clips``, for any file: each answer
             from the samples of its own clip and nothing else, which is all that a live stream has.
+        features: whether what the linear layer reads at each step is given too; the file has to have that output.
 
     Attributes:
         grid: with the file's own step.
@@ -79,8 +86,9 @@ class Listener:
         KeyError, ValueError: facts that are missing or no numbers.
     """
 
-    def __init__(self, session: Session, facts: Mapping[str, str], run: str) -> None:
+    def __init__(self, session: Session, facts: Mapping[str, str], run: str, features: bool = False) -> None:
         self.session, self.run = session, run
+        self._outputs = ["logits", "log_mel", "features"] if features else ["logits", "log_mel"]
         clip, step, frame = (int(facts[name]) for name in ("clip_frames", "step_frames", "hop_samples"))
         self.grid = Grid(clip, -(-clip // step) * step if run == "dense" else clip, frame, step * frame)
         self.finest = int(facts.get("finest_frames", step)) * frame if run == "dense" else frame
@@ -104,9 +112,9 @@ class Listener:
         else:
             every, before = step // self.grid.step, 0
             for heard in self._joined(blocks, self.grid):
-                kept = heard.probabilities[-before % every :: every]
+                kept = slice(-before % every, None, every)
                 before += len(heard.probabilities)
-                yield Heard(kept, heard.log_mel)
+                yield heard.part(kept, slice(None))
 
     def _joined(self, blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[Heard]:
         margin = -(-MARGIN_FRAMES[self.run] // grid.step_frames) or 1
@@ -120,7 +128,7 @@ class Listener:
             while len(waveform) >= (needed := (done - first + body + margin - 1) * grid.step + grid.clip):
                 heard = self._pass(waveform[:needed], grid)
                 frames = slice((done - first) * grid.step_frames, (done - first + body) * grid.step_frames)
-                yield Heard(heard.probabilities[done - first : done - first + body], heard.log_mel[frames])
+                yield heard.part(slice(done - first, done - first + body), frames)
                 done += body
                 waveform = waveform[(done - margin - first) * grid.step :] if done > margin else waveform
                 first = max(first, done - margin)
@@ -128,17 +136,18 @@ class Listener:
         if done < total:
             heard = self._pass(waveform, grid)
             frames = slice((done - first) * grid.step_frames, grid.frames(len(waveform)))
-            yield Heard(heard.probabilities[done - first : total - first], heard.log_mel[frames])
+            yield heard.part(slice(done - first, total - first), frames)
 
     def _pass(self, waveform: np.ndarray, grid: Grid) -> Heard:
         inputs = {"waveform": waveform[None]}
         if grid.step != self.grid.step:  # the file's own is its default
             inputs["hop"] = np.array(grid.step_frames)
-        logits, log_mel = self.session.run(["logits", "log_mel"], inputs)
+        logits, log_mel, *features = self.session.run(self._outputs, inputs)
         loud = np.concatenate([[0], np.cumsum(log_mel[0].max(axis=1) > SILENCE)])  # frames above it, so far
         start = np.minimum(np.arange(len(logits[0])) * grid.step_frames, len(loud) - 1)
         end = np.minimum(start + grid.clip_frames, len(loud) - 1)
-        return Heard(softmax(logits[0]) * (loud[end] > loud[start])[:, None], log_mel[0])
+        probabilities = softmax(logits[0]) * (loud[end] > loud[start])[:, None]
+        return Heard(probabilities, log_mel[0], features[0][0] if features else None)
 
     def _clips(self, blocks: Iterable[np.ndarray], grid: Grid) -> Iterator[Heard]:
         waveform, done = np.zeros(0, np.float32), 0  # what is held starts at step `done`
@@ -148,17 +157,17 @@ class Listener:
             beyond = max(0, beyond - len(block))
             # The last clip waits for the end, which says how many frames of it are heard.
             while (ready := min(BATCH, (len(waveform) - grid.clip - 1) // grid.step + 1)) > 0:
-                probabilities, log_mel = self.hear_clips(waveform, ready, grid.step)
-                yield Heard(probabilities, _in_steps(log_mel, grid.step_frames))
+                heard = self._batch(waveform, ready, grid.step)
+                yield heard._replace(log_mel=_in_steps(heard.log_mel, grid.step_frames))
                 beyond += max(0, ready * grid.step - len(waveform))
                 waveform, done = waveform[ready * grid.step :], done + ready
         left = grid.steps(done * grid.step - beyond + len(waveform)) - done
         while left > 0:
             # The very last may lack samples; it is heard as a recording of that length is.
             ready = min(left, BATCH, max(1, (len(waveform) - grid.clip + 1) // grid.step + 1))
-            probabilities, log_mel = self.hear_clips(waveform, ready, grid.step)
+            heard = self._batch(waveform, ready, grid.step)
             waveform, left = waveform[ready * grid.step :], left - ready
-            yield Heard(probabilities, _in_steps(log_mel, grid.step_frames, whole_last=not left))
+            yield heard._replace(log_mel=_in_steps(heard.log_mel, grid.step_frames, whole_last=not left))
 
     def hear_clips(self, waveform: np.ndarray, count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
         """``count`` answers, each from its own clip of the waveform, ``step`` samples after the one before.
@@ -167,11 +176,17 @@ class Listener:
             Probabilities (count, classes), and the log-mel of each clip (count, frames, bands). A single clip may be
             short.
         """
+        heard = self._batch(waveform, count, step)
+        return heard.probabilities, heard.log_mel
+
+    def _batch(self, waveform: np.ndarray, count: int, step: int) -> Heard:
+        """As `hear_clips`, with the features where they are to be given; the log-mel is that of each clip."""
         size = self.grid.clip - 1  # the most samples that make a clip's frames
         clips = np.stack([waveform[i * step : i * step + size] for i in range(count)])
-        logits, log_mel = self.session.run(["logits", "log_mel"], {"waveform": clips})
+        logits, log_mel, *features = self.session.run(self._outputs, {"waveform": clips})
         log_mel = log_mel[:, : self.grid.frames(clips.shape[1])]
-        return softmax(logits[:, 0]) * (log_mel.max(axis=(1, 2)) > SILENCE)[:, None], log_mel
+        probabilities = softmax(logits[:, 0]) * (log_mel.max(axis=(1, 2)) > SILENCE)[:, None]
+        return Heard(probabilities, log_mel, features[0][:, 0] if features else None)
 
 
 def _in_steps(log_mel: np.ndarray, step_frames: int, whole_last: bool = False) -> np.ndarray:

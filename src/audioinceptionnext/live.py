@@ -34,6 +34,7 @@ class Answer:
         start, end: seconds of the stream that it speaks for, as `timeline.step_bounds` has them.
         probabilities: (classes,) float32; all 0 in digital silence.
         label, score: the likeliest class and its probability; None and 0 in digital silence.
+        log_mel: (frames, bands) float32 of what it speaks for, as far as its clip reaches; to draw.
         segments: those that are finished now, by start: nothing that may follow can lengthen them.
     """
 
@@ -42,6 +43,7 @@ class Answer:
     probabilities: np.ndarray
     label: str | None
     score: float
+    log_mel: np.ndarray
     segments: tuple[Segment, ...] = ()
 
 
@@ -118,7 +120,7 @@ class Stream:
         answers: list[Answer] = []
         step = self._grid.step
         while (ready := min(BATCH, (self._heard - self._steps * step - self._span) // step + 1)) > 0:
-            answers += [self._answer(row, self._segmenter.push(row)) for row in self._hear(ready)]
+            answers += [self._answer(row, log_mel, self._segmenter.push(row)) for row, log_mel in self._hear(ready)]
         if answers:  # a copy, since what is left is a view that keeps the whole push in memory
             self._pieces = [self._pieces[0].copy()]
         return answers
@@ -129,13 +131,14 @@ class Stream:
             return []
         self._keep(self._intake.finish())
         self._finished = True
-        rows: list[np.ndarray] = []
+        heard: list[tuple[np.ndarray, np.ndarray]] = []
         left = self._grid.steps(self._heard) - self._steps if self._heard else 0
-        while left > len(rows):
+        while left > len(heard):
             whole = (self._heard - self._steps * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
-            rows += self._hear(min(left - len(rows), BATCH, max(1, whole)))
-        segments = self._segmenter.finish(rows, self.seconds)
-        return [self._answer(row, segments if row is rows[-1] else []) for row in rows]
+            heard += self._hear(min(left - len(heard), BATCH, max(1, whole)))
+        segments = self._segmenter.finish([row for row, _ in heard], self.seconds)
+        answers = [self._answer(row, log_mel, []) for row, log_mel in heard[:-1]]
+        return answers + [self._answer(row, log_mel, segments, last=True) for row, log_mel in heard[-1:]]
 
     def sounding(self) -> list[Segment]:
         """The segments that go on, as they are so far, for display. Each comes again, whole, when it is finished."""
@@ -146,22 +149,25 @@ class Stream:
             self._pieces.append(samples)
             self._heard += len(samples)
 
-    def _hear(self, count: int) -> list[np.ndarray]:
-        """The probabilities of the next ``count`` steps, and what no step needs any more is dropped."""
+    def _hear(self, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities and log-mel of the next ``count`` steps' clips; what no step needs any more is dropped."""
         waveform = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
         step = self._grid.step
-        probabilities, _ = self._listener.hear_clips(waveform[self._steps * step - self._first :], count, step)
+        probabilities, log_mel = self._listener.hear_clips(waveform[self._steps * step - self._first :], count, step)
         self._steps += count
         dropped = min(self._steps * step - self._first, len(waveform))
         self._pieces, self._first = [waveform[dropped:]], self._first + dropped
-        return list(probabilities)
+        return list(zip(probabilities, log_mel, strict=True))
 
-    def _answer(self, row: np.ndarray, segments: list[Segment]) -> Answer:
+    def _answer(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment], last: bool = False) -> Answer:
         start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))
+        # The step's frames lie in the middle of its clip; the first and the last step reach to its ends.
+        margin = max(0, (self._grid.clip_frames - self._grid.step_frames) // 2)
+        frames = log_mel[margin if self._given else 0 : None if last else margin + self._grid.step_frames]
         self._given += 1
         best = int(row.argmax())
         label = self.labels[best] if row[best] > 0 else None
-        return Answer(start, end, row, label, float(row[best]), tuple(self._shifted(segments)))
+        return Answer(start, end, row, label, float(row[best]), frames, tuple(self._shifted(segments)))
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]

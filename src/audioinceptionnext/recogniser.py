@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Iterator
+import warnings as noticed
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from audioinceptionnext import media, zoo
+from audioinceptionnext import hub, media, zoo
 from audioinceptionnext.ahead import ahead
 from audioinceptionnext.backends import open_session
 from audioinceptionnext.errors import AinextError
@@ -20,6 +22,7 @@ from audioinceptionnext.recognition import Recognition, Score
 from audioinceptionnext.timeline import TimelineSettings, find_segments
 
 TOP_K = 5
+Source = str | Path | np.ndarray  # a file, or a waveform (samples,)
 
 
 class Recogniser:
@@ -65,7 +68,7 @@ class Recogniser:
 
     def predict(
         self,
-        source: str | Path | np.ndarray,
+        source: Source,
         top_k: int = TOP_K,
         settings: TimelineSettings | None = None,
         hop: float | None = None,
@@ -87,13 +90,9 @@ class Recogniser:
             AinextError: no such file, nothing in it that can be heard, a hop that is none of these.
         """
         settings = settings or TimelineSettings(by_class=self.thresholds)
-        step, size = self.check_hop(hop), self._listener.block
+        step = self.check_hop(hop)
         warnings: list[str] = []
-        if isinstance(source, np.ndarray):
-            file, blocks = "", _cut(source, size)
-        else:
-            read = media.read_blocks(source, self.sample_rate, size / self.sample_rate, warnings.append)
-            file, blocks = str(source), ahead(read)
+        blocks = self._blocks(source, warnings.append)
         samples, overview = 0, Overview()
         parts: list[np.ndarray] = []
 
@@ -113,7 +112,7 @@ class Recogniser:
         mean = overall(probabilities)
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
-            file=file,
+            file="" if isinstance(source, np.ndarray) else str(source),
             duration=duration,
             model=self.name,
             clip=[Score(self.labels[i], float(mean[i])) for i in best],
@@ -127,6 +126,72 @@ class Recogniser:
             warnings=warnings,
             threshold=min(settings.by_class, default=settings.upper),
         )
+
+    def embed(self, sources: Source | Iterable[Source]) -> np.ndarray:
+        """What recordings sound like to the network, as vectors: for a classifier, a search, a map of one's own.
+
+        A vector is the mean of what the network's last layer reads, over the steps that are not digital silence; of
+        nothing but silence it is 0. Memory stays that of a block, however long a recording. It can stand in a pipeline
+        of scikit-learn: ``FunctionTransformer(model.embed)``.
+
+        Args:
+            sources: files or waveforms, as `predict` takes them, or a single one; (n, samples) are n waveforms.
+
+        Returns:
+            (n, channels) float32, a row a recording. What `predict` would note of a damaged file is a Python warning.
+
+        Raises:
+            AinextError: a file that cannot be heard, named; a model whose file does not give features.
+        """
+        channels = self._channels()
+        rows: list[np.ndarray] = []
+        for source in _each(sources):
+            total, loud_steps = np.zeros(channels), 0
+            for features, loud in self._features(source):
+                total += features[loud].sum(axis=0, dtype=np.float64)
+                loud_steps += int(loud.sum())
+            rows.append(total / max(1, loud_steps))
+        return np.array(rows, np.float32).reshape(-1, channels)
+
+    def embed_steps(self, source: Source, hop: float | None = None) -> np.ndarray:
+        """The vectors of all steps of one recording, to search within it.
+
+        Args:
+            source: as `predict` takes it.
+            hop: as `predict` takes it.
+
+        Returns:
+            (steps, channels) float32; step i hears ``window`` seconds from ``i * hop`` on. In digital silence it is 0.
+
+        Raises:
+            AinextError: as `embed`; a hop that the model cannot.
+        """
+        self._channels()
+        return np.concatenate([features * loud[:, None] for features, loud in self._features(source, hop)])
+
+    def _features(self, source: Source, hop: float | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(steps, channels), and which steps are not digital silence; a part of the recording at a time."""
+        step = self.check_hop(hop)
+        listener = Listener(self._session, self.facts, self.run, features=True)
+        for heard in listener.listen(self._blocks(source, lambda line: noticed.warn(line, stacklevel=2)), step):
+            assert heard.features is not None
+            yield heard.features, heard.probabilities.max(axis=1) > 0
+
+    def _channels(self) -> int:
+        """Of the features. Raises `AinextError` where the file does not give any."""
+        if "features" not in self.facts:
+            raise AinextError(f"{self.name}: its file is older than features; make it again with `ainext export`")
+        return int(self.facts["features"])
+
+    def _blocks(self, source: Source, note: Callable[[str], None]) -> Iterator[np.ndarray]:
+        size = self._listener.block
+        if isinstance(source, np.ndarray):
+            return _cut(source, size)
+        return ahead(media.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
+
+    def __deepcopy__(self, memo: Any) -> Recogniser:
+        """Itself, for nothing in it changes: scikit-learn copies what stands in a pipeline."""
+        return self
 
     def by_clips(self) -> Recogniser:
         """The same model, hearing clip by clip (see `load`); the session is shared."""
@@ -153,22 +218,29 @@ class Recogniser:
 def load(
     model: str | Path = zoo.DEFAULT, threads: int | None = None, backend: str = "auto", run: str | None = None
 ) -> Recogniser:
-    """A shipped model by its name, or any ONNX file that `ainext export` wrote by its path.
+    """A shipped model by its name, any ONNX file that `ainext export` wrote by its path, or a model of a hub.
 
     Args:
+        model: a shipped name; an ``.onnx`` file or a folder with ``model.onnx`` in it; ``user/name`` or
+            ``user/name@revision`` on the Hugging Face hub (extra: hub; see `hub.fetch`). A shipped name comes first,
+            then what is here.
         threads: all cores unless given.
         backend: what computes, one of `backends.BACKENDS`.
         run: how it hears long audio: as its file says, or ``clips``, each answer from the samples of its own clip
             alone, as `live.Stream` gives it.
 
     Raises:
-        AinextError: an unknown name (the nearest is suggested), a missing or damaged file, a backend that is not there.
+        AinextError: an unknown name (the nearest is suggested), a missing or damaged file, a backend that is not there;
+            what `hub.fetch` raises.
     """
     return Recogniser(*read_model(model), threads, backend, run)
 
 
 def read_model(model: str | Path) -> tuple[bytes, str, str | None]:
-    """A model file's content, what errors call it, and a shipped model's name. Raises `AinextError` as `load` does."""
+    """A model file's content, what errors call it, and a shipped model's name. Raises `AinextError` as `load` does.
+
+    A model of the hub is called what it was asked for by: ``user/name``.
+    """
     path = Path(model)
     if path.suffix == ".safetensors":
         raise AinextError(f"{path}: weights for training; make a model of them: ainext export {path} model.onnx")
@@ -180,13 +252,29 @@ def read_model(model: str | Path) -> tuple[bytes, str, str | None]:
                 f"{path}: {(error.strerror or str(error)).lower()}; --model takes a name or a file"
             ) from error
         return content, str(path), None
-    entry = zoo.find(str(model))
+    name = str(model)
+    if all(name != entry.name for entry in zoo.entries()):
+        if (path / hub.MODEL).is_file():
+            return read_model(path / hub.MODEL)
+        if hub.is_name(name) and not path.exists():
+            return hub.fetch(name).read_bytes(), f"{name}: {hub.MODEL}", name
+    entry = zoo.find(name)
     return entry.read(), str(entry.path), entry.name
 
 
 def overall(probabilities: np.ndarray) -> np.ndarray:
     """(steps, classes) to (classes,): of a recording as a whole, the mean over its steps that are not silent."""
     return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))
+
+
+def _each(sources: Source | Iterable[Source]) -> Iterator[Source]:
+    """One source after another, of one or of many; names of files may be an array, as scikit-learn gives them."""
+    if isinstance(sources, np.ndarray) and (sources.ndim > 1 or sources.dtype.kind in "UO"):
+        yield from sources
+    elif isinstance(sources, str | Path | np.ndarray):
+        yield sources
+    else:
+        yield from sources
 
 
 def _cut(waveform: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -1,13 +1,9 @@
-"""What was heard in one recording, and how it is written: JSON, CSV, Audacity labels, SRT subtitles, table, picture.
-
-A new output format is one function ``Recognition -> str`` and one line in `FORMATS`.
-"""
+"""What was heard in one recording: as data, as a table for the terminal, as a picture; as text: `formats`."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -18,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.formats import FORMATS, clock
+from audioinceptionnext.formats import Format as Format
 
 if TYPE_CHECKING:  # both take longer to import than a short recording takes to recognise
     from matplotlib.figure import Figure
@@ -34,6 +32,11 @@ class Segment:
     end: float
     label: str
     score: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the JSON of `Recognition.as_dict` has it: times to the ms, score to 0.0001."""
+        times = {"start": round(self.start, 3), "end": round(self.end, 3)}
+        return {**times, "label": self.label, "score": round(self.score, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +73,20 @@ class Recognition:
             "duration": round(self.duration, 3),
             "model": self.model,
             "clip": [{"label": one.label, "score": score} for one, score in zip(self.clip, scores, strict=True)],
-            "segments": [
-                {
-                    "start": round(segment.start, 3),
-                    "end": round(segment.end, 3),
-                    "label": segment.label,
-                    "score": round(segment.score, 4),
-                }
-                for segment in self.segments
-            ],
+            "segments": [segment.as_dict() for segment in self.segments],
         }
 
     def to(self, name: str, path: str | PathLike[str] | None = None) -> str:
         """The text in the format called ``name`` in `FORMATS`, also written to ``path`` if one is given (UTF-8).
 
+        With a path, ELAN and Raven are told where `file` lies; without one they have its name alone.
+
         Raises AinextError for an unknown format and for a file that cannot be written.
         """
         if name not in FORMATS:
             raise AinextError(f"no format is called {name!r}: choose one of {', '.join(FORMATS)}")
-        text = FORMATS[name].text(self)
+        folder = Path(path).absolute().parent if path is not None else None
+        text = FORMATS[name].text(self, folder=folder)
         if path is not None:
             # In bytes, so that Windows leaves line ends alone; a file name on Linux may hold what UTF-8 does not.
             with writing(path):
@@ -110,6 +108,14 @@ class Recognition:
     def to_srt(self, path: str | PathLike[str] | None = None) -> str:
         """SubRip subtitles that name the sounds as a video plays, written to ``path`` if one is given."""
         return self.to("srt", path)
+
+    def to_elan(self, path: str | PathLike[str] | None = None) -> str:
+        """A document of ELAN (.eaf) with a tier for each label that was heard, written to ``path`` if one is given."""
+        return self.to("elan", path)
+
+    def to_raven(self, path: str | PathLike[str] | None = None) -> str:
+        """A selection table for Raven (.selections.txt), written to ``path`` if one is given."""
+        return self.to("raven", path)
 
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
         """The picture: log-mel, segments and probabilities over time.
@@ -191,18 +197,6 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         raise AinextError(f"cannot write {path}: {reason}") from error
 
 
-def clock(seconds: float) -> str:
-    """65.25 -> "1:05.250"; from an hour on "1:00:00.000"."""
-    hours, minutes, whole, thousandths = _clock_parts(seconds)
-    return f"{hours}:{minutes:02}:{whole:02}.{thousandths:03}" if hours else f"{minutes}:{whole:02}.{thousandths:03}"
-
-
-def _clock_parts(seconds: float) -> tuple[int, int, int, int]:
-    """Hours, minutes, seconds and milliseconds, rounded once, so that 59.9996 s is a minute and not 60.000 s."""
-    whole, thousandths = divmod(round(seconds * 1000), 1000)
-    return whole // 3600, whole // 60 % 60, whole % 60, thousandths
-
-
 def _rounded_scores(scores: Sequence[float]) -> list[float]:
     """Scores to four decimals which sum to at most 1, in whatever order they are added."""
     # Down, not to the nearest, or many could together pass 1; 0.93 in float32 is a hair less and must stay 0.93.
@@ -212,65 +206,3 @@ def _rounded_scores(scores: Sequence[float]) -> list[float]:
         smallest = max(index for index, unit in enumerate(units) if unit > 0)
         units[smallest] -= 1
     return [unit / 10_000 for unit in units]
-
-
-def _one_line(label: str) -> str:
-    """The label without tabs and line ends, which separate fields and lines in the formats below."""
-    return " ".join(label.split())
-
-
-def _json(recognition: Recognition) -> str:
-    return json.dumps(recognition.as_dict(), ensure_ascii=False, indent=2) + "\n"
-
-
-def _csv_field(text: str) -> str:
-    # By hand: before Python 3.13 the csv module leaves a lone carriage return unquoted where lines end in "\n".
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
-
-
-def _csv(recognition: Recognition) -> str:
-    file = _csv_field(recognition.file)
-    return "".join(
-        f"{file},{segment.start:.3f},{segment.end:.3f},{_csv_field(segment.label)},{segment.score:.4f}\n"
-        for segment in recognition.segments
-    )
-
-
-def _audacity(recognition: Recognition) -> str:
-    return "".join(
-        f"{segment.start:.6f}\t{segment.end:.6f}\t{_one_line(segment.label)}\n" for segment in recognition.segments
-    )
-
-
-def _srt(recognition: Recognition) -> str:
-    def moment(seconds: float) -> str:
-        hours, minutes, whole, thousandths = _clock_parts(seconds)
-        return f"{hours:02}:{minutes:02}:{whole:02},{thousandths:03}"
-
-    cues = sorted(recognition.segments, key=lambda segment: (segment.start, segment.end))
-    return "\n".join(
-        f"{number}\n{moment(cue.start)} --> {moment(cue.end)}\n"
-        f"{_one_line(cue.label).replace('-->', '→')} {cue.score:.0%}\n"
-        for number, cue in enumerate(cues, start=1)
-    )
-
-
-@dataclass(frozen=True)
-class Format:
-    """A way to write what was heard."""
-
-    suffix: str  # of its files, with the dot
-    body: Callable[[Recognition], str]  # one recording's lines, the last one ended
-    header: str = ""  # what comes once before the bodies of one or many recordings
-
-    def text(self, *recognitions: Recognition) -> str:
-        """The whole text for one or more recordings."""
-        return self.header + "".join(self.body(recognition) for recognition in recognitions)
-
-
-FORMATS: dict[str, Format] = {
-    "json": Format(".json", _json),  # one object; several recordings are a list, which the command line makes
-    "csv": Format(".csv", _csv, header="file,start,end,label,score\n"),
-    "audacity": Format(".txt", _audacity),
-    "srt": Format(".srt", _srt),
-}

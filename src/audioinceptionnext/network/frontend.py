@@ -57,7 +57,8 @@ class LogMel(nn.Module):
 
     Args:
         sample_rate: Hz.
-        window_ms, hop_ms: milliseconds; the published settings are 10 and 5 at 24 kHz, 20 and 10 at 16 kHz.
+        window_ms: milliseconds; published are 10 at 24 kHz and 20 at 16 kHz.
+        hop_ms: milliseconds; published is half the window.
         bands: mel bands; 128 as published.
 
     Attributes:

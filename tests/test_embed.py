@@ -1,0 +1,148 @@
+"""`Recogniser.embed`: one vector a recording, from anything that can be heard; and the two examples built on it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from audioinceptionnext import listening
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.recogniser import load
+from audioinceptionnext.rendering import draw, render
+from tests.audio_files import write_wav
+from tests.test_frontend import pink
+
+RATE = 24_000
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six rendered recordings of each of three kinds, a sub-folder a kind."""
+    folder = tmp_path_factory.mktemp("sounds")
+    wanted = {"hum": 6, "hiss": 6, "beep": 6}
+    for seed in range(1000):
+        kind = draw(np.random.default_rng(seed))[2].split()[0]
+        if wanted.get(kind, 0):
+            wanted[kind] -= 1
+            (folder / kind).mkdir(exist_ok=True)
+            write_wav(folder / kind / f"{seed}.wav", render(seed, 2.2, RATE)[0], RATE)
+    assert not any(wanted.values())
+    return folder
+
+
+@pytest.mark.parametrize("run", ["dense", "windows", "clips"])
+def test_a_vector_is_the_mean_over_the_steps(files: dict[str, Path], run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features of one call of the network, though heard block by block; digital silence does not count."""
+    model = load(files["dense" if run == "clips" else run], run=run)
+    sound = np.concatenate([pink(10 * RATE, RATE), np.zeros(8 * RATE, np.float32)])
+    (expected,) = model._session.run(["features"], {"waveform": sound[None]})
+    monkeypatch.setitem(listening.BLOCK_FRAMES, "dense", 500)
+    monkeypatch.setitem(listening.BLOCK_FRAMES, "windows", 500)
+    steps = model.embed_steps(sound)
+    heard = model.predict(sound).probabilities.any(axis=1)
+    assert steps.shape == (len(heard), 128) and 0 < heard.sum() < len(heard)
+    assert not steps[~heard].any()
+    if run != "clips":  # which hears no more than its own clip
+        np.testing.assert_allclose(steps[heard], expected[0][heard], atol=2e-3)
+    assert model.embed(sound).dtype == np.float32
+    np.testing.assert_allclose(model.embed(sound)[0], steps[heard].mean(axis=0), rtol=1e-4, atol=1e-6)
+    assert len(model.embed_steps(sound, hop=2 * model.step)) == -(-len(steps) // 2)
+    assert model.embed(np.zeros(RATE, np.float32)).tolist() == [[0.0] * 128]
+
+
+def test_sources_of_all_kinds(files: dict[str, Path], tmp_path: Path) -> None:
+    model = load(files["dense"])
+    waves = np.stack([pink(3 * RATE, RATE, seed) for seed in range(3)])
+    names = [str(write_wav(tmp_path / f"{seed}.wav", wave, RATE)) for seed, wave in enumerate(waves)]
+    many = model.embed(names)
+    assert many.shape == (3, 128)
+    for same in (np.array(names), np.array(names, object), map(Path, names), [names[0], waves[1], Path(names[2])]):
+        np.testing.assert_allclose(model.embed(same), many, atol=2e-2)  # 16 bits
+    np.testing.assert_array_equal(model.embed(names[1]), many[1:2])
+    np.testing.assert_array_equal(model.embed(waves), np.concatenate([model.embed(wave) for wave in waves]))
+    assert model.embed([]).shape == (0, 128)
+
+
+def test_what_cannot_be_embedded(files: dict[str, Path], tmp_path: Path) -> None:
+    model = load(files["dense"])
+    good = write_wav(tmp_path / "good.wav", pink(RATE, RATE), RATE)
+    (tmp_path / "bad.wav").write_text("not sound")
+    with pytest.raises(AinextError, match=r"bad\.wav: "):
+        model.embed([good, tmp_path / "bad.wav"])
+    older = onnx.load(files["dense"])
+    kept = [fact for fact in older.metadata_props if fact.key != "features"]
+    del older.metadata_props[:]
+    older.metadata_props.extend(kept)
+    older.graph.output.pop()
+    onnx.save(older, tmp_path / "older.onnx")
+    old = load(tmp_path / "older.onnx")
+    assert old.predict(good).clip
+    for embed in (old.embed, old.embed_steps):
+        with pytest.raises(AinextError, match="its file is older than features; make it again with `ainext export`"):
+            embed(good)
+
+
+def test_in_a_pipeline_of_scikit_learn(sounds: Path) -> None:
+    """Which copies what stands in it, and splits lists of names."""
+    names = sorted(str(path) for path in sounds.rglob("*.wav"))
+    kinds = [Path(name).parent.name for name in names]
+    embed = load("rendered", threads=1).embed
+    pipeline = make_pipeline(FunctionTransformer(embed), LogisticRegression(max_iter=300))
+    assert cross_val_score(pipeline, names, kinds, cv=2).mean() > 0.6  # chance is a third
+
+
+def test_shipped_models_embed_without_the_workshop(sounds: Path) -> None:
+    code = (
+        "import sys, audioinceptionnext as ain\n"
+        "for name in ('kitchen20', 'digits'): print(ain.load(name, threads=1).embed(sys.argv[1]).shape)\n"
+        "print([name for name in ('torch', 'onnx', 'sklearn', 'huggingface_hub') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, next(sounds.rglob("*.wav"))], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines() == ["(1, 256)", "(1, 256)", "[]"]
+
+
+def example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_example_of_a_linear_classifier(sounds: Path, tmp_path: Path) -> None:
+    done = example("linear_classifier", sounds)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1]
+    accuracy = re.match(r"accuracy ([\d.]+) % of 18 recordings, cross-validated; 256 features", last)
+    assert accuracy and float(accuracy[1]) > 60, done.stdout
+    wrong = example("linear_classifier", tmp_path)
+    assert wrong.returncode == 1 and wrong.stderr.startswith("linear_classifier: ") and wrong.stderr.count("\n") == 1
+
+
+def test_the_example_of_similar_sounds(sounds: Path, tmp_path: Path) -> None:
+    query, cache = sorted((sounds / "beep").iterdir())[0], tmp_path / "vectors.npz"
+    copy = tmp_path / "again.wav"
+    copy.write_bytes(query.read_bytes())
+    (sounds / "broken.wav").write_text("no sound")
+    try:
+        done = example("similar_sounds", copy, sounds, "--count", 3, "--cache", cache)
+    finally:
+        (sounds / "broken.wav").unlink()
+    assert done.returncode == 0, done.stderr
+    head, first, *others = done.stdout.splitlines()
+    assert head.split() == ["similarity", "file"] and first.split() == ["1.000", str(query)]
+    assert len(others) == 2 and all(float(line.split()[0]) < 1 for line in others)
+    assert "broken.wav" in done.stderr and done.stderr.count("\n") == 1
+    again = example("similar_sounds", copy, sounds, "--count", 3, "--cache", cache)
+    assert again.stdout == done.stdout
