@@ -184,7 +184,7 @@ class Printer:
 
     def segment(self, segment: Segment) -> None:
         self.segments += 1
-        found = rounded(segment)
+        found = segment.as_dict()
         if self._as_json:
             self._print(json.dumps(found, ensure_ascii=False))
         else:
@@ -268,9 +268,3 @@ class Journal:
     def _append(self, text: str) -> None:
         self._file.write(text.encode("utf-8", errors="replace"))
         self._file.flush()
-
-
-def rounded(segment: Segment) -> dict[str, Any]:
-    """As ``ainext predict --json`` has it."""
-    times = {"start": round(segment.start, 3), "end": round(segment.end, 3)}
-    return {**times, "label": segment.label, "score": round(segment.score, 4)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,12 +15,13 @@ import typer
 
 from audioinceptionnext.cli import on_ray
 from audioinceptionnext.cli import recognition_options as options
-from audioinceptionnext.errors import AinextError, unexpected
+from audioinceptionnext.errors import AinextError, line_of
 from audioinceptionnext.headers import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from audioinceptionnext.formats import Context
     from audioinceptionnext.recognition import Recognition
 
 
@@ -30,6 +31,8 @@ class OutputFormat(StrEnum):
     csv = "csv"
     audacity = "audacity"
     srt = "srt"
+    elan = "elan"
+    raven = "raven"
 
 
 def predict(
@@ -42,6 +45,10 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Write one file a recording here, not to stdout."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also one table of all segments: .csv, .tsv or .parquet."),
     ] = None,
     plot: Annotated[
         bool, typer.Option("--plot", help="Also draw each recording (PNG), in --out or the current folder.")
@@ -74,8 +81,11 @@ def predict(
 
     Example: [bold]ainext predict dinner.mp4 ~/recordings --format audacity --out labels[/bold]
 
+    One table over a folder, for pandas or R: [bold]ainext predict ~/recordings --table all.parquet --out labels[/bold]
+
     An archive, on all cores and resumable: [bold]ainext predict s3://bucket/2024 @more.txt --on ray --out night[/bold]
     """
+    from audioinceptionnext import combined
     from audioinceptionnext.backends import choose
     from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
@@ -88,12 +98,16 @@ def predict(
     settings = options.timeline_settings(0.5 if threshold is None else threshold, **given, **shape)
     cluster = on_ray.Cluster(address, workers, batch, retry_failed, verbose)
     if on is on_ray.Where.ray:
-        out = on_ray.check(out, chosen, plot)
+        out = on_ray.check(out, chosen, plot, table)
     else:
         cluster.check_unused()
     if plot:
         check_can_draw()
+    if table is not None:
+        combined.check(table)
     files = [] if on is on_ray.Where.ray else find_media(paths)
+    if chosen == OutputFormat.elan and out is None and len(files) > 1:
+        raise AinextError("--format elan: a document holds one recording: give --out DIR for several")
     at_once = min(workers or min(len(usable_cores()), MOST), len(files) or 1)
     recogniser = load(model, 1 if at_once > 1 else None, backend)
     recogniser.check_hop(hop)
@@ -114,7 +128,12 @@ def predict(
             raise AinextError(f"{shown(item.path)}: {item.reason}")
         return recogniser.predict(item, top_k, settings, hop, progress.following(item) if at_once == 1 else None)
 
-    with closing(writer), _progress(len(files)) as progress, closing(several(hear, files, at_once)) as results:
+    with (
+        nullcontext() if table is None else combined.Table(table) as rows,
+        closing(writer),
+        _progress(len(files)) as progress,
+        closing(several(hear, files, at_once)) as results,
+    ):
         for item, heard in results:
             path = item.path if isinstance(item, Missing) else item
             try:
@@ -122,9 +141,11 @@ def predict(
                     raise heard
                 for warning in heard.warnings:
                     progress.say(f"ainext: warning: {warning}")
+                if rows is not None:
+                    rows.add(heard)
                 writer.write(heard)
             except Exception as error:  # whatever it is, it must not cost the rest of the batch
-                line = str(error) if isinstance(error, AinextError) else f"{shown(path)}: {unexpected(error)}"
+                line = line_of(error, shown(path))
                 failed += 1
                 writer.fail(str(path), line)
                 progress.say(f"ainext: {line}")
@@ -140,6 +161,7 @@ class Writer:
         self.format, self.out, self.plot = format, out, plot
         self._taken: set[Path] = set()
         self._written = 0
+        self._context: Context | None = None  # of what comes next on stdout
         if out is not None:
             try:
                 out.mkdir(parents=True, exist_ok=True)
@@ -147,7 +169,8 @@ class Writer:
                 raise AinextError(f"--out {out}: cannot be a folder ({error.strerror})") from error
 
     def write(self, heard: Recognition) -> None:
-        from audioinceptionnext.recognition import FORMATS, writing
+        from audioinceptionnext.formats import FORMATS, Context
+        from audioinceptionnext.recognition import writing
 
         if self.plot:
             heard.plot(self._place(heard.file, ".png"))
@@ -162,8 +185,10 @@ class Writer:
             self._print_object(heard.as_dict())
         else:
             format = FORMATS[self.format]
-            between = "\n" if self.format == OutputFormat.srt else ""  # an empty line ends a subtitle
-            sys.stdout.write((between if self._written else format.header) + format.body(heard))
+            # What is printed is most often sent to a file here, so a recording is looked for from here.
+            context = self._context or Context(Path.cwd())
+            sys.stdout.write((format.between if self._written else format.header) + format.body(heard, context))
+            self._context = context.after(heard)
         self._written += 1
         sys.stdout.flush()
 

@@ -6,9 +6,10 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from audioinceptionnext.combined import Growing, arrow_fields
 
 SYNC_S = 5.0  # a power cut costs at most this; a killed process nothing that was written
 
@@ -18,29 +19,24 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("ab", buffering=0)
-        self.length = self._file.tell()  # bytes
+        self._file = Growing(path, "ab")
         self._synced = time.monotonic()
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return self._file.length
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """In one write. When the disk is full the file is as before."""
-        data = as_lines(rows)
-        try:
-            written = 0
-            while written < len(data):
-                written += self._file.write(data[written:])
-        except OSError:
-            with suppress(OSError):
-                self._file.truncate(self.length)
-            raise
-        self.length += len(data)
+        self._file.append(as_lines(rows))
         if time.monotonic() - self._synced > SYNC_S:
-            os.fsync(self._file.fileno())
+            os.fsync(self._file.file.fileno())
             self._synced = time.monotonic()
 
     def close(self) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
+        os.fsync(self._file.file.fileno())
+        self._file.file.close()
 
 
 def as_lines(rows: Iterable[dict[str, Any]]) -> bytes:
@@ -91,13 +87,13 @@ def to_parquet(lines: Path, target: Path, failed: bool = False) -> None:
     if not size:
         target.unlink(missing_ok=True)
         return
-    label = [("label", pa.string()), ("score", pa.float64())]
-    clip = pa.list_(pa.struct(label))
-    segments = pa.list_(pa.struct([("start", pa.float64()), ("end", pa.float64()), *label]))
-    columns = [("file", pa.string()), ("duration", pa.float64()), ("model", pa.string()), ("clip", clip)]
-    columns += [("segments", segments), ("warnings", pa.list_(pa.string()))]
     if failed:
-        columns = [(name, pa.string()) for name in ("file", "error", "kind")]
+        columns = arrow_fields("file", "error", "kind")
+    else:
+        clip = pa.list_(pa.struct(arrow_fields("label", "score")))
+        segments = pa.list_(pa.struct(arrow_fields("start", "end", "label", "score")))
+        columns = [*arrow_fields("file", "duration", "model"), ("clip", clip), ("segments", segments)]
+        columns.append(("warnings", pa.list_(pa.string())))
     table = arrow_json.read_json(
         lines,
         arrow_json.ReadOptions(block_size=size + 1, use_threads=False),
