@@ -1,0 +1,35 @@
+// Times and shares as people read them, and elements with text: never markup from data.
+
+/** 65.25 -> "1:05.2"; from an hour on "1:00:00.0". digits: after the point. */
+export function clock(seconds, digits = 1) {
+  const unit = 10 ** digits;
+  const whole = Math.round(seconds * unit);
+  const parts = [Math.floor(whole / unit / 60) % 60, Math.floor(whole / unit) % 60];
+  const hours = Math.floor(whole / unit / 3600);
+  const rest = digits ? "." + String(whole % unit).padStart(digits, "0") : "";
+  const two = (value) => String(value).padStart(2, "0");
+  return (hours ? `${hours}:${two(parts[0])}` : String(parts[0])) + `:${two(parts[1])}${rest}`;
+}
+
+/** 0.876 -> "88 %". */
+export function percent(score) {
+  return `${Math.round(100 * score)}\u00a0%`;
+}
+
+/** "clean-dishes" -> "clean dishes": for reading; files keep the label. */
+export function readable(label) {
+  return label.replaceAll(/[-_]/g, " ");
+}
+
+/** An element: make("p", {class: "quiet"}, "text", otherElement). */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "style") Object.assign(element.style, value);
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}

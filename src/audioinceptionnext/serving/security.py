@@ -1,0 +1,83 @@
+"""Who may ask: the host that is meant, the page that asks, the key."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from audioinceptionnext.serving.errors import Refusal
+from audioinceptionnext.serving.settings import Settings
+
+PROTOCOL = "ainext"  # of the WebSocket; a browser can send a key beside it, and nowhere else
+# The page needs nothing from anywhere else; sound and pictures that it makes are blobs.
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
+    "worker-src 'self' blob:; script-src 'self' 'wasm-unsafe-eval'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self)",
+    "Cache-Control": "no-cache",
+}
+GUARDED = ("/v1/", "/metrics")  # paths that ask for the key; the page and /healthz do not
+
+
+class Guard:
+    """Middleware: refuses what is not meant for us, and adds the headers that every answer has."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        reason = self._reason(Headers(scope=scope), scope["path"])
+        if reason and scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": reason[1]})
+        elif reason and scope["method"] != "OPTIONS":
+            await Refusal(*reason)(scope, receive, _with_headers(send))
+        else:
+            await self.app(scope, receive, _with_headers(send))
+
+    def _reason(self, headers: Headers, path: str) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if self.settings.hosts and _without_port(host) not in self.settings.hosts:
+            return 403, f"this server is not called {host[:100]}: see --allow-host"
+        origin = headers.get("origin", "")
+        if origin and urlsplit(origin).netloc != host and origin not in self.settings.origins:
+            return 403, "from a page of another site: see --origin"
+        if self.settings.api_key and path.startswith(GUARDED) and not self._has_key(headers):
+            return 401, "the API key is missing or wrong: send it as X-API-Key"
+        return None
+
+    def _has_key(self, headers: Mapping[str, str]) -> bool:
+        given = [headers.get("x-api-key", ""), headers.get("authorization", "").removeprefix("Bearer ")]
+        for protocol in headers.get("sec-websocket-protocol", "").split(","):
+            given.append(protocol.strip().removeprefix("key."))
+        wanted = self.settings.api_key.encode()
+        return any(hmac.compare_digest(one.encode("utf-8", "replace"), wanted) for one in given)
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return name if port.isdigit() and name else host
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return sending

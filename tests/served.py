@@ -1,0 +1,63 @@
+"""A server on loopback, as a user's, for the tests: uvicorn in a thread of this process."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from audioinceptionnext.serving.app import create_app
+from audioinceptionnext.serving.settings import Settings
+
+
+class Server:
+    """Where it is, and what it holds."""
+
+    def __init__(self, url: str, folder: Path, app: Any) -> None:
+        self.url, self.folder, self.app = url, folder, app
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def left_over(self) -> list[Path]:
+        """Uploads on its disk, once those under way have had a moment to go."""
+        for _ in range(100):
+            if not (found := list(self.folder.rglob("*/*"))):
+                return []
+            time.sleep(0.05)
+        return found
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
+
+
+@contextmanager
+def serving(**settings: Any) -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            app = create_app(Settings(**settings))
+        finally:
+            tempfile.tempdir = before
+        config = uvicorn.Config(app, port=0, log_level="warning", ws_max_size=1 << 20)
+        bound = config.bind_socket()
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([bound],))
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield Server(f"http://127.0.0.1:{bound.getsockname()[1]}", Path(folder), app)
+        finally:
+            server.should_exit = True
+            thread.join()
+            bound.close()
+        assert not list(Path(folder).iterdir())  # its temporary folder goes with it

@@ -1,0 +1,236 @@
+"""The page in a real browser: a file dropped, heard and saved, the microphone, no mouse, and what axe finds."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audioinceptionnext import media
+from audioinceptionnext.data.writing import write_wav
+from tests.test_cli import ainext
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("fastapi")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed", allow_module_level=True)
+
+from tests.served import serving  # noqa: E402
+
+SMALL = "kitchen20-small"
+SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
+SERIOUS = ("serious", "critical")
+# What a person does by dropping a file from a folder.
+DROP = """async ([name, type, bytes]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }));
+  for (const kind of ["dragover", "drop"])
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium whose microphone hears the rendered kitchen scene."""
+    heard = tmp_path_factory.mktemp("microphone") / "scene.wav"
+    write_wav(heard, media.read(SCENE, 48_000), 48_000)
+    arguments = [
+        "--no-sandbox",
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={heard}",
+    ]
+    with playwright.sync_playwright() as started:
+        found = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(models=(SMALL,)) as server:
+        yield server.url
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Any]:
+    yield from opened(browser, url)
+
+
+def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
+    context = browser.new_context(accept_downloads=True, **options)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("requestfailed", lambda request: wrong.append(request.url) if not request.url.startswith("blob:") else None)
+    page.goto(url)
+    yield page
+    context.close()
+    assert not wrong
+
+
+def until(page: Any, expression: str) -> None:
+    """Playwright's own wait for an expression evaluates text in the page, which its policy forbids."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never true: {expression}")
+
+
+def drop(page: Any, path: Path, kind: str = "audio/flac") -> None:
+    until(page, "!document.getElementById('model').disabled")
+    page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
+
+
+def rows(page: Any) -> list[list[str]]:
+    page.wait_for_selector("#result tbody tr")
+    found = page.eval_on_selector_all(
+        "#result tbody tr", "rows => rows.map(r => [...r.cells].slice(1).map(c => c.innerText))"
+    )
+    return [[cell.replace("\u00a0", " ") for cell in row] for row in found]
+
+
+def test_a_file_is_dropped_shown_heard_and_saved(page: Any, tmp_path: Path) -> None:
+    wanted = ainext("predict", SCENE, "--model", SMALL, "--json").json[0]["segments"]
+    drop(page, SCENE)
+    shown = rows(page)
+    assert [row[2] for row in shown] == [one["label"].replace("-", " ") for one in wanted]
+    assert [row[0] for row in shown] == [f"{int(one['start'] // 60)}:{one['start'] % 60:04.1f}" for one in wanted]
+    assert page.locator(".bar").count() == len(wanted)
+
+    # A segment is clicked in the timeline: it plays, from its start, and stops at its end.
+    page.locator(".bar").nth(1).click()
+    until(page, "!document.querySelector('audio').paused")
+    begin = page.eval_on_selector("audio", "a => a.currentTime")
+    starts = sorted(one["start"] for one in wanted)
+    assert min(abs(begin - start) for start in starts) < 1.0
+    until(page, "document.querySelector('audio').paused")
+    end = page.eval_on_selector("audio", "a => a.currentTime")
+    assert min(abs(end - one["end"]) for one in wanted) < 0.3
+
+    for title, suffix in (("CSV", "csv"), ("Audacity", "audacity"), ("SRT", "srt")):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=title, exact=True).click()
+        by_page = Path(saved.value.path()).read_text()
+        by_command = ainext("predict", SCENE, "--model", SMALL, "--format", suffix).out.replace(str(SCENE), SCENE.name)
+        assert by_page == by_command
+        assert saved.value.suggested_filename.startswith("kitchen-scene.")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="JSON").click()
+    assert json.loads(Path(saved.value.path()).read_text())["segments"] == wanted
+
+
+def test_the_microphone_is_heard_live(page: Any) -> None:
+    page.get_by_role("button", name="Listen to the microphone").click()
+    page.wait_for_selector("#live .chips li", timeout=60_000)  # a segment has ended
+    assert page.locator("#live .share").count() == 5
+    colours = page.eval_on_selector(
+        "#live canvas",
+        "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size",
+    )
+    assert colours > 50
+    page.get_by_role("button", name="Stop").click()
+    assert "water flowing" in [row[2] for row in rows(page)]
+    page.locator("#result tbody button").first.click()  # what was recorded can be heard
+    until(page, "document.querySelector('audio').currentTime > 0.3")
+
+
+def test_without_a_mouse(page: Any) -> None:
+    until(page, "!document.getElementById('model').disabled")
+
+    def focused() -> str:
+        return str(page.evaluate("document.activeElement.textContent"))
+
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if focused() == "Try an example":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result tbody tr")
+    assert focused() == "kitchen-scene.mp3"  # the result's title, so that a screen reader goes on there
+    page.keyboard.press("Space")
+    until(page, "!document.querySelector('audio').paused")
+    page.keyboard.press("Space")
+    until(page, "document.querySelector('audio').paused")
+    page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('audio').currentTime >= 2")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''").startswith("Play "):
+            break
+    page.keyboard.press("Enter")
+    until(page, "!document.querySelector('audio').paused")
+    assert page.locator("#status").text_content() == "kitchen-scene.mp3: 5 segments." or rows(page)
+
+
+def test_what_goes_wrong_is_said(page: Any, tmp_path: Path) -> None:
+    (notes := tmp_path / "notes.mp4").write_text("Dear diary")
+    drop(page, notes, "video/mp4")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.locator("#problem").text_content().startswith("notes.mp4: not an audio or video file")
+    write_wav(tmp_path / "silence.wav", np.zeros(48_000), 16_000)
+    drop(page, tmp_path / "silence.wav", "audio/wav")
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#problem").is_hidden() and "No sound that the model knows" in page.inner_text("#result")
+
+
+def test_a_server_with_a_key_asks_for_it(browser: Any) -> None:
+    with serving(models=(SMALL,), api_key="s3cret") as server:
+        for page in opened(browser, server.url):
+            page.wait_for_selector("dialog[open]")
+            page.fill("#key", "s3cret")
+            page.keyboard.press("Enter")
+            drop(page, SCENE)
+            assert rows(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 360])
+def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+    for page in opened(browser, url, color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True):
+        for _ in range(2):
+            found = axe.Axe().run(page).response["violations"]
+            assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing to scroll sideways
+            if page.locator("#result").is_hidden():
+                drop(page, SCENE)
+                rows(page)
+
+
+def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path: Path) -> None:
+    evil = "</script><img src=x onerror=alert(1)>.wav"
+    name = evil.replace("/", "")  # as far as a file's name goes
+    write_wav(tmp_path / name, media.read(SCENE, 24_000)[: 24_000 * 6], 24_000)
+    (tmp_path / "notes.mp4").write_text("Dear diary")
+    done = ainext("report", SCENE, tmp_path / name, tmp_path / "notes.mp4", "-m", SMALL, "-o", tmp_path / "r.html")
+    assert done.code == 1 and "notes.mp4: not an audio or video file" in done.err
+    wanted = ainext("predict", SCENE, "--model", SMALL, "--json").json[0]["segments"]
+
+    for page in opened(browser, (tmp_path / "r.html").as_uri()):
+        page.wait_for_selector("details[open] tbody tr")
+        shown = page.eval_on_selector_all("details[open] tbody th", "cells => cells.map(c => c.innerText)")
+        assert shown == [one["label"].replace("-", " ") for one in wanted]
+        page.locator("details[open] tbody button").nth(1).click()
+        until(page, "!document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0")
+        assert page.eval_on_selector("audio", "a => a.currentTime") == pytest.approx(wanted[1]["start"], abs=1.0)
+        assert page.eval_on_selector("audio", "a => a.duration") == pytest.approx(29.0, abs=0.1)
+        assert name in page.inner_text("main") and page.locator("img").count() == 0
+        page.get_by_role("link", name=name).click()
+        page.wait_for_selector("#r1 .viewer")
+        assert "not an audio or video file" in page.inner_text("td.problem")
+
+    for sound, holds in (("link", "text/link"), ("none", "text/none")):
+        assert ainext("report", SCENE, "-m", SMALL, "-o", tmp_path / "s.html", "--sound", sound).code == 0
+        page_text = (tmp_path / "s.html").read_text()
+        assert holds in page_text and len(page_text) < 700_000
