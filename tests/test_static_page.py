@@ -1,0 +1,89 @@
+"""The page without a server: built by Vite, the model in the browser, the same segments as the command line."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audioinceptionnext import media
+from tests.audio_files import encode, write_wav
+from tests.test_cli import ainext
+
+pytest.importorskip("fastapi")
+pytest.importorskip("playwright.sync_api")
+from tests.test_page import SCENE, SMALL, browser, drop, opened, rows
+
+__all__ = ["browser"]  # a fixture
+WEB = Path(__file__).parents[1] / "web"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A built copy, below a sub-path of a host that only gives files."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("host")
+    if not (WEB / "node_modules" / "vite").exists():
+        installed = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, capture_output=True, text=True)
+        if installed.returncode:
+            pytest.skip(f"npm ci: {installed.stderr[-300:]}")
+    where = str(folder / "some" / "place")
+    command = ["node", "node_modules/vite/bin/vite.js", "build", "--outDir", where, "--emptyOutDir"]
+    subprocess.run(command, cwd=WEB, check=True, capture_output=True)
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/some/place/"
+        server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_segments_in_the_browser_are_those_of_the_command_line(browser: Any, address: str, tmp_path: Path) -> None:
+    sound = media.read(SCENE, 44_100)
+    write_wav(tmp_path / "scene.wav", sound, 44_100)  # another rate than the model's
+    encode(tmp_path / "scene.mp3", sound, 44_100)
+    asked: list[str] = []
+    for page in opened(browser, address):
+        page.on("request", lambda request: asked.append(request.url))
+        for file, kind in ((tmp_path / "scene.wav", "audio/wav"), (tmp_path / "scene.mp3", "audio/mpeg")):
+            wanted = ainext("predict", file, "--model", SMALL, "--json").json[0]
+            page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
+            page.select_option("#model", SMALL)
+            drop(page, file, kind)
+            page.get_by_role("heading", name=file.name).wait_for()
+            assert len(rows(page)) == len(wanted["segments"])
+            with page.expect_download() as saved:
+                page.get_by_role("button", name="JSON").click()
+            heard = json.loads(Path(saved.value.path()).read_text())
+            assert [s["label"] for s in heard["segments"]] == [s["label"] for s in wanted["segments"]]
+            for one, other in zip(heard["segments"], wanted["segments"], strict=True):
+                for name in ("start", "end", "score"):
+                    assert one[name] == pytest.approx(other[name], abs=1e-3)
+            for one, other in zip(heard["clip"], wanted["clip"], strict=True):
+                assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-3)
+            page.reload()
+    assert asked and all(url.startswith((address, "blob:", "data:")) for url in asked)
+
+
+def test_the_microphone_is_heard_in_the_browser(browser: Any, address: str) -> None:
+    for page in opened(browser, address):
+        page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
+        page.select_option("#model", SMALL)
+        page.get_by_role("button", name="Listen to the microphone").click()
+        page.wait_for_selector("#live .chips li")
+        page.get_by_role("button", name="Stop").click()
+        assert "water flowing" in [row[2] for row in rows(page)]

@@ -1,0 +1,79 @@
+// The zoo's models for the page: their files, and what these say of themselves, which onnxruntime-web does not tell.
+
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/zoo/", import.meta.url));
+const DEFAULT = "kitchen20";
+// Of the metadata, what the page's engine reads.
+const FACTS = ["labels", "thresholds", "run", "sample_rate", "hop_samples"];
+FACTS.push("clip_samples", "clip_frames", "step_frames", "finest_frames");
+
+/** All shipped models: {entry: what models.json says, path in the build, content}; the default one first. */
+export function zooModels() {
+  const folders = readdirSync(ZOO).filter((name) => existsSync(join(ZOO, name, "model.json")));
+  return folders.sort((a, b) => (b === DEFAULT) - (a === DEFAULT) || (a < b ? -1 : 1)).map(zooModel);
+}
+
+export function zooModel(name) {
+  const described = JSON.parse(readFileSync(join(ZOO, name, "model.json"), "utf8"));
+  const content = readFileSync(join(ZOO, name, "model.onnx"));
+  const digest = createHash("sha256").update(content).digest("hex");
+  if (digest !== described.sha256) throw new Error(`${name}: model.onnx is not the file that model.json describes`);
+  // A new model has a new address: caches may keep it for good.
+  const path = `models/${name}-${digest.slice(0, 8)}.onnx`;
+  const said = metadata(content);
+  const facts = Object.fromEntries(FACTS.filter((key) => key in said).map((key) => [key, said[key]]));
+  const { labels, sample_rate, bytes, licence, parameters, measured } = described;
+  const entry = {
+    name,
+    labels,
+    sample_rate,
+    bytes,
+    licence,
+    parameters,
+    measured,
+    default: name === DEFAULT,
+    path,
+    facts,
+  };
+  return { entry, path, content };
+}
+
+/** The metadata of an ONNX file: field 14 of its outermost message, of entries with a key (1) and a value (2). */
+export function metadata(content) {
+  const found = {};
+  for (const [field, value] of fields(content)) {
+    if (field !== 14) continue;
+    const pair = Object.fromEntries(fields(value));
+    found[pair[1].toString()] = pair[2]?.toString() ?? "";
+  }
+  return found;
+}
+
+/** The fields of a protobuf message that have a length: [number, bytes]. */
+function* fields(message) {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = message[at++];
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < message.length) {
+    const tag = varint();
+    const kind = tag & 7;
+    if (kind === 0) varint();
+    else if (kind === 1) at += 8;
+    else if (kind === 5) at += 4;
+    else if (kind === 2) {
+      const length = varint();
+      yield [tag >>> 3, message.subarray(at, at + length)];
+      at += length;
+    } else throw new Error("not an ONNX file");
+  }
+}

@@ -1,0 +1,166 @@
+// Channels to mono, and one rate to another, as src/audioinceptionnext/mixing.py has FFmpeg do it.
+
+import { concatenated, roundEven } from "./numbers.js";
+
+export const LOUDEST = 1e6; // 120 dB above full scale: like NaN and infinity, a damaged number and not a sound
+export const MIN_RATE = 100;
+export const MAX_RATE = 1_536_000;
+
+/**
+ * The mean of channels: Float32Array. NaN, infinity and the absurd count as 0.
+ *
+ * @param {ArrayLike<number>[]} channels of equal lengths
+ */
+export function mono(channels) {
+  const mean = new Float32Array(channels[0].length);
+  for (const channel of channels) {
+    for (let i = 0; i < mean.length; i++) {
+      if (Math.abs(channel[i]) <= LOUDEST) mean[i] += channel[i];
+    }
+  }
+  if (channels.length > 1) {
+    for (let i = 0; i < mean.length; i++) mean[i] /= channels.length;
+  }
+  return mean;
+}
+
+const FILTER = 32; // taps where the rate is not lowered
+const CUTOFF = 0.97; // of the lower one of both Nyquist frequencies
+const BETA = 9; // of the Kaiser window
+const PHASES = 1024; // positions between two samples that have a filter of their own, at most
+
+/**
+ * Mono from one rate to another: in the end exactly round(n * target / rate) samples for n.
+ *
+ * A windowed sinc in as many phases as fit, with the parameters that FFmpeg has by default; between two phases, where
+ * the rates need more of them, by a straight line. Before its start the sound is mirrored at its first sample, after
+ * its end it is silent.
+ */
+export class Resampler {
+  constructor(rate, target) {
+    this.rate = rate;
+    this.target = target;
+    this.taken = 0;
+    this.given = 0;
+    if (rate === target) return;
+    const factor = Math.min((target * CUTOFF) / rate, 1);
+    this.taps = 2 * Math.ceil(FILTER / factor / 2); // even
+    this.before = this.taps / 2 - 1; // taps before the one at the output's own place, or just before that
+    // The exact positions are a multiple of target / gcd; more phases than that would never be used.
+    const exact = target / gcd(rate, target);
+    this.phases = exact <= PHASES ? exact * Math.floor(PHASES / exact) : PHASES;
+    this.bank = filterBank(this.taps, this.phases, factor);
+    // From one output to the next: so many samples, phases and parts (of `target`) of a phase.
+    this.step = [Math.floor(rate / target), Math.floor(((rate % target) * this.phases) / target)];
+    this.step.push(((rate % target) * this.phases) % target);
+    this.phase = this.part = 0;
+    this.held = []; // pieces of input that outputs still need
+    this.ready = 0; // samples in them
+    this.at = 0; // in `held`: where the next output's first tap lies
+    this.mirrored = false;
+  }
+
+  /** What can be said after these samples: Float32Array, maybe empty. */
+  push(samples) {
+    this.taken += samples.length;
+    const result = this.rate === this.target ? samples : this.#run(samples);
+    this.given += result.length;
+    return result;
+  }
+
+  /** The rest: Float32Array. */
+  finish() {
+    const left = roundEven((this.taken * this.target) / this.rate) - this.given;
+    if (this.rate === this.target || left <= 0) return new Float32Array(0);
+    const tail = this.#run(new Float32Array(2 * this.taps + Math.ceil(this.rate / this.target)));
+    return tail.subarray(0, left);
+  }
+
+  #run(samples) {
+    if (samples.length) this.held.push(samples);
+    this.ready += samples.length;
+    if (!this.mirrored && this.ready <= this.before) return new Float32Array(0);
+    const input = concatenated(this.held.length ? this.held : [new Float32Array(0)]);
+    const whole = this.mirrored ? input : this.#mirror(input);
+    const output = this.#filter(whole);
+    this.held = [whole.slice(this.at)]; // a copy: the view would keep all of it in memory
+    this.ready = this.held[0].length;
+    this.at -= whole.length - this.ready;
+    return output;
+  }
+
+  #mirror(input) {
+    const start = new Float32Array(this.before);
+    for (let i = 0; i < this.before; i++) start[i] = input[this.before - i];
+    this.mirrored = true;
+    return concatenated([start, input]);
+  }
+
+  #filter(input) {
+    const { taps, phases, target, bank } = this;
+    const [samples, steps, parts] = this.step;
+    const room = Math.max(0, Math.ceil(((input.length - taps - this.at + 2) * target) / this.rate) + 1);
+    const output = new Float32Array(room);
+    let { at, phase, part } = this;
+    let count = 0;
+    while (at + taps <= input.length) {
+      const value = product(input, at, bank, phase * taps, taps);
+      if (part) {
+        const next = product(input, at, bank, (phase + 1) * taps, taps);
+        output[count++] = value + ((next - value) * part) / target;
+      } else output[count++] = value;
+      at += samples;
+      phase += steps;
+      part += parts;
+      if (part >= target) {
+        part -= target;
+        phase += 1;
+      }
+      if (phase >= phases) {
+        phase -= phases;
+        at += 1;
+      }
+    }
+    Object.assign(this, { at, phase, part });
+    return output.subarray(0, count);
+  }
+}
+
+function product(input, at, bank, weight, taps) {
+  let sum = 0;
+  for (let tap = 0; tap < taps; tap++) sum += input[at + tap] * bank[weight + tap];
+  return sum;
+}
+
+/** For each phase, and the next sample, the weights of the samples around it: (phases + 1, taps), Float32Array. */
+function filterBank(taps, phases, factor) {
+  const bank = new Float32Array((phases + 1) * taps);
+  const row = new Float64Array(taps);
+  let sum = 0; // of the first phase, by which all are divided, as FFmpeg does
+  for (let phase = 0; phase <= phases; phase++) {
+    for (let tap = 0; tap < taps; tap++) {
+      const place = tap - (taps / 2 - 1) - phase / phases; // samples from the output's own place
+      const x = Math.PI * place * factor;
+      const window = bessel(BETA * Math.sqrt(Math.max(0, 1 - ((2 * place) / taps) ** 2)));
+      row[tap] = window * (x === 0 ? 1 : Math.sin(x) / x);
+    }
+    if (phase === 0) sum = row.reduce((all, weight) => all + weight, 0);
+    for (let tap = 0; tap < taps; tap++) bank[phase * taps + tap] = row[tap] / sum;
+  }
+  return bank;
+}
+
+/** The modified Bessel function of the first kind and order 0, by its power series. */
+function bessel(x) {
+  let term = 1;
+  let sum = 1;
+  for (let k = 1; term > 1e-17 * sum; k++) {
+    term *= (x / (2 * k)) ** 2;
+    sum += term;
+  }
+  return sum;
+}
+
+function gcd(a, b) {
+  return b ? gcd(b, a % b) : a;
+}

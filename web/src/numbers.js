@@ -1,0 +1,42 @@
+// Small arithmetic that Python, numpy and JavaScript do differently.
+
+/** The nearest whole number, a half to the even one, as Python's round. */
+export function roundEven(value) {
+  const whole = Math.floor(value);
+  const part = value - whole;
+  return part < 0.5 || (part === 0.5 && whole % 2 === 0) ? whole : whole + 1;
+}
+
+/** A number of 0 or more to so many decimals, as Python's round. */
+export function rounded(value, decimals) {
+  // A tie is a binary fraction: so many halvings and no more. Multiplying by a power of two is exact.
+  const tie = Math.abs((value * 2 ** (decimals + 1)) % 2) === 1;
+  return tie ? roundEven(value * 10 ** decimals) / 10 ** decimals : Number(value.toFixed(decimals));
+}
+
+/** Scores to four decimals, down, which sum to at most 1: recognition._rounded_scores. */
+export function roundedScores(scores) {
+  const units = scores.map((score) => Math.floor(score * 10000 + 0.001));
+  if (units.reduce((sum, unit) => sum + unit, 0) >= 10000 && Math.max(...units) < 10000) {
+    units[units.findLastIndex((unit) => unit > 0)] -= 1;
+  }
+  return units.map((unit) => unit / 10000);
+}
+
+/** One Float32Array of many. */
+export function concatenated(parts) {
+  if (parts.length === 1) return parts[0];
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Indices of the greatest values, greatest first; of equal ones the earlier. */
+export function best(values, count) {
+  const order = Array.from(values, (_, index) => index);
+  return order.sort((a, b) => values[b] - values[a] || a - b).slice(0, count);
+}
