@@ -88,7 +88,7 @@ class Conduct:
         self, plan: Plan, jobs: int | None, threads: int | None, cache: Path | None, commands: tuple[str, str]
     ) -> None:
         self.plan, self.commands = plan, commands
-        self.units = plan.units()
+        self.units = plan.units
         self.cores = machine.pinned_cores(None)
         self.gpus = torch.cuda.device_count()
         self.jobs = jobs or max(1, self.gpus)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,7 @@ class Source:
 @lru_cache
 def _open(source: Source) -> Dataset:
     dataset = load_dataset(source.name, Path(source.root))
-    if dataset.folds and not source.leak_free:
-        return dataset
-    clips = tuple(clip if clip.group is not None else replace(clip, group=clip.name) for clip in dataset.clips)
-    return replace(dataset, clips=clips).leak_free(FOLDS)
+    return dataset.leak_free(FOLDS) if dataset.folds and source.leak_free else dataset.with_folds(FOLDS)
 
 
 @dataclass(frozen=True)
@@ -137,6 +134,7 @@ class Plan:
             )
         return self.sources[variant.data]
 
+    @cached_property
     def units(self) -> list[Unit]:
         """In the order in which they are done: those that others begin with first, then fold by fold and seed by seed,
         so that a study that is stopped early has something to say of every variant."""
@@ -157,7 +155,7 @@ class Plan:
 
     def of(self, variant: Variant) -> Iterator[Unit]:
         """Those whose clips are scored."""
-        return (unit for unit in self.units() if unit.variant == variant.name and unit.fold is not None)
+        return (unit for unit in self.units if unit.variant == variant.name and unit.fold is not None)
 
     def _folds(self, source: Source) -> list[int]:
         dataset = source.open()

@@ -38,7 +38,6 @@ class Runner:
         jobs: runs at a time. On GPUs each has one to itself, as far as there are.
         threads: of the CPU, for each.
         cache: a folder for decoded audio, which all share.
-        seconds: what a unit is expected to take, by its folder.
         failed: units that could not be done, and why.
     """
 
@@ -46,7 +45,6 @@ class Runner:
     threads: int
     cache: Path
     gpus: int = 0
-    seconds: dict[Path, float] = field(default_factory=dict)
     tell: Tell = lambda text: print(text, file=sys.stderr, flush=True)
     failed: dict[str, str] = field(default_factory=dict)
     _running: list[Running] = field(default_factory=list)
