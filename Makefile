@@ -6,7 +6,7 @@ DEMO_VENV := .venv-demo
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test lint format wheel clean
+.PHONY: demo test lint format docs test-web wheel clean
 
 demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@mkdir -p demo
@@ -17,7 +17,7 @@ demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@echo "The picture: demo/kitchen-scene.png    The label track for Audacity: demo/kitchen-scene.txt"
 
 test: $(VENV)/.ready  ## what continuous integration runs
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal --durations 12
 
 # Apart from `test`: a new release of a linter must not turn a whole main red.
 lint: $(VENV)/.ready  ## ruff and mypy
@@ -28,6 +28,12 @@ lint: $(VENV)/.ready  ## ruff and mypy
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: $(VENV)/.ready  ## the documentation as a site, in site/
+	$(RUN) -m mkdocs build --strict
+
+test-web: $(VENV)/.ready  ## the browser's engine against Python, module by module; node 20.19 or newer
+	cd web && npm ci --no-audit --no-fund && npm run build && AINEXT_PYTHON=../$(RUN) npm test
 
 wheel: $(VENV)/.ready
 	$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir dist .
@@ -41,8 +47,8 @@ $(DEMO_VENV)/.ready: pyproject.toml
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[baselines,dev]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[baselines,serve,dev]"
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(DEMO_VENV) dist demo site web/dist web/node_modules .pytest_cache .mypy_cache .ruff_cache

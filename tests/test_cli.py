@@ -34,7 +34,7 @@ MODEL = zoo.DEFAULT
 ALL = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0")
 COMMANDS = (
     "predict", "listen", "models", "train", "evaluate", "cross-validate", "recipes", "convert", "export", "benchmark",
-    "study", "explain",
+    "study", "explain", "report", "serve", "push",
 )  # fmt: skip
 
 

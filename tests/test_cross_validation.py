@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audioinceptionnext.data import load_dataset
 from audioinceptionnext.training.fit import LAST, MODEL, RUN
 from audioinceptionnext.training.recipe import as_yaml
 from tests.small_sounds import LABELS, quick, write_kitchen
@@ -77,6 +78,8 @@ def test_a_dataset_without_folds(tmp_path: Path) -> None:
         (tmp_path / "classes" / label).mkdir(parents=True)
         (tmp_path / "kitchen20" / "audio" / f"{LABELS.index(label)}.wav").rename(tmp_path / "classes" / label / "1.wav")
     call = ("cross-validate", "--data", "folder", "--root", tmp_path / "classes", "--out", tmp_path / "run")
-    assert "has no folds; --leak-free makes 5 of its sources" in refused(*call)
+    assert "2 sources cannot fill 5 folds" in refused(*call)
     assert "names no source" in refused(*call, "--leak-free")
     assert not (tmp_path / "run").exists()
+    dealt = load_dataset("folder", tmp_path / "classes").with_folds(2)
+    assert dealt.folds == (1, 2) and [sum(c.fold == n for c in dealt.clips) for n in (1, 2)] == [1, 1]

@@ -49,7 +49,7 @@ def test_a_recording_from_file_to_segments(weights: Path, recording: Path) -> No
     assert found["realtime_factor"] == pytest.approx(found["seconds"] / found["wall_s"], rel=1e-3)
     assert list(found["cpu_s"]) == list(found["share"]) == ["decoding", "resampling", "front end", "network", "rest"]
     assert sum(found["share"].values()) == pytest.approx(100, abs=0.1) and min(found["cpu_s"].values()) >= 0
-    assert found["cpu_s"]["network"] > 0 < found["cpu_s"]["front end"]
+    assert found["cpu_s"]["network"] + found["cpu_s"]["front end"] > 0  # the one is what the other leaves of both
     published = found["published"]
     assert published["answers_timed"] == 1 + int((7.0 - 0.52) / 0.08)  # clips that fit
     assert published["wall_s"] == pytest.approx(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audioinceptionnext.errors import AinextError
+    from audioinceptionnext.hub import push_to_hub
     from audioinceptionnext.live import Answer, Stream
     from audioinceptionnext.recogniser import Recogniser, load
     from audioinceptionnext.recognition import Recognition, Score, Segment
@@ -29,6 +30,7 @@ _HOMES = {
     "Stream": "live",
     "TimelineSettings": "timeline",
     "load": "recogniser",
+    "push_to_hub": "hub",
 }
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "TimelineSettings",
     "__version__",
     "load",
+    "push_to_hub",
 ]
 
 try:

@@ -54,6 +54,7 @@ def _extra_with(module: str, command: str) -> str | None:
         "baselines": ("transformers",),
         "wandb": ("wandb",),
         "plot": ("matplotlib",),
+        "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)

@@ -18,7 +18,10 @@ from audioinceptionnext.cli import (
     listen,
     models,
     predict,
+    push,
     recipes,
+    report,
+    serve,
     study,
     train,
 )
@@ -52,6 +55,8 @@ def options(
 
 app.command("predict")(predict.predict)
 app.command("listen")(listen.listen)
+app.command("report")(report.report)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
 app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
@@ -64,3 +69,4 @@ app.command("study", rich_help_panel="Workshop (extra: train)")(study.study)
 app.command("benchmark", rich_help_panel="Workshop (extra: train)")(benchmark.benchmark)
 app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
 app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)
+app.command("push", rich_help_panel="Workshop (extra: hub)")(push.push)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ def cross_validate(
     leak_free: Annotated[
         bool, typer.Option("--leak-free", help="Folds that keep all clips of one source together.")
     ] = False,
-    folds: Annotated[int, typer.Option(min=2, help="How many, of a dataset without folds, with --leak-free.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="How many, of a dataset without folds.")] = 5,
     only: Annotated[
         str | None,
         typer.Option(help="Do these folds, 1,2 say: for a quick look, or to share them out.", show_default="all"),
@@ -46,7 +47,6 @@ def cross_validate(
     """
     from audioinceptionnext.cli.evaluate import print_figures
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.errors import AinextError
     from audioinceptionnext.evaluation.report import check_can_report
     from audioinceptionnext.training.cross_validation import CrossValidation
     from audioinceptionnext.training.machine import Machine
@@ -56,9 +56,11 @@ def cross_validate(
         model=model, epochs=epochs, batch=batch, learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     dataset = load_dataset(data, root, audio)
-    dataset = dataset.leak_free(folds) if leak_free else dataset
-    if not dataset.folds:
-        raise AinextError(f"--data {data}: has no folds; --leak-free makes {folds} of its sources")
+    unnamed = not dataset.folds and any(clip.group is None for clip in dataset.clips)
+    dataset = dataset.leak_free(folds) if leak_free else dataset.with_folds(folds)
+    if unnamed:
+        how = f"dealt out into {folds} folds clip by clip; clips cut from one recording make the figure too good"
+        print(f"ainext: --data {data}: names neither folds nor sources: {how}", file=sys.stderr)
     check_can_report(out / "report")
     machine = Machine(threads=threads, workers=workers, cache=cache)
     evaluation = CrossValidation(dataset, out, settings, start, machine, settings.views, only).run()

@@ -59,7 +59,7 @@ class Cluster:
             raise AinextError(f"{wrong[0]}: belongs to --on ray")
 
 
-def check(out: Path | None, format: str, plot: bool) -> Path:
+def check(out: Path | None, format: str, plot: bool, table: Path | None) -> Path:
     """The folder of results. Raises `AinextError` for what makes no sense with ``--on ray``, or is not installed."""
     from audioinceptionnext.cluster.machines import check_installed
 
@@ -67,6 +67,8 @@ def check(out: Path | None, format: str, plot: bool) -> Path:
         raise AinextError(f"--format {format}: --on ray writes JSON lines and Parquet; leave --format out")
     if plot:
         raise AinextError("--plot: not with --on ray; draw single recordings without it")
+    if table is not None:
+        raise AinextError("--table: not with --on ray, whose folder has Parquet of its own: leave it out")
     if out is None:
         raise AinextError("--on ray: give --out DIR, where results go and where a run that was cut off goes on")
     check_installed()

@@ -117,6 +117,19 @@ class Dataset:
                 groups[clip.group].append(clip)
         return {name: clips for name, clips in groups.items() if len({(c.fold, c.split) for c in clips}) > 1}
 
+    def with_folds(self, folds: int = 5) -> Dataset:
+        """Itself where it has folds; otherwise dealt out into so many, evenly by class.
+
+        Sources are kept whole where clips name them; a clip that names none is one of its own.
+
+        Raises:
+            AinextError: fewer sources than folds.
+        """
+        if self.folds:
+            return self
+        clips = tuple(clip if clip.group is not None else replace(clip, group=clip.name) for clip in self.clips)
+        return replace(self, clips=clips).leak_free(folds)
+
     def leak_free(self, folds: int | None = None) -> Dataset:
         """The same clips in folds that keep each group whole.
 

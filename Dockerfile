@@ -1,0 +1,16 @@
+# The server and its page, on a CPU, not as root: docs/deploy.md.
+FROM python:3.12-slim
+
+RUN useradd --create-home --uid 10001 ainext
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY src ./src
+RUN pip install --no-cache-dir ".[serve]" && rm -rf /src/*
+
+USER ainext
+WORKDIR /home/ainext
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+  CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+ENTRYPOINT ["ainext"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]

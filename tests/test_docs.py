@@ -1,0 +1,150 @@
+"""What the documentation says to type works: guides are run as they stand, any other command is at least understood."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from audioinceptionnext import media
+from audioinceptionnext.cli.app import app
+from audioinceptionnext.data.writing import write_wav
+from tests.audio_files import encode
+
+ROOT = Path(__file__).parents[1]
+SCENE = ROOT / "examples" / "kitchen-scene.flac"
+GUIDES = ("index", "recognise", "serve", "share", "extend", "teach")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "src").rglob("CARD.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+# Tried in a fresh environment, by hand.
+NOT_HERE = ("pip install",)
+
+
+@pytest.fixture(scope="module")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the guides name."""
+    folder = tmp_path_factory.mktemp("guide")
+    sound = media.read(SCENE, 24_000)
+    encode(folder / "dinner.mp4", sound[: 24_000 * 6], 24_000)
+    write_wav(folder / "kitchen.wav", sound[: 24_000 * 4], 24_000)
+    for place, name in enumerate(("recordings/a.wav", "recordings/b.wav", "recordings/deeper/c.wav")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_wav(folder / name, sound[24_000 * 6 * place :][: 24_000 * 4], 24_000)
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        for label, slow in (("doorbell", False), ("kettle", True)):
+            (folder / "my_sounds" / label).mkdir(parents=True, exist_ok=True)
+            tone = np.sin(2 * np.pi * (2000 - 40 * number) * np.arange(24_000) / 24_000)
+            noise = np.convolve(rng.standard_normal(24_000), np.ones(9) / 9, "same")
+            write_wav(folder / "my_sounds" / label / f"{number}.wav", 0.3 * (noise if slow else tone), 24_000)
+    (folder / "doors").mkdir()
+    for name in ("front_1_1", "front_2_1", "back_1_1", "back_3_1"):
+        write_wav(folder / "doors" / f"{name}.wav", 0.1 * rng.standard_normal(24_000), 24_000)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_a_guide_works_as_it_stands(guide: str, kitchen: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    text = (ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8").replace(":8000", f":{port}")
+    serving: list[subprocess.Popen[bytes]] = []
+    before = f"{quick(kitchen)}{os.pathsep}{Path(sys.executable).parent}"
+    environment = os.environ | {"PATH": f"{before}{os.pathsep}{os.environ['PATH']}"}
+    try:
+        for language, code in BLOCK.findall(text):
+            if language == "sh":
+                lines = [line for line in code.splitlines() if not line.startswith(NOT_HERE)]
+                if "ainext serve" in lines:
+                    lines.remove("ainext serve")
+                    serving.append(served(port, kitchen, environment))
+                run(["bash", "-euo", "pipefail", "-c", "\n".join(lines)], kitchen, environment, code)
+            elif language == "python":
+                run([sys.executable, "-c", code], kitchen, environment, code)
+    finally:
+        for process in serving:
+            process.terminate()
+            process.wait(30)
+
+
+def quick(folder: Path) -> Path:
+    """A folder with an ``ainext`` that trains a small network for one epoch, on one fold of many.
+
+    It does all else as it is told.
+    """
+    place = folder / "bin"
+    place.mkdir(exist_ok=True)
+    (place / "ainext").write_text(
+        "#!/bin/bash\n"
+        'case "$1" in train|cross-validate)\n'
+        '  set -- $(echo "$@" | sed "s/--from rendered//")\n'
+        '  set -- "$@" --epochs 1 --threads 1 --model tiny --set "network={depths: [1, 1, 1, 1]}";;\n'
+        "esac\n"
+        'case "$1" in cross-validate) set -- "$@" --only 1;; esac\n'
+        f'exec {sys.executable} -m audioinceptionnext "$@"\n'
+    )
+    (place / "ainext").chmod(0o755)
+    return place
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str], code: str) -> None:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{code}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert '"error"' not in done.stdout, f"{code}\n{done.stdout}"
+
+
+def served(port: int, folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(["ainext", "serve", "--port", str(port)], cwd=folder, env=environment)
+    for _ in range(600):
+        assert process.poll() is None
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return process
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server does not start")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every ``ainext …`` of every page: (page, the line)."""
+    for page in PAGES:
+        for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
+            if language in ("sh", "console", "bash"):
+                for line in code.replace("\\\n", " ").splitlines():
+                    found = re.search(r"(?:^|\s|\|\s*)(ainext .*)", line.partition("  #")[0])
+                    if found and "…" not in found[1]:
+                        yield str(page.relative_to(ROOT)), found[1].strip()
+
+
+@pytest.mark.parametrize(("page", "line"), sorted(set(commands())))
+def test_a_command_is_understood(page: str, line: str) -> None:
+    """Commands and options exist, and have values of the right kind; nothing is run."""
+    words = shlex.split(re.split(r"\s[|>&]", line)[0], comments=True)[1:]
+    command, context = typer.main.get_command(app), None
+    while hasattr(command, "resolve_command"):
+        context = command.context_class(command, parent=context)
+        _, command, words = command.resolve_command(context, words)
+    command.parse_args(command.context_class(command, parent=context), words)
+
+
+def test_the_site_can_be_built(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "site" / "reference" / "index.html").read_text(encoding="utf-8")
+    assert "Recogniser" in page and "write_report" in page
