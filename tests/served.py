@@ -47,7 +47,7 @@ def serving(**settings: Any) -> Iterator[Server]:
             app = create_app(Settings(**settings))
         finally:
             tempfile.tempdir = before
-        config = uvicorn.Config(app, port=0, log_level="warning", ws_max_size=1 << 20)
+        config = uvicorn.Config(app, port=0, log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=5)
         bound = config.bind_socket()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([bound],))

@@ -37,7 +37,8 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         written = (ROOT / "deploy" / "nginx.conf").read_text()
-        written = written.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}").replace("443", f"127.0.0.1:{port}")
+        written = written.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        written = written.replace("listen 443", f"listen 127.0.0.1:{port}")
         for name, ours in (("fullchain", "cert"), ("privkey", "key")):
             written = written.replace(f"/etc/letsencrypt/live/{HOST}/{name}.pem", str(folder / f"{ours}.pem"))
         (folder / "nginx.conf").write_text(

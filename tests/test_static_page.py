@@ -34,12 +34,14 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("host")
     if not (WEB / "node_modules" / "vite").exists():
-        installed = subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=WEB, capture_output=True, text=True)
-        if installed.returncode:
-            pytest.skip(f"npm ci: {installed.stderr[-300:]}")
+        fetch = [npm, "ci", "--no-audit", "--no-fund", "--fetch-timeout=20000"]
+        try:
+            subprocess.run(fetch, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"the registry of npm gives nothing: {(error.stderr or b'')[-300:].decode()}")
     where = str(folder / "some" / "place")
     command = ["node", "node_modules/vite/bin/vite.js", "build", "--outDir", where, "--emptyOutDir"]
-    subprocess.run(command, cwd=WEB, check=True, capture_output=True)
+    subprocess.run(command, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

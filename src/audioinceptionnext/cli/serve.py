@@ -10,6 +10,8 @@ import typer
 from audioinceptionnext.cli import recognition_options as options
 from audioinceptionnext.errors import AinextError
 
+GRACE = 30  # seconds to finish what is under way when it is told to end: an hour of sound takes some ten
+
 
 def serve(
     models: Annotated[
@@ -70,7 +72,9 @@ def serve(
     )
     app = create_app(settings, backend)
     listening = _listening(host, port)
-    config = uvicorn.Config(app, log_level="warning", server_header=False, ws_max_size=1 << 20)
+    config = uvicorn.Config(
+        app, log_level="warning", server_header=False, ws_max_size=1 << 20, timeout_graceful_shutdown=GRACE
+    )
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     print(f"ainext: the page: {url}   the API: {url}openapi.json   Ctrl-C ends it", flush=True)
     uvicorn.Server(config).run([listening])
