@@ -24,6 +24,8 @@ if CHROMIUM is None:
 
 from tests.served import serving  # noqa: E402
 
+pytestmark = pytest.mark.timeout(300)  # most of Playwright's calls have no limit of their own
+
 SMALL = "kitchen20-small"
 SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
 SERIOUS = ("serious", "critical")

@@ -23,6 +23,7 @@ pytest.importorskip("playwright.sync_api")
 from tests.test_page import SCENE, SMALL, browser, drop, opened, rows
 
 __all__ = ["browser"]  # a fixture
+pytestmark = pytest.mark.timeout(500)  # of these 300 may go to npm
 WEB = Path(__file__).parents[1] / "web"
 
 
