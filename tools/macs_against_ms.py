@@ -46,7 +46,8 @@ def main() -> None:
         for number, (name, recipe) in enumerate(recipes.items()):
             weights[name] = Path(place, f"{number}.safetensors")
             save_model(begin(LABELS, recipe, None), weights[name])
-        found = costs(weights, Path(place), machine.pinned_cores(None)[: options.cores], again=True, tell=lambda text: None)
+        cores = machine.pinned_cores(None)[: options.cores]
+        found = costs(weights, Path(place), cores, again=True, tell=lambda text: None)
 
     print("| variant | GMAC | ms | 25-75 % | GMAC a second, front end apart |\n| --- | ---: | ---: | ---: | ---: |")
     front = found.pop(FRONT_END)
