@@ -13,6 +13,7 @@ from typing import Any
 
 import uvicorn
 
+from audioinceptionnext.cli.serve import configuration
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.settings import Settings
 
@@ -47,7 +48,7 @@ def serving(**settings: Any) -> Iterator[Server]:
             app = create_app(Settings(**settings))
         finally:
             tempfile.tempdir = before
-        config = uvicorn.Config(app, port=0, log_level="warning", ws_max_size=1 << 20, timeout_graceful_shutdown=5)
+        config = configuration(app, grace=5)
         bound = config.bind_socket()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([bound],))

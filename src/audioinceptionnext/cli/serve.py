@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audioinceptionnext.cli import recognition_options as options
 from audioinceptionnext.errors import AinextError
+
+if TYPE_CHECKING:
+    import uvicorn
 
 GRACE = 30  # seconds to finish what is under way when it is told to end: an hour of sound takes some ten
 
@@ -72,12 +75,22 @@ def serve(
     )
     app = create_app(settings, backend)
     listening = _listening(host, port)
-    config = uvicorn.Config(
-        app, log_level="warning", server_header=False, ws_max_size=1 << 20, timeout_graceful_shutdown=GRACE
-    )
     url = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     print(f"ainext: the page: {url}   the API: {url}openapi.json   Ctrl-C ends it", flush=True)
-    uvicorn.Server(config).run([listening])
+    uvicorn.Server(configuration(app)).run([listening])
+
+
+def configuration(app: Any, grace: int = GRACE) -> uvicorn.Config:
+    """How uvicorn serves it, here and in the tests.
+
+    Args:
+        grace: seconds that clients have to finish when the server is told to end.
+    """
+    import uvicorn
+
+    return uvicorn.Config(
+        app, port=0, log_level="warning", server_header=False, ws_max_size=1 << 20, timeout_graceful_shutdown=grace
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:
