@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.formats import quoted
-from audioinceptionnext.recognition import Recognition, writing
+from audioinceptionnext.recognition import Recognition
 
 if TYPE_CHECKING:
     import pyarrow as pa

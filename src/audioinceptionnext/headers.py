@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 # Formats whose header states the length; in the others FFmpeg guesses it from the bit rate.
 _STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape")
-
-
-def shown(path: str | Path) -> str:
-    """Return a file's name as it can stand in a line of any terminal."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def promised_seconds(path: Path, container: Any, stream: Any) -> float | None:

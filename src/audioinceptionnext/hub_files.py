@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext import zoo
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.hub import MODEL, check_name
 from audioinceptionnext.recogniser import Recogniser, load
-from audioinceptionnext.recognition import writing
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 # What the hub calls a licence; it wants any other by name.

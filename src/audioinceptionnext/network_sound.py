@@ -13,8 +13,7 @@ import av.logging
 import numpy as np
 from av.error import ExitError, FFmpegError, InvalidDataError
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.mixing import Resampler, mono_pieces
 from audioinceptionnext.sound_input import Input, check_rate, named
 from audioinceptionnext.source import DISCARD_ALL, FORMATS, HOLE_S, PACKET_S
@@ -32,7 +31,7 @@ def growing_input(path: str, rate: int, warn: Callable[[str], None]) -> Input:
 
     Its pieces raise OSError if there is no such file.
     """
-    name = shown(path)
+    name = printable(path)
     growing = _Growing()
 
     def pieces() -> Iterator[np.ndarray]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recognition import Recognition, clock, writing
+from audioinceptionnext.errors import AinextError, writing
+from audioinceptionnext.recognition import Recognition, clock
 from audioinceptionnext.timeline import step_bounds
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from os import PathLike
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.formats import FORMATS, clock
 from audioinceptionnext.formats import Format as Format
 
@@ -178,23 +177,6 @@ def check_can_draw() -> None:
     """Raises AinextError unless matplotlib, which draws the picture, is installed."""
     if find_spec("matplotlib") is None:
         raise AinextError("the picture needs matplotlib: pip install 'audioinceptionnext[plot]'")
-
-
-@contextmanager
-def writing(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn the system's refusal to write ``path`` into one AinextError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            reason = f"there is no folder {Path(path).parent}: make it first"
-        elif isinstance(error, IsADirectoryError):
-            reason = "it is a folder: give a file's name"
-        elif isinstance(error, PermissionError):
-            reason = "permission denied: choose another place"
-        else:
-            reason = error.strerror or str(error)
-        raise AinextError(f"cannot write {path}: {reason}") from error
 
 
 def _rounded_scores(scores: Sequence[float]) -> list[float]:

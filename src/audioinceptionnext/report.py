@@ -24,8 +24,9 @@ import numpy as np
 
 from audioinceptionnext import media
 from audioinceptionnext.drawn import drawn
+from audioinceptionnext.errors import writing
 from audioinceptionnext.formats import clock as clock_ms
-from audioinceptionnext.recognition import Recognition, writing
+from audioinceptionnext.recognition import Recognition
 
 Sound = Literal["embed", "link", "none"]
 RATE = 24_000  # Hz, of embedded sound

@@ -16,8 +16,7 @@ from threading import Condition, Thread
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.mixing import LOUDEST, Resampler
 from audioinceptionnext.source import MAX_RATE, MIN_RATE, Source
 
@@ -34,7 +33,7 @@ def check_rate(rate: int, name: str) -> None:
 
 def named(source: str) -> str:
     """A file or URL as messages and logs call it: without a password."""
-    return re.sub(r"://[^/@]*@", "://", shown(source))
+    return re.sub(r"://[^/@]*@", "://", printable(source))
 
 
 class Intake:
@@ -95,7 +94,7 @@ def file_input(path: str, rate: int, warn: Callable[[str], None]) -> Input:
             if warning := source.warning():
                 warn(warning)
 
-    return Input(shown(path), pieces(), waits=True, recorded=True)
+    return Input(printable(path), pieces(), waits=True, recorded=True)
 
 
 def raw_input(descriptor: int, encoding: str, channels: int, rate: int, target: int) -> Input:

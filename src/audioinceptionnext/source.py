@@ -15,8 +15,8 @@ import av.logging
 import numpy as np
 from av.error import FFmpegError
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import promised_seconds, shown, was_cut
+from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.headers import promised_seconds, was_cut
 from audioinceptionnext.mixing import Resampler, mono_pieces, silence
 
 # FFmpeg's complaints never reach the user's terminal; a Python log callback could also deadlock with its threads.
@@ -49,21 +49,21 @@ def open_container(path: str | Path) -> Any:
     """Open a file with FFmpeg (an av InputContainer). Raises MediaError."""
     try:
         if Path(path).is_dir():
-            raise MediaError(f"{shown(path)}: is a folder, not a file: give a recording inside it")
+            raise MediaError(f"{printable(path)}: is a folder, not a file: give a recording inside it")
         if Path(path).is_file():  # not a pipe: what is read from that is gone
             with Path(path).open("rb") as file:
                 head = file.read(12)
             if not head:
-                raise MediaError(f"{shown(path)}: is empty (0 bytes): copy or record it again")
+                raise MediaError(f"{printable(path)}: is empty (0 bytes): copy or record it again")
         else:
             head = b""
             Path(path).stat()
     except FileNotFoundError:
-        raise MediaError(f"{shown(path)}: no such file: check the name") from None
+        raise MediaError(f"{printable(path)}: no such file: check the name") from None
     except PermissionError:
-        raise MediaError(f"{shown(path)}: no permission to read it: change its rights") from None
+        raise MediaError(f"{printable(path)}: no permission to read it: change its rights") from None
     except (OSError, ValueError) as error:
-        raise MediaError(f"{shown(path)}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        raise MediaError(f"{printable(path)}: cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     try:
         return av.open(
             f"file:{os.fspath(path)}",  # the prefix, else "concat:x" or "a:b" would name a protocol
@@ -73,9 +73,9 @@ def open_container(path: str | Path) -> Any:
     except (FFmpegError, OSError, ValueError, RuntimeError):
         if head[4:8] == b"ftyp":
             hint = "its index is missing or damaged, as after a recording or a copy that was cut off: get a whole copy"
-            raise MediaError(f"{shown(path)}: {hint}") from None
+            raise MediaError(f"{printable(path)}: {hint}") from None
         hint = "not an audio or video file that FFmpeg can read, or damaged from its start: try to play it, or convert"
-        raise MediaError(f"{shown(path)}: {hint} it to WAV") from None
+        raise MediaError(f"{printable(path)}: {hint} it to WAV") from None
 
 
 def _is_cover(video: Any) -> bool:
@@ -101,10 +101,12 @@ class Source:
             streams = self.container.streams
             if not streams.audio:
                 kind = "only a picture" if streams.video else "no sound track inside"
-                raise MediaError(f"{shown(self.path)}: has no sound: {kind}; give a file with a sound track")
+                raise MediaError(f"{printable(self.path)}: has no sound: {kind}; give a file with a sound track")
             self.stream = streams.best("audio") or streams.audio[0]
             if self.stream.codec_context is None:
-                raise MediaError(f"{shown(self.path)}: its sound is in a codec that FFmpeg lacks: convert it to WAV")
+                raise MediaError(
+                    f"{printable(self.path)}: its sound is in a codec that FFmpeg lacks: convert it to WAV"
+                )
             for stream in streams:
                 if stream is not self.stream:
                     with suppress(AttributeError):  # PyAV below 14 reads pictures and drops them: only slower
@@ -192,7 +194,7 @@ class Source:
         for frame in self._decoded:
             if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
                 wrong = f"claims {frame.sample_rate} samples per second, as no recording has"
-                raise MediaError(f"{shown(self.path)}: {wrong}: its header is damaged, get a whole copy")
+                raise MediaError(f"{printable(self.path)}: {wrong}: its header is damaged, get a whole copy")
             if frame.pts is not None:
                 time = frame.pts * tick
                 hole = 0.0 if clock is None else time - clock
@@ -246,7 +248,7 @@ class Source:
                 yield resampler.finish()
         except FFmpegError as error:
             raise MediaError(
-                f"{shown(self.path)}: its sound cannot be converted ({error.strerror}): convert it to WAV"
+                f"{printable(self.path)}: its sound cannot be converted ({error.strerror}): convert it to WAV"
             ) from None
 
     def check_sense(self) -> None:
@@ -255,10 +257,14 @@ class Source:
         A few bytes that look like an MP3 or AAC header are found in any noise, and now and then they even decode.
         """
         if not self.frames:
-            raise MediaError(f"{shown(self.path)}: no sound could be decoded: it is empty or damaged; get a whole copy")
+            raise MediaError(
+                f"{printable(self.path)}: no sound could be decoded: it is empty or damaged; get a whole copy"
+            )
         if self.damaged > self.frames:
             found = f"{self.damaged} of {self.damaged + self.frames} packets cannot be decoded"
-            raise MediaError(f"{shown(self.path)}: not a recording, or damaged beyond use: {found}; get a whole copy")
+            raise MediaError(
+                f"{printable(self.path)}: not a recording, or damaged beyond use: {found}; get a whole copy"
+            )
 
     def warning(self) -> str | None:
         """Return one line on what was lost, or None. Only after the waveform has been read to its end."""
@@ -273,4 +279,4 @@ class Source:
             parts.append(f"skipped {self.damaged} damaged packet{'s' if self.damaged > 1 else ''}")
         if self.missing:
             parts.append(f"put silence where {self.missing:.1f} s are missing")
-        return f"{shown(self.path)}: {'; '.join(parts)}" if parts else None
+        return f"{printable(self.path)}: {'; '.join(parts)}" if parts else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.explain import Explanation, Faithfulness
@@ -75,7 +75,7 @@ def _print(found: Explanation, checked: Faithfulness | None, picture: Path) -> N
 
     console = Console(highlight=False, soft_wrap=True)
     where = f"{found.start:.2f} to {found.end:.2f} s, {found.model}"
-    console.print(Text.assemble((f"{found.label}  {found.score:.1%}", "bold"), f"   {shown(found.file)}, {where}"))
+    console.print(Text.assemble((f"{found.label}  {found.score:.1%}", "bold"), f"   {printable(found.file)}, {where}"))
     if found.empty:
         console.print("  nothing in it speaks for this label: the map is empty")
     for one in found.regions():

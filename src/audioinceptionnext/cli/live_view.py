@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError, unexpected
+from audioinceptionnext.errors import AinextError, unexpected, writing
 from audioinceptionnext.listening import BATCH
 from audioinceptionnext.live import Answer, Stream
-from audioinceptionnext.recognition import Segment, clock, writing
+from audioinceptionnext.recognition import Segment, clock
 from audioinceptionnext.sound_input import Backlog, Input
 
 BEHIND_S = 2.0  # sound that waits longer is worth a word

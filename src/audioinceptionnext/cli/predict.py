@@ -15,8 +15,7 @@ import typer
 
 from audioinceptionnext.cli import on_ray
 from audioinceptionnext.cli import recognition_options as options
-from audioinceptionnext.errors import AinextError, line_of
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, line_of, printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -125,7 +124,7 @@ def predict(
 
     def hear(item: Path | Missing) -> Recognition:
         if isinstance(item, Missing):
-            raise AinextError(f"{shown(item.path)}: {item.reason}")
+            raise AinextError(f"{printable(item.path)}: {item.reason}")
         return recogniser.predict(item, top_k, settings, hop, progress.following(item) if at_once == 1 else None)
 
     with (
@@ -145,7 +144,7 @@ def predict(
                     rows.add(heard)
                 writer.write(heard)
             except Exception as error:  # whatever it is, it must not cost the rest of the batch
-                line = line_of(error, shown(path))
+                line = line_of(error, printable(path))
                 failed += 1
                 writer.fail(str(path), line)
                 progress.say(f"ainext: {line}")
@@ -169,8 +168,8 @@ class Writer:
                 raise AinextError(f"--out {out}: cannot be a folder ({error.strerror})") from error
 
     def write(self, heard: Recognition) -> None:
+        from audioinceptionnext.errors import writing
         from audioinceptionnext.formats import FORMATS, Context
-        from audioinceptionnext.recognition import writing
 
         if self.plot:
             heard.plot(self._place(heard.file, ".png"))
@@ -194,7 +193,7 @@ class Writer:
 
     def fail(self, file: str, message: str) -> None:
         if self.format == OutputFormat.json and self.out is None:
-            self._print_object({"file": file, "error": message.removeprefix(f"{shown(file)}: ")})
+            self._print_object({"file": file, "error": message.removeprefix(f"{printable(file)}: ")})
             self._written += 1
 
     def close(self) -> None:

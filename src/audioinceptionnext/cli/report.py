@@ -35,8 +35,8 @@ def report(
 
     Example: [bold]ainext report ~/recordings --out monday.html[/bold]
     """
+    from audioinceptionnext.errors import printable
     from audioinceptionnext.find import Missing, find_media
-    from audioinceptionnext.headers import shown
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.report import Report
 
@@ -49,11 +49,11 @@ def report(
             path = item.path if isinstance(item, Missing) else item
             try:
                 if isinstance(item, Missing):
-                    raise AinextError(f"{shown(path)}: {item.reason}")
+                    raise AinextError(f"{printable(path)}: {item.reason}")
                 page.add(recogniser.predict(item, settings=settings))
             except Exception as error:  # whatever it is, it must not cost the rest
-                line = line_of(error, shown(path))
-                page.fail(str(path), line.removeprefix(f"{shown(path)}: "))
+                line = line_of(error, printable(path))
+                page.fail(str(path), line.removeprefix(f"{printable(path)}: "))
                 print(f"ainext: {line}", file=sys.stderr)
                 failed += 1
     count = len(found) - failed

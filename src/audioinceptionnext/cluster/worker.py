@@ -11,8 +11,7 @@ import numpy as np
 
 from audioinceptionnext.cluster.arrivals import UnavailableError, arrivals, sweep
 from audioinceptionnext.cluster.sources import Recording
-from audioinceptionnext.errors import AinextError, unexpected
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable, unexpected
 from audioinceptionnext.timeline import TimelineSettings
 
 TRIES = 3  # workers that a recording may kill before it is given up
@@ -117,12 +116,12 @@ class Worker:
             path = arrival.result()
             heard = self._recogniser.predict(path, self.job.top_k, self.job.settings, self.job.hop)
             row = heard.as_dict() | {"file": recording.file}
-            lines = [line.removeprefix(f"{shown(path)}: ") for line in heard.warnings]
+            lines = [line.removeprefix(f"{printable(path)}: ") for line in heard.warnings]
             return row | ({"warnings": lines} if lines else {})
         except UnavailableError as error:
             return _failure(recording, str(error), error.kind)
         except AinextError as error:
-            return _failure(recording, str(error).removeprefix(f"{shown(path)}: "), "unreadable")
+            return _failure(recording, str(error).removeprefix(f"{printable(path)}: "), "unreadable")
         except Exception as error:
             return _failure(recording, unexpected(error), "bug")
 

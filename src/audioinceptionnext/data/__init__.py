@@ -16,8 +16,7 @@ from audioinceptionnext.data import (
     vggsound,
 )
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import AinextError, suggest
 
 DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "kitchen20": kitchen20.load,
@@ -45,7 +44,7 @@ def load_dataset(name: str, root: str | Path, audio: str | Path | None = None) -
             dataset, or of which nothing can be used.
     """
     if name not in DATASETS:
-        raise AinextError(f"--data {name}: no such dataset; {instead(name, DATASETS)}")
+        raise AinextError(f"--data {name}: no such dataset; {suggest(name, DATASETS)}")
     root, audio = Path(root), None if audio is None else Path(audio)
     if not root.is_dir() and not (name == "csv" and root.is_file()):
         raise AinextError(f"--root {root}: no such folder")

@@ -14,7 +14,7 @@ from typing import Any
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.listening import Heard, Recording, listen, reason
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import printable
 
 SILENT = 1e-4  # of full scale, -80 dB: below it is digital silence with dither at most
 _LITTLE = 0.1  # seconds: annotations and headers are rounded
@@ -192,7 +192,7 @@ def _durations(seconds: list[float]) -> Durations | None:
 
 
 def _names(clips: Iterable[Heard]) -> tuple[str, ...]:
-    return tuple(shown(heard.clip.name) for heard in clips)
+    return tuple(printable(heard.clip.name) for heard in clips)
 
 
 def _duplicates(dataset: Dataset, heard: list[Heard]) -> tuple[Duplicate, ...]:
@@ -203,7 +203,7 @@ def _duplicates(dataset: Dataset, heard: list[Heard]) -> tuple[Duplicate, ...]:
             alike[found.digest].append(found.clip)
     duplicates = [
         Duplicate(
-            tuple(shown(clip.name) for clip in clips),
+            tuple(printable(clip.name) for clip in clips),
             tuple(sorted({dataset.labels[clip.label] for clip in clips if clip.label != UNLABELLED})),
             len({part_of(clip) for clip in clips}) > 1,
         )

@@ -24,8 +24,7 @@ from audioinceptionnext.data.table import (
     split_of,
     whole,
 )
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 COLUMNS = {
     "path": ("path", "filename"),
@@ -117,7 +116,7 @@ def _list_in(root: Path) -> Path:
     if len(lists) == 1:
         return lists[0]
     what = "no .csv list here" if not lists else f"{len(lists)} .csv lists here and none is called meta.csv"
-    raise AinextError(f"{shown(root)}: {what}; --root names the list or the folder that holds it")
+    raise AinextError(f"{printable(root)}: {what}; --root names the list or the folder that holds it")
 
 
 def _renamed(table: Table) -> Table:
@@ -130,9 +129,11 @@ def _renamed(table: Table) -> Table:
             continue
         for column in columns:
             if near := difflib.get_close_matches(column.lower(), aliases, 1, cutoff=0.85):
-                raise AinextError(f"{shown(table.path)}: has a column {shown(column)!r}; did you mean {near[0]}?")
+                raise AinextError(
+                    f"{printable(table.path)}: has a column {printable(column)!r}; did you mean {near[0]}?"
+                )
         if ours in NEEDED:
-            needed = f"no column {' or '.join(aliases)}; it has {shown(', '.join(columns)) or 'no whole row'}"
-            raise AinextError(f"{shown(table.path)}: {needed}")
+            needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no whole row'}"
+            raise AinextError(f"{printable(table.path)}: {needed}")
     rows = [(line, {names[old]: value for old, value in row.items() if old in names}) for line, row in table.rows]
     return Table(table.path, rows, table.problems)

@@ -16,8 +16,7 @@ from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, below, hdf5_below, recordings_at
 from audioinceptionnext.data.safe_pickle import read_pickle
 from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table, whole
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 RATE = 24_000  # Hz, of sample indices and of the HDF5 file
 LISTS = {
@@ -57,7 +56,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         problems += table.lines()
     if not clips:
         what = f"no segment can be heard: {problems[0]}"
-        raise AinextError(f"{shown(recordings.place)}: {what}; --audio names the recordings")
+        raise AinextError(f"{printable(recordings.place)}: {what}; --audio names the recordings")
     return Dataset("epic-sounds", EPIC_SOUNDS_LABELS, tuple(clips), tuple(problems), RATE)
 
 
@@ -76,7 +75,7 @@ def _maker(
             raise BadRow(f"{name} is from sample {start} to {stop}")
         path, key = _found(recordings, video)
         if key is not None and video not in lengths:
-            raise BadRow(f"{video} in {shown(path)} is not one row of numbers")
+            raise BadRow(f"{video} in {printable(path)} is not one row of numbers")
         length = lengths.get(video, stop)
         if stop > length:
             beyond = f"{name} ends at sample {stop}, {(stop - length) / RATE:.1f} s beyond the end of {video}"
@@ -101,9 +100,9 @@ def _without_video(table: Table, recordings: Recordings) -> list[str]:
     """Takes segments out whose video is not there; returns a line for each such video."""
     absent = Counter(row["video_id"] for _, row in table.rows if recordings.find(row["video_id"]) is None)
     table.rows = [(line, row) for line, row in table.rows if row["video_id"] not in absent]
-    where = f"is not in {shown(recordings.place)}"
+    where = f"is not in {printable(recordings.place)}"
     return [
-        f"{shown(table.path)}: video {shown(video) or '(no name)'} {where}: {number} segments left out"
+        f"{printable(table.path)}: video {printable(video) or '(no name)'} {where}: {number} segments left out"
         for video, number in sorted(absent.items())
     ]
 
@@ -119,7 +118,7 @@ def _lists(root: Path) -> dict[str, Path]:
             found[split] = paths[0]
     if not found:
         what = f"no {LISTS['train']}.csv or .pkl, nor another of its lists"
-        raise AinextError(f"{shown(root)}: no EPIC-SOUNDS here: {what}; --root names the folder that holds them")
+        raise AinextError(f"{printable(root)}: no EPIC-SOUNDS here: {what}; --root names the folder that holds them")
     return found
 
 
@@ -127,7 +126,7 @@ def _recordings_below(root: Path) -> Path:
     files = hdf5_below(root, _DEPTH)
     if len(files) > 1:
         raise AinextError(
-            f"{shown(root)}: {len(files)} HDF5 files, e.g. {shown(files[0])}; --audio names the one to use"
+            f"{printable(root)}: {len(files)} HDF5 files, e.g. {printable(files[0])}; --audio names the one to use"
         )
     return files[0] if files else root
 
@@ -138,15 +137,17 @@ def _read(path: Path, split: str) -> Table:
         return read_table(path, columns, "EPIC-SOUNDS")
     frame: Any = read_pickle(path)
     if type(frame).__name__ != "DataFrame":
-        raise AinextError(f"{shown(path)}: holds no table (a pandas DataFrame); get it again, or the CSV")
+        raise AinextError(f"{printable(path)}: holds no table (a pandas DataFrame); get it again, or the CSV")
     if frame.index.name == "annotation_id":
         frame = frame.reset_index()
     if absent := [column for column in columns if column not in frame.columns]:
-        raise AinextError(f"{shown(path)}: has no column {absent[0]!r}; EPIC-SOUNDS's list has {', '.join(columns)}")
+        raise AinextError(
+            f"{printable(path)}: has no column {absent[0]!r}; EPIC-SOUNDS's list has {', '.join(columns)}"
+        )
     values = zip(*(map(_text, frame[column]) for column in columns), strict=True)
     rows = [(line, dict(zip(columns, row, strict=True))) for line, row in enumerate(values, start=1)]
     if not rows:
-        raise AinextError(f"{shown(path)}: lists no segments")
+        raise AinextError(f"{printable(path)}: lists no segments")
     return Table(path, rows)
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from audioinceptionnext.data.clip import Dataset
 from audioinceptionnext.data.table import Columns, Row, Table, folded, list_at, read_table
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 _ESC50 = Columns(group="src_file")
 _OWN = Columns()
@@ -51,7 +50,7 @@ def load_esc10(root: Path, audio: Path | None = None) -> Dataset:
         return folded("esc10", _ten_of(table), _ESC50, place, folds=5, names=tuple(_NAMES.values()))
     if not (root / "meta.csv").is_file():
         what = "neither meta.csv nor ESC-50's meta/esc50.csv is there"
-        raise AinextError(f"{shown(root)}: no ESC-10 here: {what}; --root names the folder that holds it")
+        raise AinextError(f"{printable(root)}: no ESC-10 here: {what}; --root names the folder that holds it")
     return folded("esc10", read_table(root / "meta.csv", _OWN.all, "ESC-10"), _OWN, place, folds=5)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.table import SPLITS, in_order
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.find import MEDIA_SUFFIXES, find_media
-from audioinceptionnext.headers import shown
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
@@ -28,18 +27,18 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     found = [(split, folder, [p for p in find_media([folder]) if isinstance(p, Path)]) for split, folder in places]
     labels = in_order({folder.name for _, folder, files in found if files})
     if len(labels) < 2:
-        what = f"one class only, {shown(labels[0])}" if labels else "no recordings in sub-folders"
-        raise AinextError(f"{shown(root)}: {what}; --root names the folder whose sub-folders are the classes")
+        what = f"one class only, {printable(labels[0])}" if labels else "no recordings in sub-folders"
+        raise AinextError(f"{printable(root)}: {what}; --root names the folder whose sub-folders are the classes")
     for split, folder, files in found:
         if files:
             clips += [Clip(path, labels.index(folder.name), split=split) for path in files]
         else:
             left = "" if folder.name in labels else "; the class is left out"
-            problems.append(f"{shown(folder)}: no recordings in this class folder{left}")
+            problems.append(f"{printable(folder)}: no recordings in this class folder{left}")
     have = {(split, folder.name) for split, folder, _ in found}
     for split in sorted({split for split, _ in places if split is not None}):
         absent = [label for label in labels if (split, label) not in have]
-        problems += [f"{shown(root)}: no folder of class {shown(label)} in {split}" for label in absent]
+        problems += [f"{printable(root)}: no folder of class {printable(label)} in {split}" for label in absent]
     return Dataset("folder", tuple(labels), tuple(clips), tuple(problems))
 
 
@@ -52,7 +51,7 @@ def _classes(root: Path) -> tuple[list[tuple[str | None, Path]], list[str]]:
     if not splits:
         return [(None, folder) for folder in folders], _outside(root)
     problems = _outside(root)
-    problems += [f"{shown(folder)}: neither train nor test: left out" for folder in folders if folder not in splits]
+    problems += [f"{printable(folder)}: neither train nor test: left out" for folder in folders if folder not in splits]
     places = [(SPLITS[split.name.lower()], folder) for split in splits for folder in _folders(split)]
     return list(places), problems
 
@@ -67,4 +66,4 @@ def _loose(folder: Path) -> list[Path]:
 
 
 def _outside(folder: Path) -> list[str]:
-    return [f"{shown(path)}: lies outside the class folders: left out" for path in _loose(folder)]
+    return [f"{printable(path)}: lies outside the class folders: left out" for path in _loose(folder)]

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.table import Row, class_names, label_of, present, read_table, split_of
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 COLUMNS = ("filename", "target", "category", "speaker", "split")
 _NAME = re.compile(r"(\d)_([^_]+)_(\d+)", re.ASCII)
@@ -49,8 +48,8 @@ def _by_names(root: Path, folder: Path) -> Dataset:
             split = "test" if int(index) < _TESTS else "train"
             clips.append(Clip(path, int(digit), split=split, group=speaker))
         else:
-            problems.append(f"{shown(path)}: is not named as digit_speaker_index.wav: left out")
+            problems.append(f"{printable(path)}: is not named as digit_speaker_index.wav: left out")
     if not clips:
         what = "neither meta.csv nor recordings/{digit}_{speaker}_{index}.wav is there"
-        raise AinextError(f"{shown(root)}: no FSDD here: {what}; --root names the folder that holds it")
+        raise AinextError(f"{printable(root)}: no FSDD here: {what}; --root names the folder that holds it")
     return Dataset("fsdd", tuple("0123456789"), tuple(clips), tuple(problems))

@@ -11,7 +11,7 @@ import numpy as np
 
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reading import Reader, to_int16
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import printable
 from audioinceptionnext.media import MediaError
 from audioinceptionnext.source import Source
 
@@ -143,4 +143,4 @@ def _measure(heard: Heard, whole: float) -> None:
 def reason(heard: Heard) -> str:
     """A line about a clip whose end its recording does not reach."""
     what = f"ends {heard.beyond:.1f} s beyond the recording's end"
-    return f"{shown(heard.clip.name)}: {what}" + ("" if heard.seconds else ", with nothing before it")
+    return f"{printable(heard.clip.name)}: {what}" + ("" if heard.seconds else ", with nothing before it")

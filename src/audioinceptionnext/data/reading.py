@@ -11,7 +11,7 @@ import numpy as np
 
 from audioinceptionnext import media
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import printable
 from audioinceptionnext.media import MediaError
 from audioinceptionnext.mixing import LOUDEST, Resampler
 
@@ -71,7 +71,9 @@ class Reader:
         else:
             found = media.read(clip.path, rate, begin / rate, None if last is None else (last - begin) / rate)
         if not len(found) and begin == first and seconds != 0:
-            raise MediaError(f"{shown(clip.name)}: the recording has no sound there: correct the list's start and end")
+            raise MediaError(
+                f"{printable(clip.name)}: the recording has no sound there: correct the list's start and end"
+            )
         return found
 
     def _bounds(self, clip: Clip) -> tuple[int, int | None]:
@@ -134,11 +136,11 @@ def _opened(path: str) -> Any:
         except OSError:
             return h5py.File(path, "r")  # this process may have it open already, with a lock
     except FileNotFoundError:
-        raise MediaError(f"{shown(path)}: no such file: check the name") from None
+        raise MediaError(f"{printable(path)}: no such file: check the name") from None
     except PermissionError:
-        raise MediaError(f"{shown(path)}: no permission to read it: change its rights") from None
+        raise MediaError(f"{printable(path)}: no permission to read it: change its rights") from None
     except OSError as error:
-        raise MediaError(f"{shown(path)}: not a whole HDF5 file: {_line(error)}; get a whole copy") from None
+        raise MediaError(f"{printable(path)}: not a whole HDF5 file: {_line(error)}; get a whole copy") from None
 
 
 # A forked worker must not share its parent's open files: it drops them and opens its own.
@@ -151,7 +153,7 @@ def _recording(clip: Clip) -> Any:
     import h5py
 
     file = _opened(str(clip.path))
-    name = f"{shown(clip.path)}:{shown(str(clip.key))}"
+    name = f"{printable(clip.path)}:{printable(str(clip.key))}"
     try:
         found = file.get(clip.key)
     except (OSError, RuntimeError, ValueError) as error:
@@ -167,7 +169,7 @@ def _values(recording: Any, clip: Clip, first: int, last: int) -> np.ndarray:
     try:
         return recording[first:last]
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{shown(clip.name)}: damaged: {_line(error)}; get a whole copy") from None
+        raise MediaError(f"{printable(clip.name)}: damaged: {_line(error)}; get a whole copy") from None
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

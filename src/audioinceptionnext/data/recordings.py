@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.find import MEDIA_SUFFIXES
-from audioinceptionnext.headers import shown
 
 HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
 _SOUND_ONLY = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")  # taken before a video of the same name: less to read
@@ -48,7 +47,7 @@ def recordings_at(place: Path) -> Recordings:
     if place.is_file():
         if place.suffix.lower() not in HDF5_SUFFIXES:
             raise AinextError(
-                f"{shown(place)}: recordings are in a folder or an HDF5 file ({', '.join(HDF5_SUFFIXES)})"
+                f"{printable(place)}: recordings are in a folder or an HDF5 file ({', '.join(HDF5_SUFFIXES)})"
             )
         with _hdf5(place) as file:
             return Recordings(place, {}, frozenset(file.keys()))
@@ -88,4 +87,4 @@ def _hdf5(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError) as error:
         line = " ".join(str(error).split())
-        raise AinextError(f"{shown(path)}: not a whole HDF5 file: {line}; get a whole copy") from None
+        raise AinextError(f"{printable(path)}: not a whole HDF5 file: {line}; get a whole copy") from None

@@ -17,8 +17,7 @@ import numpy as np
 
 from audioinceptionnext.data.pickled_arrow import ARROW
 from audioinceptionnext.data.pickled_tables import PARTS, Damaged, Part, resolve
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 _OTHERS = {
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
@@ -181,11 +180,11 @@ def read_pickle(path: Path) -> Any:
         raise
     except _Refused as error:
         raise AinextError(
-            f"{shown(path)}: asks to run {shown(str(error))}, which a table or an array does not need, and was not "
+            f"{printable(path)}: asks to run {printable(str(error))}, which a table or an array does not need, and was not "
             "read; if you trust it, open it with what wrote it and save it as CSV or as plain numpy arrays"
         ) from None
     except OSError as error:
-        raise AinextError(f"{shown(path)}: cannot be opened: {error.strerror or error}") from None
+        raise AinextError(f"{printable(path)}: cannot be opened: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle fails anywhere
         what = f"is no pickle, or a damaged one ({type(error).__name__})"
-        raise AinextError(f"{shown(path)}: {what}: get it again, or the CSV") from None
+        raise AinextError(f"{printable(path)}: {what}: get it again, or the CSV") from None

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 Row = dict[str, str]
 
@@ -34,7 +33,7 @@ class MissingClip(BadRow):
     """A recording that the list names and that is not there."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{shown(path)} is missing")
+        super().__init__(f"{printable(path)} is missing")
         self.path = path
 
 
@@ -60,18 +59,18 @@ class Table:
 
     def lines(self) -> tuple[str, ...]:
         """The problems as `Dataset` states them."""
-        return tuple(f"{shown(self.path)}: line {line}: {text}" for line, text in sorted(self.problems))
+        return tuple(f"{printable(self.path)}: line {line}: {text}" for line, text in sorted(self.problems))
 
     def dataset(self, name: str, labels: Sequence[str], make: Callable[[int, Row], Clip]) -> Dataset:
         """A dataset of `clips`. Raises `AinextError` where no row can be used."""
         clips = self.clips(make)
         if not clips and len(self.missing) == len(self.problems):
-            what = f"{len(self.missing)} of {len(self.missing)} clips are missing, e.g. {shown(self.missing[0])}"
-            raise AinextError(f"{shown(self.path)}: {what}; get them, or say where they are (--root, --audio)")
+            what = f"{len(self.missing)} of {len(self.missing)} clips are missing, e.g. {printable(self.missing[0])}"
+            raise AinextError(f"{printable(self.path)}: {what}; get them, or say where they are (--root, --audio)")
         if not clips:
             line, text = min(self.problems)
             what = f"none of its {len(self.problems)} rows can be used"
-            raise AinextError(f"{shown(self.path)}: {what}, e.g. line {line}: {text}")
+            raise AinextError(f"{printable(self.path)}: {what}, e.g. line {line}: {text}")
         return Dataset(name, tuple(labels), tuple(clips), self.lines())
 
 
@@ -101,14 +100,16 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
                     hint = " (a value with a comma in it stands in quotes)" if len(values) > len(names) else ""
                     problems.append((reader.line_num, f"{len(values)} values for {len(names)} columns{hint}"))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise AinextError(f"{shown(path)}: not a CSV list in UTF-8: {error}; save it as one") from None
+        raise AinextError(f"{printable(path)}: not a CSV list in UTF-8: {error}; save it as one") from None
     except OSError as error:
-        raise AinextError(f"{shown(path)}: cannot be read: {error.strerror or error}") from None
+        raise AinextError(f"{printable(path)}: cannot be read: {error.strerror or error}") from None
     if absent := [column for column in columns if column not in names]:
         has = f"{what}'s list has {', '.join(columns)}"
-        raise AinextError(f"{shown(path)}: has no column {absent[0]!r}; {has}; --root names the folder that holds it")
+        raise AinextError(
+            f"{printable(path)}: has no column {absent[0]!r}; {has}; --root names the folder that holds it"
+        )
     if not rows and not problems:
-        raise AinextError(f"{shown(path)}: lists no clips")
+        raise AinextError(f"{printable(path)}: lists no clips")
     return Table(path, rows, problems)
 
 
@@ -163,10 +164,10 @@ def class_names(table: Table, target: str, label: str) -> list[str]:
         if row[target].isdecimal() and row[label]:
             names.setdefault(int(row[target]), row[label])
     if not names:
-        raise AinextError(f"{shown(table.path)}: no row has a {target} (a whole number) and a {label}")
+        raise AinextError(f"{printable(table.path)}: no row has a {target} (a whole number) and a {label}")
     if sorted(names) != list(range(len(names))) or len(set(names.values())) < len(names):
         what = f"the targets are not 0 to {len(names) - 1}, one for each {label}"
-        raise AinextError(f"{shown(table.path)}: {what}; a list of your own is --data csv")
+        raise AinextError(f"{printable(table.path)}: {what}; a list of your own is --data csv")
     return [names[i] for i in range(len(names))]
 
 
@@ -231,5 +232,7 @@ def in_order(labels: set[str]) -> list[str]:
 def list_at(root: Path, name: str, what: str) -> Path:
     """The list itself, for a dataset that is known by it. Raises `AinextError` where it is not there."""
     if not (root / name).is_file():
-        raise AinextError(f"{shown(root)}: no {what} here: {name} is missing; --root names the folder that holds it")
+        raise AinextError(
+            f"{printable(root)}: no {what} here: {name} is missing; --root names the folder that holds it"
+        )
     return root / name

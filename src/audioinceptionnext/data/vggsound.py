@@ -12,8 +12,7 @@ from pathlib import Path
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.recordings import recordings_at
 from audioinceptionnext.data.table import BadRow, MissingClip, Row, list_at, read_table, split_of, whole
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 
 COLUMNS = ("id", "start", "label", "split")
 
@@ -26,7 +25,9 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         del table.rows[0]
     if not table.rows:
         line, text = (table.problems or [(1, "no clips")])[0]
-        raise AinextError(f"{shown(path)}: line {line}: {text}; VGG-Sound's list has id, start second, label, split")
+        raise AinextError(
+            f"{printable(path)}: line {line}: {text}; VGG-Sound's list has id, start second, label, split"
+        )
     recordings = recordings_at(audio or root)
     labels = sorted({row["label"] for _, row in table.rows if row["label"]})
     index = {label: number for number, label in enumerate(labels)}

@@ -24,11 +24,11 @@ import av
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.evaluation import page, pictures
 from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
 from audioinceptionnext.evaluation.classes import ClassFigures, class_table, confusion_counts, frequent_confusions
-from audioinceptionnext.recognition import check_can_draw, writing
+from audioinceptionnext.recognition import check_can_draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

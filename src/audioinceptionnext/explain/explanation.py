@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, printable, suggest
 from audioinceptionnext.explain.branches import contributions, spans
 from audioinceptionnext.explain.probe import Probe, open_model, probabilities
-from audioinceptionnext.headers import shown
-from audioinceptionnext.hints import instead
 from audioinceptionnext.network.baselines import PlainCNN
 from audioinceptionnext.network.frontend import hz_to_mel, mel_to_hz
 from audioinceptionnext.network.storage import StoredModel
@@ -169,12 +167,12 @@ def explain(
     probe = Probe(model if isinstance(model, StoredModel) else open_model(model))
     labels = probe.model.labels
     if label is not None and label not in labels:
-        raise AinextError(f"--label {label}: the model has no such label; {instead(label, labels)}")
+        raise AinextError(f"--label {label}: the model has no such label; {suggest(label, labels)}")
     log_mel = probe.log_mel(sound)
     loud = probe.loud(log_mel)
     if not loud.any():
         raise AinextError(
-            f"{shown(file) if file else 'sound'}: digital silence, which gets no label; there is nothing to explain"
+            f"{printable(file) if file else 'sound'}: digital silence, which gets no label; there is nothing to explain"
         )
     views = probe.views(log_mel)
     features = probe.features(views)

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from audioinceptionnext import media
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, printable, suggest
 from audioinceptionnext.explain.explanation import Explanation, explain
 from audioinceptionnext.explain.probe import open_model
-from audioinceptionnext.headers import shown
-from audioinceptionnext.hints import instead
 from audioinceptionnext.listening import Listener
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.recogniser import overall
@@ -55,11 +53,11 @@ def explain_file(
     stored = model if isinstance(model, StoredModel) else open_model(model)
     name = name or str(stored.info.get("name", "") if isinstance(model, StoredModel) else model)
     if label is not None and label not in stored.labels:
-        raise AinextError(f"--label {label}: {name or 'the model'} has no such label; {instead(label, stored.labels)}")
+        raise AinextError(f"--label {label}: {name or 'the model'} has no such label; {suggest(label, stored.labels)}")
     chosen = _stated(start, end, label) if start is not None or end is not None else _best(stored, file, label)
     waveform = media.read(file, stored.sample_rate, chosen.start, chosen.seconds)
     if not len(waveform):
-        raise AinextError(f"{shown(file)}: has no sound at {chosen.start:g} s; --start is beyond its end")
+        raise AinextError(f"{printable(file)}: has no sound at {chosen.start:g} s; --start is beyond its end")
     return replace(explain(stored, waveform, chosen.label, chosen.start, str(file)), model=name)
 
 
@@ -83,7 +81,7 @@ def _best(model: StoredModel, file: str | Path, label: str | None) -> Chosen:
     blocks = media.read_blocks(file, rate, ear.block / rate)
     steps = np.concatenate([heard.probabilities for heard in ear.listen(blocks, ear.grid.step)])
     if not steps.any():
-        raise AinextError(f"{shown(file)}: digital silence, which gets no label; there is nothing to explain")
+        raise AinextError(f"{printable(file)}: digital silence, which gets no label; there is nothing to explain")
     label = label or model.labels[int(overall(steps).argmax())]
     hop, window = ear.grid.step / rate, model.clip_seconds
     inside = min(len(steps), int(max(0.0, STRETCH - window) / hop) + 1)  # steps whose windows lie in one stretch

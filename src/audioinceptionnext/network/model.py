@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import suggest
 from audioinceptionnext.network.blocks import Activation, Block, ConvNorm, Mixer, Order, Stem
 from audioinceptionnext.network.frontend import BANDS
 from audioinceptionnext.network.pcen import PCEN
@@ -47,7 +47,7 @@ class Config:
         known = [repr(f.name) for f in fields(cls)]
         for key in map(repr, values):
             if key not in known:
-                raise ValueError(f"unknown network setting {key}; {instead(key, known)}")
+                raise ValueError(f"unknown network setting {key}; {suggest(key, known)}")
         return cls(**values)
 
 
@@ -275,7 +275,7 @@ def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -
 
         return create(variant, num_classes, changes)
     if variant not in VARIANTS:
-        hint = instead(repr(variant), map(repr, (*VARIANTS, *BASELINES)))
+        hint = suggest(repr(variant), map(repr, (*VARIANTS, *BASELINES)))
         raise ValueError(f"unknown variant {variant!r}; {hint}")
     config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[variant] | changes)
     return AudioInceptionNeXt(config)

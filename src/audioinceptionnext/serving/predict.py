@@ -14,8 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext import media
 from audioinceptionnext.drawn import drawn
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.recogniser import TOP_K, Recogniser
 from audioinceptionnext.recognition import Recognition
 from audioinceptionnext.serving.errors import Refused
@@ -120,8 +119,8 @@ class Predictor:
         try:
             heard = recogniser.predict(upload.path, wish.top_k, settings, wish.hop, progress)
         except AinextError as error:  # names our own file, of which the client knows nothing
-            raise Refused(415, str(error).replace(shown(upload.path), upload.name)) from None
-        heard.warnings = [line.replace(shown(upload.path), upload.name) for line in heard.warnings]
+            raise Refused(415, str(error).replace(printable(upload.path), upload.name)) from None
+        heard.warnings = [line.replace(printable(upload.path), upload.name) for line in heard.warnings]
         heard.file = upload.name
         return _answer(heard, wish.include)
 

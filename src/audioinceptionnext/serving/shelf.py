@@ -7,7 +7,7 @@ from threading import Lock
 from typing import Any
 
 from audioinceptionnext import zoo
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import suggest
 from audioinceptionnext.recogniser import Recogniser, load
 from audioinceptionnext.serving.errors import Refused
 
@@ -44,7 +44,7 @@ class Shelf:
         """Raises `Refused` (404) for one that is not here; nothing from outside becomes a path."""
         name = name or self.default
         if name not in self._facts:
-            raise Refused(404, f"no model is called {name[:100]!r} here; {instead(name[:100], self._facts)}")
+            raise Refused(404, f"no model is called {name[:100]!r} here; {suggest(name[:100], self._facts)}")
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)

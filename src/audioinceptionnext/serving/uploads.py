@@ -14,7 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from audioinceptionnext.headers import shown
+from audioinceptionnext.errors import printable
 from audioinceptionnext.serving.errors import Refused
 from audioinceptionnext.serving.settings import Settings
 
@@ -187,6 +187,6 @@ class _Part:
 def _shown(name: str) -> str:
     """A client's name for a file as answers may call it."""
     return (
-        shown(name.replace("\\", "/").rpartition("/")[2].strip()[:NAME].encode("utf-8", "replace").decode())
+        printable(name.replace("\\", "/").rpartition("/")[2].strip()[:NAME].encode("utf-8", "replace").decode())
         or "recording"
     )

@@ -15,7 +15,7 @@ import numpy as np
 from audioinceptionnext.benchmark.child import Channel
 from audioinceptionnext.benchmark.engines import peak_rss
 from audioinceptionnext.benchmark.process import Process
-from audioinceptionnext.recognition import writing
+from audioinceptionnext.errors import writing
 
 ROUNDS, CALLS = 10, 10  # all variants in turns, so that what else happens falls on all
 FILE = "costs.json"

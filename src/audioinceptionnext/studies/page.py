@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.page import document, escaped
 from audioinceptionnext.evaluation.pictures import png
-from audioinceptionnext.recognition import writing
 from audioinceptionnext.studies import pictures, words
 from audioinceptionnext.studies.plan import Plan
 from audioinceptionnext.studies.results import SURE, Row, as_csv, learning

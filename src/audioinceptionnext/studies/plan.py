@@ -14,8 +14,7 @@ import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import AinextError, suggest
 from audioinceptionnext.studies.study import Study, Variant
 from audioinceptionnext.training.recipe import Recipe
 
@@ -130,7 +129,7 @@ class Plan:
         if variant.data not in self.sources:
             raise AinextError(
                 f"{variant.name} is for {variant.data}: give it too, --data {variant.data} --root …; "
-                f"{instead(variant.data, list(self.sources))}"
+                f"{suggest(variant.data, list(self.sources))}"
             )
         return self.sources[variant.data]
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recognition import writing
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.studies.child import is_done
 from audioinceptionnext.studies.plan import Unit
 

@@ -22,8 +22,7 @@ from typing import Any
 
 import yaml
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import AinextError, suggest
 from audioinceptionnext.training.recipe import SUFFIXES, Recipe, load_recipe
 
 FOLDER = Path(__file__).parent / "shipped"
@@ -128,7 +127,7 @@ def load_study(name: str) -> Study:
     path = Path(name) if name.endswith(SUFFIXES) else FOLDER / f"{name}.yaml"
     if not path.is_file():
         raise AinextError(
-            f"{name}: {'no such file' if path.parent != FOLDER else 'no such study; ' + instead(name, names())}"
+            f"{name}: {'no such file' if path.parent != FOLDER else 'no such study; ' + suggest(name, names())}"
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -142,14 +141,14 @@ def _study(name: str, values: Any, where: str) -> Study:
         raise AinextError(f"{where}: a study needs `variants`, each with its differences from `base`")
     for key in values:
         if key not in KEYS:
-            raise AinextError(f"{where}: a study has no {key}; {instead(str(key), KEYS)}")
+            raise AinextError(f"{where}: a study has no {key}; {suggest(str(key), KEYS)}")
     base = dict(values.get("base") or {})
     recipe = base.pop("recipe", RECIPE)
     variants = tuple(_variant(str(key), value, where) for key, value in values["variants"].items())
     known = [variant.name for variant in variants]
     reference = str(values.get("reference", known[0]))
     if reference not in known:
-        raise AinextError(f"{where}: reference {reference!r} is no variant; {instead(reference, known)}")
+        raise AinextError(f"{where}: reference {reference!r} is no variant; {suggest(reference, known)}")
     study = Study(
         name,
         str(values.get("question") or name).strip(),
@@ -162,7 +161,7 @@ def _study(name: str, values: Any, where: str) -> Study:
     )
     for variant in variants:
         if variant.after is not None and variant.after not in known:
-            raise AinextError(f"{where}: {variant.name}: after {variant.after!r}; {instead(variant.after, known)}")
+            raise AinextError(f"{where}: {variant.name}: after {variant.after!r}; {suggest(variant.after, known)}")
         if variant.after is not None and study.variant(variant.after).after is not None:
             raise AinextError(
                 f"{where}: {variant.name}: {variant.after} itself comes after another; only one step is done"

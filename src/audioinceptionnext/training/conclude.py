@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import evaluate
 from audioinceptionnext.export import export_onnx
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.recogniser import load
-from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.fit import Run
 
 ONNX, REPORT, FIGURES = "model.onnx", "report", "figures.json"

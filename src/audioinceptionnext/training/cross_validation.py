@@ -14,9 +14,8 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reading import Reader
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
-from audioinceptionnext.recognition import writing
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
 from audioinceptionnext.training.machine import Machine
 from audioinceptionnext.training.recipe import Recipe

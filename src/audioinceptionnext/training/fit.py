@@ -25,9 +25,8 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.order import EpochOrder, balanced_weights
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.data.waveforms import Waveforms, loader
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.recognition import writing
 from audioinceptionnext.training import forms
 from audioinceptionnext.training.begin import begin, standardise
 from audioinceptionnext.training.hearing import Hearing

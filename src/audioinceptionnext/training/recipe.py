@@ -9,8 +9,7 @@ from typing import Any
 
 import yaml
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import AinextError, suggest
 
 FOLDER = Path(__file__).parent / "recipes"
 SUFFIXES = (".yaml", ".yml")
@@ -204,7 +203,7 @@ class Recipe:
         kinds = {f.name: str(f.type) for f in fields(cls)}
         for key, value in values.items():
             if key not in kinds:
-                raise AinextError(f"{source}: no setting is called {key}; {instead(str(key), kinds)}")
+                raise AinextError(f"{source}: no setting is called {key}; {suggest(str(key), kinds)}")
             values = values | {key: _of_kind(kinds[key], value, f"{source}: {key}")}
         return cls(**values)
 
@@ -268,7 +267,7 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
 def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     path = Path(name) if name.endswith(SUFFIXES) else FOLDER / f"{name}.yaml"
     if not path.is_file():
-        hint = "no such file" if path.parent != FOLDER else f"no such recipe; {instead(name, names())}"
+        hint = "no such file" if path.parent != FOLDER else f"no such recipe; {suggest(name, names())}"
         raise AinextError(f"--recipe {name}: {hint}")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

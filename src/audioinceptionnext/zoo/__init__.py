@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hints import instead
+from audioinceptionnext.errors import AinextError, suggest
 
 DEFAULT = "kitchen20"
 KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "measured")  # of model.json
@@ -72,4 +71,4 @@ def find(name: str) -> Entry:
     known = {entry.name: entry for entry in entries()}
     if name in known:
         return known[name]
-    raise AinextError(f"no model is called {name!r}; {instead(name, known)}, or give a file (ainext models lists them)")
+    raise AinextError(f"no model is called {name!r}; {suggest(name, known)}, or give a file (ainext models lists them)")
