@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import audioinceptionnext as ain
-from audioinceptionnext.media import Missing, find_media
+from audioinceptionnext.audio.discover import Missing, find_media
 
 
 def main() -> None:

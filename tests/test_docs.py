@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import typer
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.cli.app import app
 from audioinceptionnext.data.writing import write_wav
 from tests.audio_files import encode
@@ -34,7 +34,7 @@ NOT_HERE = ("pip install",)
 def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the guides name."""
     folder = tmp_path_factory.mktemp("guide")
-    sound = media.read(SCENE, 24_000)
+    sound = decode.read(SCENE, 24_000)
     encode(folder / "dinner.mp4", sound[: 24_000 * 6], 24_000)
     write_wav(folder / "kitchen.wav", sound[: 24_000 * 4], 24_000)
     for place, name in enumerate(("recordings/a.wav", "recordings/b.wav", "recordings/deeper/c.wav")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audioinceptionnext.media import Missing, find_media
+from audioinceptionnext.audio.discover import Missing, find_media
 
 
 @pytest.fixture

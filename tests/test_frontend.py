@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from audioinceptionnext.media import read
+from audioinceptionnext.audio.decode import read
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.frontend import mel_filters
 

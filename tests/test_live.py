@@ -23,12 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import audioinceptionnext as ain
+from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.cli import live_view
 from audioinceptionnext.cli.live_view import Listening, Printer
 from audioinceptionnext.live import Answer, Segmenter, Stream
 from audioinceptionnext.recogniser import load
 from audioinceptionnext.recognition import Segment
-from audioinceptionnext.sound_input import Backlog, Input
 from audioinceptionnext.timeline import TimelineSettings, find_segments, step_bounds
 from tests.audio_files import encode, write_wav
 from tests.test_cli import ainext, refused
@@ -458,7 +458,7 @@ def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.
 
 
 def _at_half_rate(samples: np.ndarray) -> np.ndarray:
-    from audioinceptionnext.mixing import Resampler
+    from audioinceptionnext.audio.resample import Resampler
 
     resampler = Resampler(48_000, RATE)
     return np.concatenate([resampler.push(samples), resampler.finish()])

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.order import Draw, EpochOrder
 from audioinceptionnext.data.reading import FULL_SCALE, Reader
 from audioinceptionnext.data.waveforms import Batch, Failure, Item, Keep, Waveforms, loader
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.media import MediaError
 from tests.audio_files import chirp, encode, write_wav
 
 RATE = 24_000

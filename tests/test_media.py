@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audioinceptionnext.audio.decode import duration_of, read, read_blocks
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.media import MediaError, duration_of, read, read_blocks
 from tests.audio_files import chirp, encode, sine, write_video, write_wav
 
 RATE = 24000

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
 from tests.test_cli import ainext
 
@@ -42,7 +42,7 @@ DROP = """async ([name, type, bytes]) => {
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium whose microphone hears the rendered kitchen scene."""
     heard = tmp_path_factory.mktemp("microphone") / "scene.wav"
-    write_wav(heard, media.read(SCENE, 48_000), 48_000)
+    write_wav(heard, decode.read(SCENE, 48_000), 48_000)
     arguments = [
         "--no-sandbox",
         "--use-fake-ui-for-media-stream",
@@ -213,7 +213,7 @@ def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: i
 def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path: Path) -> None:
     evil = "</script><img src=x onerror=alert(1)>.wav"
     name = evil.replace("/", "")  # as far as a file's name goes
-    write_wav(tmp_path / name, media.read(SCENE, 24_000)[: 24_000 * 6], 24_000)
+    write_wav(tmp_path / name, decode.read(SCENE, 24_000)[: 24_000 * 6], 24_000)
     (tmp_path / "notes.mp4").write_text("Dear diary")
     done = ainext("report", SCENE, tmp_path / name, tmp_path / "notes.mp4", "-m", SMALL, "-o", tmp_path / "r.html")
     assert done.code == 1 and "notes.mp4: not an audio or video file" in done.err

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from audioinceptionnext.audio.decode import read
 from audioinceptionnext.data import Clip
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.calibration import (
@@ -29,7 +30,6 @@ from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, ranking_
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.pictures import draw_confusion, draw_learning, png
 from audioinceptionnext.evaluation.report import check_can_report, write_report
-from audioinceptionnext.media import read
 from tests.audio_files import chirp, write_wav
 
 RATE = 8000

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from tests.audio_files import encode, write_wav
 from tests.test_cli import ainext
 
@@ -56,7 +56,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def test_segments_in_the_browser_are_those_of_the_command_line(browser: Any, address: str, tmp_path: Path) -> None:
-    sound = media.read(SCENE, 44_100)
+    sound = decode.read(SCENE, 44_100)
     write_wav(tmp_path / "scene.wav", sound, 44_100)  # another rate than the model's
     encode(tmp_path / "scene.mp3", sound, 44_100)
     asked: list[str] = []

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
@@ -131,7 +131,7 @@ def sounds(rate: int, options: argparse.Namespace) -> Iterator[Sound]:
     dataset = load_dataset("kitchen20", options.root)
     for clip in unseen_sources(*dataset.select(str(options.fold))):
         kind = f"Kitchen20 fold {options.fold}"
-        yield Sound("real", kind, media.read(clip.path, rate), dataset.labels[clip.label])
+        yield Sound("real", kind, decode.read(clip.path, rate), dataset.labels[clip.label])
 
 
 def coloured(samples: int, exponent: float, rms: float, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -159,7 +159,7 @@ def spoken_digits(
         raise AinextError(f"--speakers {', '.join(sorted(unknown))}: not in {root}; it has {', '.join(names)}")
     for number in range(count):
         clips = speakers[(wanted or names)[number % len(wanted or names)]]
-        words = (media.read(clips[i].path, rate) for i in rng.permutation(len(clips)))
+        words = (decode.read(clips[i].path, rate) for i in rng.permutation(len(clips)))
         yield Sound("speech", "spoken digits", strung(words, rate, rng))
 
 
@@ -187,7 +187,7 @@ def _speak(command: list[str], text: str, rate: int) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         subprocess.run([*command, "-w", str(path), text], check=True)
-        return media.read(path, rate)
+        return decode.read(path, rate)
 
 
 def strung(pieces: Iterator[np.ndarray], rate: int, rng: np.random.Generator) -> np.ndarray:

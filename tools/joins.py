@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from audioinceptionnext import listening as module
-from audioinceptionnext.media import read
+from audioinceptionnext.audio.decode import read
 from audioinceptionnext.recogniser import load
 
 

@@ -14,7 +14,8 @@ from time import perf_counter
 
 import numpy as np
 
-from audioinceptionnext import load, media
+from audioinceptionnext import load
+from audioinceptionnext.audio import decode
 
 TIMES = 30
 TOGETHER = 8
@@ -36,14 +37,14 @@ def main() -> None:
     parser.add_argument("--model", default="kitchen20")
     options = parser.parse_args()
     model = load(options.model, threads=1)
-    waveform = media.read(options.recording, model.sample_rate)
+    waveform = decode.read(options.recording, model.sample_rate)
     batch = np.stack([waveform] * TOGETHER)
 
     def network(sounds: np.ndarray) -> float:
         return milliseconds(lambda: model._session.run(["logits", "log_mel"], {"waveform": sounds})) / len(sounds)
 
     print(
-        f"decoding                        {milliseconds(lambda: media.read(options.recording, model.sample_rate)):6.1f}"
+        f"decoding                        {milliseconds(lambda: decode.read(options.recording, model.sample_rate)):6.1f}"
     )
     print(f"recording to segments           {milliseconds(lambda: model.predict(options.recording)):6.1f}")
     print(f"front end and network, alone    {network(waveform[None]):6.1f}")

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from scenes import Mix, render_many
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
@@ -90,7 +90,7 @@ def main() -> None:
         model = model_of(options.model.replace("{fold}", str(fold)), options.calibration)
         temperatures.add(float(model.facts.get("temperature", 1)))
         clips = unseen_sources(*dataset.select(str(fold)))
-        sounds = [(dataset.labels[clip.label], media.read(clip.path, model.sample_rate)) for clip in clips]
+        sounds = [(dataset.labels[clip.label], decode.read(clip.path, model.sample_rate)) for clip in clips]
         rng = np.random.default_rng((options.seed, fold))
         scenes = render_many(options.scenes, sounds, model.sample_rate, rng, options.events, mix)
         by_class = () if options.upper else model.thresholds

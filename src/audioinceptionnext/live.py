@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from audioinceptionnext.audio.capture import Intake
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.listening import BATCH
 from audioinceptionnext.recogniser import Recogniser
 from audioinceptionnext.recognition import Segment
-from audioinceptionnext.sound_input import Intake
 from audioinceptionnext.timeline import TINY, TimelineSettings
 
 HOP_S = 0.16  # from one answer to the next, where the model can

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext import hub, media, zoo
+from audioinceptionnext import hub, zoo
 from audioinceptionnext.ahead import ahead
+from audioinceptionnext.audio import decode
 from audioinceptionnext.backends import open_session
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.listening import Listener
@@ -187,7 +188,7 @@ class Recogniser:
         size = self._listener.block
         if isinstance(source, np.ndarray):
             return _cut(source, size)
-        return ahead(media.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
+        return ahead(decode.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
         """Itself, for nothing in it changes: scikit-learn copies what stands in a pipeline."""

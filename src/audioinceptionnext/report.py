@@ -22,7 +22,7 @@ from urllib.parse import quote
 import av
 import numpy as np
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.drawn import drawn
 from audioinceptionnext.errors import writing
 from audioinceptionnext.formats import clock as clock_ms
@@ -171,7 +171,7 @@ def mp3(path: str | Path) -> bytes:
         stream = out.add_stream("libmp3lame", rate=RATE)
         stream.bit_rate, stream.layout, stream.format = BITS, "mono", "fltp"
         place = 0
-        for block in media.read_blocks(path, RATE):
+        for block in decode.read_blocks(path, RATE):
             samples = np.clip(block, -1, 1)[None].astype(np.float32)
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout="mono")
             frame.sample_rate, frame.pts = RATE, place

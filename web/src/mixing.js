@@ -1,4 +1,4 @@
-// Channels to mono, and one rate to another, as src/audioinceptionnext/mixing.py has FFmpeg do it.
+// Channels to mono, and one rate to another, as src/audioinceptionnext/audio/resample.py has FFmpeg do it.
 
 import { concatenated, roundEven } from "./numbers.js";
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
+from audioinceptionnext.audio.resample import Resampler
+from audioinceptionnext.audio.source import Source
 from audioinceptionnext.live import Segmenter, Stream
-from audioinceptionnext.mixing import Resampler
 from audioinceptionnext.recogniser import load
-from audioinceptionnext.source import Source
 from audioinceptionnext.timeline import TimelineSettings, find_segments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,10 +80,10 @@ def timelines(folder: Path) -> None:
 
 def recordings(folder: Path) -> None:
     """The scene as WAV files of many kinds and a longer recording, and what each model hears in them."""
-    scene = media.read(SCENE, 24000)
-    native = media.read(SCENE, 44100)
+    scene = decode.read(SCENE, 24000)
+    native = decode.read(SCENE, 44100)
     for rate in (44100, 48000, 16000):
-        sound = native if rate == 44100 else media.read(SCENE, rate)
+        sound = native if rate == 44100 else decode.read(SCENE, rate)
         with wave.open(str(folder / f"scene-{rate}.wav"), "wb") as file:
             file.setparams((2, 2, rate, 0, "NONE", ""))
             pair = np.stack([sound, 0.5 * sound], axis=1)
@@ -112,7 +112,7 @@ def live(folder: Path) -> None:
     answers = {}
     cases = [("kitchen20", 48000, 29.0), ("kitchen20-small", 44100, 12.345), ("kitchen20-small", 24000, 0.7)]
     for model, rate, seconds in cases:
-        sound = media.read(SCENE, rate)[: round(seconds * rate)]
+        sound = decode.read(SCENE, rate)[: round(seconds * rate)]
         write(folder, f"{rate}.f32", sound)
         stream = Stream(load(model, threads=1), rate=rate)
         found = [*stream.push(sound), *stream.finish()]
@@ -138,7 +138,7 @@ def files(folder: Path) -> None:
     cases = {}
 
     def add(name: str, rate: int, samples: bool = False) -> None:
-        sound = media.read(folder / name, rate) if samples else None
+        sound = decode.read(folder / name, rate) if samples else None
         if sound is not None:
             write(folder, f"{name}.f32", sound)
         with closing(Source(folder / name)) as source:
@@ -191,12 +191,12 @@ def browser(folder: Path) -> None:
     from tests.audio_files import encode
 
     rate = 44100
-    scene = media.read(SCENE, rate)
+    scene = decode.read(SCENE, rate)
     pair = np.stack([scene, 0.7 * scene], axis=1)
     names = ["scene.wav", "scene.flac", "scene.mp3", "scene.ogg", "scene.m4a", "scene.opus", "scene.webm"]
     for name in names:
         kind = 48000 if name.endswith(("opus", "webm")) else rate
-        encode(folder / name, pair if kind == rate else media.read(SCENE, kind), kind)
+        encode(folder / name, pair if kind == rate else decode.read(SCENE, kind), kind)
     encode(folder / "minutes.flac", np.tile(scene, 21)[: 600 * rate], rate)
     encode(folder / "minutes.wav", np.tile(scene, 21)[: 600 * rate], rate)
     found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), "--json", "--workers", "1"])

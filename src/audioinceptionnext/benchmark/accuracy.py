@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.networks import BATCH, CALIBRATING, Subject
 from audioinceptionnext.benchmark.process import RowFailed
@@ -15,7 +16,6 @@ from audioinceptionnext.data import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.listening import SILENCE, softmax
-from audioinceptionnext.media import MediaError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.model import STEP_FRAMES
 from audioinceptionnext.network.storage import StoredModel

@@ -102,10 +102,10 @@ def serve_stages(channel: Channel, recording: str, files: Files, hop: float | No
     Decoding (with mixing down to mono), and the same with resampling, are done alone; the front end is computed once
     more beside the model; the rest is what the whole way takes beyond all these.
     """
-    from audioinceptionnext import media
+    from audioinceptionnext.audio import decode
+    from audioinceptionnext.audio.source import Source
     from audioinceptionnext.listening import Listener
     from audioinceptionnext.recogniser import load
-    from audioinceptionnext.source import Source
 
     recogniser = load(files.model, 1)
     rate = recogniser.sample_rate
@@ -116,11 +116,11 @@ def serve_stages(channel: Channel, recording: str, files: Files, hop: float | No
     block_s = listener.block / rate
 
     def read(at: int) -> None:
-        for _ in media.read_blocks(recording, at, block_s):
+        for _ in decode.read_blocks(recording, at, block_s):
             pass
 
     def listen() -> None:
-        for _ in listener.listen(media.read_blocks(recording, rate, block_s), step):
+        for _ in listener.listen(decode.read_blocks(recording, rate, block_s), step):
             pass
 
     decoding = _cpu_s(lambda: read(own))
@@ -173,13 +173,13 @@ def serve_published(channel: Channel, recording: str, network: str, hop: float, 
     import librosa
     import torch
 
-    from audioinceptionnext import media
+    from audioinceptionnext.audio import decode
 
     torch.set_num_threads(threads)
     loaded = torch.load(network, weights_only=False)
     net, front = loaded["net"], loaded["front_end"]
     rate, size = front["sample_rate"], front["clip_samples"]
-    sound = media.read(recording, rate, 0.0, PUBLISHED_S)
+    sound = decode.read(recording, rate, 0.0, PUBLISHED_S)
     starts = range(0, max(1, len(sound) - size + 1), round(hop * rate))
     window, every = round(front["window_ms"] * rate / 1000), round(front["hop_ms"] * rate / 1000)
 

@@ -158,7 +158,7 @@ def _sounds(
 
 
 def _read(reader: Reader, clips: Iterable[Clip]) -> Iterator[np.ndarray]:
-    from audioinceptionnext.media import MediaError
+    from audioinceptionnext.audio.source import MediaError
 
     for clip in clips:
         try:

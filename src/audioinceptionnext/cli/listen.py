@@ -15,7 +15,7 @@ from audioinceptionnext.cli import recognition_options as options
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
-    from audioinceptionnext.sound_input import Input
+    from audioinceptionnext.audio.capture import Input
 
 
 class Encoding(StrEnum):
@@ -79,10 +79,10 @@ def listen(
     if answers and not as_json:
         raise AinextError("--answers: goes with --json")
 
+    from audioinceptionnext.audio.capture import named
     from audioinceptionnext.cli.live_view import Journal, Listening, Printer
     from audioinceptionnext.live import Stream
     from audioinceptionnext.recogniser import load
-    from audioinceptionnext.sound_input import named
 
     settings = None if threshold is None else options.timeline_settings(threshold)
     recogniser = load(model, threads, backend, run="clips")
@@ -96,7 +96,7 @@ def listen(
     printer = Printer(as_json, answers, journal)
     try:
         if kind == "stdin":
-            from audioinceptionnext.sound_input import raw_input
+            from audioinceptionnext.audio.capture import raw_input
 
             heard = raw_input(sys.stdin.fileno(), encoding or "s16le", channels or 1, rate or ours, ours)
         else:
@@ -139,20 +139,20 @@ def _open(kind: str, source: str | None, rate: int, device: str | None, say: Cal
         say(f"warning: {line}")
 
     if source is None:
-        from audioinceptionnext.microphone import microphone_input
+        from audioinceptionnext.audio.microphone import microphone_input
 
         return microphone_input(int(device) if device is not None and device.isdecimal() else device, rate, warn)
     if kind == "file":
-        from audioinceptionnext.sound_input import file_input
+        from audioinceptionnext.audio.capture import file_input
 
         return file_input(source, rate, warn)
-    from audioinceptionnext.network_sound import growing_input, network_input
+    from audioinceptionnext.audio.network_stream import growing_input, network_input
 
     return network_input(source, rate, warn) if kind == "network" else growing_input(source, rate, warn)
 
 
 def _list_devices(as_json: bool) -> None:
-    from audioinceptionnext.microphone import microphones
+    from audioinceptionnext.audio.microphone import microphones
 
     found = microphones()
     if as_json:

@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.errors import AinextError, unexpected, writing
 from audioinceptionnext.listening import BATCH
 from audioinceptionnext.live import Answer, Stream
 from audioinceptionnext.recognition import Segment, clock
-from audioinceptionnext.sound_input import Backlog, Input
 
 BEHIND_S = 2.0  # sound that waits longer is worth a word
 KEPT_S = 10.0  # read ahead, of an input that waits

@@ -85,8 +85,8 @@ def predict(
     An archive, on all cores and resumable: [bold]ainext predict s3://bucket/2024 @more.txt --on ray --out night[/bold]
     """
     from audioinceptionnext import combined
+    from audioinceptionnext.audio.discover import Missing, find_media
     from audioinceptionnext.backends import choose
-    from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.recognition import check_can_draw
     from audioinceptionnext.several import MOST, several, usable_cores
@@ -235,7 +235,7 @@ class _Bar:
     def following(self, path: Path) -> Any:
         if self.bar is None or self.task is None:
             return None
-        from audioinceptionnext.media import duration_of
+        from audioinceptionnext.audio.decode import duration_of
 
         bar, task = self.bar, self.task
         bar.update(task, description=path.name)

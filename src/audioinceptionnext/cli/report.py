@@ -35,8 +35,8 @@ def report(
 
     Example: [bold]ainext report ~/recordings --out monday.html[/bold]
     """
+    from audioinceptionnext.audio.discover import Missing, find_media
     from audioinceptionnext.errors import printable
-    from audioinceptionnext.find import Missing, find_media
     from audioinceptionnext.recogniser import load
     from audioinceptionnext.report import Report
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audioinceptionnext.find import Missing, find_media
+from audioinceptionnext.audio.discover import Missing, find_media
 
 TASK_BYTES = 64 * 2**20  # a task holds fewer recordings than asked for when they are large: an hour of video is alone
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: C:\ is a drive

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
+from audioinceptionnext.audio.discover import MEDIA_SUFFIXES
 from audioinceptionnext.cluster.machines import first_line
 from audioinceptionnext.cluster.sources import Absent, Recording
-from audioinceptionnext.find import MEDIA_SUFFIXES
 
 _BUCKETS = ("s3", "gs", "gcs")  # whose paths begin with the bucket
 

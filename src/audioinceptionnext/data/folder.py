@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from audioinceptionnext.audio.discover import MEDIA_SUFFIXES, find_media
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.table import SPLITS, in_order
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.find import MEDIA_SUFFIXES, find_media
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:

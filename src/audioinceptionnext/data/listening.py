@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audioinceptionnext.audio.source import MediaError, Source
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reading import Reader, to_int16
 from audioinceptionnext.errors import printable
-from audioinceptionnext.media import MediaError
-from audioinceptionnext.source import Source
 
 _RATE = 24_000  # Hz, for a file whose header states none
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
+from audioinceptionnext.audio.resample import LOUDEST, Resampler
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import printable
-from audioinceptionnext.media import MediaError
-from audioinceptionnext.mixing import LOUDEST, Resampler
 
 FULL_SCALE = 32_767  # of int16 samples
 _MARGIN = 100  # samples at the lower rate: more than the resampler's filter reaches to one side
@@ -69,7 +69,7 @@ class Reader:
         elif clip.key is not None:
             found = self._slice(clip, begin, last)
         else:
-            found = media.read(clip.path, rate, begin / rate, None if last is None else (last - begin) / rate)
+            found = decode.read(clip.path, rate, begin / rate, None if last is None else (last - begin) / rate)
         if not len(found) and begin == first and seconds != 0:
             raise MediaError(
                 f"{printable(clip.name)}: the recording has no sound there: correct the list's start and end"
@@ -86,10 +86,10 @@ class Reader:
         if key not in self._totals:
             if clip.key is not None:
                 self._totals[key] = round(len(_recording(clip)) * self.sample_rate / self.hdf5_rate)
-            elif (seconds := media.duration_of(clip.path)) is not None:
+            elif (seconds := decode.duration_of(clip.path)) is not None:
                 self._totals[key] = round(seconds * self.sample_rate)
             else:
-                self._totals[key] = sum(len(block) for block in media.read_blocks(clip.path, self.sample_rate))
+                self._totals[key] = sum(len(block) for block in decode.read_blocks(clip.path, self.sample_rate))
         return self._totals[key]
 
     def _slice(self, clip: Clip, first: int, last: int | None) -> np.ndarray:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from audioinceptionnext.audio.discover import MEDIA_SUFFIXES
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.find import MEDIA_SUFFIXES
 
 HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
 _SOUND_ONLY = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")  # taken before a video of the same name: less to read

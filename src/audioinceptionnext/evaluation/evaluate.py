@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reading import Reader
@@ -25,7 +26,6 @@ from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.report import write_report
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
-from audioinceptionnext.media import MediaError
 from audioinceptionnext.recogniser import Recogniser, load, overall
 
 Progress = Callable[[int, int], None]

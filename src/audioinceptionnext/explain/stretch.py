@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import AinextError, printable, suggest
 from audioinceptionnext.explain.explanation import Explanation, explain
 from audioinceptionnext.explain.probe import open_model
@@ -55,7 +55,7 @@ def explain_file(
     if label is not None and label not in stored.labels:
         raise AinextError(f"--label {label}: {name or 'the model'} has no such label; {suggest(label, stored.labels)}")
     chosen = _stated(start, end, label) if start is not None or end is not None else _best(stored, file, label)
-    waveform = media.read(file, stored.sample_rate, chosen.start, chosen.seconds)
+    waveform = decode.read(file, stored.sample_rate, chosen.start, chosen.seconds)
     if not len(waveform):
         raise AinextError(f"{printable(file)}: has no sound at {chosen.start:g} s; --start is beyond its end")
     return replace(explain(stored, waveform, chosen.label, chosen.start, str(file)), model=name)
@@ -74,11 +74,11 @@ def _stated(start: float | None, end: float | None, label: str | None) -> Chosen
 def _best(model: StoredModel, file: str | Path, label: str | None) -> Chosen:
     """The whole of a short recording; of a long one the stretch whose steps give the label the greatest mean."""
     rate = model.sample_rate
-    beginning = media.read(file, rate, 0.0, WHOLE + 0.1)
+    beginning = decode.read(file, rate, 0.0, WHOLE + 0.1)
     if len(beginning) <= WHOLE * rate:
         return Chosen(0.0, WHOLE, label)
     ear = listener(model)
-    blocks = media.read_blocks(file, rate, ear.block / rate)
+    blocks = decode.read_blocks(file, rate, ear.block / rate)
     steps = np.concatenate([heard.probabilities for heard in ear.listen(blocks, ear.grid.step)])
     if not steps.any():
         raise AinextError(f"{printable(file)}: digital silence, which gets no label; there is nothing to explain")

@@ -10,6 +10,7 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from audioinceptionnext.audio.capture import ENCODINGS
 from audioinceptionnext.drawn import LIVE, drawn
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.live import Answer, Stream
@@ -18,7 +19,6 @@ from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.security import PROTOCOL
 from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.shelf import Shelf
-from audioinceptionnext.sound_input import ENCODINGS
 
 MOST_CHANNELS = 32
 TOP = 5

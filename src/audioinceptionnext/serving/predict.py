@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
 from audioinceptionnext.drawn import drawn
 from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.recogniser import TOP_K, Recogniser
@@ -113,7 +113,7 @@ class Predictor:
             if seconds > most:
                 raise too_long
 
-        if (media.duration_of(upload.path) or 0) > most:
+        if (decode.duration_of(upload.path) or 0) > most:
             raise too_long
         settings = None if wish.threshold is None else TimelineSettings.from_threshold(wish.threshold)
         try:

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audioinceptionnext import media
+from audioinceptionnext.audio import decode
+from audioinceptionnext.audio.discover import Missing, find_media
+from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.errors import AinextError
 
 SECONDS = 10.0  # a piece
@@ -29,7 +31,7 @@ def read_noise(folder: str, sample_rate: int, setting: str = "noise") -> Tensor:
         AinextError: no recording there, or one that cannot be read.
     """
     size = round(SECONDS * sample_rate)
-    paths = media.find_media([folder])
+    paths = find_media([folder])
     pieces: list[np.ndarray] = []
     every = 1
     for number, block in enumerate(_blocks(paths[:: math.ceil(len(paths) / MOST)], sample_rate, setting)):
@@ -40,11 +42,11 @@ def read_noise(folder: str, sample_rate: int, setting: str = "noise") -> Tensor:
     return torch.from_numpy(np.stack(pieces))
 
 
-def _blocks(paths: Sequence[Path | media.Missing], sample_rate: int, setting: str) -> Iterator[np.ndarray]:
+def _blocks(paths: Sequence[Path | Missing], sample_rate: int, setting: str) -> Iterator[np.ndarray]:
     for path in paths:
-        if isinstance(path, media.Missing):
+        if isinstance(path, Missing):
             raise AinextError(f"{setting}: {path.path}: {path.reason}")
         try:
-            yield from media.read_blocks(path, sample_rate, SECONDS)
-        except media.MediaError as error:
+            yield from decode.read_blocks(path, sample_rate, SECONDS)
+        except MediaError as error:
             raise AinextError(f"{setting}: {error}") from error

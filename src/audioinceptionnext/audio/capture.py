@@ -16,9 +16,9 @@ from threading import Condition, Thread
 
 import numpy as np
 
+from audioinceptionnext.audio.resample import LOUDEST, Resampler
+from audioinceptionnext.audio.source import MAX_RATE, MIN_RATE, Source
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.mixing import LOUDEST, Resampler
-from audioinceptionnext.source import MAX_RATE, MIN_RATE, Source
 
 _READ = 1 << 16  # bytes, as many as a pipe holds
 _SIGNATURES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}

@@ -13,10 +13,10 @@ import av.logging
 import numpy as np
 from av.error import ExitError, FFmpegError, InvalidDataError
 
+from audioinceptionnext.audio.capture import Input, check_rate, named
+from audioinceptionnext.audio.resample import Resampler, mono_pieces
+from audioinceptionnext.audio.source import DISCARD_ALL, FORMATS, HOLE_S, PACKET_S
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.mixing import Resampler, mono_pieces
-from audioinceptionnext.sound_input import Input, check_rate, named
-from audioinceptionnext.source import DISCARD_ALL, FORMATS, HOLE_S, PACKET_S
 
 _POLL_S = 0.1  # from one look at a growing file to the next
 _OPEN_S, _SILENT_S = 15.0, 30.0  # how long a server may take to answer, and between two packets

@@ -13,10 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from audioinceptionnext.find import MEDIA_SUFFIXES, Missing, find_media
-from audioinceptionnext.source import MediaError, Source
-
-__all__ = ["MEDIA_SUFFIXES", "MediaError", "Missing", "duration_of", "find_media", "read", "read_blocks"]
+from audioinceptionnext.audio.source import MediaError, Source
 
 
 def read_blocks(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from audioinceptionnext.audio.capture import Input, Intake
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.sound_input import Input, Intake
 
 _LOST_S = 5.0  # a microphone gives sound many times a second: after so long without any it is gone
 _CLOSE_S = 2.0

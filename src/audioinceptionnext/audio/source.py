@@ -15,9 +15,9 @@ import av.logging
 import numpy as np
 from av.error import FFmpegError
 
+from audioinceptionnext.audio.headers import promised_seconds, was_cut
+from audioinceptionnext.audio.resample import Resampler, mono_pieces, silence
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.headers import promised_seconds, was_cut
-from audioinceptionnext.mixing import Resampler, mono_pieces, silence
 
 # FFmpeg's complaints never reach the user's terminal; a Python log callback could also deadlock with its threads.
 av.logging.set_level(None)
