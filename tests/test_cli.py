@@ -24,7 +24,7 @@ import pytest
 from audioinceptionnext import zoo
 from audioinceptionnext.cli import main
 from audioinceptionnext.recogniser import Recogniser
-from audioinceptionnext.recognition import TABLE_SEGMENTS
+from audioinceptionnext.results.console import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
 
 RATE = 16_000

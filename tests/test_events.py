@@ -24,7 +24,7 @@ from audioinceptionnext.evaluation.events import (
     score_events,
     segment_counts,
 )
-from audioinceptionnext.recognition import Segment
+from audioinceptionnext.results.types import Segment
 from tests.audio_files import sine, write_wav
 from tests.small_sounds import write_kitchen
 

@@ -19,7 +19,7 @@ from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.recogniser import load
-from audioinceptionnext.timeline import TimelineSettings
+from audioinceptionnext.results.segmentation import TimelineSettings
 from audioinceptionnext.training.begin import begin
 from audioinceptionnext.training.hearing import crop
 from audioinceptionnext.training.recipe import Recipe

@@ -18,11 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from audioinceptionnext.combined import COLUMNS, Table, write_table
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.formats import FORMATS
 from audioinceptionnext.recogniser import Recogniser
-from audioinceptionnext.recognition import Recognition, Segment
+from audioinceptionnext.results.formats import FORMATS
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.table import COLUMNS, Table, write_table
+from audioinceptionnext.results.types import Segment
 from tests.audio_files import sine, write_wav
 from tests.test_cli import ALL, ainext
 from tests.test_recognition import AWKWARD, one_line, recognition, segment_lists
@@ -227,7 +228,7 @@ def test_a_table_keeps_what_was_done(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 from tests.test_formats import AinextError, Segment, Table, heard_in
-import audioinceptionnext.combined as combined
+import audioinceptionnext.results.table as combined
 
 combined.GROUP = 500
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

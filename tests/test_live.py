@@ -26,10 +26,11 @@ import audioinceptionnext as ain
 from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.cli import live_view
 from audioinceptionnext.cli.live_view import Listening, Printer
-from audioinceptionnext.live import Answer, Segmenter, Stream
+from audioinceptionnext.live import Answer, Stream
 from audioinceptionnext.recogniser import load
-from audioinceptionnext.recognition import Segment
-from audioinceptionnext.timeline import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmenter import Segmenter
+from audioinceptionnext.results.types import Segment
 from tests.audio_files import encode, write_wav
 from tests.test_cli import ainext, refused
 from tests.test_recogniser import kitchen

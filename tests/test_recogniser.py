@@ -10,8 +10,8 @@ import pytest
 
 import audioinceptionnext as ain
 from audioinceptionnext import listening as module
-from audioinceptionnext.overview import MOST_COLUMNS, Overview
 from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.results.thumbnail import MOST_COLUMNS, Overview
 from tests.audio_files import write_wav
 from tests.test_frontend import pink
 

@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.picture import _band_of
-from audioinceptionnext.recognition import FORMATS, Recognition, Score, Segment, clock
+from audioinceptionnext.results.formats import FORMATS, clock
+from audioinceptionnext.results.plot import _band_of
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.types import Score, Segment
 
 AWKWARD = ["kettle", 'tap, "hot"', "café – wok 🍳", "two\nlines\tand a tab", "_$x$_", "[bold]"]
 TEXT = st.sampled_from([*AWKWARD, "a --> b", "a\rb"]) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -204,7 +206,7 @@ def test_a_bands_place_is_its_htk_centre() -> None:
 
 def test_neither_rich_nor_matplotlib_is_imported_before_use() -> None:
     code = (
-        "import sys, audioinceptionnext.timeline, audioinceptionnext.picture;"
+        "import sys, audioinceptionnext.results.segmentation, audioinceptionnext.results.plot;"
         "print({'rich', 'matplotlib', 'torch'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

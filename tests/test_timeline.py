@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recognition import Segment
-from audioinceptionnext.timeline import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.types import Segment
 
 HOP, WINDOW = 0.16, 2.08
 CLOSE = 1e-6

@@ -36,8 +36,8 @@ from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.recogniser import Recogniser, load
-from audioinceptionnext.recognition import Recognition
-from audioinceptionnext.timeline import LOWER_TO_UPPER, TimelineSettings, find_segments
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.segmentation import LOWER_TO_UPPER, TimelineSettings, find_segments
 
 SECONDS = 5.0
 OWN = 0.0  # stands for the thresholds by class that a model brings, which `ainext predict` takes unless told otherwise

@@ -15,7 +15,7 @@ import numpy as np
 from false_alarms import coloured, decibels
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recognition import Segment
+from audioinceptionnext.results.types import Segment
 
 SECONDS = 60.0  # a scene
 EVENT_SECONDS = (1.0, 5.0)

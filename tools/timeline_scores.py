@@ -31,8 +31,9 @@ from audioinceptionnext.evaluation.events import EventScores, score_events
 from audioinceptionnext.export import export_onnx
 from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.recogniser import Recogniser, load
-from audioinceptionnext.recognition import Recognition, Segment
-from audioinceptionnext.timeline import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.types import Segment
 
 UPPER = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 LOWER = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)  # of upper

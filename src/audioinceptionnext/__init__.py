@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from audioinceptionnext.hub import push_to_hub
     from audioinceptionnext.live import Answer, Stream
     from audioinceptionnext.recogniser import Recogniser, load
-    from audioinceptionnext.recognition import Recognition, Score, Segment
-    from audioinceptionnext.timeline import TimelineSettings
+    from audioinceptionnext.results.recognition import Recognition
+    from audioinceptionnext.results.segmentation import TimelineSettings
+    from audioinceptionnext.results.types import Score, Segment
 
 _HOMES = {
     "AinextError": "errors",

@@ -18,9 +18,10 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.backends import open_session
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.listening import Listener
-from audioinceptionnext.overview import Overview
-from audioinceptionnext.recognition import Recognition, Score
-from audioinceptionnext.timeline import TimelineSettings, find_segments
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.segmentation import TimelineSettings, find_segments
+from audioinceptionnext.results.thumbnail import Overview
+from audioinceptionnext.results.types import Score
 
 TOP_K = 5
 Source = str | Path | np.ndarray  # a file, or a waveform (samples,)

@@ -1,4 +1,4 @@
-// Probabilities over time to segments: src/audioinceptionnext/timeline.py and live.py's Segmenter.
+// Probabilities over time to segments: src/audioinceptionnext/results/segmentation.py and live.py's Segmenter.
 
 export const TINY = 1e-9; // seconds; two hops of 0.16 s are 0.32 s, whatever floating point says
 const SETTINGS = { upper: 0.5, lower: 0.3, smoothing: 0.32, shortest: 0.3, gap: 0.3, byClass: [] };

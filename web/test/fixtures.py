@@ -14,9 +14,10 @@ import numpy as np
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.audio.source import Source
-from audioinceptionnext.live import Segmenter, Stream
+from audioinceptionnext.live import Stream
 from audioinceptionnext.recogniser import load
-from audioinceptionnext.timeline import TimelineSettings, find_segments
+from audioinceptionnext.results.segmentation import TimelineSettings, find_segments
+from audioinceptionnext.results.segmenter import Segmenter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENE = REPOSITORY / "examples" / "kitchen-scene.flac"  # 29 s

@@ -49,7 +49,7 @@ def explain(
     Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """
     from audioinceptionnext.explain import explain_file, faithfulness, open_model
-    from audioinceptionnext.recognition import check_can_draw
+    from audioinceptionnext.results.plot import check_can_draw
 
     check_can_draw()
     stored = open_model(model)

@@ -21,7 +21,8 @@ from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.errors import AinextError, unexpected, writing
 from audioinceptionnext.listening import BATCH
 from audioinceptionnext.live import Answer, Stream
-from audioinceptionnext.recognition import Segment, clock
+from audioinceptionnext.results.formats import clock
+from audioinceptionnext.results.types import Segment
 
 BEHIND_S = 2.0  # sound that waits longer is worth a word
 KEPT_S = 10.0  # read ahead, of an input that waits

@@ -15,7 +15,7 @@ from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
     from audioinceptionnext.cluster.run import Summary
-    from audioinceptionnext.timeline import TimelineSettings
+    from audioinceptionnext.results.segmentation import TimelineSettings
 
 _PANEL: dict[str, Any] = {"rich_help_panel": "Many recordings: --on ray (extra: cluster)"}
 

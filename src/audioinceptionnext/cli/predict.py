@@ -20,8 +20,8 @@ from audioinceptionnext.errors import AinextError, line_of, printable
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from audioinceptionnext.formats import Context
-    from audioinceptionnext.recognition import Recognition
+    from audioinceptionnext.results.formats import Context
+    from audioinceptionnext.results.recognition import Recognition
 
 
 class OutputFormat(StrEnum):
@@ -84,11 +84,11 @@ def predict(
 
     An archive, on all cores and resumable: [bold]ainext predict s3://bucket/2024 @more.txt --on ray --out night[/bold]
     """
-    from audioinceptionnext import combined
     from audioinceptionnext.audio.discover import Missing, find_media
     from audioinceptionnext.backends import choose
     from audioinceptionnext.recogniser import load
-    from audioinceptionnext.recognition import check_can_draw
+    from audioinceptionnext.results import table as tables
+    from audioinceptionnext.results.plot import check_can_draw
     from audioinceptionnext.several import MOST, several, usable_cores
 
     chosen = OutputFormat.json if as_json else format
@@ -103,7 +103,7 @@ def predict(
     if plot:
         check_can_draw()
     if table is not None:
-        combined.check(table)
+        tables.check(table)
     files = [] if on is on_ray.Where.ray else find_media(paths)
     if chosen == OutputFormat.elan and out is None and len(files) > 1:
         raise AinextError("--format elan: a document holds one recording: give --out DIR for several")
@@ -128,7 +128,7 @@ def predict(
         return recogniser.predict(item, top_k, settings, hop, progress.following(item) if at_once == 1 else None)
 
     with (
-        nullcontext() if table is None else combined.Table(table) as rows,
+        nullcontext() if table is None else tables.Table(table) as rows,
         closing(writer),
         _progress(len(files)) as progress,
         closing(several(hear, files, at_once)) as results,
@@ -169,7 +169,7 @@ class Writer:
 
     def write(self, heard: Recognition) -> None:
         from audioinceptionnext.errors import writing
-        from audioinceptionnext.formats import FORMATS, Context
+        from audioinceptionnext.results.formats import FORMATS, Context
 
         if self.plot:
             heard.plot(self._place(heard.file, ".png"))

@@ -9,7 +9,7 @@ import typer
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
-    from audioinceptionnext.timeline import TimelineSettings
+    from audioinceptionnext.results.segmentation import TimelineSettings
 
 ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")]
 Threshold = Annotated[
@@ -27,7 +27,7 @@ Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto,
 
 def timeline_settings(threshold: float, **others: float) -> TimelineSettings:
     """As `TimelineSettings.from_threshold`, whose errors name options here."""
-    from audioinceptionnext.timeline import TimelineSettings
+    from audioinceptionnext.results.segmentation import TimelineSettings
 
     try:
         return TimelineSettings.from_threshold(threshold, **others)

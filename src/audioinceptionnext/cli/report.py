@@ -38,7 +38,7 @@ def report(
     from audioinceptionnext.audio.discover import Missing, find_media
     from audioinceptionnext.errors import printable
     from audioinceptionnext.recogniser import load
-    from audioinceptionnext.report import Report
+    from audioinceptionnext.results.html import Report
 
     found = find_media(paths)
     recogniser = load(model, backend=backend)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.combined import Growing, arrow_fields
+from audioinceptionnext.results.table import Growing, arrow_fields
 
 SYNC_S = 5.0  # a power cut costs at most this; a killed process nothing that was written
 

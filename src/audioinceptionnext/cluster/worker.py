@@ -12,7 +12,7 @@ import numpy as np
 from audioinceptionnext.cluster.arrivals import UnavailableError, arrivals, sweep
 from audioinceptionnext.cluster.sources import Recording
 from audioinceptionnext.errors import AinextError, printable, unexpected
-from audioinceptionnext.timeline import TimelineSettings
+from audioinceptionnext.results.segmentation import TimelineSettings
 
 TRIES = 3  # workers that a recording may kill before it is given up
 

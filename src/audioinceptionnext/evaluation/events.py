@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audioinceptionnext.recognition import Segment
+from audioinceptionnext.results.types import Segment
 
 RESOLUTION = 1.0  # seconds of a segment in segment-based figures
 COLLAR = 0.5  # seconds that an onset may be off in event-based figures

@@ -18,7 +18,7 @@ import numpy as np
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.calibration import Bin
-from audioinceptionnext.picture import COLOURS, DPI, FAINT, INK
+from audioinceptionnext.results.plot import COLOURS, DPI, FAINT, INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

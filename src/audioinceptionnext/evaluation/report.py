@@ -28,7 +28,7 @@ from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.evaluation import page, pictures
 from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
 from audioinceptionnext.evaluation.classes import ClassFigures, class_table, confusion_counts, frequent_confusions
-from audioinceptionnext.recognition import check_can_draw
+from audioinceptionnext.results.plot import check_can_draw
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

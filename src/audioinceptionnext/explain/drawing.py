@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioinceptionnext.explain.explanation import SHARE, Explanation
-from audioinceptionnext.picture import DPI, FAINT, INK, KHZ_TICKS, WIDTH
+from audioinceptionnext.results.plot import DPI, FAINT, INK, KHZ_TICKS, WIDTH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

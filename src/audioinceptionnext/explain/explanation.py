@@ -17,7 +17,8 @@ from audioinceptionnext.explain.probe import Probe, open_model, probabilities
 from audioinceptionnext.network.baselines import PlainCNN
 from audioinceptionnext.network.frontend import hz_to_mel, mel_to_hz
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.recognition import Score, check_can_draw
+from audioinceptionnext.results.plot import check_can_draw
+from audioinceptionnext.results.types import Score
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -140,7 +141,7 @@ class Explanation:
         """
         check_can_draw()
         from audioinceptionnext.explain.drawing import draw
-        from audioinceptionnext.picture import save
+        from audioinceptionnext.results.plot import save
 
         figure = draw(self)
         if path is not None:

@@ -11,9 +11,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audioinceptionnext.audio.capture import ENCODINGS
-from audioinceptionnext.drawn import LIVE, drawn
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.live import Answer, Stream
+from audioinceptionnext.results.thumbnail import LIVE, drawn
 from audioinceptionnext.serving.errors import Refused
 from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.security import PROTOCOL

@@ -13,16 +13,16 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.drawn import drawn
 from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.recogniser import TOP_K, Recogniser
-from audioinceptionnext.recognition import Recognition
+from audioinceptionnext.results.recognition import Recognition
+from audioinceptionnext.results.segmentation import TimelineSettings
+from audioinceptionnext.results.thumbnail import drawn
 from audioinceptionnext.serving.errors import Refused
 from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.shelf import Shelf
 from audioinceptionnext.serving.uploads import Upload, receive
 from audioinceptionnext.serving.work import Busy, Cancelled, Work
-from audioinceptionnext.timeline import TimelineSettings
 
 INCLUDES = ("log_mel", "probabilities")
 

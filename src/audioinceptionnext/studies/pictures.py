@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioinceptionnext.evaluation.pictures import figure_of, quiet
-from audioinceptionnext.picture import COLOURS, FAINT, INK
+from audioinceptionnext.results.plot import COLOURS, FAINT, INK
 from audioinceptionnext.studies.results import SURE, Row
 
 if TYPE_CHECKING:

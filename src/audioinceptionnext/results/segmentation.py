@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recognition import Segment
+from audioinceptionnext.results.types import Segment
 
 LOWER_TO_UPPER = 0.6  # the lower threshold's usual share of the upper one
 TINY = 1e-9  # seconds; two hops of 0.16 s are 0.32 s, whatever floating point says

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.recognition import Recognition, clock
-from audioinceptionnext.timeline import step_bounds
+from audioinceptionnext.results.formats import clock
+from audioinceptionnext.results.segmentation import step_bounds
+from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +40,13 @@ KHZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
 TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds
 
 
-def draw(recognition: Recognition) -> Figure:
+def check_can_draw() -> None:
+    """Raises AinextError unless matplotlib, which draws the picture, is installed."""
+    if find_spec("matplotlib") is None:
+        raise AinextError("the picture needs matplotlib: pip install 'audioinceptionnext[plot]'")
+
+
+def draw(recognition: RecognitionData) -> Figure:
     """Draw what was heard, on a figure of its own: nothing of pyplot's global state is touched.
 
     The classes shown are those with the longest segments, filled up with the likeliest others; at most `SHOWN`.
@@ -91,7 +99,7 @@ def _boxes_for_emoji() -> Iterator[None]:
         yield
 
 
-def _classes_to_show(recognition: Recognition) -> list[str]:
+def _classes_to_show(recognition: RecognitionData) -> list[str]:
     """Labels: those with the most time in segments, by their first one; then the likeliest others, if these are few."""
     heard: dict[str, float] = {}
     for segment in recognition.segments:
@@ -107,7 +115,7 @@ def _classes_to_show(recognition: Recognition) -> list[str]:
     return classes
 
 
-def _draw_title(ax: Axes, recognition: Recognition) -> None:
+def _draw_title(ax: Axes, recognition: RecognitionData) -> None:
     name, model = _short(Path(recognition.file).name, 80), _short(recognition.model, 30)
     ax.set_title(name, loc="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
     about = f"{clock(recognition.duration)}  ·  {model}"
@@ -149,7 +157,7 @@ def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
     return (bands + 1) * mel(hertz) / mel(sample_rate / 2) - 0.5
 
 
-def _draw_probabilities(ax: Axes, recognition: Recognition, colours: dict[str, str], lanes: list[str]) -> None:
+def _draw_probabilities(ax: Axes, recognition: RecognitionData, colours: dict[str, str], lanes: list[str]) -> None:
     columns = [recognition.labels.index(label) for label in colours]
     steps = len(recognition.probabilities)
     if steps and columns:
@@ -211,7 +219,7 @@ def _draw_time_axis(ax: Axes, duration: float) -> None:
     ax.set_xlabel(f"time ({unit})", fontsize=9, color=INK)
 
 
-def _draw_lanes(ax: Axes, recognition: Recognition, lanes: list[str], colours: dict[str, str]) -> None:
+def _draw_lanes(ax: Axes, recognition: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
     ax.tick_params(bottom=False, labelbottom=False, left=False)
     ax.set_ylim(max(len(lanes), 1) - 0.5, -0.5)  # the first lane on top
     if not lanes:
@@ -234,7 +242,7 @@ def _draw_lanes(ax: Axes, recognition: Recognition, lanes: list[str], colours: d
     _draw_segment_labels(ax, recognition, lanes, colours)
 
 
-def _draw_segment_labels(ax: Axes, recognition: Recognition, lanes: list[str], colours: dict[str, str]) -> None:
+def _draw_segment_labels(ax: Axes, recognition: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
     """On each segment its label and score, or what of it fits."""
     from matplotlib.colors import to_rgb
     from matplotlib.font_manager import FontProperties

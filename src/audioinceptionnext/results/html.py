@@ -23,10 +23,10 @@ import av
 import numpy as np
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.drawn import drawn
 from audioinceptionnext.errors import writing
-from audioinceptionnext.formats import clock as clock_ms
-from audioinceptionnext.recognition import Recognition
+from audioinceptionnext.results.formats import clock as clock_ms
+from audioinceptionnext.results.thumbnail import drawn
+from audioinceptionnext.results.types import RecognitionData
 
 Sound = Literal["embed", "link", "none"]
 RATE = 24_000  # Hz, of embedded sound
@@ -71,7 +71,7 @@ class Report:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add(self, heard: Recognition) -> None:
+    def add(self, heard: RecognitionData) -> None:
         """One more recording. Raises `AinextError` where its sound cannot be read any more, and for a full disk."""
         data = heard.as_dict() | {"file": Path(heard.file).name or "recording"}
         if heard.log_mel is not None:
@@ -117,7 +117,7 @@ class Report:
             return json.dumps(_relative(Path(file), self.path.parent)).replace("<", "\\u003c"), "text/link"
         return base64.b64encode(mp3(file)).decode("ascii"), "text/mp3"
 
-    def _count(self, heard: Recognition, link: str) -> None:
+    def _count(self, heard: RecognitionData, link: str) -> None:
         for one in heard.segments:
             total = self._totals.setdefault(one.label, Total())
             total.segments += 1
@@ -149,7 +149,7 @@ class Report:
 
 
 def write_report(
-    recognitions: Iterable[Recognition],
+    recognitions: Iterable[RecognitionData],
     path: str | PathLike[str],
     sound: Sound = "embed",
     title: str = "What was heard",

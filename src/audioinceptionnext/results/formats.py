@@ -1,6 +1,6 @@
 """What was heard in the formats of other programs: JSON, CSV, Audacity labels, SRT subtitles, ELAN, Raven.
 
-A new output format is one function ``(Recognition, Context) -> str`` and one line in `FORMATS`. One table over many
+A new output format is one function ``(RecognitionData, Context) -> str`` and one line in `FORMATS`. One table over many
 recordings, also as Parquet: `combined`.
 """
 
@@ -14,13 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from audioinceptionnext.errors import AinextError
-
-if TYPE_CHECKING:
-    from audioinceptionnext.recognition import Recognition, Segment
+from audioinceptionnext.results.types import RecognitionData, Segment
 
 # All that XML 1.0 has no way to write, not even escaped (Extensible Markup Language 1.0, 2.2).
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -46,7 +43,7 @@ class Context:
     selections: int = 0
     seconds: float = 0.0
 
-    def after(self, heard: Recognition) -> Context:
+    def after(self, heard: RecognitionData) -> Context:
         """For the recording that comes next in the same text."""
         if not heard.segments:  # nothing in the text names it
             return self
@@ -58,12 +55,12 @@ class Format:
     """A way to write what was heard."""
 
     suffix: str  # of its files, with the dot
-    body: Callable[[Recognition, Context], str]  # one recording's lines, the last one ended
+    body: Callable[[RecognitionData, Context], str]  # one recording's lines, the last one ended
     header: str = ""  # what comes once before the bodies of one or many recordings
     between: str = ""  # what comes between two of them
     single: bool = False  # one text holds one recording
 
-    def text(self, *recognitions: Recognition, folder: Path | None = None) -> str:
+    def text(self, *recognitions: RecognitionData, folder: Path | None = None) -> str:
         """The whole text for one or more recordings. ``folder``: see `Context`.
 
         Raises AinextError for several recordings where the format has room for one.
@@ -105,11 +102,11 @@ def _located(file: str, folder: Path | None) -> str:
     return file if folder is None or not file or "://" in file else os.path.abspath(file)  # noqa: PTH100 - links stay as they are
 
 
-def _json(heard: Recognition, context: Context) -> str:
+def _json(heard: RecognitionData, context: Context) -> str:
     return json.dumps(heard.as_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
-def _csv(heard: Recognition, context: Context) -> str:
+def _csv(heard: RecognitionData, context: Context) -> str:
     file = quoted(heard.file)
     return "".join(
         f"{file},{segment.start:.3f},{segment.end:.3f},{quoted(segment.label)},{segment.score:.4f}\n"
@@ -117,13 +114,13 @@ def _csv(heard: Recognition, context: Context) -> str:
     )
 
 
-def _audacity(heard: Recognition, context: Context) -> str:
+def _audacity(heard: RecognitionData, context: Context) -> str:
     return "".join(
         f"{segment.start:.6f}\t{segment.end:.6f}\t{_one_line(segment.label)}\n" for segment in heard.segments
     )
 
 
-def _srt(heard: Recognition, context: Context) -> str:
+def _srt(heard: RecognitionData, context: Context) -> str:
     def moment(seconds: float) -> str:
         hours, minutes, whole, thousandths = _clock_parts(seconds)
         return f"{hours:02}:{minutes:02}:{whole:02},{thousandths:03}"
@@ -136,7 +133,7 @@ def _srt(heard: Recognition, context: Context) -> str:
     )
 
 
-def _raven(heard: Recognition, context: Context) -> str:
+def _raven(heard: RecognitionData, context: Context) -> str:
     """The selections of Raven: a row a segment, tabs between its fields, the box as high as the model hears.
 
     Names of columns are Raven's own (Raven Pro 1.4 User's Manual, chapter 6); Annotation is the column that its users
@@ -154,7 +151,7 @@ def _raven(heard: Recognition, context: Context) -> str:
     return "".join(rows)
 
 
-def _elan(heard: Recognition, context: Context) -> str:
+def _elan(heard: RecognitionData, context: Context) -> str:
     """A document of ELAN (EAF 3.0): a tier for each label that was heard, in the order in which they begin.
 
     An annotation's value is the label, ready to be corrected; scores are left out, since there they would only be in

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.formats import quoted
-from audioinceptionnext.recognition import Recognition
+from audioinceptionnext.results.formats import quoted
+from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,7 +25,7 @@ _SUFFIXES = (*_SEPARATORS, ".parquet")
 GROUP = 2**14  # rows that Parquet is written at a time: some 10 MB of memory
 
 
-def write_table(recognitions: Iterable[Recognition | Mapping[str, Any]], path: str | PathLike[str]) -> int:
+def write_table(recognitions: Iterable[RecognitionData | Mapping[str, Any]], path: str | PathLike[str]) -> int:
     """Writes one table over many recordings; returns its number of rows. See `Table`, also for the errors.
 
     The recordings may come one by one from a generator, and may be what `read_results` gives of a cluster's run::
@@ -63,9 +63,9 @@ class Table:
         with writing(self.path):
             self._rows: _Rows = _Parquet(self.path) if separator is None else _Text(self.path, separator)
 
-    def add(self, heard: Recognition | Mapping[str, Any]) -> None:
+    def add(self, heard: RecognitionData | Mapping[str, Any]) -> None:
         """Adds one recording, or its object in INTERFACE's JSON. Raises AinextError when the disk is full."""
-        found = heard.as_dict() if isinstance(heard, Recognition) else heard
+        found = heard.as_dict() if isinstance(heard, RecognitionData) else heard
         both = {"file": found.get("file"), "model": found.get("model")}
         rows = [{**both, **segment} for segment in found.get("segments", ())]  # what could not be heard has none
         with writing(self.path):
