@@ -13,10 +13,10 @@ import onnxruntime
 import pytest
 
 from audioinceptionnext import AinextError
-from audioinceptionnext.ahead import ahead
-from audioinceptionnext.backends import choose
-from audioinceptionnext.recogniser import load
-from audioinceptionnext.several import several
+from audioinceptionnext.inference.backends import choose
+from audioinceptionnext.inference.parallel import parallel_map
+from audioinceptionnext.inference.prefetch import prefetch
+from audioinceptionnext.models.load import load
 from tests.test_recogniser import kitchen
 
 
@@ -55,7 +55,7 @@ def test_what_is_made_ahead_comes_in_order_with_its_error_at_its_place() -> None
 
     found = []
     with pytest.raises(ValueError, match="after the fifth"):
-        for number in ahead(numbers()):
+        for number in prefetch(numbers()):
             found.append(number)
     assert found == list(range(5))
 
@@ -66,7 +66,7 @@ def test_several_at_a_time_come_in_order_with_their_errors(at_once: int) -> None
         sleep(0.01 * (number % 3))
         return 1 / number
 
-    found = list(several(invert, range(-5, 5), at_once))
+    found = list(parallel_map(invert, range(-5, 5), at_once))
     assert [item for item, _ in found] == list(range(-5, 5))
     assert [made for item, made in found if item] == [1 / item for item, _ in found if item]
     assert isinstance(found[5][1], ZeroDivisionError)
@@ -74,7 +74,7 @@ def test_several_at_a_time_come_in_order_with_their_errors(at_once: int) -> None
 
 def test_items_are_not_all_taken_at_once() -> None:
     taken: list[int] = []
-    results = several(taken.append, count(), 2)
+    results = parallel_map(taken.append, count(), 2)
     next(results)
     results.close()
     assert len(taken) <= 4
@@ -90,7 +90,7 @@ def test_nothing_runs_on_when_the_caller_stops() -> None:
         finally:
             closed.set()
 
-    taken = ahead(endless())
+    taken = prefetch(endless())
     assert next(taken) == 1
     taken.close()  # type: ignore[attr-defined]
     assert closed.is_set()

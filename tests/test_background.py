@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.recogniser import load
 from audioinceptionnext.training import background, noise
 from audioinceptionnext.training.augment import mask, mixup, random_gain
 from audioinceptionnext.training.fit import Run, train

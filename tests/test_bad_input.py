@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audioinceptionnext import zoo
+from audioinceptionnext.models.names import find_model
 from tests.audio_files import chirp, encode, sine, write_video, write_wav
 from tests.test_cli import EXTRAS, MODEL, WITHOUT, Outcome, ainext, check, python, refused
 
@@ -228,7 +228,7 @@ def test_wrong_options(wav: Path) -> None:
 
 
 def test_wrong_models(wav: Path, tmp_path: Path) -> None:
-    shipped = zoo.find(MODEL)
+    shipped = find_model(MODEL)
     content = shipped.read()
     files = {"text.onnx": b"hello", "empty.onnx": b"", "cut.onnx": content[: len(content) // 2], "named": b"hello"}
     for name, wrong in files.items():
@@ -248,7 +248,7 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_in_a_folder_of_ones_own(wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = zoo.find(MODEL)
+    shipped = find_model(MODEL)
     shutil.copytree(shipped.folder, tmp_path / "mine")
     (tmp_path / "mine/model.json").write_text(json.dumps(shipped.facts | {"name": "mine"}), encoding="utf-8")
     monkeypatch.setenv("AINEXT_MODELS", str(tmp_path))
@@ -283,7 +283,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("Kitchen20")
     (root / "audio").mkdir()
     lines = ["filename,fold,target,category,source_id"]
-    for number, label in enumerate(zoo.find(MODEL).facts["labels"]):
+    for number, label in enumerate(find_model(MODEL).facts["labels"]):
         write_wav(root / "audio" / f"{number}.wav", sine(200 + 100 * number, 0.3, RATE), RATE)
         lines.append(f"{number}.wav,{number % 5 + 1},{number},{label},{number}")
     (root / "meta.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -331,7 +331,7 @@ def test_evaluate(data: Path) -> None:
     assert (found.json["data"], found.json["model"], found.json["clips"]) == ("kitchen20", MODEL, 8)
     assert all(0 <= found.json[name] <= 100 for name in ("top1", "top5", "mca", "map"))
     assert 0 <= found.json["mauc"] <= 1
-    assert set(found.json["per_class"]) <= set(zoo.find(MODEL).facts["labels"])
+    assert set(found.json["per_class"]) <= set(find_model(MODEL).facts["labels"])
 
 
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:

@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from audioinceptionnext import zoo
 from audioinceptionnext.cli import main
-from audioinceptionnext.recogniser import Recogniser
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.names import DEFAULT_MODEL
 from audioinceptionnext.results.console import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
 
 RATE = 16_000
-MODEL = zoo.DEFAULT
+MODEL = DEFAULT_MODEL
 # At each moment some class of 20 has a twentieth or more: with these settings all of a recording is covered, whatever
 # the weights are.
 ALL = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0")

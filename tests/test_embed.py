@@ -15,9 +15,9 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from audioinceptionnext import listening
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recogniser import load
+from audioinceptionnext.inference import windows
+from audioinceptionnext.models.load import load
 from audioinceptionnext.rendering import draw, render
 from tests.audio_files import write_wav
 from tests.test_frontend import pink
@@ -47,8 +47,8 @@ def test_a_vector_is_the_mean_over_the_steps(files: dict[str, Path], run: str, m
     model = load(files["dense" if run == "clips" else run], run=run)
     sound = np.concatenate([pink(10 * RATE, RATE), np.zeros(8 * RATE, np.float32)])
     (expected,) = model._session.run(["features"], {"waveform": sound[None]})
-    monkeypatch.setitem(listening.BLOCK_FRAMES, "dense", 500)
-    monkeypatch.setitem(listening.BLOCK_FRAMES, "windows", 500)
+    monkeypatch.setitem(windows.BLOCK_FRAMES, "dense", 500)
+    monkeypatch.setitem(windows.BLOCK_FRAMES, "windows", 500)
     steps = model.embed_steps(sound)
     heard = model.predict(sound).probabilities.any(axis=1)
     assert steps.shape == (len(heard), 128) and 0 < heard.sum() < len(heard)

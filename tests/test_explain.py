@@ -18,10 +18,10 @@ from audioinceptionnext.explain import Explanation, explain, explain_file, faith
 from audioinceptionnext.explain.branches import shapley_values, typical_level
 from audioinceptionnext.explain.probe import Probe, log_odds
 from audioinceptionnext.explain.stretch import listener
+from audioinceptionnext.inference.recogniser import overall
 from audioinceptionnext.network import AudioInceptionNeXt, create_model
 from audioinceptionnext.network.blocks import Branch, ConvNorm
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.recogniser import overall
 from tests.audio_files import write_wav
 from tests.small_sounds import write_kitchen
 from tests.test_cli import EXTRAS, RUN, WITHOUT, ainext, python, refused

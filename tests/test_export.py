@@ -12,13 +12,13 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext import listening as module
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import Exported, export_onnx
+from audioinceptionnext.inference import windows as module
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.recogniser import load
 from audioinceptionnext.results.segmentation import TimelineSettings
 from audioinceptionnext.training.begin import begin
 from audioinceptionnext.training.hearing import crop

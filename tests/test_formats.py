@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.recogniser import Recogniser
+from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.formats import FORMATS
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.table import COLUMNS, Table, write_table

@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audioinceptionnext import hub, zoo
+from audioinceptionnext.cli import main
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.hub_files import CARD, CONFIG, WEIGHTS, write_folder
+from audioinceptionnext.export import export_onnx
+from audioinceptionnext.models import load as loading
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import find_model, is_hub_name, model_entries
+from audioinceptionnext.models.publish import CARD, CONFIG, WEIGHTS, push_to_hub, write_folder
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.recogniser import load
 from tests.audio_files import write_wav
 from tests.hub_stand_in import TOKEN, Hub, Repository, running_hub
 from tests.test_frontend import pink
@@ -77,7 +80,7 @@ def test_there_and_back(stand_in: Hub, tmp_path: Path) -> None:
     repository = stand_in.repositories["me/kitchen"]
     (files,) = repository.commits.values()
     assert repository.private and set(files) == {"model.onnx", WEIGHTS, CONFIG, CARD}
-    entry = zoo.find(SMALL)
+    entry = find_model(SMALL)
     assert (files["model.onnx"], files[WEIGHTS]) == (entry.path.read_bytes(), entry.training_weights.read_bytes())
 
     fetch = (
@@ -101,10 +104,12 @@ def test_there_and_back(stand_in: Hub, tmp_path: Path) -> None:
 
 def test_a_later_commit(stand_in: Hub, model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
     """A file without weights takes those of the model before away; the earlier commit can still be asked for."""
-    save_model(model, tmp_path / "trained.safetensors")
+    run = tmp_path / "run"
+    save_model(model, run / WEIGHTS)
+    export_onnx(model, run / "model.onnx")
     code = f"""
 import audioinceptionnext as ain
-print(ain.push_to_hub({str(tmp_path / "trained.safetensors")!r}, "me/later"))
+print(ain.push_to_hub({str(run)!r}, "me/later"))
 ain.push_to_hub({str(files["windows"])!r}, "me/later", private=True)
 """
     assert python(code, tmp_path / "home", stand_in.address, HF_TOKEN=TOKEN) == f"{stand_in.address}/me/later\n"
@@ -164,14 +169,14 @@ def test_what_cannot_be_pushed(stand_in: Hub, tmp_path: Path) -> None:
 
 def test_without_the_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    for call in (lambda: load("me/kitchen"), lambda: hub.push_to_hub(SMALL, "me/kitchen")):
+    for call in (lambda: load("me/kitchen"), lambda: push_to_hub(SMALL, "me/kitchen")):
         with pytest.raises(AinextError, match=r"^me/kitchen: .* needs .* pip install 'audioinceptionnext\[hub\]'$"):
             call()
     with pytest.raises(AinextError, match=r"pip install 'audioinceptionnext\[hub\]'$"):
         write_folder(SMALL, "me/kitchen", tmp_path)
 
 
-@pytest.mark.parametrize("name", [entry.name for entry in zoo.entries()])
+@pytest.mark.parametrize("name", [entry.name for entry in model_entries()])
 def test_cards_of_shipped_models(name: str, tmp_path: Path) -> None:
     """YAML that the hub's client reads back, the figure with the words that belong to it, no link to nowhere."""
     from huggingface_hub import ModelCard
@@ -179,7 +184,7 @@ def test_cards_of_shipped_models(name: str, tmp_path: Path) -> None:
 
     files = write_folder(name, f"me/{name}", tmp_path / "new" / "folder")
     assert [file.name for file in files] == ["model.onnx", WEIGHTS, CONFIG, CARD]
-    data, entry = metadata_load(files[3]), zoo.find(name)
+    data, entry = metadata_load(files[3]), find_model(name)
     assert data is not None
     assert data["license"] == entry.facts["licence"].lower()
     assert (data["library_name"], data["pipeline_tag"]) == ("audioinceptionnext", "audio-classification")
@@ -201,7 +206,11 @@ def test_a_model_of_ones_own(model: StoredModel, tmp_path: Path) -> None:
 
     own = replace(model, info={"data": "folder", "licence": "My Own 1.0"}, thresholds=(0.3, 0.4, 0.5))
     save_model(own, tmp_path / "m.safetensors")
-    files = write_folder(tmp_path / "m.safetensors", "me/my-sounds", tmp_path / "out")
+    with pytest.raises(AinextError, match=r"m\.safetensors: weights for training"):
+        write_folder(tmp_path / "m.safetensors", "me/my-sounds", tmp_path / "out")
+    with pytest.raises(SystemExit, match="0"):
+        main(["push", str(tmp_path / "m.safetensors"), "me/my-sounds", "--to-folder", str(tmp_path / "out")])
+    files = [tmp_path / "out" / name for name in ("model.onnx", WEIGHTS, CONFIG, CARD)]
     data = metadata_load(files[3])
     assert data is not None and (data["license"], data["license_name"]) == ("other", "my-own-1.0")
     assert "datasets" not in data and "model-index" not in data
@@ -220,7 +229,7 @@ def test_a_model_of_ones_own(model: StoredModel, tmp_path: Path) -> None:
 def test_what_is_here_comes_first(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shipped name before a folder of that name, a folder or file before the hub, which is not even asked."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hub, "fetch", lambda name: pytest.fail(f"asked for {name}"))
+    monkeypatch.setattr(loading, "fetch", lambda name: pytest.fail(f"asked for {name}"))
     for name in (SMALL, "me/here"):
         Path(name).mkdir(parents=True)
         Path(name, "model.onnx").write_bytes(files["dense"].read_bytes())
@@ -231,7 +240,7 @@ def test_what_is_here_comes_first(files: dict[str, Path], tmp_path: Path, monkey
     for name in ("me/empty", "a/b/c", "./none", "kitchen21", "/none"):
         with pytest.raises(AinextError, match="no model is called"):
             load(name)
-    assert not hub.is_name("me/x@") and hub.is_name("me/x.y@refs/pr/1") and not hub.is_name("me\\x")
+    assert not is_hub_name("me/x@") and is_hub_name("me/x.y@refs/pr/1") and not is_hub_name("me\\x")
 
 
 def test_names_that_the_hub_would_not_take(tmp_path: Path) -> None:
@@ -239,5 +248,5 @@ def test_names_that_the_hub_would_not_take(tmp_path: Path) -> None:
         with pytest.raises(AinextError, match="a model on the hub is called user/name"):
             write_folder(SMALL, name, tmp_path / "out")
         with pytest.raises(AinextError, match="a model on the hub is called user/name"):
-            hub.push_to_hub(SMALL, name)
+            push_to_hub(SMALL, name)
     assert not (tmp_path / "out").exists()

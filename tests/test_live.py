@@ -26,8 +26,8 @@ import audioinceptionnext as ain
 from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.cli import live_view
 from audioinceptionnext.cli.live_view import Listening, Printer
-from audioinceptionnext.live import Answer, Stream
-from audioinceptionnext.recogniser import load
+from audioinceptionnext.inference.stream import Answer, Stream
+from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
 from audioinceptionnext.results.segmenter import Segmenter
 from audioinceptionnext.results.types import Segment

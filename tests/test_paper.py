@@ -22,11 +22,11 @@ from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.data.waveforms import Waveforms, collate
 from audioinceptionnext.evaluation.evaluate import hear
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 from audioinceptionnext.network.published import describe
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.recogniser import load
 from audioinceptionnext.training.hearing import Hearing
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, rate_factor

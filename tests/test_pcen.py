@@ -11,15 +11,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext import listening
 from audioinceptionnext.benchmark.networks import settle
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.inference import windows
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network import AudioInceptionNeXt, LogMel, NetworkConfig, create_model, fold, products
 from audioinceptionnext.network.layout import lay_out
 from audioinceptionnext.network.pcen import BLOCK, PCEN, SCALE, TIME_CONSTANT
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.recogniser import load
 from audioinceptionnext.training.begin import begin
 from audioinceptionnext.training.recipe import Recipe, as_yaml
 from tests.small_sounds import NETWORK, quick
@@ -176,7 +176,7 @@ def test_blocks_join_as_one_pass(time_constant: float, tolerance: float) -> None
     """
     net = fold(network(time_constant=time_constant))
     x = LogMel(bands=64)(torch.from_numpy(events(24))[None])
-    margin = listening.MARGIN_FRAMES["dense"] // 32
+    margin = windows.MARGIN_FRAMES["dense"] // 32
     with torch.no_grad():
         whole = net.dense(x)[0].softmax(1)
         assert whole.std(dim=0).min() > 0.1

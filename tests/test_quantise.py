@@ -14,19 +14,19 @@ import onnxruntime as ort
 import pytest
 
 from audioinceptionnext import export as module
-from audioinceptionnext import zoo
 from audioinceptionnext.agreement import Agreement, compare
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export import convert_to_openvino, export_onnx, heard_by, rendered
-from audioinceptionnext.listening import softmax
+from audioinceptionnext.inference.windows import softmax
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.quantise import WIDE, lower, quantise_onnx
-from audioinceptionnext.recogniser import load
 from tests.conftest import LABELS
 from tests.test_cli import ainext, refused
 
-TRAINED = zoo.find("rendered").training_weights  # it knows the sounds that anyone can render
+TRAINED = find_model("rendered").training_weights  # it knows the sounds that anyone can render
 
 
 @pytest.fixture(autouse=True)

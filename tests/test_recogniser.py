@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import audioinceptionnext as ain
-from audioinceptionnext import listening as module
-from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.inference import windows as module
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
 from audioinceptionnext.results.thumbnail import MOST_COLUMNS, Overview
 from tests.audio_files import write_wav
 from tests.test_frontend import pink

@@ -35,7 +35,8 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
-from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import LOWER_TO_UPPER, TimelineSettings, find_segments
 

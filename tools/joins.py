@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext import listening as module
 from audioinceptionnext.audio.decode import read
-from audioinceptionnext.recogniser import load
+from audioinceptionnext.inference import windows as module
+from audioinceptionnext.models.load import load
 
 
 def main() -> None:

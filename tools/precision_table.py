@@ -19,14 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext.backends import open_session
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.evaluation.evaluate import Heard, hear, in_terms_of
 from audioinceptionnext.export import Input, export_onnx, heard_by, rendered_sounds
+from audioinceptionnext.inference.backends import open_session
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.quantise import Precision, lower
-from audioinceptionnext.recogniser import load
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "bf16", "int8")
 ROWS: list[tuple[str, Precision]] = [("onnxruntime", precision) for precision in PRECISIONS]

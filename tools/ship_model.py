@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
-from audioinceptionnext.recogniser import load
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,7 +39,7 @@ def main() -> None:
         model.temperature = figures["temperature"] or 1.0
         model.thresholds = tuple(figures["thresholds"][label] for label in model.labels)
     model.info |= {"name": options.name, "licence": options.licence}
-    folder = ROOT / "src" / "audioinceptionnext" / "zoo" / options.name
+    folder = ROOT / "src" / "audioinceptionnext" / "models" / "zoo" / options.name
     save_model(model, folder / "training.safetensors", torch.float16)
     path = export_onnx(model, folder / "model.onnx", precision="float16", name=options.name)
     facts = load(path).facts

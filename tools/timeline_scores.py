@@ -29,8 +29,9 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.events import EventScores, score_events
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model
-from audioinceptionnext.recogniser import Recogniser, load
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment

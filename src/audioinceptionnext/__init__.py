@@ -14,24 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audioinceptionnext.errors import AinextError
-    from audioinceptionnext.hub import push_to_hub
-    from audioinceptionnext.live import Answer, Stream
-    from audioinceptionnext.recogniser import Recogniser, load
+    from audioinceptionnext.inference.recogniser import Recogniser
+    from audioinceptionnext.inference.stream import Answer, Stream
+    from audioinceptionnext.models.load import load
+    from audioinceptionnext.models.names import list_models
+    from audioinceptionnext.models.publish import push_to_hub
     from audioinceptionnext.results.recognition import Recognition
     from audioinceptionnext.results.segmentation import TimelineSettings
     from audioinceptionnext.results.types import Score, Segment
 
 _HOMES = {
     "AinextError": "errors",
-    "Answer": "live",
-    "Recogniser": "recogniser",
-    "Recognition": "recognition",
-    "Score": "recognition",
-    "Segment": "recognition",
-    "Stream": "live",
-    "TimelineSettings": "timeline",
-    "load": "recogniser",
-    "push_to_hub": "hub",
+    "Answer": "inference.stream",
+    "Recogniser": "inference.recogniser",
+    "Recognition": "results.recognition",
+    "Score": "results.types",
+    "Segment": "results.types",
+    "Stream": "inference.stream",
+    "TimelineSettings": "results.segmentation",
+    "list_models": "models.names",
+    "load": "models.load",
+    "push_to_hub": "models.publish",
 }
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "Stream",
     "TimelineSettings",
     "__version__",
+    "list_models",
     "load",
     "push_to_hub",
 ]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.backends import open_session
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import softmax
+from audioinceptionnext.inference.backends import open_session
+from audioinceptionnext.inference.windows import softmax
 
 LEAST = 0.99  # share of clips with the same top-1, below which a file of less precision is not worth having
 ENOUGH = 20  # clips that are sure; with fewer, all count

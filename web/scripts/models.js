@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/zoo/", import.meta.url));
+const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/models/zoo/", import.meta.url));
 const DEFAULT = "kitchen20";
 // Of the metadata, what the page's engine reads.
 const FACTS = ["labels", "thresholds", "run", "sample_rate", "hop_samples"];

@@ -1,5 +1,5 @@
 // Blocks of sound of any length through the network, and answers as one pass over all of it gives them:
-// src/audioinceptionnext/listening.py, whose comments say why the numbers are what they are.
+// src/audioinceptionnext/inference/windows.py, whose comments say why the numbers are what they are.
 
 import { concatenated } from "./numbers.js";
 

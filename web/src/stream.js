@@ -1,4 +1,4 @@
-// Sound that has no end yet: answers as their clips are complete: Stream of src/audioinceptionnext/live.py.
+// Sound that has no end yet: answers as their clips are complete: Stream of src/audioinceptionnext/inference/stream.py.
 
 import { BATCH } from "./listening.js";
 import { mono, Resampler } from "./mixing.js";

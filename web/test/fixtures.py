@@ -14,8 +14,8 @@ import numpy as np
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.audio.source import Source
-from audioinceptionnext.live import Stream
-from audioinceptionnext.recogniser import load
+from audioinceptionnext.inference.stream import Stream
+from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import TimelineSettings, find_segments
 from audioinceptionnext.results.segmenter import Segmenter
 

@@ -15,11 +15,11 @@ from audioinceptionnext.benchmark.rounds import Bench, Measured
 from audioinceptionnext.data import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import SILENCE, softmax
+from audioinceptionnext.inference.recogniser import overall
+from audioinceptionnext.inference.windows import SILENCE, softmax
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.model import STEP_FRAMES
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.recogniser import overall
 
 
 def check(dataset: Dataset, clips: Sequence[Clip], found: dict[str, Subject]) -> None:

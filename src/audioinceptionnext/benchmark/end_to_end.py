@@ -71,7 +71,7 @@ def measure(recording: Path, files: Files, hop: float | None, cores: Sequence[in
 def serve_whole(channel: Channel, recording: str, model: str, hop: float | None, threads: int) -> None:
     """As ``ainext predict`` does it, several times, the model loaded once."""
     from audioinceptionnext.benchmark.engines import peak_rss
-    from audioinceptionnext.recogniser import load
+    from audioinceptionnext.models.load import load
 
     begun = time.perf_counter()
     recogniser = load(model, threads)
@@ -104,8 +104,8 @@ def serve_stages(channel: Channel, recording: str, files: Files, hop: float | No
     """
     from audioinceptionnext.audio import decode
     from audioinceptionnext.audio.source import Source
-    from audioinceptionnext.listening import Listener
-    from audioinceptionnext.recogniser import load
+    from audioinceptionnext.inference.windows import Listener
+    from audioinceptionnext.models.load import load
 
     recogniser = load(files.model, 1)
     rate = recogniser.sample_rate
@@ -147,7 +147,7 @@ class _Timed:
     """A session that counts the seconds of one core it computes, and those that its front end alone would."""
 
     def __init__(self, files: Files) -> None:
-        from audioinceptionnext.backends import open_session
+        from audioinceptionnext.inference.backends import open_session
 
         self._model, self._front = (
             open_session(Path(file).read_bytes(), file, "onnxruntime", 1) for file in (files.model, files.front_end)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.several import usable_cores
+from audioinceptionnext.inference.parallel import usable_cores
 
 # Instruction sets that decide how fast matrix products are: x86, then Arm.
 EXTENSIONS = (

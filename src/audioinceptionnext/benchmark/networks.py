@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext import zoo
 from audioinceptionnext.benchmark.end_to_end import Files
 from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.rows import OURS, Row
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Mixer
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.model import VARIANTS, Network, count_macs, count_parameters, create_model
@@ -72,7 +72,7 @@ def _subject(model: str) -> Subject:
         raise AinextError(
             f"--model {model}: rows need the weights in training form; give the .safetensors it came from"
         )
-    weights = zoo.find(model).training_weights
+    weights = find_model(model).training_weights
     if not weights.is_file():
         raise AinextError(f"--model {model}: {weights} is missing; install the package again")
     return Subject(load_model(weights), model, trained=True)

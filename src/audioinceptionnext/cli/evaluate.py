@@ -18,7 +18,7 @@ from audioinceptionnext.errors import AinextError
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
     from audioinceptionnext.evaluation.evaluate import Evaluation, Heard
-    from audioinceptionnext.recogniser import Recogniser
+    from audioinceptionnext.inference.recogniser import Recogniser
 
 
 def evaluate(

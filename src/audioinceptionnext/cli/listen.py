@@ -81,8 +81,8 @@ def listen(
 
     from audioinceptionnext.audio.capture import named
     from audioinceptionnext.cli.live_view import Journal, Listening, Printer
-    from audioinceptionnext.live import Stream
-    from audioinceptionnext.recogniser import load
+    from audioinceptionnext.inference.stream import Stream
+    from audioinceptionnext.models.load import load
 
     settings = None if threshold is None else options.timeline_settings(threshold)
     recogniser = load(model, threads, backend, run="clips")

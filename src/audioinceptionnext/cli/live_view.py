@@ -19,8 +19,8 @@ from typing import Any
 
 from audioinceptionnext.audio.capture import Backlog, Input
 from audioinceptionnext.errors import AinextError, unexpected, writing
-from audioinceptionnext.listening import BATCH
-from audioinceptionnext.live import Answer, Stream
+from audioinceptionnext.inference.stream import Answer, Stream
+from audioinceptionnext.inference.windows import BATCH
 from audioinceptionnext.results.formats import clock
 from audioinceptionnext.results.types import Segment
 

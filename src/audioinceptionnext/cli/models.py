@@ -13,9 +13,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
 
     Example: [bold]ainext models --json[/bold]
     """
-    from audioinceptionnext.zoo import entries
+    from audioinceptionnext.models.names import model_entries
 
-    found = entries()
+    found = model_entries()
     if as_json:
         print(json.dumps([entry.facts | {"path": str(entry.path)} for entry in found], ensure_ascii=False, indent=2))
         return

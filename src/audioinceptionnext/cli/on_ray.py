@@ -90,7 +90,7 @@ def predict_on_ray(
     """Runs, prints the summary, and returns the exit code. ``name`` is what results call the model."""
     from audioinceptionnext.cluster.run import BATCH, Place, recognise
     from audioinceptionnext.cluster.worker import Job
-    from audioinceptionnext.recogniser import read_model
+    from audioinceptionnext.models.load import read_model
 
     content, source, _ = read_model(model)
     run = hashlib.sha256(str(out.absolute()).encode("utf-8", "replace")).hexdigest()[:12]

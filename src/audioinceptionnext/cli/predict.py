@@ -85,11 +85,11 @@ def predict(
     An archive, on all cores and resumable: [bold]ainext predict s3://bucket/2024 @more.txt --on ray --out night[/bold]
     """
     from audioinceptionnext.audio.discover import Missing, find_media
-    from audioinceptionnext.backends import choose
-    from audioinceptionnext.recogniser import load
+    from audioinceptionnext.inference.backends import choose
+    from audioinceptionnext.inference.parallel import MAX_PARALLEL, parallel_map, usable_cores
+    from audioinceptionnext.models.load import load
     from audioinceptionnext.results import table as tables
     from audioinceptionnext.results.plot import check_can_draw
-    from audioinceptionnext.several import MOST, several, usable_cores
 
     chosen = OutputFormat.json if as_json else format
     given = {"lower": lower} if lower is not None else {}
@@ -107,7 +107,7 @@ def predict(
     files = [] if on is on_ray.Where.ray else find_media(paths)
     if chosen == OutputFormat.elan and out is None and len(files) > 1:
         raise AinextError("--format elan: a document holds one recording: give --out DIR for several")
-    at_once = min(workers or min(len(usable_cores()), MOST), len(files) or 1)
+    at_once = min(workers or min(len(usable_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, 1 if at_once > 1 else None, backend)
     recogniser.check_hop(hop)
     if threshold is None:
@@ -131,7 +131,7 @@ def predict(
         nullcontext() if table is None else tables.Table(table) as rows,
         closing(writer),
         _progress(len(files)) as progress,
-        closing(several(hear, files, at_once)) as results,
+        closing(parallel_map(hear, files, at_once)) as results,
     ):
         for item, heard in results:
             path = item.path if isinstance(item, Missing) else item

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +34,31 @@ def push(
 
     Example: [bold]ainext push runs/mine/model.safetensors me/my-sounds --private[/bold]
     """
-    if to_folder is not None:
-        from audioinceptionnext.hub_files import write_folder
+    from audioinceptionnext.models.publish import push_to_hub, write_folder
 
-        files = [str(file) for file in write_folder(model, name, to_folder)]
-        found, lines = {"name": name, "folder": str(to_folder), "files": files}, files
-    else:
-        from audioinceptionnext.hub import push_to_hub
-
-        address = push_to_hub(model, name, private)
-        found, lines = {"name": name, "url": address}, [address]
+    with _with_onnx(model, name) as source:
+        if to_folder is not None:
+            files = [str(file) for file in write_folder(source, name, to_folder)]
+            found, lines = {"name": name, "folder": str(to_folder), "files": files}, files
+        else:
+            address = push_to_hub(source, name, private)
+            found, lines = {"name": name, "url": address}, [address]
     print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
+
+
+@contextmanager
+def _with_onnx(model: str, name: str) -> Iterator[str]:
+    """The model as given; for weights alone, a folder that holds them and the ONNX file made from them."""
+    if not model.endswith(".safetensors"):
+        yield model
+        return
+    from audioinceptionnext.export import export_onnx
+    from audioinceptionnext.models.names import MODEL_FILE, check_hub_name
+    from audioinceptionnext.models.publish import WEIGHTS
+    from audioinceptionnext.network.storage import load_model
+
+    check_hub_name(name)
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(load_model(model), Path(folder, MODEL_FILE), name=name.partition("/")[2])
+        shutil.copyfile(model, Path(folder, WEIGHTS))
+        yield folder

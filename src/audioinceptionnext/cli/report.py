@@ -37,7 +37,7 @@ def report(
     """
     from audioinceptionnext.audio.discover import Missing, find_media
     from audioinceptionnext.errors import printable
-    from audioinceptionnext.recogniser import load
+    from audioinceptionnext.models.load import load
     from audioinceptionnext.results.html import Report
 
     found = find_media(paths)

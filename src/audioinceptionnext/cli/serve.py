@@ -56,9 +56,9 @@ def serve(
     """
     import uvicorn
 
+    from audioinceptionnext.inference.parallel import usable_cores
     from audioinceptionnext.serving.app import create_app
     from audioinceptionnext.serving.settings import LOOPBACK, Settings, is_loopback
-    from audioinceptionnext.several import usable_cores
 
     # Names of this machine are always meant: a health check asks by them, and no other site is called so.
     hosts = (*(allow_host or ()), *LOOPBACK) if allow_host or is_loopback(host) else ()

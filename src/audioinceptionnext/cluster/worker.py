@@ -25,7 +25,7 @@ class Job:
         source, sha256: of the model file; ``source`` is what errors call it.
         model: the name that results give it.
         run: names this run's temporary files.
-        backend: as `audioinceptionnext.recogniser.load` takes it; None for its default.
+        backend: as `audioinceptionnext.inference.recogniser.load` takes it; None for its default.
     """
 
     source: str
@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, job: Job, content: Any, attempts: Any) -> None:
         import ray
 
-        from audioinceptionnext.recogniser import Recogniser
+        from audioinceptionnext.inference.recogniser import Recogniser
 
         self.job, self._attempts = job, attempts
         chosen: dict[str, Any] = {"backend": job.backend} if job.backend else {}

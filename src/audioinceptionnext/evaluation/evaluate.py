@@ -26,7 +26,8 @@ from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.report import write_report
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
-from audioinceptionnext.recogniser import Recogniser, load, overall
+from audioinceptionnext.inference.recogniser import Recogniser, overall
+from audioinceptionnext.models.load import load
 
 Progress = Callable[[int, int], None]
 ENOUGH_CLIPS, ENOUGH_MISTAKES = 50, 5  # below which a temperature says more about the clips than about the model

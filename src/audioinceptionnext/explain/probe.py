@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import SILENCE, Grid
+from audioinceptionnext.inference.windows import SILENCE, Grid
 from audioinceptionnext.network.storage import StoredModel
 
 BATCH = 16  # clips that go through the network together, where each is heard by itself

@@ -14,9 +14,9 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import AinextError, printable, suggest
 from audioinceptionnext.explain.explanation import Explanation, explain
 from audioinceptionnext.explain.probe import open_model
-from audioinceptionnext.listening import Listener
+from audioinceptionnext.inference.recogniser import overall
+from audioinceptionnext.inference.windows import Listener
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.recogniser import overall
 
 WHOLE = 10.0  # seconds, up to which a recording is explained as it is
 STRETCH = 5.0  # seconds of a longer one, where its label scores best

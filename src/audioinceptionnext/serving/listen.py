@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audioinceptionnext.audio.capture import ENCODINGS
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.live import Answer, Stream
+from audioinceptionnext.inference.stream import Answer, Stream
 from audioinceptionnext.results.thumbnail import LIVE, drawn
 from audioinceptionnext.serving.errors import Refused
 from audioinceptionnext.serving.metrics import Metrics

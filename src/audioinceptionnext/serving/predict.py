@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import AinextError, printable
-from audioinceptionnext.recogniser import TOP_K, Recogniser
+from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import TimelineSettings
 from audioinceptionnext.results.thumbnail import drawn

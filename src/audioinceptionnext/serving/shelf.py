@@ -6,9 +6,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from audioinceptionnext import zoo
 from audioinceptionnext.errors import suggest
-from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
 from audioinceptionnext.serving.errors import Refused
 
 
@@ -18,8 +19,8 @@ class Shelf:
     def __init__(self, models: tuple[str, ...] | None, backend: str = "auto") -> None:
         self._backend = backend
         self._lock = Lock()
-        known = {entry.name: entry for entry in zoo.entries()}
-        given = models or (zoo.DEFAULT, *(name for name in known if name != zoo.DEFAULT))
+        known = {entry.name: entry for entry in model_entries()}
+        given = models or (DEFAULT_MODEL, *(name for name in known if name != DEFAULT_MODEL))
         self._loaded: dict[str, Recogniser] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         for model in given:

@@ -16,7 +16,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation import paired
 from audioinceptionnext.evaluation.calibration import log_probabilities
 from audioinceptionnext.evaluation.paired import Difference, Estimate
-from audioinceptionnext.recogniser import overall
+from audioinceptionnext.inference.recogniser import overall
 from audioinceptionnext.studies.child import heard_file, is_done
 from audioinceptionnext.studies.plan import Plan, Unit
 from audioinceptionnext.studies.study import Variant

@@ -11,13 +11,13 @@ import torch
 
 from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.zoo import find
 
 FRONT_END: dict[str, Any] = {
     "sample_rate": 24_000,
@@ -74,7 +74,7 @@ def open_weights(name: str) -> StoredModel:
         return describe(load_published(name))
     if name.endswith(".safetensors") or Path(name).is_file():
         return load_model(name)
-    entry = find(name)
+    entry = find_model(name)
     if not entry.training_weights.is_file():
         raise AinextError(f"{name}: its weights in training form are not installed; give a .safetensors file")
     return load_model(entry.training_weights)

@@ -10,8 +10,8 @@ from typing import Any
 from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import evaluate
 from audioinceptionnext.export import export_onnx
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
-from audioinceptionnext.recogniser import load
 from audioinceptionnext.training.fit import Run
 
 ONNX, REPORT, FIGURES = "model.onnx", "report", "figures.json"

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext import zoo
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.hub import MODEL, check_name
-from audioinceptionnext.recogniser import Recogniser, load
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.hub import client_for, one_line, user_agent
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import MODEL_FILE, check_hub_name, find_model, model_entries
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 # What the hub calls a licence; it wants any other by name.
@@ -38,6 +39,43 @@ class Given:
     page: str = ""  # of a folder, the README.md that it has, which stays as it is
 
 
+def push_to_hub(model: str | Path, name: str, private: bool = False) -> str:
+    """Uploads a model with its card, in one commit, and makes the repository where there is none.
+
+    What is uploaded is what `hub_files.write_folder` writes.
+
+    Args:
+        model: a shipped name; an ``.onnx`` file; weights of a training run (``.safetensors``; needs the extra export);
+            a folder with ``model.onnx`` and, if it has them, such weights as ``model.safetensors``.
+        name: ``user/name``.
+        private: of a new repository; one that is there stays as it is.
+
+    Returns:
+        Its address.
+
+    Raises:
+        AinextError: the extra is missing, a model that cannot be read, no login or one that may not write there, the
+            hub cannot be reached.
+    """
+    check_hub_name(name)
+    client = client_for(f"{name}: uploading")
+    if not client.get_token():
+        raise AinextError(f"{name}: not logged in: hf auth login, or set HF_TOKEN to a token that may write")
+    api = client.HfApi(**user_agent())
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_folder(model, name, folder)
+        operations = [client.CommitOperationAdd(file.name, str(file)) for file in files]
+        try:
+            address = api.create_repo(name, private=private, exist_ok=True)
+            # Weights of an earlier model would be taken for those of this one.
+            if all(file.name != WEIGHTS for file in files) and api.file_exists(name, WEIGHTS):
+                operations.append(client.CommitOperationDelete(WEIGHTS))
+            api.create_commit(name, operations, commit_message=f"{Path(model).name} by audioinceptionnext")
+        except Exception as error:  # see `fetch`
+            raise AinextError(f"{name}: cannot be uploaded: {one_line(error)}") from error
+    return str(address)
+
+
 def write_folder(model: str | Path, name: str, folder: str | Path) -> list[Path]:
     """Writes what `hub.push_to_hub` uploads, a folder that `load` takes as it takes the repository.
 
@@ -50,7 +88,7 @@ def write_folder(model: str | Path, name: str, folder: str | Path) -> list[Path]
     Raises:
         AinextError: a model that cannot be read, a folder that cannot be written, the extra hub is missing.
     """
-    check_name(name)
+    check_hub_name(name)
     target = Path(folder)
     with tempfile.TemporaryDirectory() as made:
         given = _given(model, name, Path(made))
@@ -62,7 +100,7 @@ def write_folder(model: str | Path, name: str, folder: str | Path) -> list[Path]
         }
         with writing(target):
             target.mkdir(parents=True, exist_ok=True)
-            files = [_copy(given.onnx, target / MODEL)]
+            files = [_copy(given.onnx, target / MODEL_FILE)]
             if given.weights is not None:
                 files.append(_copy(given.weights, target / WEIGHTS))
             for file, text in texts.items():
@@ -73,17 +111,13 @@ def write_folder(model: str | Path, name: str, folder: str | Path) -> list[Path]
 def _given(model: str | Path, name: str, made: Path) -> Given:
     path = Path(model)
     if path.suffix == ".safetensors":
-        from audioinceptionnext.export import export_onnx
-        from audioinceptionnext.network.storage import load_model
-
-        onnx = export_onnx(load_model(path), made / MODEL, name=name.partition("/")[2])
-        return Given(onnx, path, {}, "")
+        raise AinextError(f"{path}: weights for training; give a folder with {MODEL_FILE} and {WEIGHTS} in it")
     if path.suffix == ".onnx":
         return Given(path, None, {}, "")
-    if all(str(model) != entry.name for entry in zoo.entries()) and (path / MODEL).is_file():
+    if all(str(model) != entry.name for entry in model_entries()) and (path / MODEL_FILE).is_file():
         weights = path / WEIGHTS
-        return Given(path / MODEL, weights if weights.is_file() else None, {}, "", _read(path / CARD))
-    entry = zoo.find(str(model))
+        return Given(path / MODEL_FILE, weights if weights.is_file() else None, {}, "", _read(path / CARD))
+    entry = find_model(str(model))
     entry.read()  # that it is the one that was shipped
     weights = entry.training_weights
     return Given(entry.path, weights if weights.is_file() else None, entry.facts, _read(entry.folder / "CARD.md"))
@@ -197,7 +231,10 @@ def _about(config: dict[str, Any]) -> str:
     )
     rows = [
         ("Network", f"AudioInceptionNeXt, folded: {size}"),
-        ("File", f"`{MODEL}`: waveform in (mono, {rate} Hz), logits every {1000 * config['step_seconds']:.0f} ms out"),
+        (
+            "File",
+            f"`{MODEL_FILE}`: waveform in (mono, {rate} Hz), logits every {1000 * config['step_seconds']:.0f} ms out",
+        ),
         ("Run", f"`{config['run']}`"),
         ("Data", config.get("data", "not stated")),
         ("Licence of the weights", config.get("licence", "not stated")),
@@ -235,4 +272,4 @@ heard = model.predict("recording.mp4")      # heard.clip, heard.segments
 vectors = model.embed(["a.wav", "b.wav"])   # features for a classifier or a search
 ```
 {tuned}
-`{MODEL}` runs in any ONNX Runtime: its metadata hold the labels and the sampling rate, `{CONFIG}` repeats them."""
+`{MODEL_FILE}` runs in any ONNX Runtime: its metadata hold the labels and the sampling rate, `{CONFIG}` repeats them."""

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext import hub, zoo
-from audioinceptionnext.ahead import ahead
 from audioinceptionnext.audio import decode
-from audioinceptionnext.backends import open_session
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import Listener
+from audioinceptionnext.inference.backends import open_session
+from audioinceptionnext.inference.prefetch import prefetch
+from audioinceptionnext.inference.windows import Listener
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import TimelineSettings, find_segments
 from audioinceptionnext.results.thumbnail import Overview
@@ -189,7 +188,7 @@ class Recogniser:
         size = self._listener.block
         if isinstance(source, np.ndarray):
             return _cut(source, size)
-        return ahead(decode.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
+        return prefetch(decode.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
         """Itself, for nothing in it changes: scikit-learn copies what stands in a pipeline."""
@@ -215,53 +214,6 @@ class Recogniser:
         shorter = ", or a part of it such as its half" if finest < step else ""
         message = f"{self.name} answers every {seconds:g} s; give that or a multiple of it"
         raise AinextError(f"--hop {hop}: {message}{shorter}")
-
-
-def load(
-    model: str | Path = zoo.DEFAULT, threads: int | None = None, backend: str = "auto", run: str | None = None
-) -> Recogniser:
-    """A shipped model by its name, any ONNX file that `ainext export` wrote by its path, or a model of a hub.
-
-    Args:
-        model: a shipped name; an ``.onnx`` file or a folder with ``model.onnx`` in it; ``user/name`` or
-            ``user/name@revision`` on the Hugging Face hub (extra: hub; see `hub.fetch`). A shipped name comes first,
-            then what is here.
-        threads: all cores unless given.
-        backend: what computes, one of `backends.BACKENDS`.
-        run: how it hears long audio: as its file says, or ``clips``, each answer from the samples of its own clip
-            alone, as `live.Stream` gives it.
-
-    Raises:
-        AinextError: an unknown name (the nearest is suggested), a missing or damaged file, a backend that is not there;
-            what `hub.fetch` raises.
-    """
-    return Recogniser(*read_model(model), threads, backend, run)
-
-
-def read_model(model: str | Path) -> tuple[bytes, str, str | None]:
-    """A model file's content, what errors call it, and a shipped model's name. Raises `AinextError` as `load` does.
-
-    A model of the hub is called what it was asked for by: ``user/name``.
-    """
-    path = Path(model)
-    if path.suffix == ".safetensors":
-        raise AinextError(f"{path}: weights for training; make a model of them: ainext export {path} model.onnx")
-    if path.suffix == ".onnx" or path.is_file():
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise AinextError(
-                f"{path}: {(error.strerror or str(error)).lower()}; --model takes a name or a file"
-            ) from error
-        return content, str(path), None
-    name = str(model)
-    if all(name != entry.name for entry in zoo.entries()):
-        if (path / hub.MODEL).is_file():
-            return read_model(path / hub.MODEL)
-        if hub.is_name(name) and not path.exists():
-            return hub.fetch(name).read_bytes(), f"{name}: {hub.MODEL}", name
-    entry = zoo.find(name)
-    return entry.read(), str(entry.path), entry.name
 
 
 def overall(probabilities: np.ndarray) -> np.ndarray:

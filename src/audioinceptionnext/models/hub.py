@@ -6,20 +6,11 @@ Where the cache is, tokens, mirrors and working offline are the client's busines
 
 from __future__ import annotations
 
-import re
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
 from audioinceptionnext.errors import AinextError
-
-MODEL = "model.onnx"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w./-]+)?", re.ASCII)
-
-
-def is_name(name: str) -> bool:
-    """Whether this is how the hub calls a model: ``user/name``, or ``user/name@revision``, a branch, tag or commit."""
-    return _NAME.fullmatch(name) is not None
+from audioinceptionnext.models.names import MODEL_FILE
 
 
 def fetch(name: str) -> Path:
@@ -29,60 +20,15 @@ def fetch(name: str) -> Path:
         AinextError: the extra is missing; no such repository, revision or file; one that is not open to this login;
             the hub cannot be reached, or is not to be, and the model is not in the cache.
     """
-    client = _client(f"{name}: no such model or file here; one of the hub")
+    client = client_for(f"{name}: no such model or file here; one of the hub")
     repository, _, revision = name.partition("@")
     try:
-        return Path(client.hf_hub_download(repository, MODEL, revision=revision or None, **_who()))
+        return Path(client.hf_hub_download(repository, MODEL_FILE, revision=revision or None, **user_agent()))
     except Exception as error:  # of the client, of what it uses for HTTP, of the disk: as many classes as ways to fail
         raise AinextError(f"{name}: {_why(error, repository, revision)}") from error
 
 
-def push_to_hub(model: str | Path, name: str, private: bool = False) -> str:
-    """Uploads a model with its card, in one commit, and makes the repository where there is none.
-
-    What is uploaded is what `hub_files.write_folder` writes.
-
-    Args:
-        model: a shipped name; an ``.onnx`` file; weights of a training run (``.safetensors``; needs the extra export);
-            a folder with ``model.onnx`` and, if it has them, such weights as ``model.safetensors``.
-        name: ``user/name``.
-        private: of a new repository; one that is there stays as it is.
-
-    Returns:
-        Its address.
-
-    Raises:
-        AinextError: the extra is missing, a model that cannot be read, no login or one that may not write there, the
-            hub cannot be reached.
-    """
-    check_name(name)
-    client = _client(f"{name}: uploading")
-    if not client.get_token():
-        raise AinextError(f"{name}: not logged in: hf auth login, or set HF_TOKEN to a token that may write")
-    from audioinceptionnext.hub_files import WEIGHTS, write_folder
-
-    api = client.HfApi(**_who())
-    with tempfile.TemporaryDirectory() as folder:
-        files = write_folder(model, name, folder)
-        operations = [client.CommitOperationAdd(file.name, str(file)) for file in files]
-        try:
-            address = api.create_repo(name, private=private, exist_ok=True)
-            # Weights of an earlier model would be taken for those of this one.
-            if all(file.name != WEIGHTS for file in files) and api.file_exists(name, WEIGHTS):
-                operations.append(client.CommitOperationDelete(WEIGHTS))
-            api.create_commit(name, operations, commit_message=f"{Path(model).name} by audioinceptionnext")
-        except Exception as error:  # see `fetch`
-            raise AinextError(f"{name}: cannot be uploaded: {_line(error)}") from error
-    return str(address)
-
-
-def check_name(name: str) -> None:
-    """Raises `AinextError` unless it is ``user/name``."""
-    if not is_name(name) or "@" in name:
-        raise AinextError(f"{name}: a model on the hub is called user/name, of letters, digits, '-', '_' and '.'")
-
-
-def _client(what: str) -> ModuleType:
+def client_for(what: str) -> ModuleType:
     try:
         import huggingface_hub
     except ModuleNotFoundError:
@@ -90,7 +36,7 @@ def _client(what: str) -> ModuleType:
     return huggingface_hub
 
 
-def _who() -> dict[str, str]:
+def user_agent() -> dict[str, str]:
     """What the client says of its user."""
     from audioinceptionnext import __version__
 
@@ -114,13 +60,13 @@ def _why(error: Exception, repository: str, revision: str) -> str:
     if absent and constants.HF_HUB_OFFLINE:
         return "not in the cache, and working offline (HF_HUB_OFFLINE is set)"
     if absent and _status(cause) is None:
-        return f"not in the cache, and {constants.ENDPOINT} cannot be reached ({_line(cause)})"
+        return f"not in the cache, and {constants.ENDPOINT} cannot be reached ({one_line(cause)})"
     if isinstance(cause, utils.EntryNotFoundError) and not absent:
-        return f"the repository has no {MODEL}, so it is no model for this; `ainext push` writes such"
-    return f"cannot be fetched: {_line(cause)}"
+        return f"the repository has no {MODEL_FILE}, so it is no model for this; `ainext push` writes such"
+    return f"cannot be fetched: {one_line(cause)}"
 
 
-def _line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """What went wrong, in one line: the client's messages are letters, with what the server said at their end."""
     from huggingface_hub import constants
 

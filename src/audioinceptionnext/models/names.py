@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import AinextError, suggest
 
-DEFAULT = "kitchen20"
+DEFAULT_MODEL = "kitchen20"
+MODEL_FILE = "model.onnx"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w./-]+)?", re.ASCII)
 KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "measured")  # of model.json
 
 
@@ -46,9 +49,9 @@ class Entry:
         return content
 
 
-def entries() -> list[Entry]:
+def model_entries() -> list[Entry]:
     """All models that can be named, shipped ones first."""
-    folders = [Path(__file__).parent]
+    folders = [Path(__file__).parent / "zoo"]
     if own := os.environ.get("AINEXT_MODELS"):
         if not Path(own).is_dir():
             raise AinextError(f"AINEXT_MODELS={own}: no such folder")
@@ -66,9 +69,29 @@ def entries() -> list[Entry]:
     return found
 
 
-def find(name: str) -> Entry:
+def list_models() -> list[str]:
+    """The names that `load` takes, shipped models first.
+
+    >>> list_models()
+    ['digits', 'esc10', 'kitchen20', 'kitchen20-small', 'rendered']
+    """
+    return [entry.name for entry in model_entries()]
+
+
+def find_model(name: str) -> Entry:
     """Raises `AinextError` for an unknown name, with the nearest known one."""
-    known = {entry.name: entry for entry in entries()}
+    known = {entry.name: entry for entry in model_entries()}
     if name in known:
         return known[name]
     raise AinextError(f"no model is called {name!r}; {suggest(name, known)}, or give a file (ainext models lists them)")
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether this is how the hub calls a model: ``user/name``, or ``user/name@revision``, a branch, tag or commit."""
+    return _HUB_NAME.fullmatch(name) is not None
+
+
+def check_hub_name(name: str) -> None:
+    """Raises `AinextError` unless it is ``user/name``."""
+    if not is_hub_name(name) or "@" in name:
+        raise AinextError(f"{name}: a model on the hub is called user/name, of letters, digits, '-', '_' and '.'")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audioinceptionnext.backends import Session
+from audioinceptionnext.inference.backends import Session
 
 # Frames of the log-mel, 30 and 10 s at a hop of 5 ms; windows share nothing in the network: more memory a frame.
 BLOCK_FRAMES = {"dense": 6000, "windows": 2000}

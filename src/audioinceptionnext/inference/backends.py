@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.several import usable_cores
+from audioinceptionnext.inference.parallel import usable_cores
 
 BACKENDS = ("auto", "onnxruntime", "cuda", "openvino")
 _CUDA = "CUDAExecutionProvider"

@@ -16,8 +16,8 @@ import numpy as np
 
 from audioinceptionnext.audio.capture import Intake
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.listening import BATCH
-from audioinceptionnext.recogniser import Recogniser
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.inference.windows import BATCH
 from audioinceptionnext.results.segmentation import TimelineSettings
 from audioinceptionnext.results.segmenter import Segmenter
 from audioinceptionnext.results.types import Segment

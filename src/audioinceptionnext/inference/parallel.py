@@ -10,7 +10,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-MOST = 8  # at a time unless told: each holds some 150 MB, and Python's own part of the work is done one at a time
+MAX_PARALLEL = (
+    8  # at a time unless told: each holds some 150 MB, and Python's own part of the work is done one at a time
+)
 
 
 def usable_cores() -> list[int]:
@@ -20,7 +22,7 @@ def usable_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def several(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generator[tuple[T, R | Exception]]:
+def parallel_map(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generator[tuple[T, R | Exception]]:
     """Each item with what ``work`` makes of it or the exception that it raised, ``at_once`` of them in threads.
 
     Items are taken as room is made, so at most twice ``at_once`` results wait. With 1 no thread is made.

@@ -11,7 +11,7 @@ T = TypeVar("T")
 _POLL_S = 0.1  # how long a reader that nobody listens to any more goes on waiting
 
 
-def ahead(items: Iterator[T], depth: int = 1) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int = 1) -> Iterator[T]:
     """The same items, made in a thread of their own up to ``depth`` before they are asked for.
 
     What ``items`` raises is raised here, at its place. When the caller stops early, ``items`` is closed.
@@ -41,7 +41,7 @@ def ahead(items: Iterator[T], depth: int = 1) -> Iterator[T]:
             if close := getattr(items, "close", None):
                 close()
 
-    thread = Thread(target=work, name="ahead", daemon=True)
+    thread = Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     try:
         while True:
