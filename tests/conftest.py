@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel
 from tests.test_network import stirred

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training import background, noise

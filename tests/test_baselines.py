@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import AudioInceptionNeXt, count_macs, count_parameters, create_model, fold
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.baselines import resize_positions
-from audioinceptionnext.network.model import Network, build
+from audioinceptionnext.network.registry import build
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from tests.test_frontend import pink
 from tests.test_network import sound, stirred

@@ -24,9 +24,10 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import evaluate, open_model
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.network import count_macs, count_parameters, create_model, fold
-from audioinceptionnext.network.model import Network, build
+from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.registry import build
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from tests.small_sounds import LABELS as KITCHEN_LABELS
 from tests.test_cli import ainext, refused

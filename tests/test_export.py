@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import Exported, export_onnx
+from audioinceptionnext.export.onnx import Exported, export_onnx
 from audioinceptionnext.inference import windows as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel

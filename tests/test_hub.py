@@ -15,7 +15,7 @@ import pytest
 
 from audioinceptionnext.cli import main
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models import load as loading
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model, is_hub_name, model_entries

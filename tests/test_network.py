@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.export.layout import lay_out
 from audioinceptionnext.network import (
     VARIANTS,
     AudioInceptionNeXt,
@@ -25,7 +26,6 @@ from audioinceptionnext.network import (
     products,
 )
 from audioinceptionnext.network.blocks import Stem
-from audioinceptionnext.network.layout import lay_out
 from audioinceptionnext.network.published import published_names
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"

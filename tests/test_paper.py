@@ -21,7 +21,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.data.waveforms import Waveforms, collate
 from audioinceptionnext.evaluation.evaluate import hear
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS

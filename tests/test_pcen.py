@@ -13,11 +13,11 @@ import torch
 
 from audioinceptionnext.benchmark.networks import settle
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.layout import lay_out
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference import windows
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import AudioInceptionNeXt, LogMel, NetworkConfig, create_model, fold, products
-from audioinceptionnext.network.layout import lay_out
 from audioinceptionnext.network.pcen import BLOCK, PCEN, SCALE, TIME_CONSTANT
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training.begin import begin

@@ -13,16 +13,16 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from audioinceptionnext import export as module
-from audioinceptionnext.agreement import Agreement, compare
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import convert_to_openvino, export_onnx, heard_by, rendered
+from audioinceptionnext.export import onnx as module
+from audioinceptionnext.export.agreement import Agreement, compare
+from audioinceptionnext.export.onnx import convert_to_openvino, export_onnx, heard_by, rendered
+from audioinceptionnext.export.quantise import WIDE, lower, quantise_onnx
 from audioinceptionnext.inference.windows import softmax
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.quantise import WIDE, lower, quantise_onnx
 from tests.conftest import LABELS
 from tests.test_cli import ainext, refused
 

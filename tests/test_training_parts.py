@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.network import create_model
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.model import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics

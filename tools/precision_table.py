@@ -22,11 +22,11 @@ import numpy as np
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.evaluation.evaluate import Heard, hear, in_terms_of
-from audioinceptionnext.export import Input, export_onnx, heard_by, rendered_sounds
+from audioinceptionnext.export.onnx import Input, export_onnx, heard_by, rendered_sounds
+from audioinceptionnext.export.quantise import Precision, lower
 from audioinceptionnext.inference.backends import open_session
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.quantise import Precision, lower
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "bf16", "int8")
 ROWS: list[tuple[str, Precision]] = [("onnxruntime", precision) for precision in PRECISIONS]

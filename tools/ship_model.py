@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from audioinceptionnext.network import create_model
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.blocks import Mixer
-from audioinceptionnext.network.model import Network
 from audioinceptionnext.training.forms import FORMS
 from audioinceptionnext.training.machine import keep_memory
 

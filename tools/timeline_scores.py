@@ -28,7 +28,7 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.events import EventScores, score_events
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model

@@ -17,8 +17,8 @@ from audioinceptionnext.data.reading import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.recogniser import overall
 from audioinceptionnext.inference.windows import SILENCE, softmax
+from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.model import STEP_FRAMES
 from audioinceptionnext.network.storage import StoredModel
 
 

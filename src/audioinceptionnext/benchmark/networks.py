@@ -16,9 +16,10 @@ from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.rows import OURS, Row
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.models.names import find_model
+from audioinceptionnext.network.base import Network, count_macs, count_parameters
 from audioinceptionnext.network.blocks import Mixer
 from audioinceptionnext.network.folding import fold
-from audioinceptionnext.network.model import VARIANTS, Network, count_macs, count_parameters, create_model
+from audioinceptionnext.network.registry import VARIANTS, create_model
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.rendering import render
 
@@ -202,7 +203,7 @@ class Preparation:
         """Of our network, for `end_to_end.measure`. Raises whatever exporting raises."""
         import onnx.utils
 
-        from audioinceptionnext.export import export_onnx
+        from audioinceptionnext.export.onnx import export_onnx
 
         subject = self.subject(OURS)
         stored, config = subject.stored, subject.stored.net.config
@@ -220,12 +221,12 @@ class Preparation:
         if path.is_file():
             return path
         if precision == "int8":
-            from audioinceptionnext.quantise import quantise_onnx
+            from audioinceptionnext.export.quantise import quantise_onnx
 
             source = self._onnx(kind, "float32")
             quantise_onnx(source, path, ({"log_mel": clip[None]} for clip in self._calibrating(kind)))
             return path
-        from audioinceptionnext.export import export_onnx
+        from audioinceptionnext.export.onnx import export_onnx
 
         stored = self.subject(kind).stored
         temperature, stored.temperature = stored.temperature, 1.0  # logits as the network gives them

@@ -16,10 +16,10 @@ from audioinceptionnext.errors import AinextError
 if TYPE_CHECKING:
     import numpy as np
 
-    from audioinceptionnext.agreement import Agreement
     from audioinceptionnext.data import Clip
     from audioinceptionnext.data.reading import Reader
-    from audioinceptionnext.export import Sounds
+    from audioinceptionnext.export.agreement import Agreement
+    from audioinceptionnext.export.onnx import Sounds
     from audioinceptionnext.network.storage import StoredModel
 
 CLIPS = 400  # of a dataset, drawn by chance: one half to calibrate on, one to compare on
@@ -85,7 +85,7 @@ def export(
     Kitchen20[/bold]
     """
     _check(target, precision, data, root)
-    from audioinceptionnext.export import export_checked, export_onnx, rendered_sounds
+    from audioinceptionnext.export.onnx import export_checked, export_onnx, rendered_sounds
     from audioinceptionnext.network.storage import load_model
 
     stored = load_model(model)
@@ -146,7 +146,7 @@ def _sounds(
 
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.reading import Reader
-    from audioinceptionnext.export import Sounds
+    from audioinceptionnext.export.onnx import Sounds
 
     dataset = load_dataset(data, root or "", audio)
     clips, _ = dataset.select(folds, split)

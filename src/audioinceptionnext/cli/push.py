@@ -52,7 +52,7 @@ def _with_onnx(model: str, name: str) -> Iterator[str]:
     if not model.endswith(".safetensors"):
         yield model
         return
-    from audioinceptionnext.export import export_onnx
+    from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.models.names import MODEL_FILE, check_hub_name
     from audioinceptionnext.models.publish import WEIGHTS
     from audioinceptionnext.network.storage import load_model

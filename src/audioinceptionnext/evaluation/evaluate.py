@@ -208,7 +208,7 @@ def open_model(model: str, run: str | None = None) -> Recogniser:
         if run is not None and recogniser.run != run:
             raise AinextError(f"--run {run}: {model} is made for {recogniser.run}; give the .safetensors it came from")
         return recogniser
-    from audioinceptionnext.export import export_onnx
+    from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.network.storage import load_model
 
     with tempfile.TemporaryDirectory() as folder:

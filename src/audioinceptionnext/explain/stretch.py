@@ -92,7 +92,7 @@ def _best(model: StoredModel, file: str | Path, label: str | None) -> Chosen:
 
 def listener(model: StoredModel) -> Listener:
     """Hears recordings of any length in blocks, as recognition does, but by torch: no file has to be exported first."""
-    from audioinceptionnext.export import Exported
+    from audioinceptionnext.export.onnx import Exported
 
     facts = {
         "clip_frames": str(model.net.config.clip_frames),

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.base import CLIP_FRAMES, STEP_FRAMES, Config, Network
 from audioinceptionnext.network.blocks import ConvNorm
 from audioinceptionnext.network.frontend import BANDS
 from audioinceptionnext.network.mobilenet import MobileNet, MobileNetConfig
-from audioinceptionnext.network.model import BASELINES, CLIP_FRAMES, STEP_FRAMES, Config, Network
 
+BASELINES = ("cnn", "ast", "mobilenet")
 # Average pooling after each stage, time x frequency. The first takes four frames: at a hop of 5 ms they are closer than
 # the bands tell apart. The four make STEP_FRAMES frames a step, as in our network.
 POOLS = ((4, 2), (2, 2), (2, 2), (2, 2))

@@ -12,8 +12,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.blocks import ConvNorm, Mixer
-from audioinceptionnext.network.model import Network
 
 N = TypeVar("N", bound=Network)
 

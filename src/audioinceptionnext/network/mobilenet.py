@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from audioinceptionnext.network.base import CLIP_FRAMES, Config, Network
 from audioinceptionnext.network.blocks import ConvNorm
 from audioinceptionnext.network.frontend import BANDS
-from audioinceptionnext.network.model import CLIP_FRAMES, Config, Network
 
 
 @dataclass(frozen=True)

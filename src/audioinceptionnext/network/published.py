@@ -12,7 +12,8 @@ from torch import Tensor
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
-from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig, create_model
+from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig
+from audioinceptionnext.network.registry import create_model
 from audioinceptionnext.network.storage import StoredModel
 
 # The two published settings, told apart by the number of classes (the paper trains on VGG-Sound, then EPIC-SOUNDS).

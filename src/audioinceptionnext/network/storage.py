@@ -12,9 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.model import Network, build
+from audioinceptionnext.network.registry import build
 
 Run = Literal["dense", "windows"]
 FORMAT = "audioinceptionnext/1"

@@ -92,7 +92,7 @@ def _hear(unit: Unit, settings: dict[str, Any], dataset: Any, clips: Any) -> np.
 
     from audioinceptionnext.data.reading import Reader
     from audioinceptionnext.evaluation.evaluate import hear
-    from audioinceptionnext.export import export_onnx
+    from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.models.load import load
     from audioinceptionnext.network.storage import load_model
     from audioinceptionnext.training.fit import MODEL

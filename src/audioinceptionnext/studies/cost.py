@@ -69,9 +69,9 @@ def _measured(weights: Mapping[str, Path], cores: Sequence[int]) -> dict[str, An
 
 def _exported(weights: Path, target: Path) -> tuple[dict[str, Any], Path, int]:
     """What can be counted, the file, and the samples of a clip."""
-    from audioinceptionnext.export import export_onnx
+    from audioinceptionnext.export.onnx import export_onnx
+    from audioinceptionnext.network.base import count_macs, count_parameters
     from audioinceptionnext.network.folding import fold
-    from audioinceptionnext.network.model import count_macs, count_parameters
     from audioinceptionnext.network.storage import load_model
 
     model = load_model(weights)

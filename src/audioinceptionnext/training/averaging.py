@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.network.model import Network
+from audioinceptionnext.network.base import Network
 
 
 class MovingAverage(nn.Module):

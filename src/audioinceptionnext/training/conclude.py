@@ -9,7 +9,7 @@ from typing import Any
 
 from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import evaluate
-from audioinceptionnext.export import export_onnx
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training.fit import Run

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.network import products
-from audioinceptionnext.network.model import Network
+from audioinceptionnext.network.base import Network
 
 Form = Callable[[Network, Tensor, torch.dtype], Tensor]
 

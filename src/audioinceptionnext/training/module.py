@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network.model import Network
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.forms import FORMS

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network.model import Network
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.begin import open_weights
 

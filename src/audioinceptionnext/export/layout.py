@@ -14,7 +14,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.network.model import AudioInceptionNeXt, Network
+from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.model import AudioInceptionNeXt
 
 
 class Turned(nn.Module):

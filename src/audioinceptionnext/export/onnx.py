@@ -19,12 +19,12 @@ from onnx import numpy_helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from audioinceptionnext.agreement import Agreement, compare
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network.layout import lay_out
-from audioinceptionnext.network.model import STEP_FRAMES, count_macs, count_parameters
+from audioinceptionnext.export.agreement import Agreement, compare
+from audioinceptionnext.export.layout import lay_out
+from audioinceptionnext.export.quantise import SMALLEST, Precision, lower, write_onnx
+from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.storage import Run, StoredModel
-from audioinceptionnext.quantise import SMALLEST, Precision, lower, write_onnx
 
 Input = Literal["waveform", "log-mel"]
 OPSET = 18
