@@ -17,9 +17,9 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training import background, noise
 from audioinceptionnext.training.augment import mask, mixup, random_gain
+from audioinceptionnext.training.batch_transform import Hearing, crop
 from audioinceptionnext.training.fit import Run, train
-from audioinceptionnext.training.hearing import Hearing, crop
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.waveform_augment import add_noise
 from tests.audio_files import write_wav

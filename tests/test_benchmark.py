@@ -16,12 +16,12 @@ import pytest
 import torch
 from torch import nn
 
-from audioinceptionnext.benchmark import accuracy, machine, networks, pareto, report, roofline, rounds
+from audioinceptionnext.benchmark import accuracy, hardware, measurement, plot, roofline, subjects, tables
 from audioinceptionnext.benchmark import rows as table
-from audioinceptionnext.benchmark.networks import Preparation, Subject, settle
 from audioinceptionnext.benchmark.rows import OURS, ROWS, Row, choose
+from audioinceptionnext.benchmark.subjects import Preparation, Subject, settle
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import evaluate, open_model
 from audioinceptionnext.export.onnx import export_onnx
@@ -46,9 +46,9 @@ QUICKLY = ("--rounds", "1", "--threads", "1")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(networks, "INPUTS", 6)
-    monkeypatch.setattr(networks, "CALIBRATING", 4)
-    monkeypatch.setattr(rounds, "TURN", 0.0)
+    monkeypatch.setattr(subjects, "INPUTS", 6)
+    monkeypatch.setattr(subjects, "CALIBRATING", 4)
+    monkeypatch.setattr(measurement, "TURN", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     net = create_model("tiny", 2, depths=(1, 1, 1, 1), clip_frames=104).eval()
     stored = StoredModel(net, KITCHEN_LABELS, run="dense", temperature=1.3)
-    settle(net, torch.from_numpy(networks.rendered(stored, 4))[:, None])
+    settle(net, torch.from_numpy(subjects.rendered(stored, 4))[:, None])
     path = tmp_path_factory.mktemp("trained") / "model.safetensors"
     save_model(stored, path)
     return path
@@ -119,9 +119,11 @@ def test_clips_are_heard_as_evaluate_hears_them(trained: Path, root: Path, tmp_p
     dataset = load_dataset("kitchen20", root)
     clips, _ = dataset.select("2")
     expected = evaluate(dataset, clips, open_model(str(path)), resamples=0)
-    prepared = Preparation(tmp_path, networks.subjects([str(path)]))
+    prepared = Preparation(tmp_path, subjects.subjects([str(path)]))
     reader, front = Reader(stored.sample_rate), stored.front_end()
-    with rounds.Bench([(2, ROWS[1]), (4, ROWS[3])], prepared, machine.pinned_cores(1), (2,), lambda _: None) as bench:
+    with measurement.Bench(
+        [(2, ROWS[1]), (4, ROWS[3])], prepared, hardware.pinned_cores(1), (2,), lambda _: None
+    ) as bench:
         bench.open(cuda=False)
         bench.run(1)
         for clip, wanted in zip(clips, expected.heard.probabilities, strict=True):
@@ -162,12 +164,12 @@ def test_a_row_that_dies_keeps_its_rounds(trained: Path, tmp_path: Path) -> None
     prepared = Preparation(tmp_path, {OURS: Subject(load_model(trained), "m", trained=True)})
     told: list[str] = []
     rows = [(4, ROWS[3]), (5, ROWS[4])]
-    with rounds.Bench(rows, prepared, machine.pinned_cores(1), (1,), told.append) as bench:
+    with measurement.Bench(rows, prepared, hardware.pinned_cores(1), (1,), told.append) as bench:
         bench.open(cuda=False)
         bench.run(1)
         os.kill(bench.measured[0].process._process.pid, signal.SIGKILL)
         bench.run(2)
-        found = report.document(bench, (1,), machine.describe([0]), "here")
+        found = tables.document(bench, (1,), hardware.describe([0]), "here")
     assert [len(m.nanoseconds[1]) for m in bench.measured] == [1, 3]
     assert [row["name"] for row in found["rows"]] == [ROWS[3].name, ROWS[4].name]
     (skipped,) = found["skipped"]
@@ -178,7 +180,7 @@ def test_a_row_that_dies_keeps_its_rounds(trained: Path, tmp_path: Path) -> None
 def test_openvino_gives_the_same(trained: Path, tmp_path: Path) -> None:
     prepared = Preparation(tmp_path, {OURS: Subject(load_model(trained), "m", trained=True)})
     row = Row("OpenVINO", OURS, "openvino")
-    with rounds.Bench([(1, row)], prepared, machine.pinned_cores(1), (1, 2), lambda _: None) as bench:
+    with measurement.Bench([(1, row)], prepared, hardware.pinned_cores(1), (1, 2), lambda _: None) as bench:
         bench.open(cuda=False)
         assert not bench.skipped
         (found,) = bench.measured
@@ -222,16 +224,16 @@ def test_wrong_calls(trained: Path, root: Path, tmp_path: Path) -> None:
 
 def test_random_weights_are_settled(tmp_path: Path) -> None:
     """As created, base answers the same whatever it hears; no engine could be told from another by that."""
-    prepared = Preparation(tmp_path, networks.subjects(["tiny"]))
+    prepared = Preparation(tmp_path, subjects.subjects(["tiny"]))
     logits = prepared.reference(OURS)
     assert logits.shape == (6, 44) and len(set(logits.argmax(1))) > 1 and 0.5 < logits.std() < 20
-    again = Preparation(tmp_path, networks.subjects(["tiny"])).reference(OURS)
+    again = Preparation(tmp_path, subjects.subjects(["tiny"])).reference(OURS)
     np.testing.assert_array_equal(logits, again)
 
 
 def test_the_parts_are_the_whole(files: dict[str, Path], tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", sound(1, 416)[:, 0].numpy())
-    limits = roofline.measure(machine.pinned_cores(1), files["log-mel"], tmp_path / "in.npy", seconds=0.001)
+    limits = roofline.measure(hardware.pinned_cores(1), files["log-mel"], tmp_path / "in.npy", seconds=0.001)
     facts = ort.InferenceSession(files["log-mel"]).get_modelmeta().custom_metadata_map
     computed = sum(part["gflop"] for part in limits["parts"]) / 2
     assert 0.97 < computed / float(facts["gmac"]) < 1.001  # without the taps that only meet padding
@@ -252,8 +254,8 @@ def test_the_parts_are_the_whole(files: dict[str, Path], tmp_path: Path) -> None
 
 def test_the_front_of_the_picture() -> None:
     points = [(3.0, 70.0), (1.0, 60.0), (2.0, 75.0), (4.0, 80.0), (5.0, 80.0)]
-    assert pareto.front(points, higher_is_better=True) == [(1, 60), (2, 75), (4, 80)]
-    assert pareto.front(points, higher_is_better=False) == [(1, 60)]
+    assert plot.front(points, higher_is_better=True) == [(1, 60), (2, 75), (4, 80)]
+    assert plot.front(points, higher_is_better=False) == [(1, 60)]
 
 
 # --- MobileNetV2 ---
@@ -322,7 +324,7 @@ def test_a_step_of_mobilenets_training_changes_every_weight_and_lowers_the_loss(
 
 @needs_transformers
 def test_baselines_hear_what_ours_hears(trained: Path, tmp_path: Path) -> None:
-    prepared = Preparation(tmp_path, networks.subjects([str(trained)]))
+    prepared = Preparation(tmp_path, subjects.subjects([str(trained)]))
     subject = prepared.subject("mobilenet")
     config = subject.stored.net.config
     assert (config.clip_frames, config.num_classes, subject.clip_seconds) == (104, 2, 0.52) and not subject.trained

@@ -19,8 +19,9 @@ import pytest
 
 from audioinceptionnext.cli import main
 from audioinceptionnext.cluster import read_failed, read_results
-from audioinceptionnext.cluster.folder import Folder
-from audioinceptionnext.cluster.sources import Absent, Recording, find_recordings, tasks
+from audioinceptionnext.cluster.listing import find_recordings, tasks
+from audioinceptionnext.cluster.result_folder import Folder
+from audioinceptionnext.cluster.types import Absent, Recording
 from audioinceptionnext.errors import AinextError
 from tests.audio_files import sine, write_wav
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.training.division import divide, few
+from audioinceptionnext.training.splits import divide, few
 
 
 def dataset(*clips: Clip) -> Dataset:

@@ -10,8 +10,8 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext.benchmark.networks import Preparation, settle, subjects
-from audioinceptionnext.benchmark.networks import rendered as rendered_clips
+from audioinceptionnext.benchmark.subjects import Preparation, settle, subjects
+from audioinceptionnext.benchmark.subjects import rendered as rendered_clips
 from audioinceptionnext.data.writing import write_wav
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, save_model

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.explain import Explanation, explain, explain_file, faithfulness
 from audioinceptionnext.explain.branches import shapley_values, typical_level
+from audioinceptionnext.explain.excerpt import listener
 from audioinceptionnext.explain.probe import Probe, log_odds
-from audioinceptionnext.explain.stretch import listener
 from audioinceptionnext.inference.recogniser import overall
 from audioinceptionnext.network import AudioInceptionNeXt, create_model
 from audioinceptionnext.network.blocks import Branch, ConvNorm

@@ -20,8 +20,8 @@ from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.published import describe, load_published
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.results.segmentation import TimelineSettings
-from audioinceptionnext.training.begin import begin
-from audioinceptionnext.training.hearing import crop
+from audioinceptionnext.training.batch_transform import crop
+from audioinceptionnext.training.initial_model import begin
 from audioinceptionnext.training.recipe import Recipe
 from tests.conftest import LABELS
 from tests.test_frontend import by_librosa, pink

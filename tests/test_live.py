@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 
 import audioinceptionnext as ain
 from audioinceptionnext.audio.capture import Backlog, Input
-from audioinceptionnext.cli import live_view
-from audioinceptionnext.cli.live_view import Listening, Printer
+from audioinceptionnext.cli import live_loop
+from audioinceptionnext.cli.live_loop import Listening, Printer
 from audioinceptionnext.inference.stream import Answer, Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
@@ -491,7 +491,7 @@ def test_what_is_skipped_is_said(files: dict[str, Path], capsys: pytest.CaptureF
 def test_being_behind_is_said_once(
     files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live_view, "BEHIND_S", -1e6)  # whatever this machine can
+    monkeypatch.setattr(live_loop, "BEHIND_S", -1e6)  # whatever this machine can
     assert flood(files, 8, waits=False).run()
     assert capsys.readouterr().err.count("behind: the sound comes faster") == 1
 

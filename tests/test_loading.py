@@ -17,8 +17,8 @@ import torch
 
 from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.order import Draw, EpochOrder
-from audioinceptionnext.data.reading import FULL_SCALE, Reader
+from audioinceptionnext.data.reader import FULL_SCALE, Reader
+from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.data.waveforms import Batch, Failure, Item, Keep, Waveforms, loader
 from audioinceptionnext.errors import AinextError
 from tests.audio_files import chirp, encode, write_wav
@@ -345,5 +345,5 @@ def test_a_resumed_run_hears_what_one_left_alone_hears(clips: list[Clip], tmp_pa
 
 
 def test_reading_takes_no_torch() -> None:
-    code = "import sys, audioinceptionnext.data.reading; sys.exit('torch' in sys.modules)"
+    code = "import sys, audioinceptionnext.data.reader; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

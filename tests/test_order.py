@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.data.order import EpochOrder, balanced_weights
+from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
 
 
 @pytest.mark.parametrize("size", [64, 70, 71, 33, 1])

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from audioinceptionnext.cli import main
 from audioinceptionnext.data import Clip
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms, collate
 from audioinceptionnext.evaluation.evaluate import hear
 from audioinceptionnext.export.onnx import export_onnx
@@ -27,7 +27,7 @@ from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 from audioinceptionnext.network.published import describe
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.training.hearing import Hearing
+from audioinceptionnext.training.batch_transform import Hearing
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext.benchmark.networks import settle
+from audioinceptionnext.benchmark.subjects import settle
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.export.layout import lay_out
 from audioinceptionnext.export.onnx import export_onnx
@@ -20,7 +20,7 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.network import AudioInceptionNeXt, LogMel, NetworkConfig, create_model, fold, products
 from audioinceptionnext.network.pcen import BLOCK, PCEN, SCALE, TIME_CONSTANT
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.training.begin import begin
+from audioinceptionnext.training.initial_model import begin
 from audioinceptionnext.training.recipe import Recipe, as_yaml
 from tests.small_sounds import NETWORK, quick
 from tests.test_cli import ainext

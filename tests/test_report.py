@@ -25,11 +25,11 @@ from audioinceptionnext.evaluation.calibration import (
     reliability,
     tempered,
 )
-from audioinceptionnext.evaluation.classes import class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, ranking_figures, weighted_figures
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.pictures import draw_confusion, draw_learning, png
-from audioinceptionnext.evaluation.report import check_can_report, write_report
+from audioinceptionnext.evaluation.per_class import class_table, confusion_counts, frequent_confusions
+from audioinceptionnext.evaluation.plots import draw_confusion, draw_learning, png
+from audioinceptionnext.evaluation.report_folder import check_can_report, write_report
 from tests.audio_files import chirp, write_wav
 
 RATE = 8000

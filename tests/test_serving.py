@@ -29,7 +29,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 from audioinceptionnext import Stream, load  # noqa: E402
 from audioinceptionnext.serving.app import create_app  # noqa: E402
 from audioinceptionnext.serving.settings import Settings  # noqa: E402
-from audioinceptionnext.serving.work import Busy, Work  # noqa: E402
+from audioinceptionnext.serving.work_queue import Busy, Work  # noqa: E402
 from tests.audio_files import encode, write_wav  # noqa: E402
 from tests.served import Server, serving  # noqa: E402
 from tests.test_cli import ainext  # noqa: E402

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from audioinceptionnext.data.order import EpochOrder
+from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.training import module
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, train
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.recipe import as_yaml
 from tests.small_sounds import quick, run_on, write_kitchen
 from tests.test_trust import content
@@ -31,7 +31,7 @@ import json, sys
 from pathlib import Path
 from audioinceptionnext.training import module
 from audioinceptionnext.training.fit import train
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from tests.small_sounds import run_on
 
 root, out, changes, devices = json.loads(sys.argv[1])

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, train
-from audioinceptionnext.training.hearing import crop
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.teacher import open_teacher
 from tests.small_sounds import quick, run_on
 

@@ -16,7 +16,7 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training.fit import LAST, MODEL, Run, train
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.audio_files import write_wav
 from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on

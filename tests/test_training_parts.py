@@ -20,9 +20,9 @@ from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
+from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
-from audioinceptionnext.training.forms import FORMS
-from audioinceptionnext.training.hearing import crop
+from audioinceptionnext.training.implementations import FORMS
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.order import EpochOrder
+from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.training import module
 from audioinceptionnext.training.fit import BEST, LAST, MODEL, RUN, Run, train
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
-from audioinceptionnext.training.record import of_checkpoint
+from audioinceptionnext.training.run_record import of_checkpoint
 from tests.small_sounds import LABELS, quick, run_on, write_kitchen
 from tests.test_cli import ainext, refused
 
@@ -207,7 +207,7 @@ def test_a_loss_that_is_no_number_stops_before_the_checkpoint(
 FULL = """
 import resource, sys
 from audioinceptionnext.cli import main
-from audioinceptionnext.training.machine import SafeCheckpoints
+from audioinceptionnext.training.hardware import SafeCheckpoints
 write = SafeCheckpoints.save_checkpoint
 def then_nothing_more(self, *arguments, **options):
     write(self, *arguments, **options)

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.evaluation.evaluate import hear, open_model
 
 

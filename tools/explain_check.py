@@ -24,11 +24,11 @@ import numpy as np
 import torch
 
 from audioinceptionnext.data import Clip, Dataset, load_dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.explain import Explanation, Faithfulness, explain, faithfulness, open_model
-from audioinceptionnext.explain.check import DRAWS, Fill
-from audioinceptionnext.explain.explanation import SHARE
+from audioinceptionnext.explain.faithfulness import DRAWS, Fill
+from audioinceptionnext.explain.types import SHARE
 
 RESAMPLES = 4000
 Unit = Literal["score", "log-odds"]

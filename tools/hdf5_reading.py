@@ -20,8 +20,8 @@ import h5py
 import numpy as np
 
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.order import Draw
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
+from audioinceptionnext.data.sampling import Draw
 from audioinceptionnext.data.waveforms import Waveforms
 
 RATE = 24_000

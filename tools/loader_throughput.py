@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.data.order import EpochOrder
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
+from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.data.waveforms import Keep, Waveforms, loader
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import scipy.stats
 
-from audioinceptionnext.benchmark import machine
+from audioinceptionnext.benchmark import hardware
 from audioinceptionnext.network.storage import save_model
 from audioinceptionnext.studies.cost import costs
 from audioinceptionnext.studies.study import load_study
-from audioinceptionnext.training.begin import begin
+from audioinceptionnext.training.initial_model import begin
 from audioinceptionnext.training.recipe import Recipe, load_recipe
 
 LABELS = tuple(map(str, range(20)))
@@ -46,7 +46,7 @@ def main() -> None:
         for number, (name, recipe) in enumerate(recipes.items()):
             weights[name] = Path(place, f"{number}.safetensors")
             save_model(begin(LABELS, recipe, None), weights[name])
-        cores = machine.pinned_cores(None)[: options.cores]
+        cores = hardware.pinned_cores(None)[: options.cores]
         found = costs(weights, Path(place), cores, again=True, tell=lambda text: None)
 
     print("| variant | GMAC | ms | 25-75 % | GMAC a second, front end apart |\n| --- | ---: | ---: | ---: | ---: |")

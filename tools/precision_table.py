@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset, load_dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.evaluation.evaluate import Heard, hear, in_terms_of
 from audioinceptionnext.export.onnx import Input, export_onnx, heard_by, rendered_sounds
 from audioinceptionnext.export.quantise import Precision, lower

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from audioinceptionnext.cluster.arrivals import AHEAD
+from audioinceptionnext.cluster.downloads import AHEAD
+from audioinceptionnext.cluster.listing import TASK_BYTES
 from audioinceptionnext.cluster.run import BATCH
-from audioinceptionnext.cluster.sources import TASK_BYTES
 
 # Kilobits a second of what archives hold.
 FORMATS = {"WAV, 48 kHz, stereo, 16 bit": 1536.0, "AAC or MP3": 128.0, "Opus, speech": 24.0}

@@ -22,8 +22,8 @@ from torch.nn.functional import cross_entropy
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.blocks import Mixer
-from audioinceptionnext.training.forms import FORMS
-from audioinceptionnext.training.machine import keep_memory
+from audioinceptionnext.training.hardware import keep_memory
+from audioinceptionnext.training.implementations import FORMS
 
 FORMS_MEASURED = (
     ("float32, as published", None, torch.float32),

@@ -9,11 +9,11 @@ import torch
 
 from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.benchmark.engines import in_batches
-from audioinceptionnext.benchmark.networks import BATCH, CALIBRATING, Subject
+from audioinceptionnext.benchmark.measurement import Bench, Measured
 from audioinceptionnext.benchmark.process import RowFailed
-from audioinceptionnext.benchmark.rounds import Bench, Measured
+from audioinceptionnext.benchmark.subjects import BATCH, CALIBRATING, Subject
 from audioinceptionnext.data import UNLABELLED, Clip, Dataset
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.recogniser import overall
 from audioinceptionnext.inference.windows import SILENCE, softmax

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.child import Channel
 from audioinceptionnext.benchmark.process import RowFailed, answer_of
+from audioinceptionnext.benchmark.worker import Channel
 
 RUNS = 3
 PUBLISHED_S = 60.0  # of the recording that the published way hears; the rest is reckoned from it

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.child import Channel
+from audioinceptionnext.benchmark.worker import Channel
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from audioinceptionnext.benchmark.child import Failure
+from audioinceptionnext.benchmark.worker import Failure
 
 LIMIT = 600  # seconds that an answer may take: compiling on a slow machine takes minutes
 
@@ -35,7 +35,7 @@ class Process:
         threads = str(len(cores))
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")
         environment = os.environ | dict.fromkeys(names, threads) | {"TORCHINDUCTOR_FREEZING": "1"}
-        command = [sys.executable, "-m", "audioinceptionnext.benchmark.child", ",".join(map(str, cores))]
+        command = [sys.executable, "-m", "audioinceptionnext.benchmark.worker", ",".join(map(str, cores))]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.benchmark.child import Channel
-from audioinceptionnext.benchmark.parts import parts
 from audioinceptionnext.benchmark.process import answer_of
+from audioinceptionnext.benchmark.profile import parts
+from audioinceptionnext.benchmark.worker import Channel
 
 SIDES = (512, 1024, 2048)  # of the matrices, the fastest counts: 0.3 to 17 GFLOP, far more than it takes to start one
 MEASURE = 1.0  # seconds for each figure

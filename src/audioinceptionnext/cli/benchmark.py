@@ -14,8 +14,8 @@ from audioinceptionnext.cli.training_options import AsJson
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
-    from audioinceptionnext.benchmark.networks import Preparation, Subject
-    from audioinceptionnext.benchmark.rounds import Bench
+    from audioinceptionnext.benchmark.measurement import Bench
+    from audioinceptionnext.benchmark.subjects import Preparation, Subject
     from audioinceptionnext.data import Clip, Dataset
 
 
@@ -81,39 +81,39 @@ def benchmark(
     """
     import tempfile
 
-    from audioinceptionnext.benchmark import accuracy, machine, networks, report
-    from audioinceptionnext.benchmark import rounds as measuring
+    from audioinceptionnext.benchmark import accuracy, hardware, subjects, tables
+    from audioinceptionnext.benchmark import measurement as measuring
     from audioinceptionnext.benchmark.rows import choose
 
     batches = _batches(batch)
     _check_plot(plot)
-    cores = machine.pinned_cores(threads)
-    cuda = machine.gpu() is not None
+    cores = hardware.pinned_cores(threads)
+    cuda = hardware.gpu() is not None
     _check_recording(recording, hop)
     chosen = [] if recording and rows is None else choose(rows, cuda)
-    found = networks.subjects(model or [])
+    found = subjects.subjects(model or [])
     scored = _scored(data, root, folds, split, found)
-    details = machine.describe(cores)
-    if details["load_before"] is not None and details["load_before"] > machine.BUSY:
+    details = hardware.describe(cores)
+    if details["load_before"] is not None and details["load_before"] > hardware.BUSY:
         _tell(
             f"other work is running here (load {details['load_before']:.1f}): times will be longer and not comparable"
         )
     unreadable: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ainext-benchmark-") as folder:
         calibrated = accuracy.calibration(scored[0], scored[2]) if scored and scored[2] else None
-        prepared = networks.Preparation(Path(folder), found, calibrated)
+        prepared = subjects.Preparation(Path(folder), found, calibrated)
         with measuring.Bench(chosen, prepared, cores, batches, _tell) as bench:
             interrupted = bool(chosen) and _measure(bench, rounds, cuda)
             if scored and not interrupted:
                 unreadable = accuracy.score(bench, scored[0], scored[1], _tell)
-            document = report.document(bench, batches, details, machine.line(details))
+            document = tables.document(bench, batches, details, hardware.line(details))
         if recording and not interrupted:
             _add_recording(document, prepared, recording, hop, cores)
         if roofline and not interrupted:
             _add_roofline(document, prepared, cores)
     _print(document, Format.json if as_json else form)
     if plot is not None and document["rows"]:
-        from audioinceptionnext.benchmark.pareto import draw
+        from audioinceptionnext.benchmark.plot import draw
 
         draw(document, plot)
         _tell(f"wrote {plot}")
@@ -213,17 +213,17 @@ def _add_roofline(document: dict[str, Any], prepared: Preparation, cores: list[i
 
 
 def _print(document: dict[str, Any], form: Format) -> None:
-    from audioinceptionnext.benchmark import end_to_end, report, roofline
+    from audioinceptionnext.benchmark import end_to_end, roofline, tables
 
     if form is Format.json:
-        print(json.dumps(report.rounded(document), ensure_ascii=False, indent=2))
+        print(json.dumps(tables.rounded(document), ensure_ascii=False, indent=2))
         return
     if not document["rows"] and "recording" in document:
-        print(f"Measured on {document['machine']}, {report.threads(document)}.")
+        print(f"Measured on {document['machine']}, {tables.threads(document)}.")
     elif form is Format.markdown:
-        print(report.markdown(document))
+        print(tables.markdown(document))
     else:
-        report.print_table(document)
+        tables.print_table(document)
     if "recording" in document:
         print("\n" + end_to_end.text(document["recording"]))
     if "roofline" in document:

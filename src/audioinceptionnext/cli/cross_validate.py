@@ -47,9 +47,9 @@ def cross_validate(
     """
     from audioinceptionnext.cli.evaluate import print_figures
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.evaluation.report import check_can_report
+    from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training.cross_validation import CrossValidation
-    from audioinceptionnext.training.machine import Machine
+    from audioinceptionnext.training.hardware import Machine
 
     settings = shared.read_recipe(
         recipe, start, changes,

@@ -60,9 +60,9 @@ def evaluate(
         raise AinextError(f"--calibrate: {model} is no .safetensors file; calibrate that and export it again")
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.clip import UNLABELLED
-    from audioinceptionnext.data.reading import Reader
+    from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.evaluation import evaluate as evaluation
-    from audioinceptionnext.evaluation.report import check_can_report
+    from audioinceptionnext.evaluation.report_folder import check_can_report
 
     dataset = load_dataset(data, root, audio)
     dataset = dataset.leak_free() if leak_free else dataset

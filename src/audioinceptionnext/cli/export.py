@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from audioinceptionnext.data import Clip
-    from audioinceptionnext.data.reading import Reader
+    from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.export.agreement import Agreement
     from audioinceptionnext.export.onnx import Sounds
     from audioinceptionnext.network.storage import StoredModel
@@ -145,7 +145,7 @@ def _sounds(
     import numpy as np
 
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.data.reading import Reader
+    from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.export.onnx import Sounds
 
     dataset = load_dataset(data, root or "", audio)

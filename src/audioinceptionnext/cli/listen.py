@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audioinceptionnext.cli import recognition_options as options
+from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def listen(
         raise AinextError("--answers: goes with --json")
 
     from audioinceptionnext.audio.capture import named
-    from audioinceptionnext.cli.live_view import Journal, Listening, Printer
+    from audioinceptionnext.cli.live_loop import Journal, Listening, Printer
     from audioinceptionnext.inference.stream import Stream
     from audioinceptionnext.models.load import load
 

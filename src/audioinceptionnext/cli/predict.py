@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.cli import on_ray
-from audioinceptionnext.cli import recognition_options as options
+from audioinceptionnext.cli import batch as ray_options
+from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import AinextError, line_of, printable
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def predict(
         int | None,
         typer.Option(min=1, help="Recordings heard at a time.", show_default="as many as there are cores, up to 8"),
     ] = None,
-    on: on_ray.On = on_ray.Where.local,
-    address: on_ray.Address = None,
-    batch: on_ray.Batch = None,
-    retry_failed: on_ray.RetryFailed = False,
+    on: ray_options.On = ray_options.Where.local,
+    address: ray_options.Address = None,
+    batch: ray_options.Batch = None,
+    retry_failed: ray_options.RetryFailed = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say what computes, and why; what Ray says.")] = False,
 ) -> None:
     """Say which sounds are in recordings, and when.
@@ -95,16 +95,16 @@ def predict(
     given = {"lower": lower} if lower is not None else {}
     shape = {"smoothing": smoothing, "shortest": shortest, "gap": gap}
     settings = options.timeline_settings(0.5 if threshold is None else threshold, **given, **shape)
-    cluster = on_ray.Cluster(address, workers, batch, retry_failed, verbose)
-    if on is on_ray.Where.ray:
-        out = on_ray.check(out, chosen, plot, table)
+    cluster = ray_options.Cluster(address, workers, batch, retry_failed, verbose)
+    if on is ray_options.Where.ray:
+        out = ray_options.check(out, chosen, plot, table)
     else:
         cluster.check_unused()
     if plot:
         check_can_draw()
     if table is not None:
         tables.check(table)
-    files = [] if on is on_ray.Where.ray else find_media(paths)
+    files = [] if on is ray_options.Where.ray else find_media(paths)
     if chosen == OutputFormat.elan and out is None and len(files) > 1:
         raise AinextError("--format elan: a document holds one recording: give --out DIR for several")
     at_once = min(workers or min(len(usable_cores()), MAX_PARALLEL), len(files) or 1)
@@ -115,10 +115,10 @@ def predict(
     chosen_backend, reason = choose(backend)
     if verbose:
         print(f"ainext: computed by {chosen_backend}: {reason}; recordings at a time: {at_once}", file=sys.stderr)
-    if on is on_ray.Where.ray and out is not None:
+    if on is ray_options.Where.ray and out is not None:
         how = (model, recogniser.name, settings, top_k, hop)
         where = (out, cluster, chosen == OutputFormat.json, chosen_backend)
-        raise typer.Exit(on_ray.predict_on_ray(paths, *how, *where))
+        raise typer.Exit(ray_options.predict_on_ray(paths, *how, *where))
     writer = Writer(chosen, out, plot)
     failed = 0
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from audioinceptionnext.cli import recognition_options as options
+from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import AinextError, line_of
 
 

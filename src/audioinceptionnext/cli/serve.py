@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.cli import recognition_options as options
+from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import AinextError
 
 if TYPE_CHECKING:

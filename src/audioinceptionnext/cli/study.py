@@ -63,8 +63,8 @@ def study(
 
     Example: [bold]ainext study kernels --data kitchen20 --root Kitchen20 --width 0.25 --epochs 20 --folds 1,2[/bold]
     """
-    from audioinceptionnext.studies.conduct import Conduct, show
     from audioinceptionnext.studies.plan import Plan, sources
+    from audioinceptionnext.studies.session import Conduct, show
     from audioinceptionnext.studies.study import load_study
 
     if name is None:

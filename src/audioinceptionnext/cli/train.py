@@ -62,12 +62,12 @@ def train(
         model=model, epochs=epochs, batch=batch, learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.evaluation.report import check_can_report
-    from audioinceptionnext.training.conclude import conclude
-    from audioinceptionnext.training.division import divide, few
+    from audioinceptionnext.evaluation.report_folder import check_can_report
+    from audioinceptionnext.training.finish import conclude
     from audioinceptionnext.training.fit import Run
     from audioinceptionnext.training.fit import train as fit
-    from audioinceptionnext.training.machine import Machine, first_process
+    from audioinceptionnext.training.hardware import Machine, first_process
+    from audioinceptionnext.training.splits import divide, few
 
     dataset = load_dataset(data, root, audio)
     training, held_out = divide(dataset, folds, split, hold_out, settings.seed)

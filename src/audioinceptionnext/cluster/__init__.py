@@ -13,6 +13,6 @@ Results are read back without Ray: ``read_results("DIR")``.
 
 from __future__ import annotations
 
-from audioinceptionnext.cluster.folder import read_failed, read_results
+from audioinceptionnext.cluster.result_folder import read_failed, read_results
 
 __all__ = ["read_failed", "read_results"]

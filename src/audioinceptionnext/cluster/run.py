@@ -12,10 +12,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from audioinceptionnext.cluster.arrivals import STOP
-from audioinceptionnext.cluster.folder import Folder
-from audioinceptionnext.cluster.machines import cluster, first_line, quiet
-from audioinceptionnext.cluster.sources import Absent, find_recordings, key, tasks
+from audioinceptionnext.cluster.downloads import STOP
+from audioinceptionnext.cluster.listing import find_recordings, key, tasks
+from audioinceptionnext.cluster.ray_cluster import cluster, first_line, quiet
+from audioinceptionnext.cluster.result_folder import Folder
+from audioinceptionnext.cluster.types import Absent
 from audioinceptionnext.cluster.worker import Attempts, Job, Worker, pack
 from audioinceptionnext.errors import AinextError
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.cluster.arrivals import UnavailableError, arrivals, sweep
-from audioinceptionnext.cluster.sources import Recording
+from audioinceptionnext.cluster.downloads import UnavailableError, arrivals, sweep
+from audioinceptionnext.cluster.types import Recording
 from audioinceptionnext.errors import AinextError, printable, unexpected
 from audioinceptionnext.results.segmentation import TimelineSettings
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.reading import Reader, to_int16
+from audioinceptionnext.data.reader import Reader, to_int16
 from audioinceptionnext.errors import AinextError
 
 _VERSION = 1  # of the files' content: another number and none of the old ones is used

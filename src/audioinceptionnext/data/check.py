@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
-from audioinceptionnext.data.listening import Heard, Recording, listen, reason
+from audioinceptionnext.data.inspection import Heard, Recording, listen, reason
 from audioinceptionnext.errors import printable
 
 SILENT = 1e-4  # of full scale, -80 dB: below it is digital silence with dither at most

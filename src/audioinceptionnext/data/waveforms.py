@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset
 from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.cache import DiskCache
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.order import Draw, EpochOrder
-from audioinceptionnext.data.reading import Reader, to_float, to_int16
+from audioinceptionnext.data.reader import Reader, to_float, to_int16
+from audioinceptionnext.data.sampling import Draw, EpochOrder
 
 MEMORY_LIMIT = 2_000_000_000  # bytes of 16-bit samples that are kept in memory without being asked
 Keep = Literal["memory", "disk", "nothing"]

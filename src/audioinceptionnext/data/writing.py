@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audioinceptionnext.data.reading import to_int16
+from audioinceptionnext.data.reader import to_int16
 
 
 def write_wav(path: Path, waveform: np.ndarray, rate: int) -> None:

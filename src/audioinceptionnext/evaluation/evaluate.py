@@ -13,7 +13,7 @@ import numpy as np
 from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.calibration import (
     Calibration,
@@ -24,7 +24,7 @@ from audioinceptionnext.evaluation.calibration import (
 )
 from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.report import write_report
+from audioinceptionnext.evaluation.report_folder import write_report
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
 from audioinceptionnext.inference.recogniser import Recogniser, overall
 from audioinceptionnext.models.load import load

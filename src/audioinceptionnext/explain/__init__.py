@@ -7,9 +7,10 @@ found.label, found.map, found.branches            # arrays; found.plot("dinner.p
 faithfulness(model, found)                        # is the picture true?
 """
 
-from audioinceptionnext.explain.check import Faithfulness, faithfulness
-from audioinceptionnext.explain.explanation import Explanation, Region, explain
+from audioinceptionnext.explain.excerpt import explain_file
+from audioinceptionnext.explain.explanation import Explanation, explain
+from audioinceptionnext.explain.faithfulness import Faithfulness, faithfulness
 from audioinceptionnext.explain.probe import open_model
-from audioinceptionnext.explain.stretch import explain_file
+from audioinceptionnext.explain.types import Region
 
 __all__ = ["Explanation", "Faithfulness", "Region", "explain", "explain_file", "faithfulness", "open_model"]

@@ -26,7 +26,7 @@ def open_model(name: str | Path) -> StoredModel:
             f"--model {name}: an exported file gives answers but not its layers; give the .safetensors file that it "
             "was exported from, or a shipped model's name"
         )
-    from audioinceptionnext.training.begin import open_weights
+    from audioinceptionnext.training.initial_model import open_weights
 
     return open_weights(str(name))
 

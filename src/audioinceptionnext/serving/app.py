@@ -25,13 +25,13 @@ from starlette.staticfiles import StaticFiles
 from audioinceptionnext import __version__
 from audioinceptionnext.serving import schema
 from audioinceptionnext.serving.errors import STATUSES, Refusal, Refused, refusal
-from audioinceptionnext.serving.listen import Listening
+from audioinceptionnext.serving.live import Listening
 from audioinceptionnext.serving.metrics import Counting, Metrics
+from audioinceptionnext.serving.model_pool import Shelf
 from audioinceptionnext.serving.predict import Predictor, wish
 from audioinceptionnext.serving.security import Guard
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.shelf import Shelf
-from audioinceptionnext.serving.work import Work
+from audioinceptionnext.serving.work_queue import Work
 
 ABOUT = """Any recording in, a timeline of sounds out. `POST /v1/predict` hears a file.
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audioinceptionnext.serving.work import Work
+from audioinceptionnext.serving.work_queue import Work
 
 # Known paths; all else counts as "page", so that a stranger's paths make no new series.
 PATHS = ("/v1/predict", "/v1/models", "/v1/listen", "/healthz", "/metrics", "/openapi.json")

@@ -19,10 +19,10 @@ from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import TimelineSettings
 from audioinceptionnext.results.thumbnail import drawn
 from audioinceptionnext.serving.errors import Refused
+from audioinceptionnext.serving.model_pool import Shelf
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.shelf import Shelf
 from audioinceptionnext.serving.uploads import Upload, receive
-from audioinceptionnext.serving.work import Busy, Cancelled, Work
+from audioinceptionnext.serving.work_queue import Busy, Cancelled, Work
 
 INCLUDES = ("log_mel", "probabilities")
 

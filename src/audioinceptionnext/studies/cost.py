@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.child import Channel
 from audioinceptionnext.benchmark.engines import peak_rss
 from audioinceptionnext.benchmark.process import Process
+from audioinceptionnext.benchmark.worker import Channel
 from audioinceptionnext.errors import writing
 
 ROUNDS, CALLS = 10, 10  # all variants in turns, so that what else happens falls on all

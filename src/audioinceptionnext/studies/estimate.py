@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from audioinceptionnext.benchmark.child import Channel
 from audioinceptionnext.benchmark.process import Process, RowFailed
+from audioinceptionnext.benchmark.worker import Channel
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.studies.child import is_done
 from audioinceptionnext.studies.plan import Unit
-from audioinceptionnext.training import forms
-from audioinceptionnext.training.begin import begin
+from audioinceptionnext.studies.worker import is_done
+from audioinceptionnext.training import implementations
+from audioinceptionnext.training.initial_model import begin
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
 
@@ -61,7 +61,7 @@ def _seconds_a_step(recipe: Recipe, labels: tuple[str, ...]) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     model = begin(labels, recipe, None)
-    form = forms.usual(model.net.to(device), DTYPES[recipe.precision], device)
+    form = implementations.usual(model.net.to(device), DTYPES[recipe.precision], device)
     module = SoundClassifier(model, recipe, 1, form=form).to(device).train()
     longest = round(max((model.clip_seconds, *recipe.crops)) * model.sample_rate)
     waveforms = torch.randn(recipe.batch, longest, device=device) * 0.1

@@ -17,9 +17,9 @@ from audioinceptionnext.evaluation import paired
 from audioinceptionnext.evaluation.calibration import log_probabilities
 from audioinceptionnext.evaluation.paired import Difference, Estimate
 from audioinceptionnext.inference.recogniser import overall
-from audioinceptionnext.studies.child import heard_file, is_done
 from audioinceptionnext.studies.plan import Plan, Unit
 from audioinceptionnext.studies.study import Variant
+from audioinceptionnext.studies.worker import heard_file, is_done
 from audioinceptionnext.training.cross_validation import DONE, OUTPUTS
 
 AS_TRAINED = ""

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.studies.child import is_done
 from audioinceptionnext.studies.plan import Unit
+from audioinceptionnext.studies.worker import is_done
 
 LOG, SPEC = "study.log", "unit.json"
 POLL = 0.2  # seconds
@@ -94,7 +94,7 @@ class Runner:
         arguments = [str(unit.folder / SPEC), str(self.threads), str(self.cache)]
         with log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "audioinceptionnext.studies.child", *arguments],
+                [sys.executable, "-m", "audioinceptionnext.studies.worker", *arguments],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment,
             )  # fmt: skip
         return Running(unit, process, time.monotonic(), slot)

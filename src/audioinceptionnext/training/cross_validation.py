@@ -13,13 +13,13 @@ import numpy as np
 
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
-from audioinceptionnext.training.machine import Machine
+from audioinceptionnext.training.hardware import Machine
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.record import check_same
+from audioinceptionnext.training.run_record import check_same
 from audioinceptionnext.training.teacher import FOLD
 
 OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"

@@ -22,15 +22,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.order import EpochOrder, balanced_weights
-from audioinceptionnext.data.reading import Reader
+from audioinceptionnext.data.reader import Reader
+from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import forms
-from audioinceptionnext.training.begin import begin, standardise
-from audioinceptionnext.training.hearing import Hearing
-from audioinceptionnext.training.machine import (
+from audioinceptionnext.training import implementations
+from audioinceptionnext.training.batch_transform import Hearing
+from audioinceptionnext.training.distributed import desynchronise, synchronise
+from audioinceptionnext.training.hardware import (
     Bar,
     Checkpoints,
     CSVLog,
@@ -43,11 +43,11 @@ from audioinceptionnext.training.machine import (
     no_tracebacks_of_threads,
     slurm,
 )
+from audioinceptionnext.training.initial_model import begin, standardise
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.recipe import Recipe, as_yaml
-from audioinceptionnext.training.record import check_same, digest, is_of, of_checkpoint
-from audioinceptionnext.training.synced import desynchronise, synchronise
+from audioinceptionnext.training.run_record import check_same, digest, is_of, of_checkpoint
 from audioinceptionnext.training.teacher import open_teacher
 
 LAST, BEST = "last.ckpt", "best.ckpt"
@@ -240,7 +240,7 @@ def _class_weights(run: Run, recipe: Recipe) -> Tensor | None:
 def _form(model: StoredModel, recipe: Recipe, wanted: str | None, trainer: L.Trainer) -> str:
     """How steps are computed: as told, as the run began, or as measured on this device."""
     net, dtype = model.net, DTYPES[recipe.precision]
-    known = forms.supported(net, dtype)
+    known = implementations.supported(net, dtype)
     if trainer.world_size > 1:  # statistics over all processes: the plain form's
         synchronise(net)
         known = ["convolutions"]
@@ -250,7 +250,7 @@ def _form(model: StoredModel, recipe: Recipe, wanted: str | None, trainer: L.Tra
     if wanted is not None or len(known) == 1:
         return wanted or known[0]
     device = trainer.strategy.root_device
-    return forms.fastest(net.to(device), dtype, device, net.config.clip_frames, recipe.batch)
+    return implementations.fastest(net.to(device), dtype, device, net.config.clip_frames, recipe.batch)
 
 
 class _EarlyStopping(EarlyStopping):

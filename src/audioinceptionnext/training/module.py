@@ -18,14 +18,14 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
-from audioinceptionnext.training.forms import FORMS
-from audioinceptionnext.training.hearing import Hearing, crop
-from audioinceptionnext.training.machine import tell
+from audioinceptionnext.training.batch_transform import Hearing, crop
+from audioinceptionnext.training.clip_starts import view_starts
+from audioinceptionnext.training.distributed import gathered, processes, summed
+from audioinceptionnext.training.hardware import tell
+from audioinceptionnext.training.implementations import FORMS
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.synced import gathered, processes, summed
 from audioinceptionnext.training.teacher import Teacher
-from audioinceptionnext.training.views import view_starts
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 UNREADABLE = 0.01  # the share of an epoch's clips above which training stops

@@ -14,7 +14,7 @@ from torch import Tensor
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training.begin import open_weights
+from audioinceptionnext.training.initial_model import open_weights
 
 FOLD = "{fold}"  # in the setting's text, the number of the fold that a cross-validation holds out
 ALIKE = ("sample_rate", "window_ms", "hop_ms")

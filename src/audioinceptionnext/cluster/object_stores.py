@@ -11,8 +11,8 @@ from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from audioinceptionnext.audio.discover import MEDIA_SUFFIXES
-from audioinceptionnext.cluster.machines import first_line
-from audioinceptionnext.cluster.sources import Absent, Recording
+from audioinceptionnext.cluster.ray_cluster import first_line
+from audioinceptionnext.cluster.types import Absent, Recording
 
 _BUCKETS = ("s3", "gs", "gcs")  # whose paths begin with the bucket
 

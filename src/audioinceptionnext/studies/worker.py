@@ -1,4 +1,4 @@
-"""One run in a process of its own: ``python -m audioinceptionnext.studies.child UNIT.json THREADS CACHE``.
+"""One run in a process of its own: ``python -m audioinceptionnext.studies.worker UNIT.json THREADS CACHE``.
 
 It ends when the process that started it does: its standard input closes. What was reached is in the run's checkpoint.
 """
@@ -36,7 +36,7 @@ def run(unit: Unit, threads: int, cache: Path) -> None:
     """Trains the network and has it hear what it has not heard; what is done already is not done again."""
     from audioinceptionnext.training.cross_validation import CrossValidation
     from audioinceptionnext.training.fit import LAST, Run, train
-    from audioinceptionnext.training.machine import Machine
+    from audioinceptionnext.training.hardware import Machine
 
     dataset = unit.source.open()
     trained, scored = unit.source.training(dataset, unit.fold)
@@ -65,12 +65,12 @@ def _form(unit: Unit, labels: tuple[str, ...], start: str | None) -> str:
     """How steps are computed. Not measured, as `train` does: two runs of a study have to give the same to the bit."""
     import torch
 
-    from audioinceptionnext.training import forms
-    from audioinceptionnext.training.begin import begin
+    from audioinceptionnext.training import implementations
+    from audioinceptionnext.training.initial_model import begin
     from audioinceptionnext.training.module import DTYPES
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return forms.usual(begin(labels, unit.recipe, start).net, DTYPES[unit.recipe.precision], device)
+    return implementations.usual(begin(labels, unit.recipe, start).net, DTYPES[unit.recipe.precision], device)
 
 
 def heard_file(way: str) -> str:
@@ -90,7 +90,7 @@ def _hear(unit: Unit, settings: dict[str, Any], dataset: Any, clips: Any) -> np.
     import tempfile
     from dataclasses import replace
 
-    from audioinceptionnext.data.reading import Reader
+    from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.evaluation.evaluate import hear
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.models.load import load

@@ -16,9 +16,9 @@ from audioinceptionnext.inference.stream import Answer, Stream
 from audioinceptionnext.results.thumbnail import LIVE, drawn
 from audioinceptionnext.serving.errors import Refused
 from audioinceptionnext.serving.metrics import Metrics
+from audioinceptionnext.serving.model_pool import Shelf
 from audioinceptionnext.serving.security import PROTOCOL
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.shelf import Shelf
 
 MOST_CHANNELS = 32
 TOP = 5

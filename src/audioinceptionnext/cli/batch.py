@@ -61,7 +61,7 @@ class Cluster:
 
 def check(out: Path | None, format: str, plot: bool, table: Path | None) -> Path:
     """The folder of results. Raises `AinextError` for what makes no sense with ``--on ray``, or is not installed."""
-    from audioinceptionnext.cluster.machines import check_installed
+    from audioinceptionnext.cluster.ray_cluster import check_installed
 
     if format not in ("table", "json"):
         raise AinextError(f"--format {format}: --on ray writes JSON lines and Parquet; leave --format out")

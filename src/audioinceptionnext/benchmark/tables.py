@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.rounds import Bench, Measured
+from audioinceptionnext.benchmark.measurement import Bench, Measured
 
 NOTES = (
     "ms: medians of all calls, and the quarter and three quarters of them; a call takes a numpy array of log-mels and "

@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from audioinceptionnext.benchmark import machine
-from audioinceptionnext.evaluation.report import check_can_report
-from audioinceptionnext.studies import estimate, page, words
-from audioinceptionnext.studies.child import is_done
+from audioinceptionnext.benchmark import hardware
+from audioinceptionnext.evaluation.report_folder import check_can_report
+from audioinceptionnext.studies import estimate, report_page, sentences
 from audioinceptionnext.studies.cost import costs
-from audioinceptionnext.studies.page import Circumstances
 from audioinceptionnext.studies.plan import Plan, Unit
+from audioinceptionnext.studies.report_page import Circumstances
 from audioinceptionnext.studies.results import Row, as_dicts, collect
 from audioinceptionnext.studies.runner import Runner, duration
+from audioinceptionnext.studies.worker import is_done
 from audioinceptionnext.training.fit import MODEL
 
 CACHE = "cache"
@@ -51,7 +51,7 @@ class Found:
         return {
             "study": self.plan.study.name,
             "question": self.plan.study.question,
-            "conclusion": words.conclusion(self.plan, self.rows),
+            "conclusion": sentences.conclusion(self.plan, self.rows),
             "rows": as_dicts(self.rows),
             "failed": self.failed,
             "report": str(self.page),
@@ -71,7 +71,7 @@ class Found:
                 f"{row.name:{width}}   {one.mean:5.1f}   {one.low:5.1f} to {one.high:5.1f}   {against:22}"
                 f"{f'{row.p:.3f}' if gain else '':>6}   {row.mean_nll.mean:8.3f}"
             )
-        lines += ["", *words.conclusion(self.plan, self.rows)]
+        lines += ["", *sentences.conclusion(self.plan, self.rows)]
         lines += [f"failed: {name}: {why}" for name, why in self.failed.items()]
         return "\n".join([*lines, f"report: {self.page}"])
 
@@ -89,7 +89,7 @@ class Conduct:
     ) -> None:
         self.plan, self.commands = plan, commands
         self.units = plan.units
-        self.cores = machine.pinned_cores(None)
+        self.cores = hardware.pinned_cores(None)
         self.gpus = torch.cuda.device_count()
         self.jobs = jobs or max(1, self.gpus)
         self.threads = threads or max(1, len(self.cores) // self.jobs)
@@ -123,11 +123,11 @@ class Conduct:
         for unit in self.units:
             if unit.fold is not None and is_done(unit):
                 weights.setdefault(unit.variant, unit.folder / MODEL)
-        details = machine.describe(self.cores)
+        details = hardware.describe(self.cores)
         measured = costs(weights, self.folder, self.cores, again, _tell) if weights else {}
         rows = collect(self.plan, measured)
-        about = Circumstances(*self.commands, machine.line(details), datetime.date.today().isoformat(), failed or {})
-        return Found(self.plan, rows, page.write(self.folder, self.plan, rows, about), failed or {})
+        about = Circumstances(*self.commands, hardware.line(details), datetime.date.today().isoformat(), failed or {})
+        return Found(self.plan, rows, report_page.write(self.folder, self.plan, rows, about), failed or {})
 
 
 def show(expected: Expected, as_json: bool) -> str:

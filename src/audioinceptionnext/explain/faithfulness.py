@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from audioinceptionnext.explain.explanation import SHARE, Explanation
+from audioinceptionnext.explain.explanation import Explanation
 from audioinceptionnext.explain.probe import Probe, log_odds, probabilities
+from audioinceptionnext.explain.types import SHARE
 from audioinceptionnext.network.storage import StoredModel
 
 Fill = Literal["quiet", "mean"]

@@ -25,9 +25,9 @@ import numpy as np
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.evaluation import page, pictures
+from audioinceptionnext.evaluation import plots, report_pages
 from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
-from audioinceptionnext.evaluation.classes import ClassFigures, class_table, confusion_counts, frequent_confusions
+from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.results.plot import check_can_draw
 
 if TYPE_CHECKING:
@@ -101,15 +101,15 @@ def write_report(
         staged.text("metrics.json", _metrics(seen))
         staged.text("per_class.csv", _csv(ClassFigures._fields, (map(_cell, row) for row in table)))
         staged.text("predictions.csv", _predictions(seen))
-        staged.bytes("confusion.png", pictures.png(pictures.draw_confusion(seen.counts, labels)))
-        staged.bytes("reliability.png", pictures.png(_reliability_picture(seen)))
+        staged.bytes("confusion.png", plots.png(plots.draw_confusion(seen.counts, labels)))
+        staged.bytes("reliability.png", plots.png(_reliability_picture(seen)))
         if log is not None:
-            staged.bytes("learning.png", pictures.png(pictures.draw_learning(log)))
+            staged.bytes("learning.png", plots.png(plots.draw_learning(log)))
         mistakes, total = _mistakes(staged, seen, read)
-        staged.text("mistakes.html", page.mistakes_page(title, mistakes, total))
+        staged.text("mistakes.html", report_pages.mistakes_page(title, mistakes, total))
         confusions = frequent_confusions(seen.counts, labels, CONFUSIONS)
         how_many = len(mistakes), total
-        index = page.index_page(
+        index = report_pages.index_page(
             title, figures, intervals, seen.ece, calibration, table, confusions, how_many, log is not None
         )
         staged.text("index.html", index)
@@ -252,12 +252,12 @@ def _cell(value: Any) -> Any:
 def _reliability_picture(seen: _Evaluation) -> Figure:
     table = reliability(seen.probabilities, seen.targets)
     if (calibration := seen.calibration) is None:
-        return pictures.draw_reliability(table, seen.ece)
+        return plots.draw_reliability(table, seen.ece)
     words = f"temperature {calibration.temperature:.2f} (ECE {calibration.ece_scaled:.3f})"
-    return pictures.draw_reliability(table, seen.ece, reliability(calibration.scaled, seen.targets), words)
+    return plots.draw_reliability(table, seen.ece, reliability(calibration.scaled, seen.targets), words)
 
 
-def _mistakes(staged: _Staged, seen: _Evaluation, read: Reader | None) -> tuple[list[page.Mistake], int]:
+def _mistakes(staged: _Staged, seen: _Evaluation, read: Reader | None) -> tuple[list[report_pages.Mistake], int]:
     """The `LISTED` mistakes with the highest probability for what is wrong, and how many mistakes there are."""
     wrong = np.flatnonzero(seen.ranked[:, 0] != seen.targets)
     worst = wrong[np.argsort(-seen.probabilities[wrong].max(axis=1), kind="stable")][:LISTED]
@@ -268,7 +268,7 @@ def _mistakes(staged: _Staged, seen: _Evaluation, read: Reader | None) -> tuple[
         first, *others = seen.ranked[place][:3]
         guesses = [first, *(column for column in others if column != target)]
         found.append(
-            page.Mistake(
+            report_pages.Mistake(
                 name=clip.path.name + clip.name.removeprefix(str(clip.path)),
                 path=clip.name,
                 label=seen.labels[target],

@@ -1,4 +1,4 @@
-"""The other side of `process.Process`: ``python -m audioinceptionnext.benchmark.child CORES``.
+"""The other side of `process.Process`: ``python -m audioinceptionnext.benchmark.worker CORES``.
 
 Reads a function and its arguments from stdin, as pickles, and calls it with a `Channel`. What libraries print goes to
 stderr.
@@ -47,6 +47,6 @@ def _main(cores: str) -> None:
 
 
 if __name__ == "__main__":
-    from audioinceptionnext.benchmark import child
+    from audioinceptionnext.benchmark import worker
 
-    child._main(*sys.argv[1:])  # under the name by which the other side knows its classes
+    worker._main(*sys.argv[1:])  # under the name by which the other side knows its classes

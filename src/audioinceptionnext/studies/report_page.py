@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audioinceptionnext.errors import writing
-from audioinceptionnext.evaluation.page import document, escaped
-from audioinceptionnext.evaluation.pictures import png
-from audioinceptionnext.studies import pictures, words
+from audioinceptionnext.evaluation.plots import png
+from audioinceptionnext.evaluation.report_pages import document, escaped
+from audioinceptionnext.studies import plots, sentences
 from audioinceptionnext.studies.plan import Plan
 from audioinceptionnext.studies.results import SURE, Row, as_csv, learning
 
@@ -54,7 +54,7 @@ def _body(plan: Plan, rows: Sequence[Row], about: Circumstances) -> str:
     study = plan.study
     parts = [f"<h1>{escaped(study.question)}</h1>", f"<p>{escaped(study.about)}</p>"]
     parts.append(
-        "<h2>In short</h2><ul>" + "".join(f"<li>{escaped(said)}</li>" for said in words.conclusion(plan, rows))
+        "<h2>In short</h2><ul>" + "".join(f"<li>{escaped(said)}</li>" for said in sentences.conclusion(plan, rows))
     )
     parts.append("</ul>")
     if rows:
@@ -66,14 +66,12 @@ def _accuracy(plan: Plan, rows: Sequence[Row]) -> str:
     if plan.study.hear:
         how = "Each network, trained on clips of one length, heard in each way."
         return "<h2>Accuracy</h2>" + _picture(
-            pictures.draw_ways(rows), "Accuracy of each network in each way of hearing", how
+            plots.draw_ways(rows), "Accuracy of each network in each way of hearing", how
         )
     how = (
         "Black: the reference. Open: no difference shown. Filled: a difference beyond chance (p below 0.05, corrected)."
     )
-    return "<h2>Accuracy</h2>" + _picture(
-        pictures.draw_accuracy(rows), "Accuracy of each variant with its interval", how
-    )
+    return "<h2>Accuracy</h2>" + _picture(plots.draw_accuracy(rows), "Accuracy of each variant with its interval", how)
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -114,7 +112,7 @@ def _time(rows: Sequence[Row]) -> str:
     if len(timed) < 2 or len({row.data for row in timed}) > 1:
         return ""
     how = "Whiskers: 95 %. The line joins those that no other beats in both. Beside the names: folded parameters."
-    return "<h2>Accuracy against time</h2>" + _picture(pictures.draw_pareto(timed), "Accuracy against time", how)
+    return "<h2>Accuracy against time</h2>" + _picture(plots.draw_pareto(timed), "Accuracy against time", how)
 
 
 def _learning(plan: Plan, rows: Sequence[Row]) -> str:
@@ -124,7 +122,7 @@ def _learning(plan: Plan, rows: Sequence[Row]) -> str:
     if not curves:
         return ""
     picture = _picture(
-        pictures.draw_learning(curves), "Loss and accuracy over the epochs", "Mean over each variant's runs."
+        plots.draw_learning(curves), "Loss and accuracy over the epochs", "Mean over each variant's runs."
     )
     return f"<h2>Learning</h2>{picture}"
 
@@ -138,10 +136,10 @@ def _classes(rows: Sequence[Row]) -> str:
         if reference is None or not others:
             continue
         how = "In points of top-1; clips of a class in brackets. A class has few clips: hints, no findings."
-        parts.append(_picture(pictures.draw_classes(others, reference), f"What each class gains, {data}", how))
+        parts.append(_picture(plots.draw_classes(others, reference), f"What each class gains, {data}", how))
     if not parts:
         return ""
-    said = "".join(f"<li>{escaped(line)}</li>" for line in words.of_classes(rows))
+    said = "".join(f"<li>{escaped(line)}</li>" for line in sentences.of_classes(rows))
     return f"<h2>Which sounds gain, which lose</h2>{''.join(parts)}<ul>{said}</ul>"
 
 

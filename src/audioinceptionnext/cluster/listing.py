@@ -6,38 +6,14 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from audioinceptionnext.audio.discover import Missing, find_media
+from audioinceptionnext.cluster.object_stores import find_in_store
+from audioinceptionnext.cluster.types import Absent, Recording
 
 TASK_BYTES = 64 * 2**20  # a task holds fewer recordings than asked for when they are large: an hour of video is alone
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: C:\ is a drive
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Something to hear.
-
-    Attributes:
-        file: what results call it: an absolute path, or a URI without user name, password and options.
-        path: where it lies, on this machine or within ``root``.
-        root: the URI of an object store; empty for a file that workers open in place.
-        size: bytes, 0 where nobody knows.
-    """
-
-    file: str
-    path: str
-    root: str = ""
-    size: int = 0
-
-
-@dataclass(frozen=True)
-class Absent:
-    """Something the user named that gave no recording."""
-
-    file: str
-    reason: str  # one line
 
 
 def key(file: str) -> int:
@@ -87,8 +63,6 @@ def _expand(name: str, here: str) -> Iterator[Recording | Absent]:
 
 def _named(name: str, here: str, listed: bool = False) -> Iterator[Recording | Absent]:
     if _URI.match(name):
-        from audioinceptionnext.cluster.stores import find_in_store
-
         yield from find_in_store(name, listed)
         return
     for item in find_media([_absolute(name, here)]):

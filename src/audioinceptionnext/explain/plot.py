@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioinceptionnext.explain.explanation import SHARE, Explanation
+from audioinceptionnext.explain.types import SHARE, ExplanationData
 from audioinceptionnext.results.plot import DPI, FAINT, INK, KHZ_TICKS, WIDTH
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LOUDEST = 0.72  # the grey of the loudest cells, 1 being black: the map's colour
 LETTERS = 60  # of a file's name
 
 
-def draw(explanation: Explanation) -> Figure:
+def draw(explanation: ExplanationData) -> Figure:
     """On a figure of its own: nothing of pyplot's global state is touched."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -43,7 +43,7 @@ def draw(explanation: Explanation) -> Figure:
     return figure
 
 
-def _draw_map(axes: Axes, one: Explanation) -> None:
+def _draw_map(axes: Axes, one: ExplanationData) -> None:
     """The log-mel in greys, the map as a colour over it, the most important cells inside a line."""
     from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap, ListedColormap, to_rgb
@@ -76,7 +76,7 @@ def _draw_map(axes: Axes, one: Explanation) -> None:
     axes.set_title(about, loc="right", fontsize=9, color=FAINT, parse_math=False)
 
 
-def _draw_branches(axes: Axes, one: Explanation) -> None:
+def _draw_branches(axes: Axes, one: ExplanationData) -> None:
     """A row a kernel, a column a stage: in colour and number what the branch adds, and how far it reaches."""
     stages, kernels = one.branches.shape
     most = max(float(np.abs(one.branches).max()), 1e-6)

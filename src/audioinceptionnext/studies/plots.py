@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audioinceptionnext.evaluation.pictures import figure_of, quiet
+from audioinceptionnext.evaluation.plots import figure_of, quiet
 from audioinceptionnext.results.plot import COLOURS, FAINT, INK
 from audioinceptionnext.studies.results import SURE, Row
 
@@ -81,7 +81,7 @@ def draw_ways(rows: Sequence[Row], unit: str = "top-1 (%)") -> Figure:
 
 def draw_pareto(rows: Sequence[Row]) -> Figure:
     """Top-1 against milliseconds a second of sound; a line joins those that no other beats in both."""
-    from audioinceptionnext.benchmark.pareto import front
+    from audioinceptionnext.benchmark.plot import front
 
     points = [(row.cost["ms"] / row.cost["clip_seconds"], row.top1.mean) for row in rows]
     figure = figure_of(9, 5)

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from audioinceptionnext.evaluation.calibration import Calibration
-from audioinceptionnext.evaluation.classes import ClassFigures, Confusion
+from audioinceptionnext.evaluation.per_class import ClassFigures, Confusion
 
 HEADLINES = {
     "top1": "Top-1 accuracy",

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from audioinceptionnext.cluster.sources import Recording
+from audioinceptionnext.cluster.types import Recording
 
 # On their way at once: a store takes some 50 ms to begin its answer, a worker 30 ms to hear 5 s. And so many lie on the
 # disk of a worker, at most, besides the one that it hears.
@@ -74,7 +74,7 @@ def _fetch(recording: Recording, place: Path) -> str:
             reason = f"no such file on {socket.gethostname()}: workers need the same folders, or an object store's URI"
             raise UnavailableError("missing", reason)
         return recording.path
-    from audioinceptionnext.cluster.stores import download
+    from audioinceptionnext.cluster.object_stores import download
 
     try:
         download(recording, place)

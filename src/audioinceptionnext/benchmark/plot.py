@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.benchmark.report import threads
+from audioinceptionnext.benchmark.tables import threads
 
 COLOURS = {
     "eager": "#8c564b",

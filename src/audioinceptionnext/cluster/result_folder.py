@@ -25,8 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.cluster.lines import Journal, as_lines, cut, read_lines, replace, to_parquet
-from audioinceptionnext.cluster.sources import key
+from audioinceptionnext.cluster.json_lines import Journal, as_lines, cut, read_lines, replace, to_parquet
+from audioinceptionnext.cluster.listing import key
 from audioinceptionnext.errors import AinextError
 
 PART_BYTES = 64 * 2**20  # a part is held in memory once, to make Parquet of it

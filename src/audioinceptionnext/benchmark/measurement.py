@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.benchmark.engines import Task, serve
-from audioinceptionnext.benchmark.networks import Preparation, Subject
 from audioinceptionnext.benchmark.process import Process, RowFailed
 from audioinceptionnext.benchmark.rows import Row, missing
+from audioinceptionnext.benchmark.subjects import Preparation, Subject
 
 TURN = 0.5  # seconds that a row's calls of one batch size may take in a round, but for the first that is counted
 CALLS = 20  # and how many there are at most

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.child import Channel
+from audioinceptionnext.benchmark.worker import Channel
 
 CALLS, WARM = 60, 10
 

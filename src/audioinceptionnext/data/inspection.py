@@ -11,7 +11,7 @@ import numpy as np
 
 from audioinceptionnext.audio.source import MediaError, Source
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.reading import Reader, to_int16
+from audioinceptionnext.data.reader import Reader, to_int16
 from audioinceptionnext.errors import printable
 
 _RATE = 24_000  # Hz, for a file whose header states none
