@@ -1,9 +1,24 @@
 """AudioInceptionNeXt: any recording in, a timeline of sounds out.
 
     import audioinceptionnext as ain
-    heard = ain.load("kitchen20").predict("dinner.mp4")
 
-Names are imported when they are first used, so that ``import audioinceptionnext`` costs nothing.
+    model = ain.load("kitchen20")                # the names: ain.list_models()
+    result = model.predict("dinner.mp4")         # or a waveform: a NumPy array at model.sample_rate
+    for segment in result.segments:
+        print(segment.start, segment.end, segment.label, segment.score)
+
+Recognise
+    load, list_models        a model by name or file; the names
+    Recogniser               a loaded model: predict, embed, embed_steps
+    Recognition              its result: segments, clip, probabilities; to_csv, to_dataframe, plot
+    Segment, Score           what a result holds
+    SegmentationSettings     how probabilities become segments
+    Stream, Step             live sound
+    push_to_hub              upload a model to the Hugging Face hub
+    AinextError              base class of all errors that a user can mend
+
+Train and export (extras: train, export)
+    audioinceptionnext.network, .data, .training, .evaluation, .export, .explain
 """
 
 from __future__ import annotations
@@ -13,44 +28,32 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from audioinceptionnext.errors import AinextError
-    from audioinceptionnext.inference.recogniser import Recogniser
-    from audioinceptionnext.inference.stream import Answer, Stream
-    from audioinceptionnext.models.load import load
-    from audioinceptionnext.models.names import list_models
-    from audioinceptionnext.models.publish import push_to_hub
-    from audioinceptionnext.results.recognition import Recognition
-    from audioinceptionnext.results.segmentation import TimelineSettings
-    from audioinceptionnext.results.types import Score, Segment
+    from audioinceptionnext.errors import AinextError as AinextError
+    from audioinceptionnext.inference.recogniser import Recogniser as Recogniser
+    from audioinceptionnext.inference.stream import Step as Step
+    from audioinceptionnext.inference.stream import Stream as Stream
+    from audioinceptionnext.models.load import load as load
+    from audioinceptionnext.models.names import list_models as list_models
+    from audioinceptionnext.models.publish import push_to_hub as push_to_hub
+    from audioinceptionnext.results.recognition import Recognition as Recognition
+    from audioinceptionnext.results.segmentation import SegmentationSettings as SegmentationSettings
+    from audioinceptionnext.results.types import Score as Score
+    from audioinceptionnext.results.types import Segment as Segment
 
-_HOMES = {
+# Each name is imported when it is first used, so that `import audioinceptionnext` costs nothing.
+_MODULES = {
     "AinextError": "errors",
-    "Answer": "inference.stream",
     "Recogniser": "inference.recogniser",
     "Recognition": "results.recognition",
     "Score": "results.types",
     "Segment": "results.types",
+    "SegmentationSettings": "results.segmentation",
+    "Step": "inference.stream",
     "Stream": "inference.stream",
-    "TimelineSettings": "results.segmentation",
     "list_models": "models.names",
     "load": "models.load",
     "push_to_hub": "models.publish",
 }
-
-__all__ = [
-    "AinextError",
-    "Answer",
-    "Recogniser",
-    "Recognition",
-    "Score",
-    "Segment",
-    "Stream",
-    "TimelineSettings",
-    "__version__",
-    "list_models",
-    "load",
-    "push_to_hub",
-]
 
 try:
     __version__ = version("audioinceptionnext")
@@ -59,10 +62,10 @@ except PackageNotFoundError:  # run from a checkout that is not installed
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_MODULES, "__version__"])

@@ -1,4 +1,8 @@
-"""What goes wrong in a way that the user can mend, and the words for it."""
+"""What goes wrong in a way that the user can mend, and how to say it in one line.
+
+Every error carries its parts as attributes, and `str` joins them into a line that reads well in Python. The command
+line, the server and a cluster's results word the same parts in their own way, so nobody takes a message apart.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +15,132 @@ from pathlib import Path
 
 
 class AinextError(Exception):
-    """One clear line for the user: which file or option, what is wrong, what to do.
+    """Base class of the errors that a user can mend: what is wrong, and what to do about it, in one line."""
 
-    The command line prints the message alone; a traceback comes only with ``--debug``.
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do, without naming what it is wrong with."""
+        return str(self)
+
+
+class ParameterError(AinextError, ValueError):
+    """A parameter has a value that it cannot take.
+
+    Attributes:
+        name: of the parameter, as in Python. The command line shows its option, the server its query name.
+        value: what was given. None where naming the parameter is enough.
+        reason: what is wrong with the value, and what to give instead.
+
+    >>> str(ParameterError("step_seconds", 0.05, "give a multiple of 0.16 s"))
+    'step_seconds is 0.05: give a multiple of 0.16 s'
     """
 
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        super().__init__(name, value, reason)
+        self.name, self.value = name, value
 
-def line_of(error: Exception, name: str) -> str:
-    """What to say of an error of one file of many, in one line. ``name``: the file's, as it is shown."""
-    return str(error) if isinstance(error, AinextError) else f"{name}: {unexpected(error)}"
+    @property
+    def reason(self) -> str:
+        return str(self.args[2])
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}" if self.value is None else f"{self.name} is {self.value}: {self.reason}"
+
+
+class FileError(AinextError):
+    """A file or folder cannot be read, written, or understood.
+
+    Attributes:
+        path: of the file.
+        reason: what is wrong with it, and what to do.
+
+    >>> str(FileError("meta.csv", "has no column 'label'"))
+    "meta.csv: has no column 'label'"
+    """
+
+    def __init__(self, path: str | PathLike[str], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+
+    @property
+    def reason(self) -> str:
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)}: {self.reason}"
+
+
+class MediaError(FileError):
+    """A recording cannot be decoded, or has no sound."""
+
+
+class ModelError(AinextError):
+    """A model does not exist, cannot be loaded, or cannot do what it is asked for.
+
+    Attributes:
+        model: its name or file, as it was given.
+        reason: what is wrong, and what to do.
+    """
+
+    def __init__(self, model: str | PathLike[str], reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+
+    @property
+    def reason(self) -> str:
+        return str(self.args[1])
+
+    def __str__(self) -> str:
+        return f"{printable(self.model)}: {self.reason}"
+
+
+class MissingDependencyError(AinextError):
+    """Something needs a package that is not installed.
+
+    Attributes:
+        purpose: what needs it, as the subject of a sentence: ``"the picture"``.
+        requirement: what ``pip install`` takes to get it: an extra of this package, or another package.
+
+    >>> str(MissingDependencyError("the picture", "audioinceptionnext[plot]"))
+    "the picture needs a package that is not installed: pip install 'audioinceptionnext[plot]'"
+    """
+
+    def __init__(self, purpose: str, requirement: str) -> None:
+        super().__init__(purpose, requirement)
+        self.purpose, self.requirement = purpose, requirement
+
+    @property
+    def reason(self) -> str:
+        return f"needs a package that is not installed: pip install '{self.requirement}'"
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.reason}"
+
+
+def describe(error: Exception) -> str:
+    """What is wrong, in one line and without naming the file: for a result that names it elsewhere."""
+    return error.reason if isinstance(error, AinextError) else unexpected(error)
 
 
 def unexpected(error: Exception) -> str:
-    """What to say of an error that nobody foresaw, in one line."""
-    return " ".join(f"{type(error).__name__}: {error} (a bug; please report it, with what --debug shows)".splitlines())
+    """One line for an error that nobody foresaw."""
+    return " ".join(f"{type(error).__name__}: {error} (this is a bug, please report it)".splitlines())
 
 
 def printable(path: str | PathLike[str]) -> str:
-    """Return a file's name as it can stand in a line of any terminal."""
+    """A file's name as any terminal can show it: what is no text or cannot be printed becomes ``?``."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, or all of them: ``did you mean small?``, ``choose from base, small, tiny``."""
+    """The nearest known name, or all of them.
+
+    >>> suggest("smal", ["base", "small", "tiny"])
+    'did you mean small?'
+    >>> suggest("x", ["base", "small", "tiny"])
+    'choose from base, small, tiny'
+    """
     known = list(known)
     near = difflib.get_close_matches(name, known, 1)
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
@@ -42,16 +148,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def writing(path: str | PathLike[str]) -> Iterator[None]:
-    """Turn the system's refusal to write ``path`` into one AinextError that says what to do."""
+    """Turns the system's refusal to write ``path`` into a `FileError` that says what to do."""
     try:
         yield
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            reason = f"there is no folder {Path(path).parent}: make it first"
+            reason = f"the folder {printable(Path(path).parent)} does not exist: create it first"
         elif isinstance(error, IsADirectoryError):
-            reason = "it is a folder: give a file's name"
+            reason = "it is a folder: give a file name"
         elif isinstance(error, PermissionError):
             reason = "permission denied: choose another place"
         else:
-            reason = error.strerror or str(error)
-        raise AinextError(f"cannot write {path}: {reason}") from error
+            reason = (error.strerror or str(error)).lower()
+        raise FileError(path, f"cannot be written: {reason}") from error

@@ -1,17 +1,18 @@
-"""The command ``ainext``. One thin file a command: parse, call, print."""
+"""The command ``ainext``. One thin file per command: parse, call, print."""
 
 from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
-from audioinceptionnext.errors import AinextError, unexpected
+from audioinceptionnext.errors import AinextError, ParameterError, unexpected
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0 all was done, 1 part of the input failed, 2 the call itself is wrong."""
+    """Run the command line and exit: 0 if all was done, 1 if part of the input failed, 2 if the call is wrong."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Taken anywhere, since that is where people add it: at the end; but what follows "--" are names of files.
+    # Taken anywhere, since people add it at the end; what follows "--" are names of files.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
     arguments = [a for a in options if a != "--debug"] + arguments[len(options) :] or ["--help"]
@@ -24,30 +25,60 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130, debug)
     except Exception as error:
-        _explain(error, arguments[0], debug)
+        _report(error, arguments, debug)
     if code == 130:  # what newer versions of Typer make of Ctrl-C, without a word
         _fail("interrupted", 130, debug=False)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _explain(error: Exception, command: str, debug: bool) -> None:
-    """One line on stderr, and the exit code that fits."""
+def in_options(error: AinextError, arguments: list[str] | None = None) -> str:
+    """The error's line as the command line words it: a parameter is called by its option.
+
+    Args:
+        arguments: of the command line; those of this process unless given.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not isinstance(error, ParameterError) or (names := _names(error.name, arguments)) is None:
+        return str(error)
+    option = next((name for name in names if any(a.partition("=")[0] == name for a in arguments)), names[0])
+    value = "" if error.value is None or isinstance(error.value, bool) else f" {error.value}"
+    return f"{option}{value}: {error.reason}"
+
+
+def _names(parameter: str, arguments: list[str]) -> list[str] | None:
+    """What the command that was called names a parameter: its options, or its place in the usage line."""
+    import typer
+
+    from audioinceptionnext.cli.app import app
+
+    command: Any = typer.main.get_command(app)
+    for argument in arguments:
+        if argument in getattr(command, "commands", {}):
+            command = command.commands[argument]
+    found = next((one for one in command.params if one.name == parameter), None)
+    if found is None:
+        return None
+    return list(found.opts) if found.opts[0].startswith("-") else [found.metavar or found.name]
+
+
+def _report(error: Exception, arguments: list[str], debug: bool) -> None:
+    """Print one line on stderr and exit with the code that fits."""
     if isinstance(error, AinextError):
-        _fail(str(error), 2, debug)
-    # Typer brings its own copy of click or uses the package, by its version: known by what it can do.
+        _fail(in_options(error, arguments), 2, debug)
+    # Typer brings its own copy of click or uses the package, depending on its version.
     if callable(message := getattr(error, "format_message", None)):
         _fail(f"{' '.join(message().split())} (see --help)", 2, debug)
     if type(error).__name__ == "Abort":
         _fail("interrupted", 130, debug)
-    if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "", command)):
-        _fail(f"this needs more than is installed: pip install 'audioinceptionnext[{extra}]'", 2, debug)
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "", arguments[0])):
+        _fail(f"this needs a package that is not installed: pip install 'audioinceptionnext[{extra}]'", 2, debug)
     if isinstance(error, OSError) and error.filename is not None:
         _fail(f"{error.filename}: {(error.strerror or str(error)).lower()}", 2, debug)
-    _fail(unexpected(error), 2, debug)
+    _fail(f"{unexpected(error)}; --debug shows where", 2, debug)
 
 
 def _extra_with(module: str, command: str) -> str | None:
-    """The extra that brings a missing module, and the rest that the command needs."""
+    """The extra that brings a missing module, together with the rest that the command needs."""
     extras = {
         "export": ("torch", "onnx", "onnxscript", "safetensors"),
         "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "tensorboard"),

@@ -1,4 +1,4 @@
-"""The commands, gathered. Nothing heavy is imported before a command runs: ``--help`` answers at once."""
+"""All commands. Nothing heavy is imported before a command runs, so that ``--help`` is immediate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import (
+    batch,
     benchmark,
     convert,
     cross_validate,
@@ -29,14 +30,13 @@ from audioinceptionnext.cli import (
 app = typer.Typer(
     help="Recognise everyday sounds in any recording. Try: ainext predict dinner.mp4",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from audioinceptionnext import __version__
 
         print(f"audioinceptionnext {__version__}")
@@ -50,23 +50,26 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
-    """Options before the command; the doc string of the app stands in its help."""
+    """Options that come before the command."""
 
 
+_TRAIN = "Train and measure (extra: train)"
+_FILES = "Model files (extras: export, hub)"
 app.command("predict")(predict.predict)
+app.command("batch")(batch.batch)
 app.command("listen")(listen.listen)
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
-app.command("train", rich_help_panel="Workshop (extra: train)")(train.train)
-app.command("evaluate", rich_help_panel="Workshop (extra: train)")(evaluate.evaluate)
-app.command("cross-validate", rich_help_panel="Workshop (extra: train)")(cross_validate.cross_validate)
-app.command("explain", rich_help_panel="Workshop (extra: train)")(explain.explain)
-app.command("recipes", rich_help_panel="Workshop (extra: train)")(recipes.recipes)
-app.add_typer(data.app, name="data", rich_help_panel="Workshop (extra: train)")
-app.add_typer(epic_sounds.app, name="epic-sounds", rich_help_panel="Workshop (extra: train)")
-app.command("study", rich_help_panel="Workshop (extra: train)")(study.study)
-app.command("benchmark", rich_help_panel="Workshop (extra: train)")(benchmark.benchmark)
-app.command("convert", rich_help_panel="Workshop (extra: export)")(convert.convert)
-app.command("export", rich_help_panel="Workshop (extra: export)")(export.export)
-app.command("push", rich_help_panel="Workshop (extra: hub)")(push.push)
+app.command("train", rich_help_panel=_TRAIN)(train.train)
+app.command("evaluate", rich_help_panel=_TRAIN)(evaluate.evaluate)
+app.command("cross-validate", rich_help_panel=_TRAIN)(cross_validate.cross_validate)
+app.command("explain", rich_help_panel=_TRAIN)(explain.explain)
+app.command("recipes", rich_help_panel=_TRAIN)(recipes.recipes)
+app.add_typer(data.app, name="data", rich_help_panel=_TRAIN)
+app.add_typer(epic_sounds.app, name="epic-sounds", rich_help_panel=_TRAIN)
+app.command("study", rich_help_panel=_TRAIN)(study.study)
+app.command("benchmark", rich_help_panel=_TRAIN)(benchmark.benchmark)
+app.command("convert", rich_help_panel=_FILES)(convert.convert)
+app.command("export", rich_help_panel=_FILES)(export.export)
+app.command("push", rich_help_panel=_FILES)(push.push)

@@ -1,0 +1,82 @@
+"""Errors carry fields, read well, and survive pickling, which sends them between processes."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from audioinceptionnext.errors import (
+    AinextError,
+    FileError,
+    MediaError,
+    MissingDependencyError,
+    ModelError,
+    ParameterError,
+    describe,
+    printable,
+    suggest,
+    writing,
+)
+
+ERRORS: list[tuple[AinextError, str, dict[str, object]]] = [
+    (AinextError("nothing to do"), "nothing to do", {"reason": "nothing to do"}),
+    (
+        ParameterError("step_seconds", 0.05, "give a multiple of 0.16 s"),
+        "step_seconds is 0.05: give a multiple of 0.16 s",
+        {"name": "step_seconds", "value": 0.05, "reason": "give a multiple of 0.16 s"},
+    ),
+    (
+        ParameterError("format", None, "a .eaf file holds one recording"),
+        "format: a .eaf file holds one recording",
+        {"name": "format", "value": None, "reason": "a .eaf file holds one recording"},
+    ),
+    (
+        FileError(Path("a\nb.csv"), "has no column 'label'"),
+        "a?b.csv: has no column 'label'",
+        {"path": Path("a\nb.csv"), "reason": "has no column 'label'"},
+    ),
+    (MediaError("a.wav", "is empty"), "a.wav: is empty", {"path": "a.wav", "reason": "is empty"}),
+    (ModelError("small", "is damaged"), "small: is damaged", {"model": "small", "reason": "is damaged"}),
+    (
+        MissingDependencyError("the picture", "audioinceptionnext[plot]"),
+        "the picture needs a package that is not installed: pip install 'audioinceptionnext[plot]'",
+        {
+            "purpose": "the picture",
+            "requirement": "audioinceptionnext[plot]",
+            "reason": "needs a package that is not installed: pip install 'audioinceptionnext[plot]'",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "text", "fields"), ERRORS, ids=lambda value: type(value).__name__)
+def test_fields_and_text_survive_pickling(error: AinextError, text: str, fields: dict[str, object]) -> None:
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert type(one) is type(error) and isinstance(one, AinextError)
+        assert str(one) == text
+        assert {name: getattr(one, name) for name in fields} == fields
+        assert describe(one) == fields["reason"]
+
+
+def test_a_wrong_parameter_is_a_value_error_and_a_recording_is_a_file() -> None:
+    assert issubclass(ParameterError, ValueError) and issubclass(MediaError, FileError)
+
+
+def test_an_unexpected_error_is_described_in_one_line() -> None:
+    assert describe(KeyError("a\nb")).startswith("KeyError: ") and "\n" not in describe(KeyError("a\nb"))
+
+
+def test_names_are_printable_and_suggested() -> None:
+    assert printable("a\x1bb\n.wav") == "a?b?.wav"
+    assert suggest("smal", ["base", "small"]) == "did you mean small?"
+    assert suggest("x", ["base", "small"]) == "choose from base, small"
+
+
+def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
+    for path, reason in ((tmp_path / "none" / "a", "does not exist: create it first"), (tmp_path, "it is a folder")):
+        with pytest.raises(FileError) as caught, writing(path):
+            path.write_text("x")
+        assert caught.value.path == path and caught.value.reason.startswith("cannot be written: ")
+        assert reason in caught.value.reason
