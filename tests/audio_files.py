@@ -1,4 +1,4 @@
-"""Sound and video files for the tests, made here with PyAV's encoders and the standard library."""
+"""Audio and video files for the tests, made with PyAV's encoders and the standard library."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sine(frequency: float, seconds: float, rate: int, amplitude: float = 0.5) ->
 
 
 def chirp(seconds: float, rate: int, low: float = 200.0, high: float = 3000.0) -> np.ndarray:
-    """Mono float32, shape (round(seconds * rate),), half scale: no two places alike, so that a delay can be found."""
+    """Mono float32, shape (round(seconds * rate),), half scale. No two places are alike: a delay can be found."""
     times = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * (low + (high - low) * times / (2 * seconds)) * times)).astype(np.float32)
 
@@ -59,7 +59,7 @@ def encode(
     cover: bool = False,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Encode with PyAV; the suffix chooses codec and container unless they are named. samples as in write_wav.
+    """Encode with PyAV. The suffix chooses codec and container unless they are given; samples as in write_wav.
 
     ``cover`` adds a picture, as music files have.
     """

@@ -1,4 +1,4 @@
-"""Backends agree, and say why they were chosen; work done ahead arrives as it would without."""
+"""Backends agree and say why they were chosen; prefetching and parallel work keep the order."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from audioinceptionnext import AinextError
-from audioinceptionnext.inference.backends import choose
+from audioinceptionnext.errors import MissingDependencyError, ParameterError
+from audioinceptionnext.inference.backends import choose_backend
 from audioinceptionnext.inference.parallel import parallel_map
 from audioinceptionnext.inference.prefetch import prefetch
 from audioinceptionnext.models.load import load
 from tests.test_recogniser import kitchen
 
 
-@pytest.mark.parametrize("run", ["dense", "windows"])
-def test_openvino_gives_the_same(files: dict[str, Path], run: str) -> None:
+@pytest.mark.parametrize("mode", ["dense", "windows"])
+def test_openvino_gives_the_same(files: dict[str, Path], mode: str) -> None:
     pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
     waveform = kitchen(9)
-    reference = load(files[run], backend="onnxruntime").predict(waveform)
-    same = load(files[run], backend="openvino", threads=1).predict(waveform)
+    reference = load(files[mode], backend="onnxruntime").predict(waveform)
+    same = load(files[mode], backend="openvino", threads=1).predict(waveform)
     assert (same.labels, same.model) == (reference.labels, reference.model)
     np.testing.assert_allclose(same.probabilities, reference.probabilities, atol=1e-4)
-    with pytest.raises(AinextError, match="leave --hop out"):
-        load(files[run], backend="openvino").predict(waveform, hop=0.08)
+    with pytest.raises(ParameterError, match=r"^step_seconds: the backend openvino only gives the model's own steps"):
+        load(files[mode], backend="openvino").predict(waveform, step_seconds=0.08)
 
 
-def test_auto_gives_its_reason_and_others_are_checked(files: dict[str, Path]) -> None:
-    assert choose("openvino").backend == "openvino"
-    backend, reason = choose("auto")
+def test_auto_has_a_reason_and_other_backends_are_checked(files: dict[str, Path]) -> None:
+    assert choose_backend("openvino").backend == "openvino"
+    backend, reason = choose_backend("auto")
     assert backend in ("onnxruntime", "cuda") and reason
-    with pytest.raises(AinextError, match="--backend onnx: choose from auto, onnxruntime"):
+    with pytest.raises(ParameterError, match=r"^backend is onnx: choose from auto, onnxruntime"):
         load(files["dense"], backend="onnx")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(AinextError, match="pip install onnxruntime-gpu"):
+        with pytest.raises(MissingDependencyError, match=r"^the backend cuda needs .*: pip install 'onnxruntime-gpu'$"):
             load(files["dense"], backend="cuda")
 
 
-def test_a_file_is_heard_as_it_was_made_or_by_clips(files: dict[str, Path]) -> None:
-    with pytest.raises(AinextError, match=r"--run windows: .* is for dense, or for clips"):
-        load(files["dense"], run="windows")
+def test_a_file_has_its_own_mode_and_clips(files: dict[str, Path]) -> None:
+    with pytest.raises(ParameterError, match=r"^mode is windows: .* can be used as dense or as clips$"):
+        load(files["dense"], mode="windows")
 
 
-def test_what_is_made_ahead_comes_in_order_with_its_error_at_its_place() -> None:
+def test_prefetched_items_keep_their_order_and_their_error() -> None:
     def numbers() -> Iterator[int]:
         yield from range(5)
         raise ValueError("after the fifth")
@@ -61,14 +61,14 @@ def test_what_is_made_ahead_comes_in_order_with_its_error_at_its_place() -> None
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_several_at_a_time_come_in_order_with_their_errors(at_once: int) -> None:
+def test_parallel_results_keep_their_order_and_their_errors(at_once: int) -> None:
     def invert(number: int) -> float:
         sleep(0.01 * (number % 3))
         return 1 / number
 
     found = list(parallel_map(invert, range(-5, 5), at_once))
     assert [item for item, _ in found] == list(range(-5, 5))
-    assert [made for item, made in found if item] == [1 / item for item, _ in found if item]
+    assert [result for item, result in found if item] == [1 / item for item, _ in found if item]
     assert isinstance(found[5][1], ZeroDivisionError)
 
 
@@ -80,7 +80,7 @@ def test_items_are_not_all_taken_at_once() -> None:
     assert len(taken) <= 4
 
 
-def test_nothing_runs_on_when_the_caller_stops() -> None:
+def test_prefetching_ends_when_the_caller_stops() -> None:
     closed = Event()
 
     def endless() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Files that are no recordings, odd ones, and wrong calls: an answer or one clear line, never a traceback."""
+"""Files that are not recordings, unusual ones, and wrong calls: a result or one clear line, never a traceback."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ RATE = 16_000
 def wav_bytes(data: bytes, rate: int = 8000, size: int | None = None, bits: int = 16) -> bytes:
     """A mono WAV file; ``rate`` and ``size`` (of the data) are what its header says."""
     size = len(data) if size is None else size
-    form = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate * bits // 8, bits // 8, bits)
+    header = struct.pack("<IHHIIHH", 16, 1, 1, rate, rate * bits // 8, bits // 8, bits)
     riff = struct.pack("<I", (36 + size) & 0xFFFFFFFF)
-    return b"RIFF" + riff + b"WAVEfmt " + form + b"data" + struct.pack("<I", size) + data
+    return b"RIFF" + riff + b"WAVEfmt " + header + b"data" + struct.pack("<I", size) + data
 
 
 TWO_SECONDS = (sine(440, 2, 8000) * 32767).astype("<i2").tobytes()
@@ -41,7 +41,7 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-# --- Recordings of every kind, all in one call as they would be found on a disk ---
+# --- Recordings of every kind, all in one call ---
 
 BAD: dict[str, bytes] = {
     "empty.wav": b"",
@@ -52,7 +52,7 @@ BAD: dict[str, bytes] = {
     "stub.flac": b"fLaC",
     **{f"random{suffix}": noise(20_000, seed) for seed, suffix in enumerate((".wav", ".mp3", ".ogg", ".mp4", ".bin"))},
 }
-# Name -> seconds that are heard.
+# Name -> seconds.
 WHOLE: dict[str, float] = {
     "size 0.wav": 2,
     "size FFFFFFFF.wav": 2,
@@ -105,45 +105,45 @@ GIVEN += [name for name in [*FAILING, *WHOLE, *CUT] if name not in GIVEN]
 
 
 @pytest.fixture(scope="module")
-def heard(folder: Path) -> Outcome:
+def outcome(folder: Path) -> Outcome:
     call = ("-m", "audioinceptionnext", "predict", "--json", "--", *GIVEN)
     return python(*call, folder=folder)
 
 
-def test_what_fails_stops_nothing_else(heard: Outcome) -> None:
-    assert heard.code == 1
-    assert [item["file"] for item in heard.json] == GIVEN
-    assert [item["file"] for item in heard.json if "error" in item] == [name for name in GIVEN if name in FAILING]
-    assert len(heard.complaints) == len(FAILING) + len(CUT)  # and FFmpeg said nothing
+def test_a_failure_stops_nothing_else(outcome: Outcome) -> None:
+    assert outcome.code == 1
+    assert [item["file"] for item in outcome.json] == GIVEN
+    assert [item["file"] for item in outcome.json if "error" in item] == [name for name in GIVEN if name in FAILING]
+    assert len(outcome.complaints) == len(FAILING) + len(CUT)  # and FFmpeg said nothing
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_bad_file(heard: Outcome, name: str) -> None:
-    item = heard.json[GIVEN.index(name)]
+def test_a_file_that_is_not_a_recording(outcome: Outcome, name: str) -> None:
+    item = outcome.json[GIVEN.index(name)]
     assert list(item) == ["file", "error"]
     assert item["error"] and "\n" not in item["error"] and name not in item["error"]
-    assert heard.complaints.count(f"ainext: {name}: {item['error']}") == 1
+    assert outcome.complaints.count(f"ainext: {name}: {item['error']}") == 1
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_odd_file(heard: Outcome, name: str) -> None:
-    item = heard.json[GIVEN.index(name)]
+def test_an_unusual_file(outcome: Outcome, name: str) -> None:
+    item = outcome.json[GIVEN.index(name)]
     check(item)
     assert item["duration"] == pytest.approx(WHOLE[name], abs=0.05 if name == "film.mp4" else 0.001)
-    assert not [line for line in heard.complaints if line.startswith(f"ainext: warning: {name}")]
+    assert not [line for line in outcome.complaints if line.startswith(f"ainext: warning: {name}")]
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_file_cut_in_half(heard: Outcome, name: str) -> None:
-    item = heard.json[GIVEN.index(name)]
+def test_a_file_cut_in_half(outcome: Outcome, name: str) -> None:
+    item = outcome.json[GIVEN.index(name)]
     check(item)
     assert 0.9 < item["duration"] < 3  # pages of Ogg hold a second
-    (line,) = [line for line in heard.complaints if name in line]
+    (line,) = [line for line in outcome.complaints if name in line]
     assert line.startswith(f"ainext: warning: {name}: ends early: decoded ")
 
 
 @pytest.mark.parametrize("format", ["table", "csv"])
-def test_other_formats_hold_what_was_heard(folder: Path, format: str) -> None:
+def test_other_formats_hold_the_results(folder: Path, format: str) -> None:
     few = ["empty.wav", "[bold]loud.wav", "text.wav"]
     found = python("-m", "audioinceptionnext", "predict", *few, "-f", format, "-t", 0.01, folder=folder)
     assert found.code == 1 and len(found.complaints) == 2
@@ -176,11 +176,11 @@ json.dump({"code": done.returncode, "out": done.stdout, "err": done.stderr, "pea
 
 
 def hours(path: Path, seconds: int) -> tuple[list[dict[str, Any]], float]:
-    """What is heard in so long a recording, and the most memory (MB) that took. The file takes no place on the disk."""
-    pytest.importorskip("resource", reason="Windows does not tell a process's peak of memory this way")
+    """The result for a recording of this length, and the peak memory in MB. The file takes no space on the disk."""
+    pytest.importorskip("resource", reason="Windows does not report a process's peak memory this way")
     path.write_bytes(wav_bytes(b"", bits=8, size=seconds * 8000))
     os.truncate(path, path.stat().st_size + seconds * 8000)
-    # Through a small process of its own: a child's peak begins at that of the process that it was forked from.
+    # Through a small process of its own, since a child's peak begins at that of its parent.
     found = python("-c", MEASURE, "-m", "audioinceptionnext", "predict", "--json", path).json
     assert (found["code"], found["err"]) == (0, "")
     return json.loads(found["out"]), found["peak"] / 1e6
@@ -221,8 +221,8 @@ def test_wrong_options(wav: Path) -> None:
     assert "--top-k" in refused("predict", wav, "--top-k", 0)
     for value in ("0", "-1", "1.5", "nan"):
         assert "--threshold" in refused("predict", wav, "--threshold", value)
-    assert "--lower is 0.7" in refused("predict", wav, "--lower", 0.7)
-    assert "--gap" in refused("predict", wav, "--gap", -1)
+    assert "--offset-threshold 0.7" in refused("predict", wav, "--offset-threshold", 0.7)
+    assert "--merge-gap" in refused("predict", wav, "--merge-gap", -1)
     assert "--out" in refused("predict", wav, "--out", wav)
     assert "--out" in refused("predict", wav, "--out", wav / "below")
 
@@ -236,7 +236,7 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
         assert name in refused("predict", wav, "--model", tmp_path / name)
     assert "gone.onnx" in refused("predict", wav, "--model", tmp_path / "gone.onnx")
     assert "ainext export" in refused("predict", wav, "--model", "weights.safetensors")
-    # One that ONNX Runtime runs well and that is none of ours; and one of ours that has lost a key.
+    # A model of ours that has lost a key, and one that ONNX Runtime runs but that is not ours.
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(content)
     del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "run")]
@@ -247,10 +247,10 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
     assert "ainext export" in refused("predict", wav, "--model", tmp_path / "foreign.onnx")
 
 
-def test_a_model_in_a_folder_of_ones_own(wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_in_a_folder_of_the_user(wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = find_model(MODEL)
     shutil.copytree(shipped.folder, tmp_path / "mine")
-    (tmp_path / "mine/model.json").write_text(json.dumps(shipped.facts | {"name": "mine"}), encoding="utf-8")
+    (tmp_path / "mine/model.json").write_text(json.dumps(shipped.description | {"name": "mine"}), encoding="utf-8")
     monkeypatch.setenv("AINEXT_MODELS", str(tmp_path))
     assert "mine" in [entry["name"] for entry in ainext("models", "--json").json]
     (by_name,) = ainext("predict", wav, "--json", "-m", "mine").json
@@ -271,35 +271,35 @@ def test_a_traceback_only_with_debug(wav: Path) -> None:
     call = ("-m", "audioinceptionnext", "predict", wav, "--hop", "nan")
     plain, debug = python(*call), python(*call, "--debug")
     assert plain.code == 2 and "Traceback" not in plain.err and len(plain.complaints) == 1
-    assert debug.code != 0 and "Traceback" in debug.err and "--hop nan" in debug.err
+    assert debug.code != 0 and "Traceback" in debug.err and "step_seconds is nan" in debug.err
 
 
-# --- The workshop's wrong calls ---
+# --- Wrong calls of the commands for training and export ---
 
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Kitchen20 of twenty short clips, one a class, in five folds."""
+    """A Kitchen20 of twenty short clips, one per class, in five folds."""
     root = tmp_path_factory.mktemp("Kitchen20")
     (root / "audio").mkdir()
     lines = ["filename,fold,target,category,source_id"]
-    for number, label in enumerate(find_model(MODEL).facts["labels"]):
+    for number, label in enumerate(find_model(MODEL).description["labels"]):
         write_wav(root / "audio" / f"{number}.wav", sine(200 + 100 * number, 0.3, RATE), RATE)
         lines.append(f"{number}.wav,{number % 5 + 1},{number},{label},{number}")
     (root / "meta.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 
 
-@pytest.mark.parametrize("absent", [EXTRAS, "torch"])
-def test_a_missing_extra_is_named(data: Path, tmp_path: Path, absent: str) -> None:
+@pytest.mark.parametrize("missing", [EXTRAS, "torch"])
+def test_a_missing_extra_is_named(data: Path, tmp_path: Path, missing: str) -> None:
     calls: list[tuple[str, list[object]]] = [
         ("train", ["train", "--data", "kitchen20", "--root", data, "--out", tmp_path]),
         ("export", ["evaluate", "--data", "kitchen20", "--root", data, "-m", tmp_path / "m.safetensors"]),
         ("export", ["convert", tmp_path / "m.pyth", tmp_path / "m.safetensors"]),
         ("export", ["export", tmp_path / "m.safetensors", tmp_path / "m.onnx"]),
     ]
-    # All in one start: what the first leaves imported, the others would have imported too.
-    code = WITHOUT.format(absent=absent) + "import json; from audioinceptionnext.cli import main\n"
+    # All in one process, since what the first imports, the others would import as well.
+    code = WITHOUT.format(absent=missing) + "import json; from audioinceptionnext.cli import main\n"
     code += "for call in json.loads(sys.argv[1]):\n    try: main(call)\n    except SystemExit as e: print(e.code)\n"
     found = python("-c", code, json.dumps([[str(part) for part in call] for _, call in calls]))
     assert found.out.split() == ["2"] * len(calls)
@@ -307,7 +307,7 @@ def test_a_missing_extra_is_named(data: Path, tmp_path: Path, absent: str) -> No
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train"])
-def test_a_dataset_that_is_not_there(data: Path, tmp_path: Path, command: str) -> None:
+def test_a_data_set_that_does_not_exist(data: Path, tmp_path: Path, command: str) -> None:
     out = ("--out", tmp_path / "out") if command == "train" else ()
     assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
     assert "kitchen20" in refused(command, "--data", "nothing like it", "--root", data, *out)
@@ -331,18 +331,18 @@ def test_evaluate(data: Path) -> None:
     assert (found.json["data"], found.json["model"], found.json["clips"]) == ("kitchen20", MODEL, 8)
     assert all(0 <= found.json[name] <= 100 for name in ("top1", "top5", "mca", "map"))
     assert 0 <= found.json["mauc"] <= 1
-    assert set(found.json["per_class"]) <= set(find_model(MODEL).facts["labels"])
+    assert set(found.json["per_class"]) <= set(find_model(MODEL).description["labels"])
 
 
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     pytest.importorskip("onnxscript")
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
-    assert "--folds 9" in refused(*call, "--folds", "9")
+    assert "--train-folds 9" in refused(*call, "--train-folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)
     assert "--threads" in refused(*call, "--threads", 0)
-    assert "crops: 'a,b'" in refused(*call, "--set", "crops=a,b")
-    assert "optimizer is 'adam'" in refused(*call, "--set", "optimizer=adam")
+    assert "crops is a,b" in refused(*call, "--set", "crops=a,b")
+    assert "optimizer is adam" in refused(*call, "--set", "optimizer=adam")
     assert "did you mean modern?" in refused(*call, "--recipe", "moden")
     (tmp_path / "text").write_text("no weights")
     for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):

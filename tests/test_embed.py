@@ -1,4 +1,4 @@
-"""`Recogniser.embed`: one vector a recording, from anything that can be heard; and the two examples built on it."""
+"""`Recogniser.embed`, which gives one vector per recording, and the two examples that use it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference import windows
+from audioinceptionnext.errors import MediaError, ModelError
+from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.rendering import draw, render
 from tests.audio_files import write_wav
@@ -28,7 +28,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six rendered recordings of each of three kinds, a sub-folder a kind."""
+    """Six rendered recordings of each of three kinds, in one subfolder per kind."""
     folder = tmp_path_factory.mktemp("sounds")
     wanted = {"hum": 6, "hiss": 6, "beep": 6}
     for seed in range(1000):
@@ -41,27 +41,29 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("run", ["dense", "windows", "clips"])
-def test_a_vector_is_the_mean_over_the_steps(files: dict[str, Path], run: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The features of one call of the network, though heard block by block; digital silence does not count."""
-    model = load(files["dense" if run == "clips" else run], run=run)
+@pytest.mark.parametrize("mode", ["dense", "windows", "clips"])
+def test_a_vector_is_the_mean_over_the_steps(
+    files: dict[str, Path], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks give the features of one pass over the whole recording; digital silence does not count."""
+    model = load(files["dense" if mode == "clips" else mode], mode=mode)
     sound = np.concatenate([pink(10 * RATE, RATE), np.zeros(8 * RATE, np.float32)])
     (expected,) = model._session.run(["features"], {"waveform": sound[None]})
-    monkeypatch.setitem(windows.BLOCK_FRAMES, "dense", 500)
-    monkeypatch.setitem(windows.BLOCK_FRAMES, "windows", 500)
+    monkeypatch.setitem(module.BLOCK_FRAMES, "dense", 500)
+    monkeypatch.setitem(module.BLOCK_FRAMES, "windows", 500)
     steps = model.embed_steps(sound)
-    heard = model.predict(sound).probabilities.any(axis=1)
-    assert steps.shape == (len(heard), 128) and 0 < heard.sum() < len(heard)
-    assert not steps[~heard].any()
-    if run != "clips":  # which hears no more than its own clip
-        np.testing.assert_allclose(steps[heard], expected[0][heard], atol=2e-3)
+    loud = model.predict(sound).probabilities.any(axis=1)
+    assert steps.shape == (len(loud), 128) and 0 < loud.sum() < len(loud)
+    assert not steps[~loud].any()
+    if mode != "clips":  # in which each step sees its own clip only
+        np.testing.assert_allclose(steps[loud], expected[0][loud], atol=2e-3)
     assert model.embed(sound).dtype == np.float32
-    np.testing.assert_allclose(model.embed(sound)[0], steps[heard].mean(axis=0), rtol=1e-4, atol=1e-6)
-    assert len(model.embed_steps(sound, hop=2 * model.step)) == -(-len(steps) // 2)
+    np.testing.assert_allclose(model.embed(sound)[0], steps[loud].mean(axis=0), rtol=1e-4, atol=1e-6)
+    assert len(model.embed_steps(sound, step_seconds=2 * model.step_seconds)) == -(-len(steps) // 2)
     assert model.embed(np.zeros(RATE, np.float32)).tolist() == [[0.0] * 128]
 
 
-def test_sources_of_all_kinds(files: dict[str, Path], tmp_path: Path) -> None:
+def test_recordings_of_all_kinds(files: dict[str, Path], tmp_path: Path) -> None:
     model = load(files["dense"])
     waves = np.stack([pink(3 * RATE, RATE, seed) for seed in range(3)])
     names = [str(write_wav(tmp_path / f"{seed}.wav", wave, RATE)) for seed, wave in enumerate(waves)]
@@ -74,14 +76,14 @@ def test_sources_of_all_kinds(files: dict[str, Path], tmp_path: Path) -> None:
     assert model.embed([]).shape == (0, 128)
 
 
-def test_what_cannot_be_embedded(files: dict[str, Path], tmp_path: Path) -> None:
+def test_embedding_that_fails(files: dict[str, Path], tmp_path: Path) -> None:
     model = load(files["dense"])
     good = write_wav(tmp_path / "good.wav", pink(RATE, RATE), RATE)
     (tmp_path / "bad.wav").write_text("not sound")
-    with pytest.raises(AinextError, match=r"bad\.wav: "):
+    with pytest.raises(MediaError, match=r"bad\.wav: "):
         model.embed([good, tmp_path / "bad.wav"])
     older = onnx.load(files["dense"])
-    kept = [fact for fact in older.metadata_props if fact.key != "features"]
+    kept = [entry for entry in older.metadata_props if entry.key != "features"]
     del older.metadata_props[:]
     older.metadata_props.extend(kept)
     older.graph.output.pop()
@@ -89,12 +91,12 @@ def test_what_cannot_be_embedded(files: dict[str, Path], tmp_path: Path) -> None
     old = load(tmp_path / "older.onnx")
     assert old.predict(good).clip
     for embed in (old.embed, old.embed_steps):
-        with pytest.raises(AinextError, match="its file is older than features; make it again with `ainext export`"):
+        with pytest.raises(ModelError, match="exported before files gave features; `ainext export` it again"):
             embed(good)
 
 
-def test_in_a_pipeline_of_scikit_learn(sounds: Path) -> None:
-    """Which copies what stands in it, and splits lists of names."""
+def test_a_pipeline_of_scikit_learn(sounds: Path) -> None:
+    """A pipeline copies its parts, and splits lists of names."""
     names = sorted(str(path) for path in sounds.rglob("*.wav"))
     kinds = [Path(name).parent.name for name in names]
     embed = load("rendered", threads=1).embed
@@ -102,7 +104,7 @@ def test_in_a_pipeline_of_scikit_learn(sounds: Path) -> None:
     assert cross_val_score(pipeline, names, kinds, cv=2).mean() > 0.6  # chance is a third
 
 
-def test_shipped_models_embed_without_the_workshop(sounds: Path) -> None:
+def test_shipped_models_embed_without_torch(sounds: Path) -> None:
     code = (
         "import sys, audioinceptionnext as ain\n"
         "for name in ('kitchen20', 'digits'): print(ain.load(name, threads=1).embed(sys.argv[1]).shape)\n"

@@ -1,4 +1,4 @@
-"""Models by ``user/name``: the hub's real client against a stand-in of the hub on this machine, and a local folder."""
+"""Models on the hub: the hub's real client against a local stand-in of the hub, and folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.cli import main
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import MissingDependencyError, ModelError, ParameterError
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models import load as loading
 from audioinceptionnext.models.load import load
@@ -36,7 +36,7 @@ def stand_in() -> Iterator[Hub]:
 
 
 def python(code: str, home: Path, endpoint: str, **environment: str) -> str:
-    """What the code prints, in a process of its own: the client reads its environment when it is imported."""
+    """What the code prints in a process of its own, since the client reads its environment when it is imported."""
     own = {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1", "HF_HUB_ETAG_TIMEOUT": "5"}
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))}
     done = subprocess.run(
@@ -47,7 +47,7 @@ def python(code: str, home: Path, endpoint: str, **environment: str) -> str:
 
 
 def cli(*arguments: object) -> str:
-    """Code that runs ``ainext`` and prints its exit code and its line on stderr after its own output."""
+    """Code that runs ``ainext``, and then prints its exit code and its lines on stderr."""
     return f"""
 import contextlib, io
 from audioinceptionnext.cli import main
@@ -61,7 +61,7 @@ print(code, [line for line in err.getvalue().splitlines() if line.startswith("ai
 """
 
 
-def complaints(names: list[str]) -> str:
+def errors_of(names: list[str]) -> str:
     return f"""
 import audioinceptionnext as ain
 for name in {names!r}:
@@ -72,8 +72,8 @@ for name in {names!r}:
 """
 
 
-def test_there_and_back(stand_in: Hub, tmp_path: Path) -> None:
-    """Pushed, fetched by another login into an empty cache, heard the same; then again without the network."""
+def test_a_pushed_model_is_loaded_again(stand_in: Hub, tmp_path: Path) -> None:
+    """It is fetched into an empty cache and predicts the same; then again without the network."""
     recording = write_wav(tmp_path / "r.wav", pink(24_000 * 5, 24_000), 24_000)
     push = python(cli("push", SMALL, "me/kitchen", "--private"), tmp_path / "a", stand_in.address, HF_TOKEN=TOKEN)
     assert push.splitlines() == [f"{stand_in.address}/me/kitchen", "0 []"]
@@ -89,21 +89,21 @@ def test_there_and_back(stand_in: Hub, tmp_path: Path) -> None:
     )
     expected = load(SMALL).predict(recording).probabilities
     stand_in.requests.clear()
-    name, heard = python(fetch, tmp_path / "b", stand_in.address, HF_TOKEN=TOKEN).split()
+    name, predicted = python(fetch, tmp_path / "b", stand_in.address, HF_TOKEN=TOKEN).split()
     assert name == "me/kitchen" and "GET /me/kitchen/resolve/main/model.onnx" in str(stand_in.requests)
-    probabilities = np.frombuffer(bytes.fromhex(heard), np.float32).reshape(expected.shape)
+    probabilities = np.frombuffer(bytes.fromhex(predicted), np.float32).reshape(expected.shape)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
-    assert not any(WEIGHTS in request for request in stand_in.requests)  # what recognition does not need
+    assert not any(WEIGHTS in request for request in stand_in.requests)  # which recognition does not need
     stand_in.requests.clear()
-    assert python(fetch, tmp_path / "b", stand_in.address, HF_HUB_OFFLINE="1").split() == [name, heard]
+    assert python(fetch, tmp_path / "b", stand_in.address, HF_HUB_OFFLINE="1").split() == [name, predicted]
     assert not stand_in.requests
     predict = cli("predict", recording, "--model", "me/kitchen", "--json")
-    *document, end = python(predict, tmp_path / "b", "http://127.0.0.1:9").splitlines()  # nobody answers there
+    *document, end = python(predict, tmp_path / "b", "http://127.0.0.1:9").splitlines()  # where no server is
     assert end == "0 []" and json.loads("".join(document))[0]["model"] == "me/kitchen"
 
 
 def test_a_later_commit(stand_in: Hub, model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
-    """A file without weights takes those of the model before away; the earlier commit can still be asked for."""
+    """Pushing a file alone removes the weights of the earlier model; the earlier commit can still be loaded."""
     run = tmp_path / "run"
     save_model(model, run / WEIGHTS)
     export_onnx(model, run / "model.onnx")
@@ -118,11 +118,11 @@ ain.push_to_hub({str(files["windows"])!r}, "me/later", private=True)
     assert WEIGHTS in before and set(after) == {"model.onnx", CONFIG, CARD} and not repository.private
     (tmp_path / WEIGHTS).write_bytes(before[WEIGHTS])
     assert load_model(tmp_path / WEIGHTS).labels == model.labels
-    code = f"import audioinceptionnext as ain\nfor r in ('', '@{first}'): print(ain.load('me/later' + r).run)"
+    code = f"import audioinceptionnext as ain\nfor r in ('', '@{first}'): print(ain.load('me/later' + r).mode)"
     assert python(code, tmp_path / "home", stand_in.address).split() == ["windows", "dense"]
 
 
-def test_what_cannot_be_fetched(stand_in: Hub, tmp_path: Path) -> None:
+def test_fetching_that_fails(stand_in: Hub, tmp_path: Path) -> None:
     stand_in.repositories |= {
         "me/private": Repository(private=True, commits={"a" * 40: {"model.onnx": b""}}),
         "me/gated": Repository(gated=True, commits={"a" * 40: {"model.onnx": b""}}),
@@ -131,33 +131,33 @@ def test_what_cannot_be_fetched(stand_in: Hub, tmp_path: Path) -> None:
     }
     names = ["me/none", "me/private", "me/gated", "me/other", "me/other@v9", "me/damaged", "me/a--b"]
     hidden = f"no model or file here has this name, and {stand_in.address} has no such repository, or"
-    none, private, gated, *rest = python(complaints(names), tmp_path, stand_in.address).splitlines()
+    none, private, gated, *rest = python(errors_of(names), tmp_path, stand_in.address).splitlines()
     assert none == f"me/none: {hidden} a private one: log in (hf auth login)"
     assert private == f"me/private: {hidden} a private one: log in (hf auth login)"
     assert gated == f"me/gated: accept its terms at {stand_in.address}/me/gated and log in (hf auth login)"
     assert rest[:3] == [
-        "me/other: the repository has no model.onnx, so it is no model for this; `ainext push` writes such",
+        "me/other: the repository has no model.onnx, so it holds no model that can be loaded; `ainext push` writes one",
         "me/other@v9: the repository has no revision v9",
         "me/damaged: model.onnx: not an ONNX model, or damaged; export or copy it again",
     ]
     assert len(rest) == 4 and rest[3].startswith("me/a--b: cannot be fetched: ")
-    found = python(complaints(["me/none"]), tmp_path, stand_in.address, HF_TOKEN=TOKEN)
+    found = python(errors_of(["me/none"]), tmp_path, stand_in.address, HF_TOKEN=TOKEN)
     assert found == f"me/none: {hidden} none that this login may read\n"
-    wrong = python(complaints(["me/none"]), tmp_path, stand_in.address, HF_TOKEN="hf_wrong").splitlines()
+    wrong = python(errors_of(["me/none"]), tmp_path, stand_in.address, HF_TOKEN="hf_wrong").splitlines()
     assert len(wrong) == 1 and "log in with a token that may (hf auth login, HF_TOKEN)" in wrong[0]
-    offline = python(complaints(["me/none"]), tmp_path, stand_in.address, HF_HUB_OFFLINE="1")
+    offline = python(errors_of(["me/none"]), tmp_path, stand_in.address, HF_HUB_OFFLINE="1")
     assert offline == "me/none: not in the cache, and working offline (HF_HUB_OFFLINE is set)\n"
-    alone = python(complaints(["me/none"]), tmp_path, "http://127.0.0.1:9").splitlines()
+    alone = python(errors_of(["me/none"]), tmp_path, "http://127.0.0.1:9").splitlines()
     assert len(alone) == 1
     assert alone[0].startswith("me/none: not in the cache, and http://127.0.0.1:9 cannot be reached (")
 
 
-def test_what_cannot_be_pushed(stand_in: Hub, tmp_path: Path) -> None:
+def test_pushing_that_fails(stand_in: Hub, tmp_path: Path) -> None:
     def push(name: str, endpoint: str = stand_in.address, **environment: str) -> str:
         code = f"import audioinceptionnext as ain\ntry: ain.push_to_hub({SMALL!r}, {name!r})\n"
         return python(code + "except ain.AinextError as error: print(error)", tmp_path, endpoint, **environment)
 
-    hint = "hf auth login, or set HF_TOKEN to a token that may write"
+    hint = "run `hf auth login`, or set HF_TOKEN to a token that may write"
     assert push("me/new") == f"me/new: not logged in: {hint}\n"
     others = push("them/new", HF_TOKEN=TOKEN)
     assert others.startswith("them/new: cannot be uploaded: ") and "them/new" in others
@@ -170,15 +170,17 @@ def test_what_cannot_be_pushed(stand_in: Hub, tmp_path: Path) -> None:
 def test_without_the_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     for call in (lambda: load("me/kitchen"), lambda: push_to_hub(SMALL, "me/kitchen")):
-        with pytest.raises(AinextError, match=r"^me/kitchen: .* needs .* pip install 'audioinceptionnext\[hub\]'$"):
+        with pytest.raises(
+            MissingDependencyError, match=r"me/kitchen .* needs .*: pip install 'audioinceptionnext\[hub\]'$"
+        ):
             call()
-    with pytest.raises(AinextError, match=r"pip install 'audioinceptionnext\[hub\]'$"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'audioinceptionnext\[hub\]'$"):
         write_folder(SMALL, "me/kitchen", tmp_path)
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in model_entries()])
 def test_cards_of_shipped_models(name: str, tmp_path: Path) -> None:
-    """YAML that the hub's client reads back, the figure with the words that belong to it, no link to nowhere."""
+    """The hub's client reads their YAML; the accuracy has its explanation; no link points to a missing file."""
     from huggingface_hub import ModelCard
     from huggingface_hub.repocard import metadata_load
 
@@ -186,27 +188,27 @@ def test_cards_of_shipped_models(name: str, tmp_path: Path) -> None:
     assert [file.name for file in files] == ["model.onnx", WEIGHTS, CONFIG, CARD]
     data, entry = metadata_load(files[3]), find_model(name)
     assert data is not None
-    assert data["license"] == entry.facts["licence"].lower()
+    assert data["license"] == entry.description["licence"].lower()
     assert (data["library_name"], data["pipeline_tag"]) == ("audioinceptionnext", "audio-classification")
-    assert data.get("datasets") == (None if name == "rendered" else [entry.facts["data"]])
+    assert data.get("datasets") == (None if name == "rendered" else [entry.description["data"]])
     card = ModelCard.load(files[3])
     (result,) = card.data.eval_results
-    assert f"{result.metric_value:g} %" in entry.facts["measured"]
-    assert entry.facts["measured"].endswith(result.metric_name.removeprefix("top-1 in %"))
+    assert f"{result.metric_value:g} %" in entry.description["measured"]
+    assert entry.description["measured"].endswith(result.metric_name.removeprefix("top-1 in %"))
     assert f'ain.load("me/{name}")' in card.text and card.text.strip().startswith(f"# {name}\n")
     assert "](../" not in card.text and "training.safetensors" not in card.text
     config = json.loads(files[2].read_text(encoding="utf-8"))
-    assert config["labels"] == entry.facts["labels"] and config["sample_rate"] == entry.facts["sample_rate"]
-    assert (config["parameters"], config["gmac"]) == (entry.facts["parameters"], entry.facts["gmac"])
+    assert config["labels"] == entry.description["labels"] and config["sample_rate"] == entry.description["sample_rate"]
+    assert (config["parameters"], config["gmac"]) == (entry.description["parameters"], entry.description["gmac"])
 
 
-def test_a_model_of_ones_own(model: StoredModel, tmp_path: Path) -> None:
-    """Weights of a run as a folder that loads, and pushes again as it is; nothing is claimed that nobody knows."""
+def test_a_model_of_the_user(model: StoredModel, tmp_path: Path) -> None:
+    """Weights of a run become a folder that loads and can be pushed as it is; the card states only what is known."""
     from huggingface_hub.repocard import metadata_load
 
     own = replace(model, info={"data": "folder", "licence": "My Own 1.0"}, thresholds=(0.3, 0.4, 0.5))
     save_model(own, tmp_path / "m.safetensors")
-    with pytest.raises(AinextError, match=r"m\.safetensors: weights for training"):
+    with pytest.raises(ModelError, match=r"m\.safetensors: holds weights for training"):
         write_folder(tmp_path / "m.safetensors", "me/my-sounds", tmp_path / "out")
     with pytest.raises(SystemExit, match="0"):
         main(["push", str(tmp_path / "m.safetensors"), "me/my-sounds", "--to-folder", str(tmp_path / "out")])
@@ -215,7 +217,9 @@ def test_a_model_of_ones_own(model: StoredModel, tmp_path: Path) -> None:
     assert data is not None and (data["license"], data["license_name"]) == ("other", "my-own-1.0")
     assert "datasets" not in data and "model-index" not in data
     text = files[3].read_text(encoding="utf-8")
-    assert "Hears 3 sounds: tap, plate, bowl, été." in text and "None are stated" in text and "ainext train" in text
+    assert (
+        "Recognises 3 labels: tap, plate, bowl, été." in text and "None are stated" in text and "ainext train" in text
+    )
     again = load(tmp_path / "out")
     assert (again.name, again.labels, again.thresholds) == ("my-sounds", own.labels, own.thresholds)
     assert json.loads(files[2].read_text(encoding="utf-8"))["thresholds"] == dict(
@@ -226,8 +230,10 @@ def test_a_model_of_ones_own(model: StoredModel, tmp_path: Path) -> None:
     assert [a.read_bytes() for a in copies] == [b.read_bytes() for b in files]
 
 
-def test_what_is_here_comes_first(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shipped name before a folder of that name, a folder or file before the hub, which is not even asked."""
+def test_local_models_come_before_the_hub(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shipped name comes before a folder of that name; a folder or file comes before the hub, which is not asked."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(loading, "fetch", lambda name: pytest.fail(f"asked for {name}"))
     for name in (SMALL, "me/here"):
@@ -236,17 +242,17 @@ def test_what_is_here_comes_first(files: dict[str, Path], tmp_path: Path, monkey
     Path("me/empty").mkdir()
     Path("me/file").write_bytes(files["windows"].read_bytes())
     assert load(SMALL).name == SMALL and len(load(SMALL).labels) == 20
-    assert load("me/here").run == "dense" and load("me/file").run == "windows"
+    assert load("me/here").mode == "dense" and load("me/file").mode == "windows"
     for name in ("me/empty", "a/b/c", "./none", "kitchen21", "/none"):
-        with pytest.raises(AinextError, match="no model is called"):
+        with pytest.raises(ModelError, match="there is no such model"):
             load(name)
     assert not is_hub_name("me/x@") and is_hub_name("me/x.y@refs/pr/1") and not is_hub_name("me\\x")
 
 
-def test_names_that_the_hub_would_not_take(tmp_path: Path) -> None:
+def test_names_that_the_hub_does_not_accept(tmp_path: Path) -> None:
     for name in ("kitchen", "me/my sounds", "me/x@main"):
-        with pytest.raises(AinextError, match="a model on the hub is called user/name"):
+        with pytest.raises(ParameterError, match=f"^name is {name}: give user/name"):
             write_folder(SMALL, name, tmp_path / "out")
-        with pytest.raises(AinextError, match="a model on the hub is called user/name"):
+        with pytest.raises(ParameterError, match=f"^name is {name}: give user/name"):
             push_to_hub(SMALL, name)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Sound that has no end yet: the answers and segments that the whole of it would get, from every kind of source."""
+"""Live recognition: a stream gives the steps and segments of the whole recording, from every kind of input."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import audioinceptionnext as ain
-from audioinceptionnext.audio.capture import Backlog, Input
+from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli import live_loop
-from audioinceptionnext.cli.live_loop import Listening, Printer
-from audioinceptionnext.inference.stream import Answer, Stream
+from audioinceptionnext.cli.live_loop import LiveLoop, Printer
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
-from audioinceptionnext.results.segmenter import Segmenter
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmenter import StreamSegmenter
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import encode, write_wav
 from tests.test_cli import ainext, refused
 from tests.test_recogniser import kitchen
-from tests.test_timeline import timeline_settings
+from tests.test_segmentation import segmentation_settings
 
 RATE = 24_000
 CLIP = 49_920  # samples
-LOW = TimelineSettings.from_threshold(0.4)  # low enough that the small model of the tests gives segments
+LOW = SegmentationSettings.from_threshold(0.4)  # low enough that the small model of the tests gives segments
 
 
 def scene(seconds: float = 9.3) -> np.ndarray:
@@ -48,8 +49,8 @@ def scene(seconds: float = 9.3) -> np.ndarray:
     return waveform
 
 
-def pieces(waveform: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
-    """Cut anyhow, from single samples to more than a batch of clips."""
+def blocks_of(waveform: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
+    """The waveform in blocks of random lengths, from single samples to more than a batch of clips."""
     rng = np.random.default_rng(seed)
     start = 0
     while start < len(waveform):
@@ -58,22 +59,22 @@ def pieces(waveform: np.ndarray, seed: int = 0) -> Iterator[np.ndarray]:
         start += size
 
 
-def through(stream: Stream, cut: Iterator[np.ndarray]) -> list[Answer]:
-    return [answer for piece in cut for answer in stream.push(piece)] + stream.finish()
+def steps_of(stream: Stream, blocks: Iterator[np.ndarray]) -> list[Step]:
+    return [step for block in blocks for step in stream.push(block)] + stream.finish()
 
 
 def by_start(segments: list[Segment]) -> list[Segment]:
     return sorted(segments, key=lambda one: (one.start, one.end, one.label))
 
 
-def check_same(answers: list[Answer], whole: ain.Recognition) -> None:
-    """A stream's answers are those of the whole."""
-    assert len(answers) == len(whole.probabilities)
-    np.testing.assert_allclose([one.probabilities for one in answers], whole.probabilities, atol=1e-5)
-    bounds = step_bounds(len(answers), whole.hop, whole.window, whole.duration)
-    assert [one.start for one in answers] == bounds[:-1].tolist()
-    assert [one.end for one in answers] == bounds[1:].tolist()
-    found = by_start([segment for one in answers for segment in one.segments])
+def check_same(steps: list[Step], whole: ain.Recognition) -> None:
+    """The steps and segments of a stream are those of the whole recording."""
+    assert len(steps) == len(whole.probabilities)
+    np.testing.assert_allclose([one.probabilities for one in steps], whole.probabilities, atol=1e-5)
+    bounds = step_bounds(len(steps), whole.step_seconds, whole.window_seconds, whole.duration)
+    assert [one.start for one in steps] == bounds[:-1].tolist()
+    assert [one.end for one in steps] == bounds[1:].tolist()
+    found = by_start([segment for one in steps for segment in one.segments])
     assert [(s.start, s.end, s.label) for s in found] == [(s.start, s.end, s.label) for s in whole.segments]
     np.testing.assert_allclose([s.score for s in found], [s.score for s in whole.segments], atol=1e-5)
 
@@ -82,13 +83,13 @@ def check_same(answers: list[Answer], whole: ain.Recognition) -> None:
 
 
 @pytest.mark.parametrize("file", ["dense", "windows"])
-@pytest.mark.parametrize("hop", [None, 0.32, 0.08, 4.0])
-def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], file: str, hop: float | None) -> None:
+@pytest.mark.parametrize("step_seconds", [None, 0.32, 0.08, 4.0])
+def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], file: str, step_seconds: float | None) -> None:
     waveform = scene()
-    stream = Stream(load(files[file]), hop, LOW)
-    whole = load(files[file], run="clips").predict(waveform, hop=stream.hop, settings=LOW)
-    assert hop == 4.0 or len(whole.segments) > 1
-    check_same(through(stream, pieces(waveform, seed=round(stream.hop * 100))), whole)
+    stream = Stream(load(files[file]), step_seconds=step_seconds, settings=LOW)
+    whole = load(files[file], mode="clips").predict(waveform, step_seconds=stream.step_seconds, settings=LOW)
+    assert step_seconds == 4.0 or len(whole.segments) > 1
+    check_same(steps_of(stream, blocks_of(waveform, seed=round(stream.step_seconds * 100))), whole)
     assert stream.seconds == pytest.approx(9.3) and stream.finish() == []
     with pytest.raises(ValueError, match="finished"):
         stream.push(waveform)
@@ -97,26 +98,26 @@ def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], file: str, 
 @pytest.mark.parametrize("samples", [1, 240, RATE, CLIP - 2, CLIP - 1, CLIP, CLIP + 1, CLIP + 3840, CLIP + 3841])
 def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], samples: int) -> None:
     waveform = kitchen(3)[:samples]
-    whole = load(files["dense"], run="clips").predict(waveform, settings=LOW)
-    check_same(through(Stream(load(files["dense"]), settings=LOW), pieces(waveform)), whole)
+    whole = load(files["dense"], mode="clips").predict(waveform, settings=LOW)
+    check_same(steps_of(Stream(load(files["dense"]), settings=LOW), blocks_of(waveform)), whole)
 
 
-def test_an_answer_comes_with_the_end_of_its_clip(files: dict[str, Path]) -> None:
+def test_a_step_comes_at_the_end_of_its_window(files: dict[str, Path]) -> None:
     waveform = kitchen(3)
     stream = Stream(load(files["dense"]))
     assert not stream.push(waveform[:CLIP])
     for i in range(4):
         start = CLIP + i * 3840
-        (answer,) = stream.push(waveform[start : start + 1])
-        assert answer.end == pytest.approx(i * 0.16 + 1.12)
-        assert answer.label == stream.labels[answer.probabilities.argmax()]
-        assert answer.score == answer.probabilities.max()
+        (step,) = stream.push(waveform[start : start + 1])
+        assert step.end == pytest.approx(i * 0.16 + 1.12)
+        assert step.label == stream.labels[step.probabilities.argmax()]
+        assert step.score == step.probabilities.max()
         assert not stream.push(waveform[start + 1 : start + 3840])
 
 
 def test_silence_and_nothing(files: dict[str, Path]) -> None:
-    answers = through(Stream(load(files["dense"])), iter([np.zeros(4 * RATE, np.float32)]))
-    assert len(answers) == 13 and all(one.label is None and one.score == 0 and not one.segments for one in answers)
+    steps = steps_of(Stream(load(files["dense"])), iter([np.zeros(4 * RATE, np.float32)]))
+    assert len(steps) == 13 and all(one.label is None and one.score == 0 and not one.segments for one in steps)
     assert Stream(load(files["dense"])).finish() == []
 
 
@@ -124,107 +125,108 @@ def test_streams_share_a_recogniser_and_may_start_late(files: dict[str, Path]) -
     recogniser = load(files["dense"])
     sounds = [kitchen(6), kitchen(6)[::-1].copy()]
     streams = [Stream(recogniser, settings=LOW), Stream(recogniser, settings=LOW, start=100.0)]
-    answers: list[list[Answer]] = [[], []]
+    steps: list[list[Step]] = [[], []]
     for start in range(0, 6 * RATE, 6000):
-        for stream, sound, given_ in zip(streams, sounds, answers, strict=True):
-            given_ += stream.push(sound[start : start + 6000])
-    by_clips = load(files["dense"], run="clips")
-    check_same(answers[0] + streams[0].finish(), by_clips.predict(sounds[0], settings=LOW))
-    late = answers[1] + streams[1].finish()
+        for stream, sound, own in zip(streams, sounds, steps, strict=True):
+            own += stream.push(sound[start : start + 6000])
+    by_clips = load(files["dense"], mode="clips")
+    check_same(steps[0] + streams[0].finish(), by_clips.predict(sounds[0], settings=LOW))
+    late = steps[1] + streams[1].finish()
     whole = by_clips.predict(sounds[1], settings=LOW)
     assert late[0].start == 100 and late[-1].end == 106
     found = by_start([segment for one in late for segment in one.segments])
     assert [s.start for s in found] == pytest.approx([s.start + 100 for s in whole.segments])
-    assert recogniser.run == "dense"  # as it was
+    assert recogniser.mode == "dense"  # as it was
 
 
 def test_other_rates_channels_and_types(files: dict[str, Path], tmp_path: Path) -> None:
     stereo = np.stack([kitchen(5), -0.3 * kitchen(5)[::-1]], axis=1)
     path = write_wav(tmp_path / "stereo.wav", stereo, 44_100)
     samples = (np.clip(stereo, -1, 1) * 32767).round().astype(np.int16)
-    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    whole = load(files["dense"], mode="clips").predict(path, settings=LOW)
     for kind in (samples, samples / np.float64(32768)):
-        check_same(through(Stream(load(files["dense"]), settings=LOW, rate=44_100), pieces(kind)), whole)
+        check_same(steps_of(Stream(load(files["dense"]), settings=LOW, sample_rate=44_100), blocks_of(kind)), whole)
     damaged = np.array([0.5, np.nan, np.inf, -np.inf, 1e9], np.float32)
     stream = Stream(load(files["dense"]))
     stream.push(damaged)
     assert np.isfinite(stream.finish()[0].probabilities).all()
     for wrong in (np.zeros((2, 2, 2)), np.zeros((5, 0)), np.zeros(5, np.uint8)):
-        with pytest.raises(ain.AinextError, match="samples of"):
+        with pytest.raises(ParameterError, match=r"^samples: the (shape|type) is"):
             Stream(load(files["dense"])).push(wrong)
-    with pytest.raises(ain.AinextError, match="rate 3"):
-        Stream(load(files["dense"]), rate=3)
-    with pytest.raises(ain.AinextError, match=r"--hop 0\.1"):
-        Stream(load(files["dense"]), hop=0.1)
+    with pytest.raises(ParameterError, match=r"^sample_rate is 3: give 100 to 1536000 Hz$"):
+        Stream(load(files["dense"]), sample_rate=3)
+    with pytest.raises(ParameterError, match=r"^step_seconds is 0\.1: "):
+        Stream(load(files["dense"]), step_seconds=0.1)
 
 
-def test_ten_minutes_keep_a_clip(files: dict[str, Path]) -> None:
-    stream = Stream(load(files["dense"], threads=1), hop=1.92, settings=LOW)
+def test_ten_minutes_take_the_memory_of_a_window(files: dict[str, Path]) -> None:
+    stream = Stream(load(files["dense"], threads=1), step_seconds=1.92, settings=LOW)
     block = kitchen(5)
-    most = answers = 0
+    held = count = 0
     for _ in range(120):
-        answers += len(stream.push(block))
-        most = max(most, stream.held, *(len(piece) if piece.base is None else 10**9 for piece in stream._pieces))
-    assert answers == (600 * RATE - CLIP - 1) // round(1.92 * RATE) + 1
-    assert most < CLIP + 1.92 * RATE
-    kept = stream._segmenter
-    assert len(kept._sums) <= 2 and len(kept._open) + len(kept._held) <= 2 * len(stream.labels)
+        count += len(stream.push(block))
+        held = max(held, stream.held, *(len(kept) if kept.base is None else 10**9 for kept in stream._blocks))
+    assert count == (600 * RATE - CLIP - 1) // round(1.92 * RATE) + 1
+    assert held < CLIP + 1.92 * RATE
+    segmenter = stream._segmenter
+    assert len(segmenter._sums) <= 2 and len(segmenter._open) + len(segmenter._held) <= 2 * len(stream.labels)
 
 
-# --- Segments as they are finished ---
+# --- Segmentation of a stream ---
 
 
 @st.composite
 def timelines(draw: st.DrawFn) -> tuple[np.ndarray, float, float, float]:
-    """Probabilities (steps, classes), hop, window and a duration that gives so many steps."""
+    """Probabilities (steps, classes), the seconds of a step and of a window, and a duration with that many steps."""
     steps, classes = draw(st.integers(1, 80)), draw(st.integers(1, 4))
-    hop, window = draw(st.sampled_from([(0.16, 2.08), (0.32, 2.08), (2.08, 2.08), (4.0, 2.08)]))
+    step_seconds, window = draw(st.sampled_from([(0.16, 2.08), (0.32, 2.08), (2.08, 2.08), (4.0, 2.08)]))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     walk = np.cumsum(rng.normal(size=(steps, classes)) * draw(st.sampled_from([0.3, 1.0, 4.0])), axis=0)
     powers = np.exp(walk - walk.max(axis=1, keepdims=True))
     rows = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     rows[rng.random(steps) < draw(st.sampled_from([0, 0.2]))] = 0  # digital silence
     share = draw(st.floats(0.001, 1))
-    duration = window * share if steps == 1 else (steps - 2 + share) * hop + window
-    return rows, hop, window, duration
+    duration = window * share if steps == 1 else (steps - 2 + share) * step_seconds + window
+    return rows, step_seconds, window, duration
 
 
 @settings(max_examples=300, deadline=None)
-@given(timelines(), timeline_settings())
+@given(timelines(), segmentation_settings())
 def test_segments_one_by_one_are_those_of_the_whole(
-    timeline: tuple[np.ndarray, float, float, float], chosen: TimelineSettings
+    timeline: tuple[np.ndarray, float, float, float], chosen: SegmentationSettings
 ) -> None:
-    rows, hop, window, duration = timeline
+    rows, step_seconds, window, duration = timeline
     labels = [f"class {column}" for column in range(rows.shape[1])]
-    segmenter = Segmenter(labels, chosen, hop, window)
-    bounds = step_bounds(len(rows), hop, window, duration)
-    # Steps that are over before the recording's end come one by one, with the end come the others.
+    segmenter = StreamSegmenter(labels, chosen, step_seconds, window)
+    bounds = step_bounds(len(rows), step_seconds, window, duration)
+    # Steps that are over before the end of the recording come one by one, and the others come with its end.
     early = sum(segmenter.bound(step + 1) <= duration for step in range(len(rows) - 1))
     found: list[Segment] = []
     for step, row in enumerate(rows[:early]):
         new = segmenter.push(row)
         assert all(one.end <= bounds[step + 1] for one in new)
         found += new
-        for one in segmenter.sounding():
+        for one in segmenter.open_segments():
             assert one.end <= bounds[step + 1] and 0 < one.score <= 1
     found += segmenter.finish(list(rows[early:]), duration)
-    assert by_start(found) == find_segments(rows, hop, window, duration, labels, chosen)
+    assert by_start(found) == find_segments(rows, step_seconds, window, duration, labels, chosen)
 
 
 def test_a_segment_comes_when_nothing_can_lengthen_it() -> None:
-    chosen = TimelineSettings(smoothing=0.32, gap=0.3, shortest=0)
-    segmenter = Segmenter(["hum", "other"], chosen, 0.16, 2.08)
+    chosen = SegmentationSettings(smoothing=0.32, merge_gap=0.3, min_duration=0)
+    segmenter = StreamSegmenter(["hum", "other"], chosen, 0.16, 2.08)
     event = np.zeros(30, np.float32)
     event[10:15] = 0.9
     given_at = [step for step in range(30) if segmenter.push(np.array([event[step], 0]))]
-    # Smoothed, step 15 is the first below; one that begins at step 16 would be joined, and 16 is known with row 17.
+    # After smoothing, step 15 is the first below the threshold. A run from step 16 on would be merged, and step 16 is
+    # known with row 17.
     assert given_at == [17]
 
 
 # --- The command ---
 
 
-def lines(text: str) -> list[dict[str, Any]]:
+def parse_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -257,16 +259,16 @@ def started(*arguments: object, **streams: Any) -> subprocess.Popen[bytes]:
 def test_a_file_gives_what_predict_gives(files: dict[str, Path], tmp_path: Path) -> None:
     path = encode(tmp_path / "a é.flac", scene(), RATE)
     model = ("--model", files["dense"], "--threshold", 0.4)
-    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    whole = load(files["dense"], mode="clips").predict(path, settings=LOW)
     log = tmp_path / "log.csv"
-    found = ainext("listen", path, *model, "--json", "--out", log)
-    assert found.code == 0 and sort(lines(found.out)) == rounded(whole.segments)
-    assert found.complaints == [f"ainext: heard 0:09.300 of {path}, {len(whole.segments)} segments"]
+    found = ainext("listen", path, *model, "--json", "--log", log)
+    assert found.code == 0 and sort(parse_lines(found.out)) == rounded(whole.segments)
+    assert found.complaints == [f"ainext: listened to 0:09.300 of {path}, {len(whole.segments)} segments"]
     with log.open("a") as file:
-        file.write("cut off here")  # by a kill
-    plain = ainext("listen", path, *model, "--out", log, "--seconds", 3)
-    assert plain.code == 0 and "heard 0:03.000" in plain.err
-    first = load(files["dense"], run="clips").predict(scene()[: 3 * RATE], settings=LOW)
+        file.write("cut off here")  # as by a killed process
+    plain = ainext("listen", path, *model, "--log", log, "--stop-after", 3)
+    assert plain.code == 0 and "listened to 0:03.000" in plain.err
+    first = load(files["dense"], mode="clips").predict(scene()[: 3 * RATE], settings=LOW)
     assert len(plain.out.splitlines()) == len(first.segments)
     with log.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
@@ -283,40 +285,40 @@ def test_raw_samples_through_a_pipe(
     samples = (np.clip(waveform, -1, 1) * 32767).round().astype("<i2")
     path = write_wav(tmp_path / "same.wav", waveform, rate)
     raw = samples if encoding == "s16le" else (samples / np.float32(32768)).astype("<f4")
-    own = ("--encoding", encoding, "--rate", rate, "--channels", channels)
-    process = started("-", "--json", "--answers", "--model", files["dense"], "--threshold", 0.4, *own)
+    own = ("--encoding", encoding, "--sample-rate", rate, "--channels", channels)
+    process = started("-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.4, *own)
     out, err = process.communicate(raw.tobytes() + b"\0", timeout=300)
     assert process.returncode == 0, err
-    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
-    found = lines(out.decode())
-    assert sort([one for one in found if "label" in one]) == rounded(whole.segments)
-    answers = [one for one in found if "answer" in one]
+    whole = load(files["dense"], mode="clips").predict(path, settings=LOW)
+    found = parse_lines(out.decode())
+    assert sort([one for one in found if "event" not in one]) == rounded(whole.segments)
+    steps = [one for one in found if "event" in one]
     best = [whole.labels[row.argmax()] if row.any() else None for row in whole.probabilities]
-    assert [one["answer"] for one in answers] == best
+    assert [one["label"] for one in steps] == best
     assert b"of stdin" in err and len(err.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of a Unix system")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_what_is_open(files: dict[str, Path], number: int) -> None:
-    process = started("-", "--json", "--answers", "--model", files["dense"], "--threshold", 0.05)
+    process = started("-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.05)
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write((kitchen(4) * 32767).astype("<i2").tobytes())
     process.stdin.flush()  # and it stays open
     seen = [process.stdout.readline() for _ in range(5)]
     process.send_signal(number)
-    found = lines(b"".join([*seen, *process.stdout]).decode())
+    found = parse_lines(b"".join([*seen, *process.stdout]).decode())
     assert process.wait(60) == 0
-    segments = [one for one in found if "label" in one]
+    segments = [one for one in found if "event" not in one]
     assert segments and max(one["end"] for one in segments) == max(one["end"] for one in found)
     (line,) = process.stderr.read().splitlines()
-    assert line.startswith(b"ainext: heard 0:0") and b"segment" in line
+    assert line.startswith(b"ainext: listened to 0:0") and b"segment" in line
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_results_that_nobody_takes(files: dict[str, Path], tmp_path: Path) -> None:
+def test_results_that_cannot_be_written(files: dict[str, Path], tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", kitchen(6), RATE)
-    call = (path, "--json", "--answers", "--model", files["dense"])
+    call = (path, "--json", "--steps", "--model", files["dense"])
     head = started(*call)
     assert head.stdout and head.stderr and head.stdout.readline()
     head.stdout.close()  # as `| head` does
@@ -326,12 +328,12 @@ def test_results_that_nobody_takes(files: dict[str, Path], tmp_path: Path) -> No
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1 and b"cannot write the results: no space left" in err.splitlines()[-1]
     (tmp_path / "full.csv").symlink_to("/dev/full")
-    assert "cannot write" in refused("listen", *call, "--out", tmp_path / "full.csv")
+    assert "cannot be written" in refused("listen", *call, "--log", tmp_path / "full.csv")
 
 
 @contextmanager
 def served(content: bytes, promised: int, until: threading.Event | None = None) -> Iterator[str]:
-    """The URL of a server that sends the content in parts, and then ends, or waits."""
+    """The URL of a server that sends the content in parts, and then ends or waits."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -362,20 +364,20 @@ def served(content: bytes, promised: int, until: threading.Event | None = None) 
 def test_a_stream_over_http(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     path = encode(tmp_path / "a.ogg", scene(), RATE, codec="flac")
-    whole = load(files["dense"], run="clips").predict(path, settings=LOW)
+    whole = load(files["dense"], mode="clips").predict(path, settings=LOW)
     options = ("--json", "--model", files["dense"], "--threshold", 0.4)
     with served(path.read_bytes(), 0) as url:
-        found = ainext("listen", url, *options, "--out", tmp_path / "log.jsonl")
-    assert found.code == 0 and sort(lines(found.out)) == rounded(whole.segments)
+        found = ainext("listen", url, *options, "--log", tmp_path / "log.jsonl")
+    assert found.code == 0 and sort(parse_lines(found.out)) == rounded(whole.segments)
     assert "secret" not in found.err and "secret" not in (tmp_path / "log.jsonl").read_text()
     waiting = threading.Event()
-    with served(path.read_bytes(), 0, waiting) as url:  # one that goes on, and is left
-        some = ainext("listen", url, *options, "--seconds", 3)
+    with served(path.read_bytes(), 0, waiting) as url:  # a stream that goes on and is left
+        some = ainext("listen", url, *options, "--stop-after", 3)
         waiting.set()
-    assert some.code == 0 and "heard 0:03.000" in some.err
+    assert some.code == 0 and "listened to 0:03.000" in some.err
     with served(path.read_bytes(), 10**7) as url:
         broken = ainext("listen", url, *options)
-    assert broken.code == 1 and len(lines(broken.out)) == len(whole.segments)
+    assert broken.code == 1 and len(parse_lines(broken.out)) == len(whole.segments)
     assert len(broken.complaints) == 2 and "broke off" in broken.complaints[1]
     assert "connection refused" in refused("listen", url)
     page = b"<html>no sound</html>" * 500
@@ -395,26 +397,26 @@ def test_a_file_that_grows(files: dict[str, Path], tmp_path: Path) -> None:
 
     writer = threading.Thread(target=go_on)
     writer.start()
-    found = ainext("listen", growing, "--follow", "--seconds", 4.5, "--model", files["dense"], "--threshold", 0.4)
+    found = ainext("listen", growing, "--follow", "--stop-after", 4.5, "--model", files["dense"], "--threshold", 0.4)
     writer.join()
-    assert found.code == 0 and "heard 0:04.500" in found.err
+    assert found.code == 0 and "listened to 0:04.500" in found.err
     assert "no such file" in refused("listen", tmp_path / "none.wav", "--follow")
 
 
-def test_a_wrong_call_is_one_line(files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_wrong_call_is_an_error_of_one_line(files: dict[str, Path], tmp_path: Path) -> None:
     assert "no such file" in refused("listen", tmp_path / "none.wav")
-    assert "--rate" in refused("listen", "x.wav", "--rate", 8000)
+    assert "--sample-rate" in refused("listen", "x.wav", "--sample-rate", 8000)
     assert "--device" in refused("listen", "x.wav", "--device", 1)
     assert "--drop" in refused("listen", "x.wav", "--drop")
-    assert "--answers" in refused("listen", "x.wav", "--answers")
+    assert "--steps" in refused("listen", "x.wav", "--steps")
     assert "--follow" in refused("listen", "http://x", "--follow")
-    assert "--seconds" in refused("listen", "x.wav", "--seconds", 0)
+    assert "--stop-after" in refused("listen", "x.wav", "--stop-after", 0)
     assert "--threshold" in refused("listen", "x.wav", "--threshold", 2)
     assert "--hop 0.1" in refused("listen", "x.wav", "--hop", 0.1, "--model", files["dense"])
-    assert ".csv or .jsonl" in refused("listen", "x.wav", "--out", tmp_path / "a.txt")
+    assert ".csv or .jsonl" in refused("listen", "x.wav", "--log", tmp_path / "a.txt")
     assert "without file://" in refused("listen", "file:///x.wav")
     assert "protocol not found" in refused("listen", "nothing://x")
-    # The real thing: no extra, no PortAudio, or no such microphone, whatever this machine lacks first.
+    # Without the stand-in below: the extra, PortAudio or the microphone is missing, whichever comes first.
     assert "microphone" in refused("listen", "--device", "no such microphone").replace("--device", "microphone")
     process = started("-", "--model", files["dense"])
     _, err = process.communicate(write_wav(tmp_path / "a.wav", kitchen(1), RATE).read_bytes(), timeout=60)
@@ -422,7 +424,7 @@ def test_a_wrong_call_is_one_line(files: dict[str, Path], tmp_path: Path) -> Non
 
 
 def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """sounddevice is played here: no machine of ours has a microphone to unplug."""
+    """With a stand-in for sounddevice, since the computers that run the tests have no microphone."""
     sound = np.repeat(kitchen(4)[:, None], 2, axis=1)
 
     class InputStream:
@@ -441,20 +443,20 @@ def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.
             pass
 
     device = {"name": "Fake", "max_input_channels": 6, "default_samplerate": 48_000.0}
-    played = SimpleNamespace(
+    stand_in = SimpleNamespace(
         InputStream=InputStream,
         PortAudioError=OSError,
         query_devices=lambda *chosen: device if chosen else [device],
         default=SimpleNamespace(device=(0, 1)),
     )
-    monkeypatch.setitem(sys.modules, "sounddevice", played)
-    found = ainext("listen", "--json", "--answers", "--model", files["dense"])
+    monkeypatch.setitem(sys.modules, "sounddevice", stand_in)
+    found = ainext("listen", "--json", "--steps", "--model", files["dense"])
     assert found.code == 1
     assert found.complaints[-1] == "ainext: microphone Fake: gives no sound any more; is it still connected?"
     assert sum("the system lost some" in line for line in found.complaints) == 1
-    whole = load(files["dense"], run="clips").predict(_at_half_rate(sound[:, 0]))
-    answers = [one for one in lines(found.out) if "answer" in one]
-    assert [one["score"] for one in answers] == pytest.approx(whole.probabilities.max(axis=1).tolist(), abs=1e-3)
+    whole = load(files["dense"], mode="clips").predict(_at_half_rate(sound[:, 0]))
+    steps = [one for one in parse_lines(found.out) if "event" in one]
+    assert [one["score"] for one in steps] == pytest.approx(whole.probabilities.max(axis=1).tolist(), abs=1e-3)
     assert ainext("listen", "--list-devices").out == "  0 * Fake (6 channels, 48000 Hz)\n"
 
 
@@ -465,46 +467,48 @@ def _at_half_rate(samples: np.ndarray) -> np.ndarray:
     return np.concatenate([resampler.push(samples), resampler.finish()])
 
 
-# --- Behind ---
+# --- Falling behind ---
 
 
-def flood(files: dict[str, Path], seconds: int, waits: bool, answers: bool = False, drop: bool = False) -> Listening:
-    """Sound that comes faster than anyone can hear it."""
-    recogniser = load(files["dense"], run="clips")
-    source = Input("flood", (kitchen(1) for _ in range(seconds)), waits)
-    return Listening(
-        source, lambda start: Stream(recogniser, start=start), Printer(True, answers, None), RATE, drop=drop
-    )
+def flood(files: dict[str, Path], seconds: int, waits: bool, steps: bool = False, drop: bool = False) -> LiveLoop:
+    """A loop over sound that comes faster than it can be recognised."""
+    recogniser = load(files["dense"], mode="clips")
+    source = LiveInput("flood", (kitchen(1) for _ in range(seconds)), waits)
+    return LiveLoop(source, lambda start: Stream(recogniser, start=start), Printer(True, steps, None), RATE, drop=drop)
 
 
-def test_what_is_skipped_is_said(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    assert flood(files, 30, waits=True, answers=True, drop=True).run()
+def test_skipped_sound_is_reported(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert flood(files, 30, waits=True, steps=True, drop=True).run()
     out, err = capsys.readouterr()
     skipped = [float(line.split("skipped ")[1].split(" s")[0]) for line in err.splitlines()]
     assert skipped[-1] == pytest.approx(sum(skipped[:-1]), abs=0.1) and skipped[-1] > 10
-    answers = [one for one in lines(out) if "answer" in one]
-    assert answers[-1]["end"] == 30  # times are those of the sound
-    heard = sum(one["end"] - one["start"] for one in answers)
-    assert heard == pytest.approx(30 - skipped[-1], abs=0.1)
+    steps = [one for one in parse_lines(out) if "event" in one]
+    assert steps[-1]["end"] == 30  # times are those of the sound
+    covered = sum(one["end"] - one["start"] for one in steps)
+    assert covered == pytest.approx(30 - skipped[-1], abs=0.1)
 
 
-def test_being_behind_is_said_once(
+def test_falling_behind_is_reported_once(
     files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live_loop, "BEHIND_S", -1e6)  # whatever this machine can
+    monkeypatch.setattr(live_loop, "BEHIND_S", -1e6)  # however fast this computer is
     assert flood(files, 8, waits=False).run()
-    assert capsys.readouterr().err.count("behind: the sound comes faster") == 1
+    assert capsys.readouterr().err.count("behind: recognition is slower than the sound") == 1
 
 
 def test_a_backlog_is_bounded() -> None:
-    waiting = Backlog(Input("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=True), RATE, most=5)
+    waiting = Backlog(
+        LiveInput("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=True), RATE, max_seconds=5
+    )
     time.sleep(0.2)
     assert waiting.seconds <= 6
     got = 0
     while not waiting.over:
         got += len(waiting.take(7000, 1.0))
     assert got == 100 * RATE and waiting.error is None
-    lost = Backlog(Input("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=False), RATE, most=5)
+    lost = Backlog(
+        LiveInput("flood", (np.zeros(RATE, np.float32) for _ in range(100)), waits=False), RATE, max_seconds=5
+    )
     kept = 0
     while not lost.over:
         kept += len(lost.take(10**9, 0.0) if lost.error else [])

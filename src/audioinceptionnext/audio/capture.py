@@ -1,7 +1,7 @@
-"""Where a live stream's sound comes from, and the thread that reads it ahead.
+"""Live inputs, and the thread that reads them ahead of the recogniser.
 
-Each input is a series of mono float32 pieces at the model's rate, given as soon as they are there. Files and raw
-samples are here, a microphone is in `microphone.py`, what comes over the network in `network_sound.py`.
+A live input is a series of mono float32 blocks at the model's rate, each given as soon as it is there. Files and raw
+samples are in this module; `microphone.py` and `network_stream.py` have the others.
 """
 
 from __future__ import annotations
@@ -17,168 +17,206 @@ from threading import Condition, Thread
 import numpy as np
 
 from audioinceptionnext.audio.resample import LOUDEST, Resampler
-from audioinceptionnext.audio.source import MAX_RATE, MIN_RATE, Source
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
+from audioinceptionnext.errors import MediaError, ParameterError, printable
 
-_READ = 1 << 16  # bytes, as many as a pipe holds
+_READ_BYTES = 1 << 16  # as many as a pipe holds
 _SIGNATURES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
-ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}  # of raw samples
+#: How raw samples may be encoded, with NumPy's name for each.
+ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}
 
 
-def check_rate(rate: int, name: str) -> None:
-    """Raises AinextError unless sound may have that rate, in Hz: it chooses the length of the resampler's filter."""
-    if not MIN_RATE <= rate <= MAX_RATE:
-        raise AinextError(f"{name} {rate}: no sound has so many samples a second; give {MIN_RATE} to {MAX_RATE}")
-
-
-def named(source: str) -> str:
-    """A file or URL as messages and logs call it: without a password."""
+def public_name(source: str) -> str:
+    """A file or URL as messages and logs name it: without a password."""
     return re.sub(r"://[^/@]*@", "://", printable(source))
 
 
-class Intake:
-    """Samples of any kind -> mono float32 at one rate. Raises AinextError for a rate out of range."""
+class SampleConverter:
+    """Converts samples of any type and number of channels to mono float32 at another rate.
 
-    def __init__(self, rate: int, target: int) -> None:
-        check_rate(rate, "rate")
-        self._resampler = Resampler(rate, target)
+    Args:
+        sample_rate: of the samples that will be pushed, in Hz.
+        target_rate: of what comes out, in Hz.
+
+    Raises:
+        ParameterError: ``sample_rate`` is out of range.
+    """
+
+    def __init__(self, sample_rate: int, target_rate: int) -> None:
+        if not MIN_RATE <= sample_rate <= MAX_RATE:  # it decides how long the resampler's filter is
+            raise ParameterError("sample_rate", sample_rate, f"give {MIN_RATE} to {MAX_RATE} Hz")
+        self._resampler = Resampler(sample_rate, target_rate)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """What can be said after these: (m,), a copy. samples: as in `live.Stream.push`, whose errors it raises."""
+        """Take samples and return what is complete so far.
+
+        Args:
+            samples: (n,) or (n, channels), as for `Stream.push`.
+
+        Returns:
+            (m,) float32, a copy; m may be 0.
+
+        Raises:
+            ParameterError: an array of another shape or type.
+        """
         mono = _mono(samples)
         return self._resampler.push(mono) if len(mono) else mono
 
     def finish(self) -> np.ndarray:
-        """The rest: (m,)."""
+        """Return the rest, (m,) float32."""
         return self._resampler.finish()
 
 
 def _mono(samples: np.ndarray) -> np.ndarray:
     if samples.ndim not in (1, 2) or 0 in samples.shape[1:]:
-        raise AinextError(f"samples of shape {samples.shape}: give (samples,) or (samples, channels)")
+        raise ParameterError("samples", None, f"the shape is {samples.shape}; give (samples,) or (samples, channels)")
     if samples.dtype.kind == "f":
         scaled = np.where(np.abs(samples) <= LOUDEST, samples, 0).astype(np.float32)
     elif samples.dtype.kind == "i":
         scaled = samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
     else:
-        raise AinextError(f"samples of type {samples.dtype}: give floats of -1…1, or signed integers")
+        reason = f"the type is {samples.dtype}; give floats between -1 and 1, or signed integers"
+        raise ParameterError("samples", None, reason)
     return scaled if scaled.ndim == 1 else scaled.mean(axis=1, dtype=np.float32)
 
 
 @dataclass
-class Input:
-    """Sound that is about to come.
+class LiveInput:
+    """A recording that is read as it comes in.
 
     Attributes:
-        name: as messages call it.
-        pieces: mono float32 at the model's rate. They raise AinextError when it cannot be opened, and when it breaks.
-        waits: whether it waits while nobody reads, as a file and a pipe do, or is lost, as a microphone's.
-        recorded: whether it is all there from the start, so that nothing can be late.
-        close: to be called in the end.
+        name: what messages call it.
+        blocks: mono float32 at the model's rate. The iterator raises MediaError if the input cannot be opened or
+            breaks off.
+        waits: whether the input waits while nobody reads it, as a file and a pipe do. A microphone does not: what is
+            not read in time is lost.
+        recorded: whether everything is there from the start, so that nothing can be late.
+        close: releases the input; to be called at the end.
     """
 
     name: str
-    pieces: Iterator[np.ndarray]
+    blocks: Iterator[np.ndarray]
     waits: bool
     recorded: bool = False
     close: Callable[[], None] = lambda: None
 
 
-def file_input(path: str, rate: int, warn: Callable[[str], None]) -> Input:
-    """A file, decoded as `media.read_blocks` does, a second at a time. ``warn`` is told of damage in the end."""
+def file_input(path: str, target_rate: int, warn: Callable[[str], None]) -> LiveInput:
+    """A file, decoded as `decode.read_blocks` does it, one second at a time.
 
-    def pieces() -> Iterator[np.ndarray]:
-        with closing(Source(path)) as source:
-            yield from source.waveform(rate)
-            source.check_sense()
-            if warning := source.warning():
-                warn(warning)
+    Args:
+        target_rate: of the blocks, in Hz.
+        warn: called at the end with one line if the file is damaged.
+    """
 
-    return Input(printable(path), pieces(), waits=True, recorded=True)
+    def blocks() -> Iterator[np.ndarray]:
+        with closing(SoundTrack(path)) as track:
+            yield from track.waveform(target_rate)
+            track.check_plausible()
+            if warning := track.warning():
+                warn(f"{printable(path)}: {warning}")
+
+    return LiveInput(printable(path), blocks(), waits=True, recorded=True)
 
 
-def raw_input(descriptor: int, encoding: str, channels: int, rate: int, target: int) -> Input:
-    """Samples without a header from a pipe. encoding: one of `ENCODINGS`."""
-    kind = np.dtype(ENCODINGS[encoding])
-    intake = Intake(rate, target)
-    size = kind.itemsize * channels
+def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, target_rate: int) -> LiveInput:
+    """Raw samples, without a header, from a pipe.
 
-    def pieces() -> Iterator[np.ndarray]:
+    Args:
+        descriptor: of the pipe, a file descriptor of the system.
+        encoding: one of `ENCODINGS`.
+        channels, sample_rate: of the raw samples.
+        target_rate: of the blocks, in Hz.
+
+    Raises:
+        ParameterError: ``sample_rate`` is out of range.
+    """
+    dtype = np.dtype(ENCODINGS[encoding])
+    converter = SampleConverter(sample_rate, target_rate)
+    size = dtype.itemsize * channels
+
+    def blocks() -> Iterator[np.ndarray]:
         rest = b""
         first = True
-        while data := os.read(descriptor, _READ):
-            if first and (found := next((what for mark, what in _SIGNATURES.items() if data.startswith(mark)), None)):
-                raise AinextError(f"stdin: starts like {found}, not like raw samples; give its name, or /dev/stdin")
+        while data := os.read(descriptor, _READ_BYTES):
+            if first and (kind := next((name for mark, name in _SIGNATURES.items() if data.startswith(mark)), None)):
+                reason = f"starts like {kind}, not like raw samples; give the file's name, or /dev/stdin"
+                raise MediaError("stdin", reason)
             first = False
             data = rest + data
             whole = len(data) // size * size
             rest = data[whole:]
-            yield intake.push(np.frombuffer(data[:whole], kind).reshape(-1, channels))
+            yield converter.push(np.frombuffer(data[:whole], dtype).reshape(-1, channels))
         if first:
-            raise AinextError("stdin: ended before any sound came")
-        yield intake.finish()
+            raise MediaError("stdin", "ended before any sound came; pipe raw samples into it")
+        yield converter.finish()
 
-    return Input("stdin", pieces(), waits=True)
+    return LiveInput("stdin", blocks(), waits=True)
 
 
 class Backlog:
-    """What has come and was not heard yet: an input, read in a thread of its own.
+    """Samples that have come in and were not taken yet. A thread reads the input into it.
 
     Args:
-        most: seconds to keep. An input that waits then does; for any other, that is its end, with an AinextError.
-        drop: keep the newest instead; `skip` tells how much was lost.
+        source: the input.
+        sample_rate: of its blocks, in Hz.
+        max_seconds: how much to keep. An input that waits is then made to wait; any other ends with a MediaError.
+        drop: keep the newest samples instead; `skip` says how many were dropped.
 
     Attributes:
-        error: what ended it before its time.
+        error: what ended the input early, if anything did.
     """
 
-    def __init__(self, source: Input, rate: int, most: float, drop: bool = False) -> None:
-        self._source, self._rate, self._most, self._drop = source, rate, round(most * rate), drop
-        self._lost = 0
-        self._pieces: deque[np.ndarray] = deque()
+    def __init__(self, source: LiveInput, sample_rate: int, max_seconds: float, drop: bool = False) -> None:
+        self._source, self._rate, self._drop = source, sample_rate, drop
+        self._max_samples = round(max_seconds * sample_rate)
+        self._dropped = 0
+        self._blocks: deque[np.ndarray] = deque()
         self._samples = 0
         self._closed = False
         self._changed = Condition()
         self._ended = False
         self.error: Exception | None = None
-        Thread(target=self._read, name="sound", daemon=True).start()  # what it waits for may never come
+        Thread(target=self._read, name="backlog", daemon=True).start()  # what it waits for may never come
 
     @property
     def seconds(self) -> float:
+        """Seconds that wait to be taken."""
         return self._samples / self._rate
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the input has ended and every sample was taken."""
         with self._changed:
             return self._ended and not self._samples
 
-    def take(self, most: int, timeout: float) -> np.ndarray:
-        """Up to ``most`` samples, at least one unless none comes within ``timeout`` seconds: (n,) float32."""
+    def take(self, max_samples: int, timeout: float) -> np.ndarray:
+        """Take up to ``max_samples``, and at least one unless none comes within ``timeout`` seconds: (n,) float32."""
         with self._changed:
             self._changed.wait_for(lambda: self._samples or self._ended, timeout)
-            return self._cut(most)
+            return self._cut(max_samples)
 
     def skip(self, keep: int) -> int:
-        """Drop the oldest samples until ``keep`` are left; how many were dropped since the last time."""
+        """Drop the oldest samples until ``keep`` are left. Returns how many were dropped since the last call."""
         with self._changed:
-            dropped, self._lost = self._lost + len(self._cut(max(0, self._samples - keep))), 0
+            dropped, self._dropped = self._dropped + len(self._cut(max(0, self._samples - keep))), 0
             return dropped
 
     def close(self) -> None:
+        """Stop reading and release the input."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._source.close()
 
-    def _cut(self, most: int) -> np.ndarray:
+    def _cut(self, max_samples: int) -> np.ndarray:
         parts = [np.zeros(0, np.float32)]
-        while most > 0 and self._pieces:
-            piece = self._pieces.popleft()
-            if len(piece) > most:
-                self._pieces.appendleft(piece[most:])
-            parts.append(piece[:most])
-            most -= len(parts[-1])
+        while max_samples > 0 and self._blocks:
+            block = self._blocks.popleft()
+            if len(block) > max_samples:
+                self._blocks.appendleft(block[max_samples:])
+            parts.append(block[:max_samples])
+            max_samples -= len(parts[-1])
         taken = np.concatenate(parts)
         self._samples -= len(taken)
         self._changed.notify_all()
@@ -186,8 +224,8 @@ class Backlog:
 
     def _read(self) -> None:
         try:
-            for piece in self._source.pieces:
-                if not self._put(piece):
+            for block in self._source.blocks:
+                if not self._put(block):
                     return
         except Exception as error:
             self.error = error
@@ -195,17 +233,18 @@ class Backlog:
             self._ended = True
             self._changed.notify_all()
 
-    def _put(self, piece: np.ndarray) -> bool:
+    def _put(self, block: np.ndarray) -> bool:
+        """Add a block; False once the backlog is closed."""
         with self._changed:
             if self._drop:
-                self._lost += len(self._cut(max(0, self._samples - self._most)))
+                self._dropped += len(self._cut(max(0, self._samples - self._max_samples)))
             elif self._source.waits:
-                self._changed.wait_for(lambda: self._closed or self._samples < self._most)
-            elif self._samples > self._most:
-                wanted = "a longer --hop or a smaller --model needs less, --drop skips ahead"
-                raise AinextError(f"{self._source.name}: {self.seconds:.0f} s behind, the most that is kept; {wanted}")
-            if len(piece) and not self._closed:
-                self._pieces.append(piece)
-                self._samples += len(piece)
+                self._changed.wait_for(lambda: self._closed or self._samples < self._max_samples)
+            elif self._samples > self._max_samples:
+                hint = "use longer steps or a smaller model, or let it skip ahead"
+                raise MediaError(self._source.name, f"recognition is {self.seconds:.0f} s behind, so it stops; {hint}")
+            if len(block) and not self._closed:
+                self._blocks.append(block)
+                self._samples += len(block)
                 self._changed.notify_all()
             return not self._closed

@@ -1,4 +1,4 @@
-"""From what the user typed (files, folders, patterns) to a list of files."""
+"""Finds the media files behind the paths, folders and patterns that a user gives."""
 
 from __future__ import annotations
 
@@ -10,25 +10,36 @@ from pathlib import Path
 
 _AUDIO = "wav wave w64 rf64 flac mp3 mp2 ogg oga opus spx m4a m4b aac ac3 eac3 aif aiff aifc au caf wma wv ape tta amr"
 _VIDEO = "mp4 m4v mov mkv mka webm avi mpg mpeg ts mts m2ts flv wmv asf 3gp 3g2 ogv vob mxf"
-#: The suffixes that a folder is searched for, lower case. A file that is named is tried whatever its suffix.
+#: The suffixes of media files, in lower case. A folder is searched for these; a file that is named may have any suffix.
 MEDIA_SUFFIXES: frozenset[str] = frozenset(f".{name}" for name in f"{_AUDIO} {_VIDEO}".split())
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A path that gave no file; it stands where its files would have stood."""
+class MissingPath:
+    """A path that led to no file. It takes the place of its files in the list.
+
+    Attributes:
+        path: as it was given.
+        reason: why there is no file, in one line.
+    """
 
     path: Path
-    reason: str  # one line
+    reason: str
 
 
-def find_media(paths: Iterable[str | Path]) -> list[Path | Missing]:
-    """Expand files, folders (searched below, hidden names skipped, sorted) and glob patterns (with **).
+def find_media(paths: Iterable[str | Path]) -> list[Path | MissingPath]:
+    """List the files that paths, folders and glob patterns stand for.
 
-    An existing file or folder is never read as a pattern. The order is kept, a file found twice comes once. What gives
-    no file becomes a Missing in its place.
+    Folders are searched with their subfolders, and their files are sorted; hidden files and folders are skipped. In
+    patterns, ``**`` matches any number of folders. An existing file or folder is never read as a pattern.
+
+    Returns:
+        The files in the order given, each once. A path that leads to no file becomes a `MissingPath` in its place.
+
+    >>> find_media(["talks", "dinner.mp4", "gone.wav"])
+    [PosixPath('talks/monday.mp3'), PosixPath('dinner.mp4'), MissingPath(...)]
     """
-    found: list[Path | Missing] = []
+    found: list[Path | MissingPath] = []
     seen: set[Path] = set()
     for path in paths:
         for item in _expand(path):
@@ -41,7 +52,7 @@ def find_media(paths: Iterable[str | Path]) -> list[Path | Missing]:
     return found
 
 
-def _expand(given: str | Path) -> Iterator[Path | Missing]:
+def _expand(given: str | Path) -> Iterator[Path | MissingPath]:
     path = Path(given)
     try:
         if path.is_dir():
@@ -50,24 +61,24 @@ def _expand(given: str | Path) -> Iterator[Path | Missing]:
             yield path
         elif glob.has_magic(str(given)):
             matches = sorted(glob.glob(str(given), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            files = [found for match in matches for found in _below(Path(match))]
-            # "*" or "**" also names notes and lists: from a pattern, as from a folder, only media are meant, unless
-            # there are none (data_*.bin).
+            files = [file for match in matches for file in _files(Path(match))]
+            # "*" and "**" match notes and lists too. A pattern means media only, as a folder does, unless it matches
+            # none (data_*.bin).
             media = [file for file in files if file.suffix.lower() in MEDIA_SUFFIXES]
             if not files:
-                yield Missing(path, "no file matches this pattern")
+                yield MissingPath(path, "no file matches this pattern")
             yield from media or files
         else:
-            yield Missing(path, "broken link" if path.is_symlink() else "no such file or folder")
+            yield MissingPath(path, "a broken link" if path.is_symlink() else "no such file or folder")
     except (OSError, ValueError) as error:  # no permission, a name too long, a null character
-        yield Missing(path, getattr(error, "strerror", None) or str(error))
+        yield MissingPath(path, getattr(error, "strerror", None) or str(error))
 
 
-def _below(match: Path) -> list[Path]:
+def _files(match: Path) -> list[Path]:
     return [item for item in _search(match) if isinstance(item, Path)] if match.is_dir() else [match]
 
 
-def _search(folder: Path) -> Iterator[Path | Missing]:
+def _search(folder: Path) -> Iterator[Path | MissingPath]:
     problems: list[OSError] = []
     files: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=problems.append):
@@ -79,6 +90,7 @@ def _search(folder: Path) -> Iterator[Path | Missing]:
         ]
     yield from sorted(files)
     for problem in problems:
-        yield Missing(Path(problem.filename or folder), problem.strerror or "cannot be read")
+        yield MissingPath(Path(problem.filename or folder), problem.strerror or "cannot be read")
     if not files and not problems:
-        yield Missing(folder, "no audio or video files in this folder (looked for .wav, .mp3, .flac, .ogg, .mp4, ...)")
+        reason = "no audio or video files in this folder (looked for .wav, .mp3, .flac, .ogg, .mp4, ...)"
+        yield MissingPath(folder, reason)

@@ -1,22 +1,22 @@
-"""What a file's own header promises, where FFmpeg does not say how sure it is."""
+"""The length that a file's header states. FFmpeg gives one too, but does not say whether it is stated or guessed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-# Formats whose header states the length; in the others FFmpeg guesses it from the bit rate.
+# Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
 _STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape")
 
 
-def promised_seconds(path: Path, container: Any, stream: Any) -> float | None:
-    """Return how long the sound is by a header that states it; None where that would be a guess."""
+def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
+    """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
     if not (name.startswith(_STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
     if stream.duration:
-        stretch = _wav_claim(path) if name == "wav" else 1.0
-        return float(stream.duration * stream.time_base) * stretch
+        factor = _wav_claim(path) if name == "wav" else 1.0
+        return float(stream.duration * stream.time_base) * factor
     # Matroska states where the sound ends, not how long it is.
     starts = float((stream.start_time or 0) * stream.time_base)
     clock = stream.metadata.get("DURATION", "")  # Matroska: 00:01:02.345000000
@@ -26,12 +26,12 @@ def promised_seconds(path: Path, container: Any, stream: Any) -> float | None:
             return int(hours) * 3600 + int(minutes) * 60 + float(seconds) - starts
         except ValueError:
             return None
-    # The container's length is that of its longest stream, which need not be the sound.
+    # The container is as long as its longest stream, which need not be the sound.
     return container.duration / 1e6 - starts if container.duration and len(container.streams) == 1 else None
 
 
 def was_cut(path: Path, container: Any) -> bool:
-    """Return whether an Ogg file lacks its last page: that alone shows it, since nothing in Ogg states a length."""
+    """Whether an Ogg file lacks its last page. Nothing else shows that it was cut, since Ogg states no length."""
     if container.format.name != "ogg" or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -46,7 +46,7 @@ def was_cut(path: Path, container: Any) -> bool:
 
 
 def _wav_claim(path: Path) -> float:
-    """Return how many times the data that is there a WAV header claims; FFmpeg tells only of what is there."""
+    """The length that a WAV header claims, as a multiple of the data that is there. FFmpeg reports only the data."""
     if not path.is_file():
         return 1.0
     length = path.stat().st_size
@@ -55,26 +55,27 @@ def _wav_claim(path: Path) -> float:
             return 1.0
         while len(chunk := file.read(8)) == 8:
             size = int.from_bytes(chunk[4:], "little")
-            there = length - file.tell()
+            present = length - file.tell()
             if chunk[:4] == b"data":
-                # Who writes to a pipe cannot go back to enter the size: 0, or the largest number, means unknown.
-                return size / there if 0 < there < size < 0x7FFF0000 else 1.0
+                # A program that writes to a pipe cannot go back to enter the size: 0 or the largest number means that
+                # it is unknown.
+                return size / present if 0 < present < size < 0x7FFF0000 else 1.0
             file.seek(size + size % 2, 1)
     return 1.0
 
 
 def _mp3_is_short(path: Path) -> bool:
-    """Return whether an MP3 is shorter than its first frame (Xing) says; if it is longer, FFmpeg guesses its length."""
+    """Whether an MP3 is shorter than its first frame (Xing) states. If it is longer, FFmpeg guesses its length."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
         head = file.read(10)
         tags = 0
-        if head[:3] == b"ID3" and len(head) == 10:  # tags come first; their size is in seven bits a byte
+        if head[:3] == b"ID3" and len(head) == 10:  # tags come first; each byte holds seven bits of their size
             tags = 10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:10]))
         file.seek(tags)
         first = file.read(2048)
     at = max(first.find(b"Xing"), first.find(b"Info"))
-    if at < 0 or len(first) < at + 16 or first[at + 7] & 3 != 3:  # both numbers, of frames and of bytes
+    if at < 0 or len(first) < at + 16 or first[at + 7] & 3 != 3:  # it has to state both its frames and its bytes
         return False
     return int.from_bytes(first[at + 12 : at + 16], "big") > path.stat().st_size - tags

@@ -1,4 +1,4 @@
-"""A microphone, through PortAudio (extra: live)."""
+"""Microphones, through PortAudio (extra: live)."""
 
 from __future__ import annotations
 
@@ -10,67 +10,82 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.audio.capture import Input, Intake
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.audio.capture import LiveInput, SampleConverter
+from audioinceptionnext.errors import AinextError, MediaError, MissingDependencyError, ParameterError
 
-_LOST_S = 5.0  # a microphone gives sound many times a second: after so long without any it is gone
-_CLOSE_S = 2.0
+_GONE_S = 5.0  # a microphone gives samples many times a second; after this long without any, it is gone
+_CLOSE_S = 2.0  # how long closing may take
 
 
-def microphone_input(device: str | int | None, rate: int, warn: Callable[[str], None]) -> Input:
-    """A microphone, at its own rate, up to two channels. ``warn`` is told once if the system loses sound.
+def microphone_input(device: str | int | None, target_rate: int, warn: Callable[[str], None]) -> LiveInput:
+    """A microphone, read at its own rate with up to two channels.
 
-    Raises AinextError: no sounddevice, no PortAudio, no such device, one that cannot be opened.
+    Args:
+        device: its name or number, see `microphones`; the system's default if None.
+        target_rate: of the blocks, in Hz.
+        warn: called once, with one line, if the system loses samples.
+
+    Raises:
+        MissingDependencyError: sounddevice is not installed.
+        AinextError: PortAudio is not installed.
+        ParameterError: there is no such device, or it cannot be opened.
+        MediaError: the default device cannot be opened.
     """
     sounddevice = _sounddevice()
     queue: SimpleQueue[tuple[np.ndarray, bool] | None] = SimpleQueue()
 
-    def came(block: np.ndarray, frames: int, clock: Any, status: Any) -> None:
+    def on_block(block: np.ndarray, frames: int, clock: Any, status: Any) -> None:
         queue.put((block.copy(), bool(status.input_overflow)))
 
     try:
-        found = sounddevice.query_devices(device, "input")
-        own = int(found["default_samplerate"])
+        info = sounddevice.query_devices(device, "input")
+        own_rate = int(info["default_samplerate"])
         stream = sounddevice.InputStream(
-            samplerate=own,
+            samplerate=own_rate,
             device=device,
-            channels=min(2, found["max_input_channels"]),
+            channels=min(2, info["max_input_channels"]),
             dtype="float32",
-            callback=came,
+            callback=on_block,
             finished_callback=lambda: queue.put(None),
         )
         stream.start()
     except (sounddevice.PortAudioError, ValueError) as error:
-        raise AinextError(_no_device(device, error)) from None
-    name = f"microphone {found['name']}"
-    intake = Intake(own, rate)
+        raise _cannot_open(device, error) from None
+    name = f"microphone {info['name']}"
+    converter = SampleConverter(own_rate, target_rate)
 
-    def pieces() -> Iterator[np.ndarray]:
-        lost = False
+    def blocks() -> Iterator[np.ndarray]:
+        overflowed = False
         while True:
             try:
-                item = queue.get(timeout=_LOST_S)
+                item = queue.get(timeout=_GONE_S)
             except Empty:
                 item = None
             if item is None:
-                raise AinextError(f"{name}: gives no sound any more; is it still connected?")
-            if item[1] and not lost:
-                lost = True
-                warn(f"{name}: the system lost some of its sound; something else keeps this machine busy")
-            yield intake.push(item[0])
+                raise MediaError(name, "gives no sound any more; is it still connected?")
+            block, overflow = item
+            if overflow and not overflowed:
+                overflowed = True
+                warn(f"{name}: the system lost some of its sound, since other programs keep this computer busy")
+            yield converter.push(block)
 
     def close() -> None:
         closing = Thread(target=stream.close, kwargs={"ignore_errors": True}, daemon=True)
         closing.start()
         closing.join(_CLOSE_S)
-        if closing.is_alive():  # a device that is gone may never answer, and would be asked again at Python's end
+        if closing.is_alive():  # closing a device that is gone may hang, and Python's exit would try it again
             atexit.unregister(sounddevice._exit_handler)
 
-    return Input(name, pieces(), waits=False, close=close)
+    return LiveInput(name, blocks(), waits=False, close=close)
 
 
 def microphones() -> list[dict[str, Any]]:
-    """The devices that sound can come from: index, name, channels, sample_rate, default. Raises AinextError."""
+    """List the microphones. Each has index, name, channels, sample_rate (Hz) and default (a bool).
+
+    Raises:
+        MissingDependencyError: sounddevice is not installed.
+        AinextError: PortAudio is not installed.
+    """
     sounddevice = _sounddevice()
     default = sounddevice.default.device[0]
     return [
@@ -90,17 +105,15 @@ def _sounddevice() -> Any:
     try:
         import sounddevice
     except ModuleNotFoundError:
-        raise AinextError(
-            "the microphone needs more than is installed: pip install 'audioinceptionnext[live]'"
-        ) from None
-    except OSError as error:  # it is there, the library under it is not
+        raise MissingDependencyError("the microphone", "audioinceptionnext[live]") from None
+    except OSError as error:  # sounddevice is installed, but not the library that it needs
         hint = "install it (Debian, Ubuntu: apt install libportaudio2)"
         raise AinextError(f"the microphone needs PortAudio: {str(error).lower()}; {hint}") from None
     return sounddevice
 
 
-def _no_device(device: str | int | None, error: Exception) -> str:
-    reason = " ".join(str(error).split())
+def _cannot_open(device: str | int | None, error: Exception) -> AinextError:
+    cause = " ".join(str(error).split())
     if device is None:
-        return f"no microphone that can be opened ({reason}); connect one, or give a file, a URL or - as SOURCE"
-    return f"--device {device}: cannot be opened ({reason}); --list-devices names those there are"
+        return MediaError("microphone", f"cannot be opened ({cause}); connect one, or give a file, a URL or a pipe")
+    return ParameterError("device", device, f"cannot be opened ({cause}); list the devices to see what there is")

@@ -1,4 +1,4 @@
-"""Sound that comes over a network, or grows in a file: decoded packet by packet, as FFmpeg gets it."""
+"""Streams from a network, and files that are still being written: decoded packet by packet, as FFmpeg gets them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,52 @@ import av.logging
 import numpy as np
 from av.error import ExitError, FFmpegError, InvalidDataError
 
-from audioinceptionnext.audio.capture import Input, check_rate, named
-from audioinceptionnext.audio.resample import Resampler, mono_pieces
-from audioinceptionnext.audio.source import DISCARD_ALL, FORMATS, HOLE_S, PACKET_S
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.audio.capture import LiveInput, public_name
+from audioinceptionnext.audio.resample import Resampler, mono_blocks
+from audioinceptionnext.audio.soundtrack import (
+    DAMAGED_GAP_S,
+    DISCARD_ALL,
+    FORMATS,
+    GAP_S,
+    MAX_RATE,
+    MIN_RATE,
+)
+from audioinceptionnext.errors import MediaError, printable
 
 _POLL_S = 0.1  # from one look at a growing file to the next
-_OPEN_S, _SILENT_S = 15.0, 30.0  # how long a server may take to answer, and between two packets
-_MOST_HOLE_S = 10.0  # time missing between two packets: more is a clock set anew
-# What a stream may fetch: nothing from this machine's files, whatever a playlist says.
+_OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 15.0, 30.0  # for a server's first response, and for each packet after it
+_MAX_GAP_S = 10.0  # a longer gap between two packets means that the server's clock was set anew
+# A stream may fetch from the network only, and not from this computer's files, whatever a playlist says.
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,rtmpts,srt,hls,crypto,data,ftp"
-_WAITING = ("http", "https", "ftp")  # servers of these stop sending while nobody reads
+_WAITING = ("http", "https", "ftp")  # servers of these protocols stop sending while nobody reads
 
 
-def growing_input(path: str, rate: int, warn: Callable[[str], None]) -> Input:
-    """A file that is still being written: at its end it waits for more, until closed. ``warn`` as in `network_input`.
+def growing_input(path: str, target_rate: int, warn: Callable[[str], None]) -> LiveInput:
+    """A file that is still being written. At its end, it waits for more until it is closed.
 
-    Its pieces raise OSError if there is no such file.
+    Args:
+        target_rate, warn: as for `network_input`.
+
+    Its blocks raise OSError if there is no such file.
     """
     name = printable(path)
-    growing = _Growing()
+    growing = _GrowingFile()
 
-    def pieces() -> Iterator[np.ndarray]:
+    def blocks() -> Iterator[np.ndarray]:
         # A header written at the start of a recording cannot say how long it will be.
         options = {"format_whitelist": FORMATS, "ignore_length": "1"}
+
+        def connect() -> Any:
+            return av.open(growing, options=options, metadata_errors="replace")
+
         with Path(path).open("rb") as growing.file:
-            yield from _decoded(lambda: av.open(growing, options=options, metadata_errors="replace"), name, rate, warn)
+            yield from _decode(connect, name, target_rate, warn)
 
-    return Input(name, pieces(), waits=True, close=growing.close)
+    return LiveInput(name, blocks(), waits=True, close=growing.close)
 
 
-class _Growing:
-    """A file whose end is not its end, as PyAV reads it."""
+class _GrowingFile:
+    """What PyAV reads in place of a file: ``read`` waits at the end of the file for more."""
 
     file: BinaryIO
     closed = False
@@ -58,68 +72,77 @@ class _Growing:
         self.closed = True
 
 
-def network_input(url: str, rate: int, warn: Callable[[str], None]) -> Input:
-    """What FFmpeg can fetch: http, https (also HLS), rtsp, rtmp, rtp, udp. ``warn`` is told once if sound is missing.
+def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> LiveInput:
+    """A stream that FFmpeg can fetch: http, https (also HLS), rtsp, rtmp, rtp or udp.
 
-    Raises AinextError: a `file:` URL.
+    Args:
+        target_rate: of the blocks, in Hz.
+        warn: called once, with one line, if some of the sound is missing.
+
+    Raises:
+        MediaError: ``url`` is the URL of a file.
     """
-    name = named(url)
+    name = public_name(url)
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
-        raise AinextError(f"{name}: give the file's path alone, without file://")
+        raise MediaError(name, "is a file: give its path alone, without file://")
     options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": f"{FORMATS},hls,rtsp,rtp,sdp"}
 
-    def pieces() -> Iterator[np.ndarray]:
-        def connect() -> Any:
-            return av.open(url, options=options, timeout=(_OPEN_S, _SILENT_S), metadata_errors="replace")
+    def connect() -> Any:
+        timeout = (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
+        return av.open(url, options=options, timeout=timeout, metadata_errors="replace")
 
-        yield from _decoded(connect, name, rate, warn)
-
-    return Input(name, pieces(), waits=scheme in _WAITING)
+    return LiveInput(name, _decode(connect, name, target_rate, warn), waits=scheme in _WAITING)
 
 
-def _decoded(connect: Callable[[], Any], name: str, rate: int, warn: Callable[[str], None]) -> Iterator[np.ndarray]:
-    """A container's sound, packet by packet."""
+def _decode(
+    connect: Callable[[], Any], name: str, target_rate: int, warn: Callable[[str], None]
+) -> Iterator[np.ndarray]:
+    """Yield a container's sound as mono blocks, packet by packet. ``connect`` opens the container."""
     try:
         container = connect()
     except (FFmpegError, OSError, ValueError, RuntimeError) as error:
-        raise AinextError(f"{name}: cannot be opened: {_reason(error)}; check the address and try to play it") from None
+        reason = f"cannot be opened: {_reason(error)}; check the address and try to play it"
+        raise MediaError(name, reason) from None
     with container:
         if not container.streams.audio:
-            raise AinextError(f"{name}: has no sound; give a stream with a sound track")
+            raise MediaError(name, "has no sound; give a stream with a sound track")
         stream = container.streams.best("audio") or container.streams.audio[0]
         if stream.codec_context is None:
-            raise AinextError(f"{name}: its sound is in a codec that FFmpeg lacks")
+            raise MediaError(name, "its sound is in a codec that FFmpeg lacks; give a stream in another codec")
         for other in container.streams:
             if other is not stream:
                 other.discard = DISCARD_ALL
         resampler: Resampler | None = None
         try:
-            for piece, found in mono_pieces(_frames(container, stream, name, warn)):
-                if resampler is None or resampler.rate != found:
-                    check_rate(found, f"{name}: a rate of")
+            for block, rate in mono_blocks(_frames(container, stream, name, warn)):
+                if resampler is None or resampler.sample_rate != rate:
+                    if not MIN_RATE <= rate <= MAX_RATE:
+                        reason = f"claims a sampling rate of {rate} Hz; it has to lie between {MIN_RATE} and {MAX_RATE}"
+                        raise MediaError(name, reason)
                     if resampler is not None:
                         yield resampler.finish()
-                    resampler = Resampler(found, rate)
-                yield resampler.push(piece)
+                    resampler = Resampler(rate, target_rate)
+                yield resampler.push(block)
         except (FFmpegError, OSError) as error:
             # FFmpeg takes the end of an HTTP stream that never stated its length for a failure.
             ended = error.errno == errno.EIO and container.size <= 0
-            reason = f"nothing came for {_SILENT_S:g} s" if isinstance(error, ExitError) else _reason(error)
+            reason = f"nothing came for {_READ_TIMEOUT_S:g} s" if isinstance(error, ExitError) else _reason(error)
             if not ended:
-                raise AinextError(f"{name}: broke off: {reason}") from None
+                raise MediaError(name, f"broke off: {reason}") from None
         if resampler is None:
-            raise AinextError(f"{name}: ended before any sound came")
+            raise MediaError(name, "ended before any sound came")
         yield resampler.finish()
 
 
 def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None]) -> Iterator[av.AudioFrame | float]:
-    """The frames, and seconds where some are missing; after each packet 0 s, at which `mono_pieces` gives what it has.
+    """Yield the frames, and a number of seconds wherever some are missing.
 
-    Damaged packets are left out: what is missing then shows in the time stamps.
+    Damaged packets are left out; the time stamps then show what is missing. After each packet comes a gap of 0 s, at
+    which `mono_blocks` gives out what it has.
     """
     clock: float | None = None  # where the next frame should begin
-    begun = damaged = told = False
+    begun = damaged = warned = False
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
@@ -131,10 +154,10 @@ def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None])
         for frame in frames:
             if frame.pts is not None:
                 begins = float(frame.pts * stream.time_base)
-                if clock is not None and (PACKET_S if damaged else HOLE_S) < begins - clock <= _MOST_HOLE_S:
-                    if not told:
-                        told = True
-                        warn(f"{name}: some sound is missing or damaged; silence stands for it")
+                if clock is not None and (DAMAGED_GAP_S if damaged else GAP_S) < begins - clock <= _MAX_GAP_S:
+                    if not warned:
+                        warned = True
+                        warn(f"{name}: some sound is missing or damaged and was replaced by silence")
                     yield begins - clock
                 clock = begins
             if clock is not None:
@@ -146,8 +169,8 @@ def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None])
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ExitError):  # how FFmpeg calls our time limit
-        return "no answer"
+    if isinstance(error, ExitError):  # FFmpeg's name for a time limit that has passed
+        return "no response"
     if isinstance(error, (InvalidDataError, EOFError)):
         return "no sound that FFmpeg can read"
     return " ".join((getattr(error, "strerror", None) or str(error)).lower().split())

@@ -1,7 +1,7 @@
-"""Decoded frames of any format to mono float32, and from one rate to another.
+"""Mixing decoded frames of any format down to mono float32, and resampling.
 
-Channels are averaged here and not by FFmpeg, whose float downmix of stereo is 3 dB too loud and whose matrices know
-nothing of files without a channel layout.
+Channels are averaged here and not by FFmpeg: its float downmix of stereo is 3 dB too loud, and its matrices need a
+channel layout, which some files lack.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
-LOUDEST = 1e6  # 120 dB above full scale: like NaN and infinity, a damaged number and not a sound
-# Sample format (without the p of planar) -> dtype, value of full scale, value of silence
+LOUDEST = 1e6  # 120 dB above full scale: a larger number is damaged, as NaN and infinity are
+# Sample format (without the p of planar) -> dtype, value of full scale, value of silence.
 _SAMPLES: dict[str, tuple[str, float, float]] = {
     "u8": ("u1", 2.0**7, 2.0**7),
     "s16": ("i2", 2.0**15, 0.0),
@@ -23,12 +23,15 @@ _SAMPLES: dict[str, tuple[str, float, float]] = {
 }
 
 
-def mono_pieces(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield (mono float32 of shape (n,), its rate in Hz) for frames whose format may change on the way.
+def mono_blocks(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.ndarray, int]]:
+    """Mix frames down to mono. Their format may change on the way.
 
-    A number among the frames stands for so many seconds of silence; the first is a frame.
+    Args:
+        frames: decoded frames. A number among them stands for that many seconds of silence; the first is a frame.
 
-    A piece is about a second: numpy's cost per call is then paid per second and not per frame (of 47 samples in MP3).
+    Yields:
+        (n,) float32 and its rate in Hz. A block is about a second long, so that the cost of a call of NumPy is paid
+        once a second and not once a frame.
     """
     key: tuple[str, int, int] | None = None
     planes: list[list[memoryview]] = []
@@ -62,7 +65,7 @@ def mono_pieces(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.nd
 
 
 def silence(seconds: float, rate: int) -> Iterator[np.ndarray]:
-    """Yield zeros for round(seconds * rate) samples, a second at a time: float32, shape (n,)."""
+    """Yield round(seconds * rate) zeros in blocks of at most a second, (n,) float32 each."""
     left = round(seconds * rate)
     while left > 0:
         yield np.zeros(min(left, rate), np.float32)
@@ -70,7 +73,7 @@ def silence(seconds: float, rate: int) -> Iterator[np.ndarray]:
 
 
 def _keep(planes: list[list[memoryview]], frame: av.AudioFrame) -> int:
-    """Append a frame's bytes (which keep the frame alive) to the list of each of its planes; return its samples."""
+    """Append a frame's bytes, which keep the frame alive, to the list of each plane. Returns its number of samples."""
     packed = not frame.format.is_planar
     size = frame.samples * frame.format.bytes * (frame.layout.nb_channels if packed else 1)
     parts = frame.planes[:1] if packed else frame.planes[: frame.layout.nb_channels]
@@ -82,44 +85,52 @@ def _keep(planes: list[list[memoryview]], frame: av.AudioFrame) -> int:
 
 
 def _mean(planes: list[list[memoryview]], samples: int, name: str, count: int) -> np.ndarray:
-    """The mean of ``count`` channels: float32, shape (samples,). NaN, infinity and absurd values count as 0."""
+    """The mean of ``count`` channels, (samples,) float32. NaN, infinity and absurd values count as 0."""
     if name.endswith("p") and len(planes) != count:
-        name = "flt"  # repacked by mono_pieces
-    kind, full, silence = _SAMPLES[name.removesuffix("p")]
-    arrays = [np.frombuffer(b"".join(plane), kind) for plane in planes]
+        name = "flt"  # `mono_blocks` has packed the planes
+    dtype, full_scale, zero = _SAMPLES[name.removesuffix("p")]
+    arrays = [np.frombuffer(b"".join(plane), dtype) for plane in planes]
     channels = arrays if len(arrays) == count else [arrays[0][i::count] for i in range(count)]
     total = np.zeros(samples, np.float32)
     for channel in channels:
-        if kind[0] == "f":
+        if dtype[0] == "f":
             total += np.where(np.abs(channel) <= LOUDEST, channel, 0).astype(np.float32)
         else:
             total += channel.astype(np.float32)
-    return (total - np.float32(silence * count)) / np.float32(full * count)
+    return (total - np.float32(zero * count)) / np.float32(full_scale * count)
 
 
 class Resampler:
-    """Mono float32 from one rate to another: in the end, exactly round(n * target / rate) samples for n."""
+    """Resamples mono float32. From n samples it makes exactly round(n * target_rate / sample_rate).
 
-    def __init__(self, rate: int, target: int) -> None:
-        self.rate, self.target = rate, target
+    Args:
+        sample_rate, target_rate: before and after, in Hz.
+
+    >>> resampler = Resampler(44_100, 24_000)
+    >>> waveform = np.concatenate([resampler.push(samples), resampler.finish()])
+    """
+
+    def __init__(self, sample_rate: int, target_rate: int) -> None:
+        self.sample_rate, self.target_rate = sample_rate, target_rate
         self._taken = self._given = 0
-        self._filter = None if rate == target else av.AudioResampler(format="flt", layout="mono", rate=target)
+        same = sample_rate == target_rate
+        self._filter = None if same else av.AudioResampler(format="flt", layout="mono", rate=target_rate)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """Return what can be said after these samples: float32, shape (m,), m may be 0."""
+        """Take samples and return what is complete so far: (m,) float32; m may be 0."""
         self._taken += len(samples)
         result = samples if self._filter is None else self._run(samples)
         self._given += len(result)
         return result
 
     def finish(self) -> np.ndarray:
-        """Return the rest: float32, shape (m,)."""
-        left = round(self._taken * self.target / self.rate) - self._given
+        """Return the rest, (m,) float32."""
+        left = round(self._taken * self.target_rate / self.sample_rate) - self._given
         if self._filter is None or left <= 0:
             return np.zeros(0, np.float32)
-        # FFmpeg keeps back what its filter has not seen the right side of, and drops a sound shorter than the filter:
-        # push it all out with silence, then cut at the length that the input had.
-        tail = self._run(np.zeros(max(1000, self.rate // 5), np.float32))
+        # FFmpeg holds back the samples whose right-hand neighbours its filter has not seen, and drops a waveform that
+        # is shorter than the filter. Silence pushes them all out; the result is then cut to the input's length.
+        tail = self._run(np.zeros(max(1000, self.sample_rate // 5), np.float32))
         return np.concatenate([tail, self._run(None)])[:left]
 
     def _run(self, samples: np.ndarray | None) -> np.ndarray:
@@ -127,6 +138,6 @@ class Resampler:
         frame = None
         if samples is not None:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), "flt", "mono")
-            frame.sample_rate = self.rate
+            frame.sample_rate = self.sample_rate
         parts = [out.to_ndarray()[0] for out in self._filter.resample(frame)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -1,4 +1,4 @@
-"""What computes the network: ONNX Runtime everywhere, OpenVINO on request, CUDA where ONNX Runtime has it."""
+"""What computes the network: ONNX Runtime by default, OpenVINO on request, CUDA where ONNX Runtime has it."""
 
 from __future__ import annotations
 
@@ -6,56 +6,67 @@ import io
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import onnxruntime as ort
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference.parallel import usable_cores
+from audioinceptionnext.errors import MissingDependencyError, ModelError, ParameterError
+from audioinceptionnext.inference.parallel import available_cores
 
-BACKENDS = ("auto", "onnxruntime", "cuda", "openvino")
+Backend = Literal["auto", "onnxruntime", "cuda", "openvino"]
 _CUDA = "CUDAExecutionProvider"
 
 
 class Session(Protocol):
-    """A model in memory. ``facts``: what its file says of itself."""
+    """A model in memory.
 
-    facts: Mapping[str, str]
+    Attributes:
+        metadata: what its file states about itself.
+    """
+
+    metadata: Mapping[str, str]
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """The named outputs. May be called by several threads at a time."""
+        """The outputs of these names. Several threads may call it at a time."""
 
 
 class Choice(NamedTuple):
+    """A backend, and why it was chosen."""
+
     backend: str
     reason: str
 
 
-def choose(backend: str = "auto") -> Choice:
-    """The backend for ``auto``, and why; any other stays. Raises `AinextError`: an unknown one."""
-    if backend not in BACKENDS:
-        raise AinextError(f"--backend {backend}: choose from {', '.join(BACKENDS)}")
+def choose_backend(backend: str = "auto") -> Choice:
+    """The backend that ``auto`` stands for here; any other is returned as it is.
+
+    Raises:
+        ParameterError: there is no such backend.
+    """
+    if backend not in get_args(Backend):
+        raise ParameterError("backend", backend, f"choose from {', '.join(get_args(Backend))}")
     if backend != "auto":
-        return Choice(backend, "as asked for")
+        return Choice(backend, "as requested")
     if _CUDA in ort.get_available_providers():
         return Choice("cuda", "this ONNX Runtime is built for CUDA")
     reason = "no CUDA in this ONNX Runtime, and OpenVINO in float32 is no faster"
     return Choice("onnxruntime", reason)
 
 
-def open_session(content: bytes, source: str, backend: str = "auto", threads: int | None = None) -> Session:
-    """A model from an ONNX file's bytes.
+def open_session(content: bytes, source: str, backend: Backend = "auto", threads: int | None = None) -> Session:
+    """Create a session from the bytes of an ONNX file.
 
     Args:
-        source: its name in messages.
-        backend: one of `BACKENDS`.
-        threads: all cores unless given.
+        source: what errors call the file.
+        threads: CPU threads; all cores unless given.
 
     Raises:
-        AinextError: not an ONNX model; a backend that is unknown, not installed, or has not the device.
+        ModelError: this is not an ONNX model.
+        ParameterError: the backend is unknown, or finds no device.
+        MissingDependencyError: the backend is not installed.
     """
-    chosen = choose(backend).backend
+    chosen = choose_backend(backend).backend
     if chosen == "openvino":
         return _OpenVINO(content, source, threads)
     return _ONNXRuntime(content, source, threads, cuda=chosen == "cuda")
@@ -66,22 +77,23 @@ class _ONNXRuntime:
         providers = ["CPUExecutionProvider"]
         if cuda:
             if _CUDA not in ort.get_available_providers():
-                raise AinextError("--backend cuda: this ONNX Runtime is built without it; pip install onnxruntime-gpu")
+                raise MissingDependencyError("the backend cuda", "onnxruntime-gpu")
             providers.insert(0, _CUDA)
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        # It plans memory for each length of input on top of what it already holds: 110 to 140 MB for no time saved.
+        # It would plan memory for each input length on top of what it holds: 110 to 140 MB, and no time saved.
         options.enable_mem_pattern = False
-        # Idle threads would otherwise spin, which steals from decoding and from whoever shares the machine.
+        # Idle threads would otherwise spin, and take time from decoding and from others on the machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if _saturates():  # asked for elsewhere it costs an int8 file a third of its time
+        if _saturates():  # elsewhere it would only make int8 files slower by a third
             options.add_session_config_entry("session.x64quantprecision", "1")
-        # Left to itself it pins its threads to the machine's cores, those that this process may not use among them.
-        options.intra_op_num_threads = threads or len(usable_cores())
+        # By default it pins its threads to cores of the machine, even to those that this process may not use.
+        options.intra_op_num_threads = threads or len(available_cores())
         self._session = _opened(content, source, options, providers)
-        if cuda and _CUDA not in self._session.get_providers():  # it falls back without a word
-            raise AinextError("--backend cuda: ONNX Runtime found no usable CUDA device; use --backend onnxruntime")
-        self.facts: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        if cuda and _CUDA not in self._session.get_providers():  # it falls back to the CPU silently
+            reason = "ONNX Runtime found no usable CUDA device; use onnxruntime"
+            raise ParameterError("backend", "cuda", reason)
+        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         results: list[np.ndarray] = self._session.run(outputs, inputs)
@@ -93,16 +105,16 @@ class _OpenVINO:
         try:
             import openvino
         except ModuleNotFoundError:
-            raise AinextError("--backend openvino: pip install 'audioinceptionnext[openvino]'") from None
+            raise MissingDependencyError("the backend openvino", "audioinceptionnext[openvino]") from None
         options = ort.SessionOptions()
         options.log_severity_level = 4
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        # OpenVINO drops what the file says of itself.
-        self.facts: Mapping[str, str] = dict(
+        # OpenVINO drops the file's metadata.
+        self.metadata: Mapping[str, str] = dict(
             _opened(content, source, options, ["CPUExecutionProvider"]).get_modelmeta().custom_metadata_map
         )
         core = openvino.Core()
-        # In bf16 the front end would lose what is faint beside what is loud, and its float64 form never ends.
+        # In bf16 the front end would lose faint sounds beside loud ones, and its float64 form never finishes.
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
@@ -110,15 +122,16 @@ class _OpenVINO:
         self._compiled: Any = core.compile_model(model, "CPU", settings)
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        if "hop" in inputs:  # to OpenVINO an input with a default is a constant
-            raise AinextError("--backend openvino: hears at the model's own hop alone; leave --hop out")
-        request = self._compiled.create_infer_request()  # a few microseconds, and each thread has its own
+        if "hop" in inputs:  # OpenVINO turns an input with a default value into a constant
+            reason = "the backend openvino only gives the model's own steps; leave it out"
+            raise ParameterError("step_seconds", None, reason)
+        request = self._compiled.create_infer_request()  # takes a few microseconds; each thread needs its own
         results = request.infer(inputs)
         return [np.array(results[self._compiled.output(name)]) for name in outputs]
 
 
 def _saturates() -> bool:
-    """Whether sums of 8-bit products may overflow: on x86 without VNNI, or where that cannot be told."""
+    """Whether sums of 8-bit products may overflow: on x86 without VNNI, or where this cannot be determined."""
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return False
     try:
@@ -131,4 +144,4 @@ def _opened(content: bytes, source: str, options: Any, providers: list[str]) -> 
     try:
         return ort.InferenceSession(content, options, providers=providers)
     except Exception as error:  # ONNX Runtime's own exceptions share no base class
-        raise AinextError(f"{source}: not an ONNX model, or damaged; export or copy it again") from error
+        raise ModelError(source, "not an ONNX model, or damaged; export or copy it again") from error

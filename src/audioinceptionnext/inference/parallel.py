@@ -1,4 +1,4 @@
-"""Several things at a time, given in their order."""
+"""A map over threads that keeps the order, and the cores that may be used."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-MAX_PARALLEL = (
-    8  # at a time unless told: each holds some 150 MB, and Python's own part of the work is done one at a time
-)
+# Recordings at a time, unless given. Each takes about 150 MB, and the part of the work in Python runs one at a time.
+MAX_PARALLEL = 8
 
 
-def usable_cores() -> list[int]:
-    """Numbers of the cores that this process may use."""
+def available_cores() -> list[int]:
+    """The numbers of the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def parallel_map(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Generator[tuple[T, R | Exception]]:
-    """Each item with what ``work`` makes of it or the exception that it raised, ``at_once`` of them in threads.
+    """Yield each item with the result of ``work``, or the exception that it raised, in the order of the items.
 
-    Items are taken as room is made, so at most twice ``at_once`` results wait. With 1 no thread is made.
+    Args:
+        work: called with one item, in up to ``at_once`` threads; in this thread if that is 1.
+        items: taken as they are needed, so that at most twice ``at_once`` results are waiting.
     """
 
     def tried(item: T) -> R | Exception:
@@ -49,5 +50,5 @@ def parallel_map(work: Callable[[T], R], items: Iterable[T], at_once: int) -> Ge
                 first, result = waiting.popleft()
                 yield first, result.result()
         finally:
-            for _, result in waiting:  # the caller stopped
+            for _, result in waiting:  # the caller has stopped
                 result.cancel()

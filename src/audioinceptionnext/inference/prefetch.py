@@ -1,4 +1,4 @@
-"""Work done a step ahead, so that decoding goes on while the network computes."""
+"""Items made ahead of time in a thread, so that decoding goes on while the network computes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from threading import Event, Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_POLL_S = 0.1  # how long a reader that nobody listens to any more goes on waiting
+_POLL_S = 0.1  # how long the thread waits before it looks whether the caller has stopped
 
 
 def prefetch(items: Iterator[T], depth: int = 1) -> Iterator[T]:
-    """The same items, made in a thread of their own up to ``depth`` before they are asked for.
+    """Yield the same items, which a thread makes up to ``depth`` items ahead.
 
-    What ``items`` raises is raised here, at its place. When the caller stops early, ``items`` is closed.
+    An exception of ``items`` is raised here, in its place. When the caller stops early, ``items`` is closed.
     """
     ready: Queue[tuple[str, Any]] = Queue(depth)
     stopped = Event()
@@ -53,7 +53,7 @@ def prefetch(items: Iterator[T], depth: int = 1) -> Iterator[T]:
             yield value
     finally:
         stopped.set()
-        while True:  # room for a `put` that waits
+        while True:  # make room for a `put` that is waiting
             try:
                 ready.get_nowait()
             except Empty:

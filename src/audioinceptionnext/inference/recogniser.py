@@ -1,11 +1,11 @@
-"""The main job on one page: media -> blocks -> network -> timeline -> Recognition."""
+"""The main path on one page: recording -> blocks -> steps -> segments -> `Recognition`."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-import warnings as noticed
+import warnings as python_warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,46 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference.backends import open_session
+from audioinceptionnext.errors import ModelError, ParameterError, printable
+from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.prefetch import prefetch
-from audioinceptionnext.inference.windows import Listener
+from audioinceptionnext.inference.steps import Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import TimelineSettings, find_segments
-from audioinceptionnext.results.thumbnail import Overview
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
 
 TOP_K = 5
-Source = str | Path | np.ndarray  # a file, or a waveform (samples,)
+Recording = str | Path | np.ndarray  # a file, or a waveform (samples,)
 
 
 class Recogniser:
-    """A model, ready to listen. Use `load` to get one.
+    """A loaded model. `audioinceptionnext.load` makes one.
+
+    A recogniser may be used by several threads at a time. It pickles by the name or file that it was loaded from, so
+    that it can be sent to other processes, for instance by joblib.
+
+    Args:
+        content: bytes of an ONNX file.
+        source: what errors call the file.
+        name: what results call the model; the name in the file unless given.
+        threads: CPU threads; all cores unless given.
+        backend: what computes the network.
+        mode: how long audio is processed; as the file says unless given, see `load`.
 
     Attributes:
-        name, labels, sample_rate: of the model; the rate in Hz.
-        run: how it hears long audio: as its file says, ``dense`` or ``windows``, or as `load` was told.
-        window, step: seconds that an answer hears, and from one answer to the next.
-        thresholds: how sure it has to be for a segment of each class, where its file says so; otherwise empty.
-        facts: all that the file says of itself.
+        name: of the model.
+        labels: one per class.
+        sample_rate: in Hz.
+        mode: ``dense``, ``windows`` or ``clips``, see `load`.
+        window_seconds: length of the window that each step sees.
+        step_seconds: from one step to the next, unless `predict` is given another distance.
+        thresholds: one onset threshold per class, or empty if the file states none.
+        metadata: everything that the file states about itself.
+
+    >>> model = audioinceptionnext.load("kitchen20")
+    >>> model.predict("kitchen-scene.flac").segments[0]
+    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8596882394381932)
     """
 
     def __init__(
@@ -43,197 +61,238 @@ class Recogniser:
         source: str,
         name: str | None = None,
         threads: int | None = None,
-        backend: str = "auto",
-        run: str | None = None,
+        backend: Backend = "auto",
+        mode: Mode | None = None,
     ) -> None:
         self._session = open_session(content, source, backend, threads)
-        self.facts: dict[str, str] = dict(self._session.facts)
-        if self.facts.get("input") != "waveform" or "labels" not in self.facts:
-            raise AinextError(f"{source}: takes no waveform or names no labels; `ainext export` makes files that do")
+        self.metadata: dict[str, str] = dict(self._session.metadata)
+        if self.metadata.get("input") != "waveform" or "labels" not in self.metadata:
+            raise ModelError(source, "takes no waveform, or has no labels; `ainext export` writes files that do")
         try:
-            self.labels: tuple[str, ...] = tuple(json.loads(self.facts["labels"]))
-            self.name = name or self.facts["name"]
-            self.run = run or self.facts["run"]
-            if self.run not in ("clips", self.facts["run"]):
-                raise AinextError(f"--run {self.run}: {source} is for {self.facts['run']}, or for clips")
-            self.sample_rate = int(self.facts["sample_rate"])
-            self.thresholds = tuple(float(value) for value in json.loads(self.facts.get("thresholds", "[]")))
+            self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
+            self.name = name or self.metadata["name"]
+            self.mode: str = mode or self.metadata["run"]  # files call it run
+            if self.mode not in ("clips", self.metadata["run"]):
+                reason = f"{source} can be used as {self.metadata['run']} or as clips"
+                raise ParameterError("mode", self.mode, reason)
+            self.sample_rate = int(self.metadata["sample_rate"])
+            self.thresholds = tuple(float(value) for value in json.loads(self.metadata.get("thresholds", "[]")))
             if len(self.thresholds) not in (0, len(self.labels)):
-                raise ValueError("thresholds")
-            self._listener = Listener(self._session, self.facts, self.run)
-            # A clip is the most samples that make its frames, one short of a whole number of them.
-            self.window = (int(self.facts["clip_samples"]) + 1) / self.sample_rate
+                raise KeyError("thresholds")
+            self._predictor = StepPredictor(self._session, self.metadata, self.mode)
+            # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
+            self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate
+        except ParameterError:
+            raise
         except (KeyError, ValueError) as error:
-            raise AinextError(f"{source}: its metadata lacks or garbles {error}; export it again") from error
-        self.step = self._listener.grid.step / self.sample_rate
+            raise ModelError(source, f"its metadata are incomplete or damaged ({error}); export it again") from error
+        self.step_seconds = self._predictor.grid.step / self.sample_rate
+        self._origin: tuple[Callable[..., Recogniser], tuple[Any, ...]] | None = None
+
+    def __repr__(self) -> str:
+        steps = f"one step every {self.step_seconds:g} s"
+        return f"<Recogniser {self.name!r}: {len(self.labels)} labels, {self.sample_rate} Hz, {self.mode}, {steps}>"
 
     def predict(
         self,
-        source: Source,
+        recording: Recording,
+        *,
         top_k: int = TOP_K,
-        settings: TimelineSettings | None = None,
-        hop: float | None = None,
+        settings: SegmentationSettings | None = None,
+        step_seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Recognition:
-        """What is heard in a recording, however long: memory stays that of a block.
+        """Recognise the sounds of a recording of any length, in the memory of a few blocks.
 
-        Digital silence gets no label: its probabilities are all 0, and it does not count for the recording as a whole.
+        Digital silence gets no label: its probabilities are 0, and it does not count for the recording as a whole.
 
         Args:
-            source: an audio or video file, or a waveform (samples,), mono, -1…1, at ``sample_rate``.
-            top_k: how many labels to give for the recording as a whole.
-            settings: how probabilities become segments; by the model's own thresholds unless given.
-            hop: seconds from one answer to the next: ``step``, a multiple of it, or a half, a quarter and so on, as far
-                as the file goes.
-            progress: called with the seconds heard so far.
+            recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1.
+            top_k: number of labels for the recording as a whole.
+            settings: how probabilities become segments; with the model's own thresholds unless given.
+            step_seconds: from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
+                quarter and so on, as far as the model's file allows.
+            progress: called with the seconds processed so far.
 
         Raises:
-            AinextError: no such file, nothing in it that can be heard, a hop that is none of these.
+            MediaError: the file cannot be read, or has no sound.
+            ParameterError: ``step_seconds`` is none of these, or the waveform has another shape.
+
+        >>> result = model.predict("kitchen-scene.flac", top_k=1)
+        >>> result.clip[0].label, len(result.segments), result.probabilities.shape
+        ('microwave', 5, (85, 20))
         """
-        settings = settings or TimelineSettings(by_class=self.thresholds)
-        step = self.check_hop(hop)
+        settings = settings or SegmentationSettings(class_thresholds=self.thresholds)
+        step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(source, warnings.append)
-        samples, overview = 0, Overview()
+        blocks = self._blocks(recording, warnings.append)
+        samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
         def counted() -> Iterator[np.ndarray]:
             nonlocal samples
             for block in blocks:
-                yield block
+                yield block  # the predictor asks for the next one when it has used this one
                 samples += len(block)
                 if progress is not None:
                     progress(samples / self.sample_rate)
 
-        for heard in self._listener.listen(counted(), step):
-            parts.append(heard.probabilities)
-            overview.add(heard.log_mel)
+        for prediction in self._predictor.predict_blocks(counted(), step):
+            parts.append(prediction.probabilities)
+            thumbnail.add(prediction.log_mel)
         probabilities = np.concatenate(parts)
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
-        mean = overall(probabilities)
+        mean = recording_probabilities(probabilities)
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
-            file="" if isinstance(source, np.ndarray) else str(source),
+            file="" if isinstance(recording, np.ndarray) else str(recording),
             duration=duration,
             model=self.name,
             clip=[Score(self.labels[i], float(mean[i])) for i in best],
-            segments=find_segments(probabilities, seconds, self.window, duration, self.labels, settings),
+            segments=find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings),
             labels=self.labels,
             probabilities=probabilities,
-            hop=seconds,
-            window=self.window,
-            log_mel=overview.picture(),
+            step_seconds=seconds,
+            window_seconds=self.window_seconds,
+            log_mel=thumbnail.picture(),
             sample_rate=self.sample_rate,
             warnings=warnings,
-            threshold=min(settings.by_class, default=settings.upper),
+            onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
         )
 
-    def embed(self, sources: Source | Iterable[Source]) -> np.ndarray:
-        """What recordings sound like to the network, as vectors: for a classifier, a search, a map of one's own.
+    def _blocks(self, recording: Recording, on_warning: Callable[[str], None]) -> Iterator[np.ndarray]:
+        size = self._predictor.block_samples
+        if isinstance(recording, np.ndarray):
+            return _cut(recording, size)
+        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning))
 
-        A vector is the mean of what the network's last layer reads, over the steps that are not digital silence; of
-        nothing but silence it is 0. Memory stays that of a block, however long a recording. It can stand in a pipeline
-        of scikit-learn: ``FunctionTransformer(model.embed)``.
+    def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
+        """Feature vectors of recordings, for a classifier, a search or a map.
+
+        A vector is the mean of what the network's last layer reads, over the steps that are not digital silence; it is
+        0 where there are none. The memory is that of one block, however long a recording is. In a pipeline of
+        scikit-learn, use ``FunctionTransformer(model.embed)``.
 
         Args:
-            sources: files or waveforms, as `predict` takes them, or a single one; (n, samples) are n waveforms.
+            recordings: files or waveforms, as `predict` takes them, or a single one; (n, samples) are n waveforms.
 
         Returns:
-            (n, channels) float32, a row a recording. What `predict` would note of a damaged file is a Python warning.
+            (n, channels) float32, one row per recording. What `predict` notes about a damaged file is a Python warning.
 
         Raises:
-            AinextError: a file that cannot be heard, named; a model whose file does not give features.
+            MediaError: a file that cannot be read, or has no sound.
+            ModelError: the model's file does not give features.
+
+        >>> model.embed(["a.wav", "b.wav"]).shape
+        (2, 256)
         """
         channels = self._channels()
         rows: list[np.ndarray] = []
-        for source in _each(sources):
+        for recording in _each(recordings):
             total, loud_steps = np.zeros(channels), 0
-            for features, loud in self._features(source):
+            for features, loud in self._features(recording):
                 total += features[loud].sum(axis=0, dtype=np.float64)
                 loud_steps += int(loud.sum())
             rows.append(total / max(1, loud_steps))
         return np.array(rows, np.float32).reshape(-1, channels)
 
-    def embed_steps(self, source: Source, hop: float | None = None) -> np.ndarray:
-        """The vectors of all steps of one recording, to search within it.
+    def embed_steps(self, recording: Recording, *, step_seconds: float | None = None) -> np.ndarray:
+        """Feature vectors of every step of one recording, to search within it.
 
         Args:
-            source: as `predict` takes it.
-            hop: as `predict` takes it.
+            recording: as for `predict`.
+            step_seconds: as for `predict`.
 
         Returns:
-            (steps, channels) float32; step i hears ``window`` seconds from ``i * hop`` on. In digital silence it is 0.
+            (steps, channels) float32; step i is of the window from ``i * step_seconds`` on. 0 in digital silence.
 
         Raises:
-            AinextError: as `embed`; a hop that the model cannot.
+            MediaError, ModelError: as `embed`.
+            ParameterError: ``step_seconds`` that the model cannot do.
+
+        >>> model.embed_steps("kitchen-scene.flac").shape
+        (85, 256)
         """
         self._channels()
-        return np.concatenate([features * loud[:, None] for features, loud in self._features(source, hop)])
+        parts = self._features(recording, step_seconds)
+        return np.concatenate([features * loud[:, None] for features, loud in parts])
 
-    def _features(self, source: Source, hop: float | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(steps, channels), and which steps are not digital silence; a part of the recording at a time."""
-        step = self.check_hop(hop)
-        listener = Listener(self._session, self.facts, self.run, features=True)
-        for heard in listener.listen(self._blocks(source, lambda line: noticed.warn(line, stacklevel=2)), step):
-            assert heard.features is not None
-            yield heard.features, heard.probabilities.max(axis=1) > 0
+    def _features(
+        self, recording: Recording, step_seconds: float | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(steps, channels), and which steps are not digital silence; one part of the recording at a time."""
+        step = self.check_step(step_seconds)
+        predictor = StepPredictor(self._session, self.metadata, self.mode, features=True)
+        name = "" if isinstance(recording, np.ndarray) else printable(recording)
+        blocks = self._blocks(recording, lambda line: python_warnings.warn(f"{name}: {line}", stacklevel=2))
+        for prediction in predictor.predict_blocks(blocks, step):
+            assert prediction.features is not None
+            yield prediction.features, prediction.probabilities.max(axis=1) > 0
 
     def _channels(self) -> int:
-        """Of the features. Raises `AinextError` where the file does not give any."""
-        if "features" not in self.facts:
-            raise AinextError(f"{self.name}: its file is older than features; make it again with `ainext export`")
-        return int(self.facts["features"])
-
-    def _blocks(self, source: Source, note: Callable[[str], None]) -> Iterator[np.ndarray]:
-        size = self._listener.block
-        if isinstance(source, np.ndarray):
-            return _cut(source, size)
-        return prefetch(decode.read_blocks(source, self.sample_rate, size / self.sample_rate, note))
+        if "features" not in self.metadata:
+            raise ModelError(self.name, "the file was exported before files gave features; `ainext export` it again")
+        return int(self.metadata["features"])
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
-        """Itself, for nothing in it changes: scikit-learn copies what stands in a pipeline."""
+        """Itself: nothing in it changes, and scikit-learn copies what stands in a pipeline."""
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Recogniser], tuple[Any, ...]]:
+        if self._origin is None:
+            raise TypeError(f"{self!r} was made from bytes; one that audioinceptionnext.load made can be pickled")
+        return self._origin
+
+    def loaded_by(self, loader: Callable[..., Recogniser], *arguments: Any) -> Recogniser:
+        """Remember how to load this model again, which is what pickling does. Returns the recogniser itself."""
+        self._origin = loader, arguments
         return self
 
     def by_clips(self) -> Recogniser:
-        """The same model, hearing clip by clip (see `load`); the session is shared."""
+        """The same model in the mode ``clips`` (see `load`), sharing the session."""
         other = copy.copy(self)
-        other.run, other._listener = "clips", Listener(self._session, self.facts, "clips")
+        other.mode, other._predictor = "clips", StepPredictor(self._session, self.metadata, "clips")
         return other
 
-    def check_hop(self, hop: float | None) -> int:
-        """The hop, given in seconds, in samples. Raises `AinextError` unless it is ``step``, a multiple or a part."""
-        step, finest, seconds = self._listener.grid.step, self._listener.finest, self.step
-        if hop is None:
+    def check_step(self, step_seconds: float | None) -> int:
+        """The distance of steps in samples.
+
+        Raises:
+            ParameterError: ``step_seconds`` is neither the model's own, a multiple of it, nor a part that it can do.
+        """
+        step, finest, seconds = self._predictor.grid.step, self._predictor.finest, self.step_seconds
+        if step_seconds is None:
             return step
-        if seconds * 0.999 <= hop <= 3600:  # false for NaN
-            return round(hop / seconds) * step
-        if 0.999 * finest <= hop * self.sample_rate < step:
-            parts = round(seconds / hop)
-            if step % (parts * finest) == 0 and math.isclose(parts * hop, seconds, rel_tol=0.01):
+        if seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
+            return round(step_seconds / seconds) * step
+        if 0.999 * finest <= step_seconds * self.sample_rate < step:
+            parts = round(seconds / step_seconds)
+            if step % (parts * finest) == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
                 return step // parts
         shorter = ", or a part of it such as its half" if finest < step else ""
-        message = f"{self.name} answers every {seconds:g} s; give that or a multiple of it"
-        raise AinextError(f"--hop {hop}: {message}{shorter}")
+        reason = f"{self.name} has a step every {seconds:g} s; give that, or a multiple of it{shorter}"
+        raise ParameterError("step_seconds", step_seconds, reason)
 
 
-def overall(probabilities: np.ndarray) -> np.ndarray:
-    """(steps, classes) to (classes,): of a recording as a whole, the mean over its steps that are not silent."""
+def recording_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """(steps, classes) to (classes,): for the recording as a whole, the mean over the steps that are not silent."""
     return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))
 
 
-def _each(sources: Source | Iterable[Source]) -> Iterator[Source]:
-    """One source after another, of one or of many; names of files may be an array, as scikit-learn gives them."""
-    if isinstance(sources, np.ndarray) and (sources.ndim > 1 or sources.dtype.kind in "UO"):
-        yield from sources
-    elif isinstance(sources, str | Path | np.ndarray):
-        yield sources
+def _each(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
+    """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them."""
+    if isinstance(recordings, np.ndarray) and (recordings.ndim > 1 or recordings.dtype.kind in "UO"):
+        yield from recordings
+    elif isinstance(recordings, str | Path | np.ndarray):
+        yield recordings
     else:
-        yield from sources
+        yield from recordings
 
 
 def _cut(waveform: np.ndarray, size: int) -> Iterator[np.ndarray]:
     if waveform.ndim != 1 or not waveform.size:
-        raise AinextError(f"a waveform of shape {waveform.shape}: give one dimension and at least one sample")
+        reason = f"a waveform of shape {waveform.shape}; give one dimension and at least one sample"
+        raise ParameterError("recording", None, reason)
     samples = np.nan_to_num(waveform.astype(np.float32, copy=False))
     for start in range(0, len(samples), size):
         yield samples[start : start + size]

@@ -1,11 +1,11 @@
-"""Sound that has no end yet: answers as their clips are complete, segments as they are finished.
+"""Live recognition: steps as soon as their windows are complete, segments as soon as they end.
 
     stream = Stream(load("kitchen20"))
-    for answer in stream.push(samples):
-        print(answer.end, answer.label, answer.segments)
+    for step in stream.push(samples):
+        print(step.end, step.label, step.segments)
 
-Each answer is heard from its own clip alone. So a stream gives what ``load(model, run="clips").predict`` gives for the
-whole of it, the same probabilities and the same segments, however the sound is cut into pushes.
+Each step is predicted from its own window alone. So a stream gives the same probabilities and segments as
+``load(model, mode="clips").predict`` gives for the whole recording, however the samples are split into pushes.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audioinceptionnext.audio.capture import Intake
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.audio.capture import SampleConverter
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
-from audioinceptionnext.inference.windows import BATCH
-from audioinceptionnext.results.segmentation import TimelineSettings
-from audioinceptionnext.results.segmenter import Segmenter
+from audioinceptionnext.inference.steps import BATCH_SIZE
+from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.segmenter import StreamSegmenter
 from audioinceptionnext.results.types import Segment
 
-HOP_S = 0.16  # from one answer to the next, where the model can
+STEP_S = 0.16  # from one step to the next, if the model can
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
-    """What was heard in one clip.
+class Step:
+    """One prediction of a stream.
 
     Attributes:
-        start, end: seconds of the stream that it speaks for, as `timeline.step_bounds` has them.
+        start, end: the stretch that it stands for, in seconds from the start of the stream; see
+            `segmentation.step_bounds`.
         probabilities: (classes,) float32; all 0 in digital silence.
-        label, score: the likeliest class and its probability; None and 0 in digital silence.
-        log_mel: (frames, bands) float32 of what it speaks for, as far as its clip reaches; to draw.
-        segments: those that are finished now, by start: nothing that may follow can lengthen them.
+        label, score: the most probable label and its probability; None and 0 in digital silence.
+        log_mel: (frames, bands) float32 of that stretch, as far as the window reaches.
+        segments: the segments that this step completes, ordered by start. Nothing that follows can lengthen them.
     """
 
     start: float
@@ -47,135 +48,143 @@ class Answer:
 
 
 class Stream:
-    """Sound as it comes, heard by one model. Memory stays that of a clip, however long it lasts.
+    """Recognises sound as it arrives, in the memory of one window, however long the stream lasts.
 
-    An answer comes with the end of its clip, so half a window after the moment that it speaks for; a segment comes when
-    its end is ``smoothing / 2 + gap`` ago as well. Streams may share a recogniser, each in a thread of its own.
+    A step comes at the end of its window, half a window after the moment that it stands for. A segment comes
+    ``smoothing / 2 + merge_gap`` seconds after that. Streams may share a recogniser, each in a thread of its own.
 
     Args:
-        recogniser: whichever way it hears files.
-        hop: seconds from one answer to the next, as `Recogniser.predict` takes it; 0.16 unless given, or the model's
-            own step where it cannot.
-        settings: how probabilities become segments; by the model's own thresholds unless given.
-        rate: Hz, of the samples to come; the model's unless given.
+        recogniser: of any mode; a stream uses ``clips``.
+        step_seconds: from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own where it
+            cannot do that.
+        settings: how probabilities become segments; with the model's own thresholds unless given.
+        sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
         start: seconds, added to all times.
 
     Attributes:
-        hop, window: seconds from one answer to the next, and that each hears.
+        labels: of the model.
+        step_seconds, window_seconds: from one step to the next, and of each window.
 
     Raises:
-        AinextError: a hop that the model cannot, a rate out of range.
+        ParameterError: ``step_seconds`` that the model cannot do, or a ``sample_rate`` out of range.
+
+    >>> stream = Stream(load("kitchen20"), sample_rate=48_000)
+    >>> steps = stream.push(samples) + stream.finish()
+    >>> [segment.label for step in steps for segment in step.segments]
+    ['water-flowing', 'chopping']
     """
 
     def __init__(
         self,
         recogniser: Recogniser,
-        hop: float | None = None,
-        settings: TimelineSettings | None = None,
-        rate: int | None = None,
+        *,
+        step_seconds: float | None = None,
+        settings: SegmentationSettings | None = None,
+        sample_rate: int | None = None,
         start: float = 0.0,
     ) -> None:
         by_clips = recogniser.by_clips()
-        self._listener, self._rate = by_clips._listener, by_clips.sample_rate
-        self.labels, self.window, self.start = by_clips.labels, by_clips.window, start
-        self._grid = replace(self._listener.grid, step=_step(by_clips, hop))
-        self.hop = self._grid.step / self._rate
-        settings = settings or TimelineSettings(by_class=by_clips.thresholds)
-        self._segmenter = Segmenter(self.labels, settings, self.hop, self.window)
-        self._intake = Intake(rate or self._rate, self._rate)
-        # An answer is given with so many samples from its clip's start. One more than the clip has: then another answer
-        # follows for certain, and the last one, which speaks for all that is left, comes with `finish`. Where a hop is
-        # longer than a clip, what the answer speaks for has to be over too.
+        self._predictor, self._rate = by_clips._predictor, by_clips.sample_rate
+        self.labels, self.window_seconds, self.start = by_clips.labels, by_clips.window_seconds, start
+        self._grid = replace(self._predictor.grid, step=_step(by_clips, step_seconds))
+        self.step_seconds = self._grid.step / self._rate
+        settings = settings or SegmentationSettings(class_thresholds=recogniser.thresholds)
+        self._segmenter = StreamSegmenter(self.labels, settings, self.step_seconds, self.window_seconds)
+        self._converter = SampleConverter(sample_rate or self._rate, self._rate)
+        # A step is given this many samples after the start of its window. That is one more than the window has: only
+        # then is another step certain to follow, and the last one, which stands for all that is left, comes with
+        # `finish`. Where steps are longer than windows, the stretch that the step stands for has to be over, too.
         self._span = max(self._grid.clip, (self._grid.clip + self._grid.step) // 2) + 1
-        self._pieces: list[np.ndarray] = []  # of the sound, from sample `_first` on
-        self._first = self._heard = 0
-        self._steps = self._given = 0  # heard by the network; made answers of
+        self._blocks: list[np.ndarray] = []  # of the waveform, from sample `_first` on
+        self._first = self._received = 0
+        self._predicted = self._given = 0  # steps
         self._finished = False
 
     @property
     def seconds(self) -> float:
-        """How much sound has come."""
-        return self._heard / self._rate
+        """Seconds received so far."""
+        return self._received / self._rate
 
     @property
     def held(self) -> int:
-        """Samples kept for answers to come; below a clip and a hop after every `push`."""
-        return sum(len(piece) for piece in self._pieces)
+        """Samples in memory for steps to come; fewer than a window and a step after every `push`."""
+        return sum(len(block) for block in self._blocks)
 
-    def push(self, samples: np.ndarray) -> list[Answer]:
-        """The answers whose clips these samples complete; a backlog is heard in batches.
+    def push(self, samples: np.ndarray) -> list[Step]:
+        """Take samples and return the steps whose windows they complete.
 
         Args:
-            samples: (n,) or (n, channels), n may be 0: floats of full scale -1…1, or signed integers of their type's.
-                The mean of the channels is heard; what is NaN, infinite or absurd counts as 0.
+            samples: (n,) or (n, channels); n may be 0. Floats of full scale -1…1, or signed integers with the full
+                scale of their type. Channels are averaged; NaN, infinite and absurd values count as 0.
 
         Raises:
-            AinextError: an array of another shape or type.
-            ValueError: after `finish`.
+            ParameterError: an array of another shape or type.
+            ValueError: the stream is finished.
         """
         if self._finished:
-            raise ValueError("this stream is finished; make another")
-        self._keep(self._intake.push(samples))
-        answers: list[Answer] = []
+            raise ValueError("this stream is finished; make another one")
+        self._keep(self._converter.push(samples))
+        steps: list[Step] = []
         step = self._grid.step
-        while (ready := min(BATCH, (self._heard - self._steps * step - self._span) // step + 1)) > 0:
-            answers += [self._answer(row, log_mel, self._segmenter.push(row)) for row, log_mel in self._hear(ready)]
-        if answers:  # a copy, since what is left is a view that keeps the whole push in memory
-            self._pieces = [self._pieces[0].copy()]
-        return answers
+        while (ready := min(BATCH_SIZE, (self._received - self._predicted * step - self._span) // step + 1)) > 0:
+            steps += [self._step(row, log_mel, self._segmenter.push(row)) for row, log_mel in self._predict(ready)]
+        if steps:  # a copy: what is left is a view, which would keep the whole push in memory
+            self._blocks = [self._blocks[0].copy()]
+        return steps
 
-    def finish(self) -> list[Answer]:
-        """The rest: the last clip, which may lack samples, and all segments that were open. No sound, no answer."""
+    def finish(self) -> list[Step]:
+        """Return the last steps, the very last of which may lack samples, with all segments that were still open."""
         if self._finished:
             return []
-        self._keep(self._intake.finish())
+        self._keep(self._converter.finish())
         self._finished = True
-        heard: list[tuple[np.ndarray, np.ndarray]] = []
-        left = self._grid.steps(self._heard) - self._steps if self._heard else 0
-        while left > len(heard):
-            whole = (self._heard - self._steps * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
-            heard += self._hear(min(left - len(heard), BATCH, max(1, whole)))
-        segments = self._segmenter.finish([row for row, _ in heard], self.seconds)
-        answers = [self._answer(row, log_mel, []) for row, log_mel in heard[:-1]]
-        return answers + [self._answer(row, log_mel, segments, last=True) for row, log_mel in heard[-1:]]
+        last: list[tuple[np.ndarray, np.ndarray]] = []
+        left = self._grid.steps(self._received) - self._predicted if self._received else 0
+        while left > len(last):
+            whole = (self._received - self._predicted * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
+            last += self._predict(min(left - len(last), BATCH_SIZE, max(1, whole)))
+        segments = self._segmenter.finish([row for row, _ in last], self.seconds)
+        steps = [self._step(row, log_mel, []) for row, log_mel in last[:-1]]
+        return steps + [self._step(row, log_mel, segments, last=True) for row, log_mel in last[-1:]]
 
-    def sounding(self) -> list[Segment]:
-        """The segments that go on, as they are so far, for display. Each comes again, whole, when it is finished."""
-        return self._shifted(self._segmenter.sounding())
+    def open_segments(self) -> list[Segment]:
+        """The segments that are still going on, as they are so far. Each comes again, complete, when it ends."""
+        return self._shifted(self._segmenter.open_segments())
 
     def _keep(self, samples: np.ndarray) -> None:
         if len(samples):
-            self._pieces.append(samples)
-            self._heard += len(samples)
+            self._blocks.append(samples)
+            self._received += len(samples)
 
-    def _hear(self, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Probabilities and log-mel of the next ``count`` steps' clips; what no step needs any more is dropped."""
-        waveform = self._pieces[0] if len(self._pieces) == 1 else np.concatenate(self._pieces)
+    def _predict(self, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities and log-mel of the next ``count`` steps; samples that no step needs any more are dropped."""
+        waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
         step = self._grid.step
-        probabilities, log_mel = self._listener.hear_clips(waveform[self._steps * step - self._first :], count, step)
-        self._steps += count
-        dropped = min(self._steps * step - self._first, len(waveform))
-        self._pieces, self._first = [waveform[dropped:]], self._first + dropped
+        rest = waveform[self._predicted * step - self._first :]
+        probabilities, log_mel = self._predictor.predict_clips(rest, count, step)
+        self._predicted += count
+        dropped = min(self._predicted * step - self._first, len(waveform))
+        self._blocks, self._first = [waveform[dropped:]], self._first + dropped
         return list(zip(probabilities, log_mel, strict=True))
 
-    def _answer(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment], last: bool = False) -> Answer:
+    def _step(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment], last: bool = False) -> Step:
         start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))
-        # The step's frames lie in the middle of its clip; the first and the last step reach to its ends.
+        # The step's frames lie in the middle of its window; those of the first and the last step reach to its ends.
         margin = max(0, (self._grid.clip_frames - self._grid.step_frames) // 2)
         frames = log_mel[margin if self._given else 0 : None if last else margin + self._grid.step_frames]
         self._given += 1
         best = int(row.argmax())
         label = self.labels[best] if row[best] > 0 else None
-        return Answer(start, end, row, label, float(row[best]), frames, tuple(self._shifted(segments)))
+        return Step(start, end, row, label, float(row[best]), frames, tuple(self._shifted(segments)))
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]
 
 
-def _step(recogniser: Recogniser, hop: float | None) -> int:
-    if hop is not None:
-        return recogniser.check_hop(hop)
+def _step(recogniser: Recogniser, step_seconds: float | None) -> int:
+    if step_seconds is not None:
+        return recogniser.check_step(step_seconds)
     try:
-        return recogniser.check_hop(HOP_S)
-    except AinextError:
-        return recogniser.check_hop(None)
+        return recogniser.check_step(STEP_S)
+    except ParameterError:
+        return recogniser.check_step(None)

@@ -1,7 +1,7 @@
-"""Models on the Hugging Face hub: `load("user/name")` and `push_to_hub`, through its own client (extra: hub).
+"""Models on the Hugging Face hub, through the hub's own client (extra: hub).
 
-Where the cache is, tokens, mirrors and working offline are the client's business: ``HF_HOME``, ``HF_TOKEN``,
-``HF_ENDPOINT``, ``HF_HUB_OFFLINE``. Of a repository only ``model.onnx`` is fetched, and it is checked as any file.
+The client has the cache, tokens, mirrors and offline mode, and reads ``HF_HOME``, ``HF_TOKEN``, ``HF_ENDPOINT`` and
+``HF_HUB_OFFLINE``. Only ``model.onnx`` is fetched from a repository, and it is checked like any other file.
 """
 
 from __future__ import annotations
@@ -9,73 +9,83 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.models.names import MODEL_FILE
+from audioinceptionnext.errors import MissingDependencyError, ModelError
+from audioinceptionnext.models.names import MODEL_FILE, package_version
 
 
 def fetch(name: str) -> Path:
-    """``model.onnx`` of ``user/name`` or ``user/name@revision``, in the client's cache; asks the hub for a newer one.
+    """Fetch ``model.onnx`` of a repository into the client's cache, unless the cache has the newest one.
+
+    Args:
+        name: ``user/name`` or ``user/name@revision``.
+
+    Returns:
+        The file in the cache.
 
     Raises:
-        AinextError: the extra is missing; no such repository, revision or file; one that is not open to this login;
-            the hub cannot be reached, or is not to be, and the model is not in the cache.
+        MissingDependencyError: the hub's client is not installed.
+        ModelError: there is no such repository, revision or file; this login may not read it; or the hub cannot be
+            reached (or must not be), and the model is not in the cache.
     """
-    client = client_for(f"{name}: no such model or file here; one of the hub")
+    client = hub_client(f"{name} is neither a model nor a file here; fetching it from the Hugging Face hub")
     repository, _, revision = name.partition("@")
     try:
         return Path(client.hf_hub_download(repository, MODEL_FILE, revision=revision or None, **user_agent()))
-    except Exception as error:  # of the client, of what it uses for HTTP, of the disk: as many classes as ways to fail
-        raise AinextError(f"{name}: {_why(error, repository, revision)}") from error
+    except Exception as error:  # of the client, of its HTTP library, of the disk: they share no base class
+        raise ModelError(name, _fetch_failure(error, repository, revision)) from error
 
 
-def client_for(what: str) -> ModuleType:
+def hub_client(purpose: str) -> ModuleType:
+    """The client's module.
+
+    Raises:
+        MissingDependencyError: it is not installed; ``purpose`` is the subject of the message.
+    """
     try:
         import huggingface_hub
     except ModuleNotFoundError:
-        raise AinextError(f"{what} needs the hub's client: pip install 'audioinceptionnext[hub]'") from None
+        raise MissingDependencyError(purpose, "audioinceptionnext[hub]") from None
     return huggingface_hub
 
 
 def user_agent() -> dict[str, str]:
-    """What the client says of its user."""
-    from audioinceptionnext import __version__
-
-    return {"library_name": "audioinceptionnext", "library_version": __version__}
+    """The arguments by which this package introduces itself to the hub."""
+    return {"library_name": "audioinceptionnext", "library_version": package_version()}
 
 
-def _why(error: Exception, repository: str, revision: str) -> str:
+def _fetch_failure(error: Exception, repository: str, revision: str) -> str:
     """Why a model cannot be fetched, and what to do."""
     from huggingface_hub import constants, get_token, utils
 
-    absent = isinstance(error, utils.LocalEntryNotFoundError)  # from the cache, after the hub said no or nothing
-    cause = error.__cause__ or error if absent else error
+    not_cached = isinstance(error, utils.LocalEntryNotFoundError)  # raised after the hub refused or was not reached
+    cause = error.__cause__ or error if not_cached else error
     if isinstance(cause, utils.GatedRepoError):
         return f"accept its terms at {constants.ENDPOINT}/{repository} and log in (hf auth login)"
-    stranger = not get_token()  # whom the hub does not tell which private ones there are
-    if isinstance(cause, utils.RepositoryNotFoundError) or (stranger and _status(cause) == 401):
-        hint = "a private one: log in (hf auth login)" if stranger else "none that this login may read"
+    anonymous = not get_token()  # then the hub does not say whether a repository is private or does not exist
+    if isinstance(cause, utils.RepositoryNotFoundError) or (anonymous and _status(cause) == 401):
+        hint = "a private one: log in (hf auth login)" if anonymous else "none that this login may read"
         return f"no model or file here has this name, and {constants.ENDPOINT} has no such repository, or {hint}"
     if isinstance(cause, utils.RevisionNotFoundError):
         return f"the repository has no revision {revision or 'main'}"
-    if absent and constants.HF_HUB_OFFLINE:
+    if not_cached and constants.HF_HUB_OFFLINE:
         return "not in the cache, and working offline (HF_HUB_OFFLINE is set)"
-    if absent and _status(cause) is None:
-        return f"not in the cache, and {constants.ENDPOINT} cannot be reached ({one_line(cause)})"
-    if isinstance(cause, utils.EntryNotFoundError) and not absent:
-        return f"the repository has no {MODEL_FILE}, so it is no model for this; `ainext push` writes such"
-    return f"cannot be fetched: {one_line(cause)}"
+    if not_cached and _status(cause) is None:
+        return f"not in the cache, and {constants.ENDPOINT} cannot be reached ({describe_failure(cause)})"
+    if isinstance(cause, utils.EntryNotFoundError) and not not_cached:
+        return f"the repository has no {MODEL_FILE}, so it holds no model that can be loaded; `ainext push` writes one"
+    return f"cannot be fetched: {describe_failure(cause)}"
 
 
-def one_line(error: BaseException) -> str:
-    """What went wrong, in one line: the client's messages are letters, with what the server said at their end."""
+def describe_failure(error: BaseException) -> str:
+    """What went wrong, in one line. The client's messages are long, and the server's own message ends them."""
     from huggingface_hub import constants
 
-    said = getattr(error, "server_message", None) or str(error) or type(error).__name__
+    message = getattr(error, "server_message", None) or str(error) or type(error).__name__
     if _status(error) in (401, 403):
-        said = f"this login may not ({said}); log in with a token that may (hf auth login, HF_TOKEN)"
-    return f"{constants.ENDPOINT}: {' '.join(said.split())[:300]}"
+        message = f"this login may not ({message}); log in with a token that may (hf auth login, HF_TOKEN)"
+    return f"{constants.ENDPOINT}: {' '.join(message.split())[:300]}"
 
 
 def _status(error: BaseException) -> int | None:
-    """Of the answer that it comes from, if there was one."""
+    """The HTTP status of the response that caused an error, if there was a response."""
     return getattr(getattr(error, "response", None), "status_code", None)

@@ -2,56 +2,89 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ModelError
+from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.hub import fetch
 from audioinceptionnext.models.names import DEFAULT_MODEL, MODEL_FILE, find_model, is_hub_name, model_entries
 
 
+class ModelFile(NamedTuple):
+    """The bytes of a model file.
+
+    Attributes:
+        content: the ONNX file.
+        source: what errors call it.
+        name: what results call the model; None where the file's own name is to be used.
+    """
+
+    content: bytes
+    source: str
+    name: str | None
+
+
 def load(
-    model: str | Path = DEFAULT_MODEL, threads: int | None = None, backend: str = "auto", run: str | None = None
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    threads: int | None = None,
+    backend: Backend = "auto",
+    mode: Mode | None = None,
 ) -> Recogniser:
-    """A shipped model by its name, any ONNX file that `ainext export` wrote by its path, or a model of a hub.
+    """Load a model by name, from a file, or from the Hugging Face hub.
 
     Args:
-        model: a shipped name; an ``.onnx`` file or a folder with ``model.onnx`` in it; ``user/name`` or
-            ``user/name@revision`` on the Hugging Face hub (extra: hub; see `hub.fetch`). A shipped name comes first,
-            then what is here.
-        threads: all cores unless given.
-        backend: what computes, one of `backends.BACKENDS`.
-        run: how it hears long audio: as its file says, or ``clips``, each answer from the samples of its own clip
-            alone, as `live.Stream` gives it.
+        model: one of `list_models`; an ``.onnx`` file that `ainext export` wrote, or a folder with ``model.onnx``;
+            ``user/name`` or ``user/name@revision`` on the hub (extra: hub). Names of shipped models come first, then
+            files and folders.
+        threads: CPU threads; all cores unless given.
+        backend: what computes the network: ``onnxruntime``, ``openvino`` or ``cuda``. ``auto`` takes CUDA where this
+            ONNX Runtime has it, and the CPU elsewhere.
+        mode: how recordings longer than a window are processed. ``dense`` means in one pass with sliding pooling, for
+            networks that were trained for it; ``windows`` means window by window from one log-mel, as in the
+            published network. The file says which of the two it was made for. Every model can also be used in the
+            mode ``clips``: each step from the samples of its own window alone, as in `Stream`.
 
     Raises:
-        AinextError: an unknown name (the nearest is suggested), a missing or damaged file, a backend that is not there;
-            what `hub.fetch` raises.
+        ModelError: there is no such model (the nearest name is suggested), or its file is damaged.
+        ParameterError: ``backend`` is not available here, or the model does not have this ``mode``.
+        MissingDependencyError: the hub's client, or the backend, is not installed.
+
+    >>> load("kitchen20")
+    <Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.32 s>
     """
-    return Recogniser(*read_model(model), threads, backend, run)
+    file = read_model(model)
+    recogniser = Recogniser(*file, threads, backend, mode)
+    # A file has to be found from another folder too; the name of a model means the same everywhere.
+    again = model if file.name is not None else str(Path(model).absolute())
+    return recogniser.loaded_by(partial(load, again, threads=threads, backend=backend, mode=mode))
 
 
-def read_model(model: str | Path) -> tuple[bytes, str, str | None]:
-    """A model file's content, what errors call it, and a shipped model's name. Raises `AinextError` as `load` does.
+def read_model(model: str | Path) -> ModelFile:
+    """Find a model's file as `load` does, and read it.
 
-    A model of the hub is called what it was asked for by: ``user/name``.
+    Raises:
+        ModelError, MissingDependencyError: as `load`.
     """
     path = Path(model)
     if path.suffix == ".safetensors":
-        raise AinextError(f"{path}: weights for training; make a model of them: ainext export {path} model.onnx")
+        raise ModelError(path, f"holds weights for training; export them first: ainext export {path} model.onnx")
     if path.suffix == ".onnx" or path.is_file():
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise AinextError(
-                f"{path}: {(error.strerror or str(error)).lower()}; --model takes a name or a file"
-            ) from error
-        return content, str(path), None
+            reason = f"{(error.strerror or str(error)).lower()}; give a model's name or file"
+            raise ModelError(path, reason) from error
+        return ModelFile(content, str(path), None)
     name = str(model)
     if all(name != entry.name for entry in model_entries()):
         if (path / MODEL_FILE).is_file():
             return read_model(path / MODEL_FILE)
         if is_hub_name(name) and not path.exists():
-            return fetch(name).read_bytes(), f"{name}: {MODEL_FILE}", name
+            return ModelFile(fetch(name).read_bytes(), f"{name}: {MODEL_FILE}", name)
     entry = find_model(name)
-    return entry.read(), str(entry.path), entry.name
+    return ModelFile(entry.read(), str(entry.path), entry.name)

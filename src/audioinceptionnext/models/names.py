@@ -1,7 +1,7 @@
-"""The models that come with the package, and any in the folder that ``AINEXT_MODELS`` names.
+"""Models by name: those that come with the package, and those in the folder that ``AINEXT_MODELS`` names.
 
-One folder a model: ``model.onnx``, ``model.json`` (what it is, with the file's sha256), ``CARD.md``, and for
-fine-tuning ``training.safetensors``, its weights in training form.
+Each model has a folder with ``model.onnx``, ``model.json`` (its description, with the file's sha256), ``CARD.md``, and,
+for fine-tuning, ``training.safetensors`` (its weights in training form).
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError, suggest
+from audioinceptionnext.errors import FileError, ModelError, ParameterError, suggest
 
 DEFAULT_MODEL = "kitchen20"
 MODEL_FILE = "model.onnx"
@@ -23,54 +24,79 @@ KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "m
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A model's place and description (``model.json``)."""
+class ModelEntry:
+    """A model that can be loaded by name.
+
+    Attributes:
+        name: of the model.
+        folder: that holds its files.
+        description: what its ``model.json`` says.
+    """
 
     name: str
     folder: Path
-    facts: dict[str, Any]
+    description: dict[str, Any]
 
     @property
     def path(self) -> Path:
-        return self.folder / "model.onnx"
+        """The ONNX file."""
+        return self.folder / MODEL_FILE
 
     @property
     def training_weights(self) -> Path:
+        """The weights in training form, which need not exist."""
         return self.folder / "training.safetensors"
 
     def read(self) -> bytes:
-        """The ONNX file, whole. Raises `AinextError` when it is missing or is not the file that was shipped."""
+        """The content of the ONNX file.
+
+        Raises:
+            ModelError: the file is missing, or is not the one that was shipped.
+        """
         try:
             content = self.path.read_bytes()
         except OSError as error:
-            raise AinextError(f"{self.path}: cannot be read ({error.strerror}); install the package again") from error
-        if hashlib.sha256(content).hexdigest() != self.facts["sha256"]:
-            raise AinextError(f"{self.path}: damaged: its sha256 is not the one in model.json; install it again")
+            reason = f"cannot be read ({(error.strerror or str(error)).lower()}); install the package again"
+            raise ModelError(self.path, reason) from error
+        if hashlib.sha256(content).hexdigest() != self.description["sha256"]:
+            raise ModelError(self.path, "damaged: its sha256 is not the one in model.json; install it again")
         return content
 
 
-def model_entries() -> list[Entry]:
-    """All models that can be named, shipped ones first."""
+def model_entries() -> list[ModelEntry]:
+    """The models that can be loaded by name, shipped ones first.
+
+    Raises:
+        FileError: the folder that ``AINEXT_MODELS`` names does not exist, or a description in it is not valid.
+    """
     folders = [Path(__file__).parent / "zoo"]
     if own := os.environ.get("AINEXT_MODELS"):
         if not Path(own).is_dir():
-            raise AinextError(f"AINEXT_MODELS={own}: no such folder")
+            raise FileError(own, "no such folder: correct AINEXT_MODELS, which names it")
         folders.append(Path(own))
-    found = []
+    entries = []
     for folder in folders:
-        for description in sorted(folder.glob("*/model.json")):
+        for path in sorted(folder.glob("*/model.json")):
             try:
-                facts = json.loads(description.read_text(encoding="utf-8"))
-                if absent := [key for key in KEYS if key not in facts]:
-                    raise AinextError(f"{description}: lacks {absent[0]!r}; it has to have {', '.join(KEYS)}")
-                found.append(Entry(facts["name"], description.parent, facts))
+                description = json.loads(path.read_text(encoding="utf-8"))
+                if missing := [key for key in KEYS if key not in description]:
+                    raise FileError(path, f"lacks {missing[0]!r}; it has to have {', '.join(KEYS)}")
+                entries.append(ModelEntry(description["name"], path.parent, description))
             except (OSError, ValueError, TypeError) as error:
-                raise AinextError(f"{description}: not a model's description ({error})") from error
-    return found
+                raise FileError(path, f"is not a model's description ({error})") from error
+    return entries
+
+
+def package_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("audioinceptionnext")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"
 
 
 def list_models() -> list[str]:
-    """The names that `load` takes, shipped models first.
+    """The names of the models that `load` knows, shipped ones first.
 
     >>> list_models()
     ['digits', 'esc10', 'kitchen20', 'kitchen20-small', 'rendered']
@@ -78,20 +104,28 @@ def list_models() -> list[str]:
     return [entry.name for entry in model_entries()]
 
 
-def find_model(name: str) -> Entry:
-    """Raises `AinextError` for an unknown name, with the nearest known one."""
+def find_model(name: str) -> ModelEntry:
+    """The model of this name.
+
+    Raises:
+        ModelError: there is none; the message suggests the nearest name.
+    """
     known = {entry.name: entry for entry in model_entries()}
     if name in known:
         return known[name]
-    raise AinextError(f"no model is called {name!r}; {suggest(name, known)}, or give a file (ainext models lists them)")
+    raise ModelError(name, f"there is no such model: {suggest(name, known)} (or give a model's file)")
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether this is how the hub calls a model: ``user/name``, or ``user/name@revision``, a branch, tag or commit."""
+    """Whether this can be a model on the hub: ``user/name``, or ``user/name@revision`` (a branch, tag or commit)."""
     return _HUB_NAME.fullmatch(name) is not None
 
 
 def check_hub_name(name: str) -> None:
-    """Raises `AinextError` unless it is ``user/name``."""
+    """Check that a model can have this name on the hub: ``user/name``.
+
+    Raises:
+        ParameterError: it cannot.
+    """
     if not is_hub_name(name) or "@" in name:
-        raise AinextError(f"{name}: a model on the hub is called user/name, of letters, digits, '-', '_' and '.'")
+        raise ParameterError("name", name, "give user/name, made of letters, digits, '-', '_' and '.'")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import TYPE_CHECKING
 
-from audioinceptionnext.results.formats import clock
+from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:  # takes longer to import than a short recording takes to recognise
@@ -13,16 +14,16 @@ if TYPE_CHECKING:  # takes longer to import than a short recording takes to reco
 TABLE_SEGMENTS = 40  # as many as fit a screen
 
 
-def console_table(result: RecognitionData, most: int = TABLE_SEGMENTS) -> RenderableType:
-    """For ``rich``'s print: the likeliest labels of the recording with bars, then its first ``most`` segments."""
+def console_table(result: RecognitionData, max_segments: int = TABLE_SEGMENTS) -> RenderableType:
+    """For the ``print`` of rich: the most probable labels of the recording with bars, then its first segments."""
     from rich.bar import Bar
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    # Text throughout: a plain str would be read as markup, and "[sink].wav" lose its name.
-    parts: list[RenderableType] = [Text.assemble((result.file, "bold"), (f"  {clock(result.duration)}", "dim"))]
+    # Text throughout: a plain str would be read as markup, and "[sink].wav" would lose its name.
+    parts: list[RenderableType] = [Text.assemble((result.file, "bold"), (f"  {format_time(result.duration)}", "dim"))]
     if result.clip:
         top = Table.grid(padding=(0, 2))
         for one in result.clip:
@@ -30,17 +31,28 @@ def console_table(result: RecognitionData, most: int = TABLE_SEGMENTS) -> Render
             top.add_row(Text(one.label), bar, Text(f"{one.score:4.0%}", style="cyan"))
         parts.append(Padding(top, (0, 0, 0, 2)))
     if not result.segments:
-        parts.append(Padding(Text("no sound was clear enough for a segment", style="dim"), (1, 0, 0, 2)))
+        parts.append(Padding(Text("no segment: no label reached its onset threshold", style="dim"), (1, 0, 0, 2)))
         return Group(*parts)
-    found = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    segments = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("start", "end"):
-        found.add_column(name, justify="right", no_wrap=True)
-    found.add_column("sound")
-    found.add_column("score", justify="right")
-    for segment in result.segments[:most]:
-        found.add_row(clock(segment.start), clock(segment.end), Text(segment.label), f"{segment.score:.0%}")
-    parts.append(Padding(found, (1, 0, 0, 2)))
-    if len(result.segments) > most:
-        more = f"… and {len(result.segments) - most} more; --format csv lists them all"
+        segments.add_column(name, justify="right", no_wrap=True)
+    segments.add_column("label")
+    segments.add_column("score", justify="right")
+    for segment in result.segments[:max_segments]:
+        times = format_time(segment.start), format_time(segment.end)
+        segments.add_row(*times, Text(segment.label), f"{segment.score:.0%}")
+    parts.append(Padding(segments, (1, 0, 0, 2)))
+    if len(result.segments) > max_segments:
+        more = f"… and {len(result.segments) - max_segments} more, which the CSV format lists"
         parts.append(Padding(Text(more, style="dim"), (0, 0, 0, 2)))
     return Group(*parts)
+
+
+def as_text(result: RecognitionData) -> str:
+    """The table as plain text, 100 characters wide."""
+    from rich.console import Console
+
+    text = StringIO()
+    console = Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(console_table(result))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

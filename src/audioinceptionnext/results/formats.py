@@ -1,7 +1,7 @@
-"""What was heard in the formats of other programs: JSON, CSV, Audacity labels, SRT subtitles, ELAN, Raven.
+"""Results in the formats of other programs: JSON, CSV, Audacity labels, SRT subtitles, ELAN, Raven.
 
-A new output format is one function ``(RecognitionData, Context) -> str`` and one line in `FORMATS`. One table over many
-recordings, also as Parquet: `combined`.
+To add a format, write one function ``(RecognitionData, Context) -> str`` and add one line to `FORMATS`. The module
+`table` writes one table over many recordings.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import Literal
 from xml.etree import ElementTree
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.types import RecognitionData, Segment
 
-# All that XML 1.0 has no way to write, not even escaped (Extensible Markup Language 1.0, 2.2).
+FormatName = Literal["json", "csv", "audacity", "srt", "elan", "raven"]
+# The characters that XML 1.0 cannot express, not even escaped (Extensible Markup Language 1.0, 2.2).
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 _RAVEN = (
@@ -30,65 +32,79 @@ _RAVEN = (
 
 @dataclass(frozen=True)
 class Context:
-    """Where one recording's lines go.
+    """Where the text of one recording will stand.
 
     Attributes:
-        folder: of the file that they are written to, for formats that say where the recording lies. None if it is not
-            known, or nobody's business: then a recording is named as it is in `Recognition.file`.
-        selections, seconds: the segments that stand before them in the same text, and the length of the recordings
-            that those are of.
+        folder: of the file that it will be written to, for formats that state where the recording lies. None if it is
+            not known or should not be shown: then the recording is named as in `RecognitionData.file`.
+        selections: how many segments of other recordings come before it in the same text.
+        seconds: the total duration of those recordings.
     """
 
     folder: Path | None = None
     selections: int = 0
     seconds: float = 0.0
 
-    def after(self, heard: RecognitionData) -> Context:
-        """For the recording that comes next in the same text."""
-        if not heard.segments:  # nothing in the text names it
+    def after(self, result: RecognitionData) -> Context:
+        """The context of the recording that follows ``result`` in the same text."""
+        if not result.segments:  # nothing in the text names it
             return self
-        return replace(self, selections=self.selections + len(heard.segments), seconds=self.seconds + heard.duration)
+        selections, seconds = self.selections + len(result.segments), self.seconds + result.duration
+        return replace(self, selections=selections, seconds=seconds)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write what was heard."""
+    """A text format for results.
 
-    suffix: str  # of its files, with the dot
-    body: Callable[[RecognitionData, Context], str]  # one recording's lines, the last one ended
-    header: str = ""  # what comes once before the bodies of one or many recordings
-    between: str = ""  # what comes between two of them
-    single: bool = False  # one text holds one recording
+    Attributes:
+        suffix: of its files, with the dot.
+        body: makes the text of one recording; every line of it ends with a line end.
+        header: comes once, before the bodies.
+        between: comes between two bodies.
+        single: whether a text can hold one recording only.
+    """
 
-    def text(self, *recognitions: RecognitionData, folder: Path | None = None) -> str:
-        """The whole text for one or more recordings. ``folder``: see `Context`.
+    suffix: str
+    body: Callable[[RecognitionData, Context], str]
+    header: str = ""
+    between: str = ""
+    single: bool = False
 
-        Raises AinextError for several recordings where the format has room for one.
+    def text(self, *results: RecognitionData, folder: Path | None = None) -> str:
+        """The whole text for one or more recordings. `Context` explains ``folder``.
+
+        Raises:
+            ParameterError: there are several recordings, and the format holds one only.
         """
-        if self.single and len(recognitions) > 1:
-            raise AinextError(f"a {self.suffix} file holds one recording: write one for each")
+        if self.single and len(results) > 1:
+            raise ParameterError("format", None, f"a {self.suffix} file holds one recording: write one file for each")
         context, bodies = Context(folder), []
-        for heard in recognitions:
-            bodies.append(self.body(heard, context))
-            context = context.after(heard)
+        for result in results:
+            bodies.append(self.body(result, context))
+            context = context.after(result)
         return self.header + self.between.join(bodies)
 
 
-def clock(seconds: float) -> str:
-    """65.25 -> "1:05.250"; from an hour on "1:00:00.000"."""
+def format_time(seconds: float) -> str:
+    """Seconds as ``m:ss.mmm``, or ``h:mm:ss.mmm`` from one hour on.
+
+    >>> format_time(65.25)
+    '1:05.250'
+    """
     hours, minutes, whole, thousandths = _clock_parts(seconds)
     return f"{hours}:{minutes:02}:{whole:02}.{thousandths:03}" if hours else f"{minutes}:{whole:02}.{thousandths:03}"
 
 
 def _clock_parts(seconds: float) -> tuple[int, int, int, int]:
-    """Hours, minutes, seconds and milliseconds, rounded once, so that 59.9996 s is a minute and not 60.000 s."""
+    """Hours, minutes, seconds and milliseconds. They are rounded once, so that 59.9996 s is a minute, not 60.000 s."""
     whole, thousandths = divmod(round(seconds * 1000), 1000)
     return whole // 3600, whole // 60 % 60, whole % 60, thousandths
 
 
-def quoted(text: str, separator: str = ",") -> str:
-    """A field of CSV, in quotes where it has to be (RFC 4180)."""
-    # By hand: before Python 3.13 the csv module leaves a lone carriage return unquoted where lines end in "\n".
+def csv_field(text: str, separator: str = ",") -> str:
+    """A field of CSV, in quotes where RFC 4180 wants them."""
+    # Before Python 3.13, the csv module leaves a lone carriage return unquoted where lines end in "\n".
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in (separator, '"', "\r", "\n")) else text
 
 
@@ -97,35 +113,35 @@ def _one_line(label: str) -> str:
     return " ".join(label.split())
 
 
-def _located(file: str, folder: Path | None) -> str:
-    """The recording's full path, where the caller says that its name is one."""
+def _full_path(file: str, folder: Path | None) -> str:
+    """The recording's full path, if a folder says that its name is a path."""
     return file if folder is None or not file or "://" in file else os.path.abspath(file)  # noqa: PTH100 - links stay as they are
 
 
-def _json(heard: RecognitionData, context: Context) -> str:
-    return json.dumps(heard.as_dict(), ensure_ascii=False, indent=2) + "\n"
+def _json(result: RecognitionData, context: Context) -> str:
+    return json.dumps(result.as_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
-def _csv(heard: RecognitionData, context: Context) -> str:
-    file = quoted(heard.file)
+def _csv(result: RecognitionData, context: Context) -> str:
+    file = csv_field(result.file)
     return "".join(
-        f"{file},{segment.start:.3f},{segment.end:.3f},{quoted(segment.label)},{segment.score:.4f}\n"
-        for segment in heard.segments
+        f"{file},{segment.start:.3f},{segment.end:.3f},{csv_field(segment.label)},{segment.score:.4f}\n"
+        for segment in result.segments
     )
 
 
-def _audacity(heard: RecognitionData, context: Context) -> str:
+def _audacity(result: RecognitionData, context: Context) -> str:
     return "".join(
-        f"{segment.start:.6f}\t{segment.end:.6f}\t{_one_line(segment.label)}\n" for segment in heard.segments
+        f"{segment.start:.6f}\t{segment.end:.6f}\t{_one_line(segment.label)}\n" for segment in result.segments
     )
 
 
-def _srt(heard: RecognitionData, context: Context) -> str:
+def _srt(result: RecognitionData, context: Context) -> str:
     def moment(seconds: float) -> str:
         hours, minutes, whole, thousandths = _clock_parts(seconds)
         return f"{hours:02}:{minutes:02}:{whole:02},{thousandths:03}"
 
-    cues = sorted(heard.segments, key=lambda segment: (segment.start, segment.end))
+    cues = sorted(result.segments, key=lambda segment: (segment.start, segment.end))
     return "\n".join(
         f"{number}\n{moment(cue.start)} --> {moment(cue.end)}\n"
         f"{_one_line(cue.label).replace('-->', '→')} {cue.score:.0%}\n"
@@ -133,61 +149,63 @@ def _srt(heard: RecognitionData, context: Context) -> str:
     )
 
 
-def _raven(heard: RecognitionData, context: Context) -> str:
-    """The selections of Raven: a row a segment, tabs between its fields, the box as high as the model hears.
+def _raven(result: RecognitionData, context: Context) -> str:
+    """A selection table of Raven: one row per segment, with tabs between its fields.
 
-    Names of columns are Raven's own (Raven Pro 1.4 User's Manual, chapter 6); Annotation is the column that its users
-    label in. Raven opens the files of a table over several recordings one after another, as one sound: selections are
-    numbered on, Begin Time counts from the start of the first file and File Offset from the start of the selection's
-    own. Files without a selection are not in the table, so Raven does not open them and their length does not count.
+    The columns have Raven's own names (Raven Pro 1.4 User's Manual, chapter 6); users label in the column Annotation.
+    A selection's box reaches up to half the model's sampling rate. If a table names several recordings, Raven opens
+    them one after another as one sound. So selections are numbered on, Begin Time counts from the start of the first
+    recording, and File Offset from the start of the selection's own. A recording without a selection is not in the
+    table: Raven does not open it, and its duration does not count.
     """
-    path = _one_line(_located(heard.file, context.folder))
-    name, high = _one_line(PurePath(heard.file).name), f"{heard.sample_rate / 2:.1f}"
+    path = _one_line(_full_path(result.file, context.folder))
+    name, high = _one_line(PurePath(result.file).name), f"{result.sample_rate / 2:.1f}"
     rows = []
-    for number, one in enumerate(heard.segments, start=context.selections + 1):
+    for number, one in enumerate(result.segments, start=context.selections + 1):
         begin, end = (f"{context.seconds + moment:.6f}" for moment in (one.start, one.end))
         place = (str(number), "Spectrogram 1", "1", begin, end, "0.0", high, name, path, f"{one.start:.6f}")
         rows.append("\t".join((*place, _one_line(one.label), f"{one.score:.4f}")) + "\n")
     return "".join(rows)
 
 
-def _elan(heard: RecognitionData, context: Context) -> str:
-    """A document of ELAN (EAF 3.0): a tier for each label that was heard, in the order in which they begin.
+def _elan(result: RecognitionData, context: Context) -> str:
+    """A document of ELAN (EAF 3.0): one tier per label, in the order in which the labels first occur.
 
-    An annotation's value is the label, ready to be corrected; scores are left out, since there they would only be in
-    an annotator's way. Times are whole milliseconds and no annotation is shorter than one.
+    The value of an annotation is the label, ready to be corrected. Scores are left out, since they would be in an
+    annotator's way. Times are whole milliseconds, and no annotation is shorter than one.
     """
     # The elements, their attributes and their order: http://www.mpi.nl/tools/elan/EAFv3.0.xsd
-    facts = {"AUTHOR": _xml(f"AudioInceptionNeXt, {heard.model}"), "FORMAT": "3.0", "VERSION": "3.0"}
-    facts["DATE"] = datetime.now().astimezone().isoformat(timespec="seconds")
-    root = ElementTree.Element("ANNOTATION_DOCUMENT", {**facts, _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"})
+    attributes = {"AUTHOR": _xml(f"AudioInceptionNeXt, {result.model}"), "FORMAT": "3.0", "VERSION": "3.0"}
+    attributes["DATE"] = datetime.now().astimezone().isoformat(timespec="seconds")
+    attributes[_SCHEMA] = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+    root = ElementTree.Element("ANNOTATION_DOCUMENT", attributes)
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    if heard.file:  # samples that were given have none
-        ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(heard.file, context.folder))
+    if result.file:  # an array has no file
+        ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", _media(result.file, context.folder))
     last = ElementTree.SubElement(header, "PROPERTY", {"NAME": "lastUsedAnnotationId"})
-    last.text = str(len(heard.segments))
-    slots = _time_slots(ElementTree.SubElement(root, "TIME_ORDER"), heard.segments)
+    last.text = str(len(result.segments))
+    slots = _time_slots(ElementTree.SubElement(root, "TIME_ORDER"), result.segments)
     tiers: dict[str, ElementTree.Element] = {}
     names: set[str] = set()
-    for number, segment in enumerate(heard.segments):
+    for number, segment in enumerate(result.segments):
         value = _xml(_one_line(segment.label)) or "(no name)"
         if segment.label not in tiers:
             names.add(name := _distinct(value, names))
-            facts = {"TIER_ID": name, "LINGUISTIC_TYPE_REF": "sound"}
-            tiers[segment.label] = ElementTree.SubElement(root, "TIER", facts)
+            attributes = {"TIER_ID": name, "LINGUISTIC_TYPE_REF": "sound"}
+            tiers[segment.label] = ElementTree.SubElement(root, "TIER", attributes)
         begin, end = slots[number]
-        facts = {"ANNOTATION_ID": f"a{number + 1}", "TIME_SLOT_REF1": begin, "TIME_SLOT_REF2": end}
+        attributes = {"ANNOTATION_ID": f"a{number + 1}", "TIME_SLOT_REF1": begin, "TIME_SLOT_REF2": end}
         annotation = ElementTree.SubElement(tiers[segment.label], "ANNOTATION")
-        aligned = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", facts)
+        aligned = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", attributes)
         ElementTree.SubElement(aligned, "ANNOTATION_VALUE").text = value
-    facts = {"LINGUISTIC_TYPE_ID": "sound", "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
-    ElementTree.SubElement(root, "LINGUISTIC_TYPE", facts)
+    attributes = {"LINGUISTIC_TYPE_ID": "sound", "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", attributes)
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
 def _time_slots(order: ElementTree.Element, segments: list[Segment]) -> list[tuple[str, str]]:
-    """Writes the moments at which segments begin and end, by time; returns their names, two a segment."""
+    """Add the starts and ends of all segments to ``order``, by time. Returns the names of both for each segment."""
     spans = [(round(one.start * 1000), max(round(one.end * 1000), round(one.start * 1000) + 1)) for one in segments]
     edges = sorted((time, number, edge) for number, span in enumerate(spans) for edge, time in enumerate(span))
     names: dict[tuple[int, int], str] = {}
@@ -198,24 +216,24 @@ def _time_slots(order: ElementTree.Element, segments: list[Segment]) -> list[tup
 
 
 def _media(file: str, folder: Path | None) -> dict[str, str]:
-    """Where ELAN looks for the recording: at the full path, then relative to the document; spaces as they are."""
+    """Where ELAN looks for the recording: at its full path, then relative to the document. Spaces stay as they are."""
     guess = mimetypes.guess_type(PurePath(file).name)[0]
-    kind = "audio/x-wav" if file.lower().endswith(".wav") else guess or "unknown"  # as ELAN calls them
+    mime_type = "audio/x-wav" if file.lower().endswith(".wav") else guess or "unknown"  # ELAN's names
     if "://" in file:
-        return {"MEDIA_URL": _xml(file), "MIME_TYPE": kind}
-    path = _located(file, folder)
-    near = path
+        return {"MEDIA_URL": _xml(file), "MIME_TYPE": mime_type}
+    path = _full_path(file, folder)
+    relative = path
     if folder is not None:
         try:
-            near = os.path.relpath(path, folder)
+            relative = os.path.relpath(path, folder)
         except ValueError:  # another drive of Windows
-            near = PurePath(path).name
+            relative = PurePath(path).name
     elif PurePath(path).is_absolute():
-        near = PurePath(path).name
-    near = PurePath(near).as_posix()
-    near = near if near.startswith("../") else f"./{near}"
-    full = f"file:///{PurePath(path).as_posix().lstrip('/')}" if PurePath(path).is_absolute() else near
-    return {"MEDIA_URL": _xml(full), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": _xml(near)}
+        relative = PurePath(path).name
+    relative = PurePath(relative).as_posix()
+    relative = relative if relative.startswith("../") else f"./{relative}"
+    full = f"file:///{PurePath(path).as_posix().lstrip('/')}" if PurePath(path).is_absolute() else relative
+    return {"MEDIA_URL": _xml(full), "MIME_TYPE": mime_type, "RELATIVE_MEDIA_URL": _xml(relative)}
 
 
 def _xml(text: str) -> str:
@@ -223,17 +241,17 @@ def _xml(text: str) -> str:
 
 
 def _distinct(name: str, taken: set[str]) -> str:
-    """The name, or with a number after it where another label has become it."""
+    """The name, with a number after it if another label has the same name already."""
     number = 1
-    found = name
-    while found in taken:
+    distinct = name
+    while distinct in taken:
         number += 1
-        found = f"{name} ({number})"
-    return found
+        distinct = f"{name} ({number})"
+    return distinct
 
 
 FORMATS: dict[str, Format] = {
-    "json": Format(".json", _json),  # one object; several recordings are a list, which the command line makes
+    "json": Format(".json", _json),  # one object; for several recordings, the command line makes a list
     "csv": Format(".csv", _csv, header="file,start,end,label,score\n"),
     "audacity": Format(".txt", _audacity),
     "srt": Format(".srt", _srt, between="\n"),  # an empty line ends a subtitle

@@ -1,4 +1,4 @@
-"""The picture of a recognition: log-mel above, segments in lanes below it, probabilities over time at the bottom."""
+"""Pictures of results: the log-mel on top, the segments in lanes below it, and the probabilities over time."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.results.formats import clock
+from audioinceptionnext.errors import FileError, MissingDependencyError, writing
+from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.segmentation import step_bounds
+from audioinceptionnext.results.thumbnail import MAX_COLUMNS
 from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = 8  # classes at most: as many as there are colours that everyone can tell apart
-FILLED_UP_TO = 3  # classes, if fewer than this have segments: what else the network thought of
-WORTH_A_LINE = 0.05  # the peak that such a further class needs
-POINTS = 2000  # of each probability line: more than the picture has pixels across
-COLUMNS = 4000  # of the log-mel, likewise
+MAX_CLASSES = 8  # as many as there are colours that everyone can tell apart
+MIN_CLASSES = 3  # if fewer have segments, the most probable other classes are added
+MIN_PEAK = 0.05  # the highest probability that such a class needs at least
+MAX_POINTS = 2000  # of each probability line, more than the pixels across the picture
 LABEL_LETTERS = 26  # of a lane's label; the rest is cut off
 
 WIDTH = 11.0  # inches
 DPI = 160
 
-# Okabe and Ito's colours, safe for the colour-blind; olive stands in for their yellow, which is lost on white.
+# The colours of Okabe and Ito, which colour-blind people can tell apart. Olive replaces yellow, which is lost on white.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A8A2B", "#4D4D4D")
 INK, FAINT, PALE = "#333333", "#8C8C8C", "#F4F4F4"
 
@@ -40,26 +40,31 @@ KHZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
 TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds
 
 
-def check_can_draw() -> None:
-    """Raises AinextError unless matplotlib, which draws the picture, is installed."""
+def check_can_plot() -> None:
+    """Check that matplotlib, which draws the pictures, is installed.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
     if find_spec("matplotlib") is None:
-        raise AinextError("the picture needs matplotlib: pip install 'audioinceptionnext[plot]'")
+        raise MissingDependencyError("the picture", "audioinceptionnext[plot]")
 
 
-def draw(recognition: RecognitionData) -> Figure:
-    """Draw what was heard, on a figure of its own: nothing of pyplot's global state is touched.
+def draw_recognition(result: RecognitionData) -> Figure:
+    """Draw a result on a figure of its own, without pyplot and its global state.
 
-    The classes shown are those with the longest segments, filled up with the likeliest others; at most `SHOWN`.
+    The picture shows the classes with the longest segments, `MAX_CLASSES` at most. If they are few, the most probable
+    others are added.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    classes = _classes_to_show(recognition)
-    lanes = [label for label in classes if any(segment.label == label for segment in recognition.segments)]
+    classes = _choose_classes(result)
+    lanes = [label for label in classes if any(segment.label == label for segment in result.segments)]
     colours = dict(zip(classes, COLOURS, strict=False))
 
     heights = {"log_mel": 2.5, "lanes": 0.36 * max(len(lanes), 1) + 0.1, "probabilities": 1.7}  # inches
-    if recognition.log_mel is None:
+    if result.log_mel is None:
         del heights["log_mel"]
     figure = Figure(figsize=(WIDTH, sum(heights.values()) + 1.3), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -72,61 +77,65 @@ def draw(recognition: RecognitionData) -> Figure:
         ax.tick_params(colors=INK, labelsize=9, length=3, width=0.6)
         for side in ax.spines.values():
             side.set_visible(False)
-    if recognition.log_mel is not None:
-        _draw_log_mel(axes["log_mel"], recognition.log_mel, recognition.duration, recognition.sample_rate)
-    _draw_probabilities(axes["probabilities"], recognition, colours, lanes)
-    _draw_time_axis(axes["probabilities"], recognition.duration)
-    _draw_title(grid[0, 0], recognition)
-    with _boxes_for_emoji():
-        _draw_lanes(axes["lanes"], recognition, lanes, colours)  # last: whether a label fits depends on the layout
+    if result.log_mel is not None:
+        _draw_log_mel(axes["log_mel"], result.log_mel, result.duration, result.sample_rate)
+    _draw_probabilities(axes["probabilities"], result, colours, lanes)
+    _draw_time_axis(axes["probabilities"], result.duration)
+    _draw_title(grid[0, 0], result)
+    with _no_glyph_warnings():
+        _draw_lanes(axes["lanes"], result, lanes, colours)  # last: whether a label fits depends on the layout
     return figure
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> None:
-    """Write the figure as its suffix says (.png, .svg, .pdf …). Raises AinextError if that cannot be done."""
-    kinds = figure.canvas.get_supported_filetypes()
-    if Path(path).suffix.lower().removeprefix(".") not in kinds:
-        raise AinextError(f"cannot write {path}: give a picture's suffix: .{', .'.join(sorted(kinds))}")
-    with writing(path), _boxes_for_emoji():
+    """Write a figure to a file, whose suffix says how: .png, .svg, .pdf and others.
+
+    Raises:
+        FileError: the suffix is not that of a picture, or the file cannot be written.
+    """
+    suffixes = [f".{name}" for name in sorted(figure.canvas.get_supported_filetypes())]
+    if Path(path).suffix.lower() not in suffixes:
+        raise FileError(path, f"is not a picture's name: give one that ends in {', '.join(suffixes)}")
+    with writing(path), _no_glyph_warnings():
         figure.savefig(path, dpi=DPI)
 
 
 @contextmanager
-def _boxes_for_emoji() -> Iterator[None]:
-    """No warning for each sign that the font lacks; the picture shows a box."""
+def _no_glyph_warnings() -> Iterator[None]:
+    """Suppress the warning for each character that the font lacks. The picture shows a box in its place."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
-def _classes_to_show(recognition: RecognitionData) -> list[str]:
-    """Labels: those with the most time in segments, by their first one; then the likeliest others, if these are few."""
-    heard: dict[str, float] = {}
-    for segment in recognition.segments:
-        heard[segment.label] = heard.get(segment.label, 0.0) + segment.end - segment.start
-    longest = set(sorted(heard, key=lambda label: -heard[label])[:SHOWN])
-    classes = [label for label in heard if label in longest]
-    peaks = recognition.probabilities.max(axis=0, initial=0)
+def _choose_classes(result: RecognitionData) -> list[str]:
+    """The labels with the most time in segments, in the order of their first one; then others, see the constants."""
+    seconds: dict[str, float] = {}
+    for segment in result.segments:
+        seconds[segment.label] = seconds.get(segment.label, 0.0) + segment.end - segment.start
+    longest = set(sorted(seconds, key=lambda label: -seconds[label])[:MAX_CLASSES])
+    classes = [label for label in seconds if label in longest]
+    peaks = result.probabilities.max(axis=0, initial=0)
     for column in np.argsort(-peaks, kind="stable"):
-        if len(classes) >= FILLED_UP_TO or peaks[column] < WORTH_A_LINE:
+        if len(classes) >= MIN_CLASSES or peaks[column] < MIN_PEAK:
             break
-        if recognition.labels[column] not in classes:
-            classes.append(recognition.labels[column])
+        if result.labels[column] not in classes:
+            classes.append(result.labels[column])
     return classes
 
 
-def _draw_title(ax: Axes, recognition: RecognitionData) -> None:
-    name, model = _short(Path(recognition.file).name, 80), _short(recognition.model, 30)
+def _draw_title(ax: Axes, result: RecognitionData) -> None:
+    name, model = _short(Path(result.file).name, 80), _short(result.model, 30)
     ax.set_title(name, loc="left", fontsize=12, fontweight="bold", color=INK, parse_math=False)
-    about = f"{clock(recognition.duration)}  ·  {model}"
+    about = f"{format_time(result.duration)}  ·  {model}"
     ax.set_title(about, loc="right", fontsize=9, color=FAINT, parse_math=False)
 
 
 def _draw_log_mel(ax: Axes, log_mel: np.ndarray, duration: float, sample_rate: int) -> None:
-    """(columns, bands), row 0 at time 0, band 0 the lowest."""
-    picture = _pool(np.asarray(log_mel), COLUMNS)
+    """Draw (columns, bands), where column 0 is at time 0 and band 0 is the lowest."""
+    picture = _pool(np.asarray(log_mel), MAX_COLUMNS)
     bands = picture.shape[1]
-    # From a little under the quiet parts to just under the loudest: the rest would only wash the picture out.
+    # The extremes are cut off, since they would wash out the picture.
     low, high = np.percentile(picture, (8, 99.7))
     ax.imshow(
         picture.T,
@@ -146,9 +155,10 @@ def _draw_log_mel(ax: Axes, log_mel: np.ndarray, duration: float, sample_rate: i
 
 
 def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
-    """Where a frequency lies on the log-mel's axis, on which band b spans b to b + 1.
+    """Where a frequency lies on the log-mel's axis, on which band b reaches from b to b + 1.
 
-    HTK's mel scale; the bands' triangles are evenly spaced on it, from 0 to half the sampling rate.
+    The triangles of the bands are evenly spaced on HTK's mel scale, from 0 to half the sampling rate (S. Young et al.,
+    "The HTK Book", section on filterbank analysis).
     """
 
     def mel(frequency: float) -> float:
@@ -157,25 +167,25 @@ def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
     return (bands + 1) * mel(hertz) / mel(sample_rate / 2) - 0.5
 
 
-def _draw_probabilities(ax: Axes, recognition: RecognitionData, colours: dict[str, str], lanes: list[str]) -> None:
-    columns = [recognition.labels.index(label) for label in colours]
-    steps = len(recognition.probabilities)
+def _draw_probabilities(ax: Axes, result: RecognitionData, colours: dict[str, str], lanes: list[str]) -> None:
+    columns = [result.labels.index(label) for label in colours]
+    steps = len(result.probabilities)
     if steps and columns:
-        bounds = step_bounds(steps, recognition.hop, recognition.window, recognition.duration)
-        # The greatest of each bin: a short sound in a long recording still shows, as its segment does.
-        values = _pool(recognition.probabilities[:, columns], POINTS)
-        centres = _pool(((bounds[1:] + bounds[:-1]) / 2)[:, None], POINTS)[:, 0]
-        # Level out to both ends, so that a recording of one step has a line too.
-        times = np.concatenate(([0.0], centres, [recognition.duration]))
+        bounds = step_bounds(steps, result.step_seconds, result.window_seconds, result.duration)
+        # The maximum of each bin, so that a short sound in a long recording still shows, as its segment does.
+        values = _pool(result.probabilities[:, columns], MAX_POINTS)
+        centres = _pool(((bounds[1:] + bounds[:-1]) / 2)[:, None], MAX_POINTS)[:, 0]
+        # Each line goes on level to both ends, so that a recording of one step has a line too.
+        times = np.concatenate(([0.0], centres, [result.duration]))
         values = np.concatenate((values[:1], values, values[-1:]))
-        # Lines for minutes; for hours, where they would be a comb, mostly surfaces.
-        width, alpha = (1.4, 0.10) if steps <= POINTS else (0.4, 0.5)
+        # Over minutes, lines show best; over hours, they would look like a comb, and filled areas show better.
+        width, alpha = (1.4, 0.10) if steps <= MAX_POINTS else (0.4, 0.5)
         for order, (label, line) in enumerate(zip(colours, values.T, strict=True)):
             colour, height = colours[label], 3 - order / 10
             ax.plot(times, line, linewidth=width, color=colour, zorder=height, label=label, clip_on=False)
             ax.fill_between(times, line, color=colour, alpha=alpha, linewidth=0, zorder=height - 1)
         _draw_legend(ax, lanes)
-    ax.axhline(recognition.threshold, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    ax.axhline(result.onset_threshold, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
     ax.set_ylabel("probability", fontsize=9, color=INK)
@@ -183,7 +193,7 @@ def _draw_probabilities(ax: Axes, recognition: RecognitionData, colours: dict[st
 
 
 def _draw_legend(ax: Axes, lanes: list[str]) -> None:
-    """Names for the lines without a lane; the lanes' coloured labels name the others."""
+    """Name the lines without a lane. The coloured labels of the lanes name the others."""
     from matplotlib.lines import Line2D
 
     lines = [line for line in ax.get_lines() if line.get_label() not in lanes]
@@ -191,7 +201,7 @@ def _draw_legend(ax: Axes, lanes: list[str]) -> None:
         return
     # The space lets a label begin with "_", which a legend would leave out.
     names = [" " + _short(str(line.get_label()), LABEL_LETTERS) for line in lines]
-    title = "less sure:" if lanes else "likeliest:"
+    title = "less probable:" if lanes else "most probable:"
     handles = [Line2D([], [], linewidth=0), *lines]
     legend = ax.figure.legend(
         handles, [title, *names], loc="outside lower right", ncols=4, fontsize=9, handlelength=1.2, frameon=False
@@ -201,7 +211,7 @@ def _draw_legend(ax: Axes, lanes: list[str]) -> None:
 
 
 def _draw_time_axis(ax: Axes, duration: float) -> None:
-    """Seconds below a minute, m:ss below an hour, h:mm above; about ten marks."""
+    """Label the time axis with about ten marks: in seconds below one minute, m:ss below one hour, h:mm above."""
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     step = next((step for step in TIME_STEPS if duration <= 10 * step), TIME_STEPS[-1])
@@ -219,31 +229,31 @@ def _draw_time_axis(ax: Axes, duration: float) -> None:
     ax.set_xlabel(f"time ({unit})", fontsize=9, color=INK)
 
 
-def _draw_lanes(ax: Axes, recognition: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
+def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
     ax.tick_params(bottom=False, labelbottom=False, left=False)
     ax.set_ylim(max(len(lanes), 1) - 0.5, -0.5)  # the first lane on top
     if not lanes:
         ax.set_yticks([])
-        nothing = f"no sound reached {recognition.threshold:.0%} for long enough"
-        ax.text(0.5, 0.5, nothing, transform=ax.transAxes, ha="center", va="center", fontsize=10, color=FAINT)
+        note = f"no label reached {result.onset_threshold:.0%} for long enough"
+        ax.text(0.5, 0.5, note, transform=ax.transAxes, ha="center", va="center", fontsize=10, color=FAINT)
         return
     ax.set_yticks(range(len(lanes)), [_short(label, LABEL_LETTERS) for label in lanes], parse_math=False)
     for tick, label in zip(ax.get_yticklabels(), lanes, strict=True):
         tick.set(color=colours[label], fontweight="bold")
     for row, label in enumerate(lanes):
-        spans = [(one.start, one.end - one.start) for one in recognition.segments if one.label == label]
+        spans = [(one.start, one.end - one.start) for one in result.segments if one.label == label]
         ax.axhspan(row - 0.38, row + 0.38, color=PALE, linewidth=0, zorder=0)
-        # The edge keeps a second of sound visible in hours of recording.
+        # The edge keeps a segment of a second visible in a recording of hours.
         ax.broken_barh(spans, (row - 0.34, 0.68), facecolor=colours[label], edgecolor=colours[label], linewidth=0.6)
-    left_out = len({segment.label for segment in recognition.segments}) - len(lanes)
+    left_out = len({segment.label for segment in result.segments}) - len(lanes)
     if left_out:
-        note = f"and {left_out} sounds heard for less time"
+        note = f"and {left_out} labels with less time in segments"
         ax.text(1, 0, note, transform=ax.transAxes, ha="right", va="top", fontsize=8, color=FAINT)
-    _draw_segment_labels(ax, recognition, lanes, colours)
+    _draw_segment_labels(ax, result, lanes, colours)
 
 
-def _draw_segment_labels(ax: Axes, recognition: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
-    """On each segment its label and score, or what of it fits."""
+def _draw_segment_labels(ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
+    """Write the label and the score on each segment; the score alone, or nothing, where there is no room for both."""
     from matplotlib.colors import to_rgb
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
@@ -251,17 +261,17 @@ def _draw_segment_labels(ax: Axes, recognition: RecognitionData, lanes: list[str
     font = FontProperties(size=8.5)
     measure = TextToPath()
 
-    def points_wide(text: str) -> float:
+    def width(text: str) -> float:  # in points
         return measure.get_text_width_height_descent(text, font, ismath=False)[0]
 
-    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # lays out; until now the axes have no true width
-    points_a_second = ax.get_window_extent().width / ax.figure.dpi * 72 / max(recognition.duration, 1e-3)
-    for segment in recognition.segments:
-        room = (segment.end - segment.start) * points_a_second - 8
+    ax.figure.draw_without_rendering()  # type: ignore[union-attr]  # the axes get their true width only now
+    points_per_second = ax.get_window_extent().width / ax.figure.dpi * 72 / max(result.duration, 1e-3)
+    for segment in result.segments:
+        room = (segment.end - segment.start) * points_per_second - 8
         if segment.label not in lanes or room < 16:
             continue
         score = f"{segment.score:.0%}"
-        text = next((text for text in (f"{segment.label}  {score}", score) if points_wide(text) <= room), None)
+        text = next((text for text in (f"{segment.label}  {score}", score) if width(text) <= room), None)
         if text is None:
             continue
         red, green, blue = to_rgb(colours[segment.label])
@@ -279,11 +289,11 @@ def _draw_segment_labels(ax: Axes, recognition: RecognitionData, lanes: list[str
         )
 
 
-def _pool(values: np.ndarray, most: int) -> np.ndarray:
-    """(steps, columns) -> at most ``most`` rows, each the greatest of the equal bin that it stands for."""
-    if len(values) <= most:
+def _pool(values: np.ndarray, max_rows: int) -> np.ndarray:
+    """(steps, columns) to at most ``max_rows`` rows: the maximum of each of that many equal bins."""
+    if len(values) <= max_rows:
         return values
-    first = np.linspace(0, len(values), most, endpoint=False).astype(int)
+    first = np.linspace(0, len(values), max_rows, endpoint=False).astype(int)
     return np.maximum.reduceat(values, first, axis=0)
 
 

@@ -1,37 +1,48 @@
-"""What a model recognised in one recording: as data, text, a table, a picture."""
+"""The result of `Recogniser.predict`: data that prints, saves and draws itself."""
 
 from __future__ import annotations
 
+import html
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.results.console import TABLE_SEGMENTS, console_table
-from audioinceptionnext.results.formats import FORMATS
+from audioinceptionnext.errors import MissingDependencyError, ParameterError, writing
+from audioinceptionnext.results.console import TABLE_SEGMENTS, as_text, console_table
+from audioinceptionnext.results.formats import FORMATS, FormatName, format_time
 from audioinceptionnext.results.types import RecognitionData
 
-if TYPE_CHECKING:  # both take longer to import than a short recording takes to recognise
+if TYPE_CHECKING:  # these take longer to import than a short recording takes to recognise
+    import pandas as pd
     from matplotlib.figure import Figure
     from rich.console import RenderableType
 
 
 class Recognition(RecognitionData):
-    """What a model heard in one recording."""
+    """What a model recognised in one recording. `RecognitionData` lists its attributes.
 
-    def to(self, name: str, path: str | PathLike[str] | None = None) -> str:
-        """The text in the format called ``name`` in `FORMATS`, also written to ``path`` if one is given (UTF-8).
+    >>> result = audioinceptionnext.load("kitchen20").predict("dinner.mp4")
+    >>> print(result)                                # the table that the command line prints
+    >>> result.to_audacity("dinner.txt")             # or to_csv, to_srt, to_elan, to_raven, to_json
+    >>> result.plot("dinner.png")
+    >>> result.to_dataframe().groupby("label").score.mean()
+    """
 
-        With a path, ELAN and Raven are told where `file` lies; without one they have its name alone.
+    def to(self, format: FormatName, path: str | PathLike[str] | None = None) -> str:
+        """The text in one of the formats of `FORMATS`, also written to ``path`` if one is given (UTF-8).
 
-        Raises AinextError for an unknown format and for a file that cannot be written.
+        With a path, ELAN and Raven files state where the recording lies; without one, its name alone.
+
+        Raises:
+            ParameterError: there is no such format.
+            FileError: the file cannot be written.
         """
-        if name not in FORMATS:
-            raise AinextError(f"no format is called {name!r}: choose one of {', '.join(FORMATS)}")
+        if format not in FORMATS:
+            raise ParameterError("format", format, f"choose from {', '.join(FORMATS)}")
         folder = Path(path).absolute().parent if path is not None else None
-        text = FORMATS[name].text(self, folder=folder)
+        text = FORMATS[format].text(self, folder=folder)
         if path is not None:
-            # In bytes, so that Windows leaves line ends alone; a file name on Linux may hold what UTF-8 does not.
+            # As bytes, so that Windows leaves line ends alone; a file name on Linux may not be valid UTF-8.
             with writing(path):
                 Path(path).write_bytes(text.encode("utf-8", errors="replace"))
         return text
@@ -41,7 +52,7 @@ class Recognition(RecognitionData):
         return self.to("json", path)
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """A header and a row a segment: file, start, end (seconds), label, score; written to ``path`` if given."""
+        """A header and one row per segment: file, start, end, label, score. Written to ``path`` if one is given."""
         return self.to("csv", path)
 
     def to_audacity(self, path: str | PathLike[str] | None = None) -> str:
@@ -49,41 +60,62 @@ class Recognition(RecognitionData):
         return self.to("audacity", path)
 
     def to_srt(self, path: str | PathLike[str] | None = None) -> str:
-        """SubRip subtitles that name the sounds as a video plays, written to ``path`` if one is given."""
+        """SubRip subtitles that name the sounds while a video plays, written to ``path`` if one is given."""
         return self.to("srt", path)
 
     def to_elan(self, path: str | PathLike[str] | None = None) -> str:
-        """A document of ELAN (.eaf) with a tier for each label that was heard, written to ``path`` if one is given."""
+        """An ELAN document (.eaf) with one tier per label, written to ``path`` if one is given."""
         return self.to("elan", path)
 
     def to_raven(self, path: str | PathLike[str] | None = None) -> str:
-        """A selection table for Raven (.selections.txt), written to ``path`` if one is given."""
+        """A Raven selection table (.selections.txt), written to ``path`` if one is given."""
         return self.to("raven", path)
 
-    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
-        """The picture: log-mel, segments and probabilities over time.
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per segment, with the columns file, start, end, label and score; start and end are in seconds.
 
-        Saved to ``path`` if one is given, as its suffix says: .png, .svg, .pdf. Raises AinextError if it cannot be, and
-        where matplotlib is missing.
+        Raises:
+            MissingDependencyError: pandas is not installed.
         """
-        from audioinceptionnext.results.plot import check_can_draw, draw, save
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingDependencyError("to_dataframe", "pandas") from None
+        rows = [(self.file, one.start, one.end, one.label, one.score) for one in self.segments]
+        return pd.DataFrame(rows, columns=["file", "start", "end", "label", "score"])
 
-        check_can_draw()
-        figure = draw(self)
+    def plot(self, path: str | PathLike[str] | None = None) -> Figure:
+        """Draw the log-mel, the segments and the probabilities over time.
+
+        Args:
+            path: where to save the picture; its suffix says how: .png, .svg, .pdf.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+            FileError: the file cannot be written.
+        """
+        from audioinceptionnext.results.plot import check_can_plot, draw_recognition, save
+
+        check_can_plot()
+        figure = draw_recognition(self)
         if path is not None:
             save(figure, path)
         return figure
 
-    def table(self, most: int = TABLE_SEGMENTS) -> RenderableType:
-        """For ``rich``'s print: the likeliest labels of the recording with bars, then its first ``most`` segments."""
-        return console_table(self, most)
+    def table(self, max_segments: int = TABLE_SEGMENTS) -> RenderableType:
+        """For the ``print`` of rich: the most probable labels of the recording, then its first segments."""
+        return console_table(self, max_segments)
 
     def __str__(self) -> str:
-        """The table as plain text."""
-        from io import StringIO
+        return as_text(self)
 
-        from rich.console import Console
-
-        text = StringIO()
-        Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False).print(self.table())
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+    def _repr_html_(self) -> str:
+        """The segments as an HTML table, which notebooks show."""
+        title = f"{html.escape(self.file or 'recording')}, {format_time(self.duration)}, {html.escape(self.model)}"
+        rows = "".join(
+            f"<tr><td>{format_time(one.start)}</td><td>{format_time(one.end)}</td>"
+            f"<td>{html.escape(one.label)}</td><td>{one.score:.0%}</td></tr>"
+            for one in self.segments
+        )
+        head = "<tr><th>start</th><th>end</th><th>label</th><th>score</th></tr>"
+        return f"<table><caption>{title}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"

@@ -1,7 +1,7 @@
-"""Probabilities over time -> segments: smoothing, two thresholds, joining, shortest length.
+"""From probabilities over time to segments: smoothing, two thresholds, merging, a minimum duration.
 
-A network that hears through a window of about two seconds gives a distribution over the classes every hop. This file
-says which stretch of the recording each of those steps speaks for, and turns runs of confident steps into segments.
+The network sees a window of about two seconds and gives one distribution over the classes per step. This module says
+which stretch of the recording each step stands for, and turns runs of confident steps into segments.
 """
 
 from __future__ import annotations
@@ -13,99 +13,124 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.types import Segment
 
-LOWER_TO_UPPER = 0.6  # the lower threshold's usual share of the upper one
-TINY = 1e-9  # seconds; two hops of 0.16 s are 0.32 s, whatever floating point says
+OFFSET_TO_ONSET = 0.6  # the offset threshold as a share of the onset threshold, unless it is given
+EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 
 
 @dataclass(frozen=True)
-class TimelineSettings:
-    """How sure, and for how long, the network must be for a stretch of the recording to be reported.
+class SegmentationSettings:
+    """How confident the model must be, and for how long, for a stretch to become a segment.
 
-    Raising ``upper`` never adds time to what is reported. Raises AinextError for a value out of range.
+    Raising ``onset_threshold`` never adds time to what is reported, unless ``class_thresholds`` replace it.
+
+    Attributes:
+        onset_threshold: probability that a segment reaches in at least one (smoothed) step. Default 0.5.
+        offset_threshold: a segment lasts as long as its probability stays at or above this. Default 0.3.
+        smoothing: length of the moving average over the probabilities, in seconds; 0 turns it off. Default 0.32.
+        min_duration: segments shorter than this many seconds are dropped, after merging. Default 0.3.
+        merge_gap: segments of one label that are closer than this many seconds are merged; 0 turns it off. The
+            default, 0.3, equals ``min_duration``, so that merging never covers a pause in which another sound worth
+            reporting could lie.
+        class_thresholds: one onset threshold per class, in place of ``onset_threshold``. The offset thresholds keep
+            the ratio of ``offset_threshold`` to ``onset_threshold``. Empty by default.
+
+    Raises:
+        ParameterError: a value is out of range.
+
+    >>> SegmentationSettings.from_threshold(0.8).offset_threshold
+    0.48
     """
 
-    upper: float = 0.5  # a segment needs to reach this (smoothed) probability somewhere
-    lower: float = 0.3  # and lasts while it stays at or above this
-    smoothing: float = 0.32  # seconds from the first to the last step of the moving average; 0 = off
-    shortest: float = 0.3  # seconds; shorter segments are dropped, after joining
-    # Seconds; segments of one label closer than this are joined, 0 = off. As long as `shortest`, so that a join does
-    # not paper over a pause that could have held another sound worth reporting.
-    gap: float = 0.3
-    by_class: tuple[float, ...] = ()  # an upper threshold for each class, in place of `upper`; lower ones in proportion
+    onset_threshold: float = 0.5
+    offset_threshold: float = 0.3
+    smoothing: float = 0.32
+    min_duration: float = 0.3
+    merge_gap: float = 0.3
+    class_thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        named = [("upper", self.upper), ("lower", self.lower), *(("by_class", value) for value in self.by_class)]
-        for name, value in named:
+        thresholds = [("onset_threshold", self.onset_threshold), ("offset_threshold", self.offset_threshold)]
+        for name, value in [*thresholds, *(("class_thresholds", value) for value in self.class_thresholds)]:
             if not 0 < value <= 1:  # false for NaN too
-                raise AinextError(f"{name} is {value}: give a probability above 0 and at most 1")
-        if self.lower > self.upper:
-            raise AinextError(f"lower is {self.lower}, above upper {self.upper}: give at most {self.upper}")
-        for name in ("smoothing", "shortest", "gap"):
+                raise ParameterError(name, value, "give a probability above 0 and at most 1")
+        if self.offset_threshold > self.onset_threshold:
+            reason = f"give at most {self.onset_threshold}, the onset threshold"
+            raise ParameterError("offset_threshold", self.offset_threshold, reason)
+        for name in ("smoothing", "min_duration", "merge_gap"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
-                raise AinextError(f"{name} is {value}: give seconds, 0 or more")
+                raise ParameterError(name, value, "give a number of seconds, 0 or more")
 
     @classmethod
-    def from_threshold(cls, threshold: float, **others: Any) -> TimelineSettings:
-        """Settings for one number, such as ``--threshold``: the upper threshold; the lower one follows at 0.6 of it."""
-        return cls(**{"upper": threshold, "lower": LOWER_TO_UPPER * threshold, **others})
+    def from_threshold(cls, onset_threshold: float, **others: Any) -> SegmentationSettings:
+        """Settings with this onset threshold; the offset threshold is 0.6 of it unless it is among ``others``."""
+        offset_threshold = OFFSET_TO_ONSET * onset_threshold
+        return cls(**{"onset_threshold": onset_threshold, "offset_threshold": offset_threshold, **others})
 
     def thresholds(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Upper and lower threshold of each class. Raises ``ValueError`` if `by_class` has not as many."""
-        if not self.by_class:
-            return np.full(classes, self.upper), np.full(classes, self.lower)
-        if len(self.by_class) != classes:
-            raise ValueError(f"{len(self.by_class)} thresholds for {classes} classes")
-        return np.array(self.by_class), np.array(self.by_class) * (self.lower / self.upper)
+        """The onset and offset thresholds of each class, (classes,) each.
+
+        Raises:
+            ValueError: `class_thresholds` has another number of classes.
+        """
+        if not self.class_thresholds:
+            return np.full(classes, self.onset_threshold), np.full(classes, self.offset_threshold)
+        if len(self.class_thresholds) != classes:
+            raise ValueError(f"{len(self.class_thresholds)} thresholds for {classes} classes")
+        onset = np.array(self.class_thresholds)
+        return onset, onset * (self.offset_threshold / self.onset_threshold)
 
 
-def step_bounds(steps: int, hop: float, window: float, duration: float) -> np.ndarray:
-    """Which stretch of the recording each step speaks for: step i for ``bounds[i]`` to ``bounds[i + 1]``.
+def step_bounds(steps: int, step_seconds: float, window_seconds: float, duration: float) -> np.ndarray:
+    """The stretch of the recording that each step stands for: step i for ``bounds[i]`` to ``bounds[i + 1]``.
 
-    Step i was heard through the window [i*hop, i*hop + window) and speaks for the hop around that window's centre. The
-    first stretch reaches back to 0 and the last one on to ``duration``, since nothing else speaks for these ends.
+    Step i is the prediction for the window from ``i * step_seconds`` on, and stands for the ``step_seconds`` around
+    the centre of that window. The first stretch begins at 0 and the last one ends at ``duration``, since no other step
+    covers the ends.
 
     Args:
-        steps: how many, at least 1.
-        hop, window, duration: seconds. A recording shorter than the window has one step, the whole of it.
+        steps: number of steps, at least 1.
+        step_seconds: from one step to the next.
+        window_seconds: length of a window. A recording shorter than that has one step, which stands for all of it.
+        duration: of the recording, in seconds.
 
     Returns:
-        (steps + 1,) float64, seconds, never falling, from 0 to ``duration``.
+        (steps + 1,) float64: seconds from 0 to ``duration``, never decreasing.
     """
-    if steps < 1 or hop <= 0:
-        raise ValueError(f"need at least one step and a positive hop, not {steps} and {hop}")
-    bounds = (window - hop) / 2 + hop * np.arange(steps + 1)
+    if steps < 1 or step_seconds <= 0:
+        raise ValueError(f"need at least one step and a positive step_seconds, not {steps} and {step_seconds}")
+    bounds = (window_seconds - step_seconds) / 2 + step_seconds * np.arange(steps + 1)
     bounds[0], bounds[-1] = 0.0, duration
     return np.clip(bounds, 0.0, duration)
 
 
 def find_segments(
     probabilities: np.ndarray,
-    hop: float,
-    window: float,
+    step_seconds: float,
+    window_seconds: float,
     duration: float,
     labels: Sequence[str],
-    settings: TimelineSettings,
+    settings: SegmentationSettings,
 ) -> list[Segment]:
-    """The sounds in a recording: from when to when, and how surely.
+    """The segments of a recording.
 
     Args:
-        probabilities: (steps, classes) float32, each row summing to 1.
-        hop, window, duration: seconds, as in `step_bounds`.
-        labels: the classes' names, one a column.
-        settings: thresholds and lengths.
+        probabilities: (steps, classes) float32.
+        step_seconds, window_seconds, duration: in seconds, see `step_bounds`.
+        labels: one name per class.
+        settings: thresholds and durations.
 
     Returns:
-        Segments by start, within [0, duration]; those of one label never overlap, those of different labels may. The
-        score is the mean smoothed probability over the segment's steps, joined pauses included: a peak is close to 1
-        for almost every long sound and so tells little, while the mean says how far the whole stretch can be relied on.
-        It can be below ``upper``, which only one step has to reach.
+        Segments within [0, duration], ordered by start. Segments of one label never overlap; those of different labels
+        may. The score is the mean smoothed probability over the segment's steps, merged pauses included. A peak would
+        be close to 1 for almost every long sound; the mean says how far the whole stretch can be relied on. It can be
+        below ``onset_threshold``, which only one step has to reach.
 
     Raises:
-        ValueError: if the shape of ``probabilities`` is not (steps, len(labels)), or `by_class` is not of that length.
+        ValueError: ``probabilities`` is not of shape (steps, len(labels)), or `class_thresholds` not of that length.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
@@ -113,23 +138,28 @@ def find_segments(
     steps = len(probabilities)
     if steps == 0:
         return []
-    bounds = step_bounds(steps, hop, window, duration)
-    reach = int(settings.smoothing / hop / 2 + TINY)  # steps to either side, so that the average has an odd number
+    bounds = step_bounds(steps, step_seconds, window_seconds, duration)
+    reach = smoothing_reach(settings, step_seconds)
 
     segments: list[Segment] = []
-    # A mean never exceeds its largest term: classes that never reach `upper` unsmoothed need no second look.
-    upper, lower = settings.thresholds(len(labels))
-    for column in np.flatnonzero(probabilities.max(axis=0) >= upper).tolist():
+    onset, offset = settings.thresholds(len(labels))
+    # A mean never exceeds its largest term, so classes that never reach their threshold unsmoothed are done.
+    for column in np.flatnonzero(probabilities.max(axis=0) >= onset).tolist():
         smooth = _moving_average(probabilities[:, column], reach)
-        first, end = _runs(smooth >= lower[column], smooth >= upper[column])
-        first, end = _join(first, end, bounds, settings.gap)
+        first, end = _runs(smooth >= offset[column], smooth >= onset[column])
+        first, end = _merge(first, end, bounds, settings.merge_gap)
         start_s, end_s = bounds[first], bounds[end]
         mean = np.minimum(_range_sums(smooth, first, end) / (end - first), 1.0)
-        kept = (end_s > start_s) & (end_s - start_s >= settings.shortest - TINY)
+        kept = (end_s > start_s) & (end_s - start_s >= settings.min_duration - EPSILON_S)
         rows = np.stack((start_s, end_s, mean), axis=1)[kept].tolist()
         segments += [Segment(start, stop, labels[column], score) for start, stop, score in rows]
     segments.sort(key=lambda segment: (segment.start, segment.end, segment.label))
     return segments
+
+
+def smoothing_reach(settings: SegmentationSettings, step_seconds: float) -> int:
+    """Steps to either side that the moving average takes in, so that it has an odd number of steps."""
+    return int(settings.smoothing / step_seconds / 2 + EPSILON_S)
 
 
 def _range_sums(values: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -143,7 +173,7 @@ def _moving_average(values: np.ndarray, reach: int) -> np.ndarray:
     if reach == 0:
         return values
     width = 2 * reach + 1
-    # Sums and counts stay level beyond the ends, so that a window reaching out there takes in what exists alone.
+    # Sums and counts stay level beyond the ends, so that a window reaching out there only counts what exists.
     sums = np.pad(np.cumsum(values, dtype=np.float64), (reach + 1, reach), mode="edge")
     sums[: reach + 1] = 0.0
     counts = np.clip(np.arange(-reach, len(values) + reach + 1), 0, len(values))
@@ -152,16 +182,16 @@ def _moving_average(values: np.ndarray, reach: int) -> np.ndarray:
 
 def _runs(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The runs of true in ``low`` that hold a true of ``high``: their first steps, and the steps after their last."""
-    turns = np.flatnonzero(np.diff(low, prepend=False, append=False))  # of booleans: where they change
-    first, end = turns[::2], turns[1::2]
+    edges = np.flatnonzero(np.diff(low, prepend=False, append=False))  # of booleans: where they change
+    first, end = edges[::2], edges[1::2]
     peaks = np.flatnonzero(high)
     reached = np.searchsorted(peaks, first) < np.searchsorted(peaks, end)
     return first[reached], end[reached]
 
 
-def _join(first: np.ndarray, end: np.ndarray, bounds: np.ndarray, gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Make one run of neighbours less than ``gap`` seconds apart."""
+def _merge(first: np.ndarray, end: np.ndarray, bounds: np.ndarray, merge_gap: float) -> tuple[np.ndarray, np.ndarray]:
+    """Make one run of neighbours that are less than ``merge_gap`` seconds apart."""
     if len(first) < 2:
         return first, end
-    apart = bounds[first[1:]] - bounds[end[:-1]] >= gap - TINY
+    apart = bounds[first[1:]] - bounds[end[:-1]] >= merge_gap - EPSILON_S
     return first[np.append(True, apart)], end[np.append(apart, True)]

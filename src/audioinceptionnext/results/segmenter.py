@@ -1,4 +1,4 @@
-"""Segments from steps that come one by one."""
+"""Segmentation of a live stream: the segments of `segmentation.find_segments` from steps that arrive one by one."""
 
 from __future__ import annotations
 
@@ -8,111 +8,127 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audioinceptionnext.results.segmentation import TINY, TimelineSettings
+from audioinceptionnext.results.segmentation import EPSILON_S, SegmentationSettings, smoothing_reach
 from audioinceptionnext.results.types import Segment
 
 
 @dataclass(slots=True)
 class _Run:
-    """Steps of one class that stay at the lower threshold; with joined ones before, if it reached the upper one."""
+    """Consecutive steps of one class at or above the offset threshold.
 
-    first: int
-    before: float  # the sum of all smoothed probabilities before `first`
-    reached: bool = False
-    end: int = 0  # the step after the last, once it is over
-    after: float = 0.0  # the sum before `end`
-
-
-class Segmenter:
-    """`timeline.find_segments` for steps that come one by one: the same segments, in bounded memory.
-
-    Args:
-        labels, settings, hop, window: as `find_segments` takes them.
+    If it has reached the onset threshold, the runs that were merged with it are part of it.
     """
 
-    def __init__(self, labels: Sequence[str], settings: TimelineSettings, hop: float, window: float) -> None:
+    first: int
+    sum_before: float  # of all smoothed probabilities before step `first`
+    reached_onset: bool = False
+    end: int = 0  # the step after the last one, once the run is over
+    sum_at_end: float = 0.0  # of all smoothed probabilities before step `end`
+
+
+class StreamSegmenter:
+    """Finds the segments that `find_segments` would find, step by step and in bounded memory.
+
+    Args:
+        labels, settings, step_seconds, window_seconds: as for `find_segments`.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], settings: SegmentationSettings, step_seconds: float, window_seconds: float
+    ) -> None:
         self._labels, self._settings = labels, settings
-        self._hop, self._window = hop, window
-        self._upper, self._lower = settings.thresholds(len(labels))
-        self._reach = int(settings.smoothing / hop / 2 + TINY)
-        self._last: tuple[int, float] | None = None  # how many steps, and seconds, there are in the end
+        self._step_seconds, self._window_seconds = step_seconds, window_seconds
+        self._onset, self._offset = settings.thresholds(len(labels))
+        self._reach = smoothing_reach(settings, step_seconds)
+        self._end: tuple[int, float] | None = None  # the number of steps and the duration, once they are known
         self._steps = self._smoothed = 0
-        # Sums over the steps that came, before each of the last ones; as float64 they are those of `find_segments`.
+        # Sums over all steps before each of the latest ones; in float64, as in `find_segments`.
         self._sums = deque([np.zeros(len(labels))], maxlen=2 * self._reach + 2)
-        self._row = np.zeros(0)  # the last one that came
+        self._row = np.zeros(0)  # the latest step
         self._total = np.zeros(len(labels))  # over the smoothed steps
-        self._open: dict[int, _Run] = {}  # by class: the run that goes on
-        self._held: dict[int, _Run] = {}  # the run that reached `upper` and is over, but may yet be joined by another
+        self._open: dict[int, _Run] = {}  # by class: the run that is going on
+        # By class: the run that reached the onset threshold and is over, but may yet be merged with the next one.
+        self._held: dict[int, _Run] = {}
 
     def bound(self, step: int) -> float:
-        """Seconds at which what ``step`` speaks for begins, as in `timeline.step_bounds`."""
-        place = 0.0 if step == 0 else max(0.0, (self._window - self._hop) / 2 + self._hop * step)
-        if self._last is None:
+        """Where the stretch of ``step`` begins, in seconds; see `segmentation.step_bounds`."""
+        start = (self._window_seconds - self._step_seconds) / 2 + self._step_seconds * step
+        place = 0.0 if step == 0 else max(0.0, start)
+        if self._end is None:
             return place
-        steps, duration = self._last
+        steps, duration = self._end
         return duration if step == steps else min(place, duration)
 
     def push(self, row: np.ndarray) -> list[Segment]:
-        """What is finished with one more step. row: (classes,) float32. The step is over and not the last one."""
+        """Take one more step that is not the last one, and return the segments that it completes.
+
+        Args:
+            row: probabilities, (classes,) float32.
+        """
         self._steps += 1
         self._sums.append(self._sums[-1] + row)
         self._row = row
         return self._advance() if self._steps > self._reach else []
 
     def finish(self, rows: Sequence[np.ndarray], duration: float) -> list[Segment]:
-        """All the rest, after the last steps, of a recording of so many seconds."""
-        self._last = self._steps + len(rows), duration
+        """Take the last steps and return all remaining segments.
+
+        Args:
+            rows: probabilities of the last steps, (classes,) each.
+            duration: of the whole recording, in seconds.
+        """
+        self._end = self._steps + len(rows), duration
         found = [segment for row in rows for segment in self.push(row)]
         while self._smoothed < self._steps:
             found += self._advance()
         for column in list(self._open):
             self._close(column)
         for column in list(self._held):
-            found += self._give(column)
+            found += self._release(column)
         return _sorted(found)
 
-    def sounding(self) -> list[Segment]:
-        """The segments that go on, as they are so far, by start."""
-        runs = [(column, run) for column, run in self._open.items() if run.reached]
+    def open_segments(self) -> list[Segment]:
+        """The segments that are still going on, as they are so far, ordered by start."""
+        runs = [(column, run) for column, run in self._open.items() if run.reached_onset]
         return _sorted([self._segment(column, run, self._smoothed, self._total[column]) for column, run in runs])
 
     def _advance(self) -> list[Segment]:
-        """One more smoothed step."""
+        """Process one more smoothed step."""
         smooth = self._smooth()
-        low, high = smooth >= self._lower, smooth >= self._upper
+        low, high = smooth >= self._offset, smooth >= self._onset
         found: list[Segment] = []
         for column in {*np.flatnonzero(low).tolist(), *self._open, *self._held}:
             if low[column]:
-                self._go_on(column, bool(high[column]))
+                self._extend(column, bool(high[column]))
             elif column in self._open:
                 self._close(column)
             if (held := self._held.get(column)) is not None:
                 following = self._open[column].first if column in self._open else self._smoothed + 1
-                if self.bound(following) - self.bound(held.end) >= self._settings.gap - TINY:
-                    found += self._give(column)
+                if self.bound(following) - self.bound(held.end) >= self._settings.merge_gap - EPSILON_S:
+                    found += self._release(column)
         self._total = self._total + smooth
         self._smoothed += 1
         return _sorted(found)
 
-    def _go_on(self, column: int, high: bool) -> None:
-        """A step of a run, maybe its first one."""
+    def _extend(self, column: int, high: bool) -> None:
+        """Extend the class's run by a step, or begin one."""
         run = self._open.get(column)
         if run is None:
             run = self._open[column] = _Run(self._smoothed, float(self._total[column]))
-        if high and not run.reached:
-            run.reached = True
-            if held := self._held.pop(column, None):  # it is near enough, else it had been given before
-                run.first, run.before = held.first, held.before
+        if high and not run.reached_onset:
+            run.reached_onset = True
+            if held := self._held.pop(column, None):  # near enough, or it would have been released before
+                run.first, run.sum_before = held.first, held.sum_before
 
     def _close(self, column: int) -> None:
-        """A run that is over waits for another to join it, or is nothing."""
+        """End a run: it waits to be merged with the next one, or is dropped if it never reached the onset threshold."""
         run = self._open.pop(column)
-        if run.reached:
-            run.end, run.after = self._smoothed, float(self._total[column])
+        if run.reached_onset:
+            run.end, run.sum_at_end = self._smoothed, float(self._total[column])
             self._held[column] = run
 
     def _smooth(self) -> np.ndarray:
-        """The next smoothed step: the mean with its neighbours, with fewer at both ends of the recording."""
+        """The next smoothed step: the mean with its neighbours, of which there are fewer at both ends."""
         if not self._reach:
             return self._row
         first = max(0, self._smoothed - self._reach)
@@ -121,15 +137,15 @@ class Segmenter:
         mean: np.ndarray = (self._sums[-1] - before) / (end - first)
         return mean.astype(np.float32)
 
-    def _give(self, column: int) -> list[Segment]:
-        """The held run as a segment, unless it is too short for one."""
+    def _release(self, column: int) -> list[Segment]:
+        """The held run as a segment, unless it is too short."""
         run = self._held.pop(column)
-        segment = self._segment(column, run, run.end, run.after)
+        segment = self._segment(column, run, run.end, run.sum_at_end)
         length = segment.end - segment.start
-        return [segment] if length > 0 and length >= self._settings.shortest - TINY else []
+        return [segment] if length > 0 and length >= self._settings.min_duration - EPSILON_S else []
 
     def _segment(self, column: int, run: _Run, end: int, after: float) -> Segment:
-        mean = float(min((after - run.before) / (end - run.first), 1.0))
+        mean = float(min((after - run.sum_before) / (end - run.first), 1.0))
         return Segment(self.bound(run.first), self.bound(end), self._labels[column], mean)
 
 

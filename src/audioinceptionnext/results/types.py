@@ -12,7 +12,13 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One sound: from ``start`` to ``end`` seconds, with the mean probability over that stretch as its score."""
+    """A labelled stretch of a recording.
+
+    Attributes:
+        start, end: seconds from the recording's start.
+        label: one of the model's labels.
+        score: mean probability over the stretch, 0 to 1.
+    """
 
     start: float
     end: float
@@ -20,14 +26,14 @@ class Segment:
     score: float
 
     def as_dict(self) -> dict[str, Any]:
-        """As the JSON of `Recognition.as_dict` has it: times to the ms, score to 0.0001."""
+        """The JSON object of one segment: times rounded to the millisecond, the score to 0.0001."""
         times = {"start": round(self.start, 3), "end": round(self.end, 3)}
         return {**times, "label": self.label, "score": round(self.score, 4)}
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How probable a label is, 0 to 1."""
+    """A label with its score, 0 to 1."""
 
     label: str
     score: float
@@ -35,25 +41,41 @@ class Score:
 
 @dataclass(eq=False)  # arrays have no one truth value to compare by
 class RecognitionData:
-    """What a model heard in one recording."""
+    """What a model recognised in one recording, as data. `Recognition` adds tables, files and pictures.
+
+    Attributes:
+        file: the recording's name as it was given; empty for an array.
+        duration: in seconds.
+        model: the model's name.
+        clip: the most probable labels of the recording as a whole, best first.
+        segments: ordered by start.
+        labels: the model's labels, one per class.
+        probabilities: (steps, classes) float32, not smoothed; all 0 in digital silence.
+        step_seconds: from one step to the next.
+        window_seconds: length of the window that each step sees.
+        log_mel: (columns, bands), a log-mel of the whole duration that is small enough to draw.
+        sample_rate: of the model, in Hz; the log-mel's bands reach up to half of it.
+        warnings: what was wrong with the file, such as a damaged end; one line each, without the file's name.
+        onset_threshold: the lowest onset threshold of all classes, drawn in the picture.
+    """
 
     file: str
-    duration: float  # seconds
+    duration: float
     model: str
-    clip: list[Score]  # the recording as a whole: the likeliest labels, best first
-    segments: list[Segment]  # by start
-    labels: tuple[str, ...] = field(repr=False)  # all class names of the model
-    probabilities: np.ndarray = field(repr=False)  # (steps, classes) float32, unsmoothed; all 0 in digital silence
-    hop: float  # seconds from one step's window to the next one's
-    window: float  # seconds that each step hears
-    log_mel: np.ndarray | None = field(repr=False, default=None)  # (columns, bands), spans the duration; drawn
-    sample_rate: int = 24_000  # Hz; the log-mel's bands reach up to half of it
-    warnings: list[str] = field(default_factory=list)  # what the user should know, such as a damaged ending
-    threshold: float = 0.5  # the probability that a segment had to reach; for the picture
+    clip: list[Score]
+    segments: list[Segment]
+    labels: tuple[str, ...] = field(repr=False)
+    probabilities: np.ndarray = field(repr=False)
+    step_seconds: float
+    window_seconds: float
+    log_mel: np.ndarray | None = field(repr=False, default=None)
+    sample_rate: int = 24_000
+    warnings: list[str] = field(default_factory=list)
+    onset_threshold: float = 0.5
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object that ``ainext predict --json`` prints for one file: times to the ms, scores to 0.0001."""
-        scores = _rounded_scores([score.score for score in self.clip])
+        """The JSON object of one recording: times rounded to the millisecond, scores down to 0.0001."""
+        scores = _rounded_down([score.score for score in self.clip])
         return {
             "file": self.file,
             "duration": round(self.duration, 3),
@@ -63,12 +85,12 @@ class RecognitionData:
         }
 
 
-def _rounded_scores(scores: Sequence[float]) -> list[float]:
-    """Scores to four decimals which sum to at most 1, in whatever order they are added."""
-    # Down, not to the nearest, or many could together pass 1; 0.93 in float32 is a hair less and must stay 0.93.
+def _rounded_down(scores: Sequence[float]) -> list[float]:
+    """Scores with four decimals whose sum is at most 1, in whatever order they are added."""
+    # Rounded down, or many together could exceed 1. In float32, 0.93 is a hair less and must stay 0.93.
     units = [math.floor(score * 10_000 + 0.001) for score in scores]
     if sum(units) >= 10_000 and max(units) < 10_000:
-        # 0.6 + 0.3 + 0.1 is just below 1 and other tenths are just above. The smallest gives way: the order is kept.
+        # 0.6 + 0.3 + 0.1 is just below 1, other tenths are just above it. Lowering the smallest keeps the order.
         smallest = max(index for index, unit in enumerate(units) if unit > 0)
         units[smallest] -= 1
     return [unit / 10_000 for unit in units]

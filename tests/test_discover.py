@@ -1,4 +1,4 @@
-"""What the user types, to files."""
+"""Finding the files that paths, folders and patterns stand for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audioinceptionnext.audio.discover import Missing, find_media
+from audioinceptionnext.audio.discover import MissingPath, find_media
 
 
 @pytest.fixture
@@ -19,19 +19,19 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def names(found: list[Path | Missing]) -> list[str]:
-    return [f"missing {item.path}" if isinstance(item, Missing) else item.as_posix() for item in found]
+def names(found: list[Path | MissingPath]) -> list[str]:
+    return [f"missing {item.path}" if isinstance(item, MissingPath) else item.as_posix() for item in found]
 
 
 def test_a_folder_is_searched_below_without_hidden_files(tree: Path) -> None:
     assert find_media([tree]) == [tree / name for name in ("a.MP3", "b.wav", "odd1.wav", "odd[1]*.wav", "sub/c.mp4")]
 
 
-def test_a_named_file_is_taken_whatever_it_is(tree: Path) -> None:
+def test_a_named_file_may_have_any_suffix(tree: Path) -> None:
     assert names(find_media(["notes.txt", ".hidden.wav"])) == ["notes.txt", ".hidden.wav"]
 
 
-def test_order_is_kept_and_nothing_comes_twice(tree: Path) -> None:
+def test_the_order_is_kept_and_no_file_comes_twice(tree: Path) -> None:
     assert names(find_media(["sub/c.mp4", "b.wav", tree / "b.wav", "./sub/../b.wav", "sub"])) == ["sub/c.mp4", "b.wav"]
 
 
@@ -47,10 +47,10 @@ def test_an_existing_name_is_never_a_pattern(tree: Path) -> None:
     assert names(find_media(["odd[1]*.wav"])) == ["odd[1]*.wav"]
 
 
-def test_what_is_missing_stands_in_its_place(tree: Path) -> None:
+def test_a_missing_path_takes_the_place_of_its_files(tree: Path) -> None:
     found = find_media(["gone.wav", "b.wav", "none", "*.xyz", "x" * 5000])
     assert names(found)[:4] == ["missing gone.wav", "b.wav", "missing none", "missing *.xyz"]
-    reasons = [item.reason for item in found if isinstance(item, Missing)]
+    reasons = [item.reason for item in found if isinstance(item, MissingPath)]
     assert reasons[0] == "no such file or folder"
     assert reasons[1].startswith("no audio or video files in this folder")
     assert reasons[2] == "no file matches this pattern"

@@ -1,0 +1,218 @@
+"""Predicts blocks of any length, so that their steps are those of one pass over the whole recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from audioinceptionnext.inference.backends import Session
+
+#: How long audio is processed: in one pass with sliding pooling, window by window from one log-mel as in the published
+#: network, or each step from the samples of its window alone. A file is made for one of the first two.
+Mode = Literal["dense", "windows", "clips"]
+# Frames of the log-mel per pass: 60 s and 20 s at the usual hop of 10 ms. Windows share nothing in the network, and so
+# take more memory.
+BLOCK_FRAMES = {"dense": 6000, "windows": 2000}
+# The long kernels carry what lies beyond a step's window into its result. So steps next to the joint of two passes are
+# computed twice, and kept from the pass in whose inside they lie. Measured in docs/architecture.md, "Joints".
+MARGIN_FRAMES = {"dense": 832, "windows": 0}
+BATCH_SIZE = 16  # clips per call of the network in the mode `clips`
+# A log-mel that stays below this is digital silence: the smallest click of a 16-bit recording reaches -7.2. The network
+# would confidently give it some label, and that nothing is there is certain without the network.
+SILENCE = -9.0
+FLOOR = -13.8  # the lowest value of a log-mel
+
+
+class Prediction(NamedTuple):
+    """The steps and frames of a stretch of a recording.
+
+    Attributes:
+        probabilities: (steps, classes); rows of zeros where a step's window is silent.
+        log_mel: (frames, bands).
+        features: (steps, channels), if they were asked for.
+    """
+
+    probabilities: np.ndarray
+    log_mel: np.ndarray
+    features: np.ndarray | None = None
+
+    def part(self, steps: slice, frames: slice) -> Prediction:
+        """These steps and frames alone."""
+        features = None if self.features is None else self.features[steps]
+        return Prediction(self.probabilities[steps], self.log_mel[frames], features)
+
+
+@dataclass(frozen=True)
+class StepGrid:
+    """Where the steps lie in the waveform.
+
+    Attributes:
+        clip_frames: frames of a step's window.
+        whole_frames: the same, rounded up to whole positions of the feature map if the network pools over these.
+        hop: samples from one frame of the log-mel to the next.
+        step: samples from one step to the next.
+    """
+
+    clip_frames: int
+    whole_frames: int
+    hop: int
+    step: int
+
+    @property
+    def clip(self) -> int:
+        """Samples of a window."""
+        return self.clip_frames * self.hop
+
+    @property
+    def step_frames(self) -> int:
+        return self.step // self.hop
+
+    def frames(self, samples: int) -> int:
+        """The number of frames of a waveform. One centred on its very end counts only if the waveform is short."""
+        return max(-(-samples // self.hop), min(1 + samples // self.hop, self.clip_frames))
+
+    def steps(self, samples: int) -> int:
+        """The number of steps of a waveform: one up to the length of a clip, and a last one however little follows."""
+        frames = self.frames(samples)
+        missing = -(-max(0, frames - self.whole_frames) // self.step_frames)
+        return 1 + min(missing, max(0, frames - 1) // self.step_frames)  # a long step may reach beyond the end
+
+
+class StepPredictor:
+    """Predicts the steps of recordings of any length, with one model in one mode.
+
+    Args:
+        session: the model.
+        metadata: what its file states about itself.
+        mode: ``dense`` or ``windows`` (of one log-mel), as the file was made for; or ``clips``, for any file: each
+            step from the samples of its own window alone, which is all that a live stream has.
+        features: whether to give what the linear layer reads at each step; the file needs that output.
+
+    Attributes:
+        grid: the steps as the file states them.
+        finest: the shortest distance of steps in samples; it divides that of the grid.
+
+    Raises:
+        KeyError, ValueError: metadata are missing, or are not numbers.
+    """
+
+    def __init__(self, session: Session, metadata: Mapping[str, str], mode: str, features: bool = False) -> None:
+        self.session, self.mode = session, mode
+        self._outputs = ["logits", "log_mel", "features"] if features else ["logits", "log_mel"]
+        clip, step, hop = (int(metadata[name]) for name in ("clip_frames", "step_frames", "hop_samples"))
+        self.grid = StepGrid(clip, -(-clip // step) * step if mode == "dense" else clip, hop, step * hop)
+        self.finest = int(metadata.get("finest_frames", step)) * hop if mode == "dense" else hop
+
+    @property
+    def block_samples(self) -> int:
+        """The best length of a block."""
+        return BLOCK_FRAMES.get(self.mode, BLOCK_FRAMES["windows"]) * self.grid.hop
+
+    def predict_blocks(self, blocks: Iterable[np.ndarray], step: int) -> Iterator[Prediction]:
+        """Yield all steps and frames of a recording, one part at a time.
+
+        Args:
+            blocks: consecutive, (samples,) float32 each.
+            step: samples from one step to the next: the grid's own, a multiple, or a part of it down to ``finest``.
+        """
+        if self.mode == "clips":
+            yield from self._clips(blocks, replace(self.grid, step=step))
+        elif self.mode == "windows" or step <= self.grid.step:
+            yield from self._joined(blocks, replace(self.grid, step=step))
+        else:
+            every, before = step // self.grid.step, 0
+            for prediction in self._joined(blocks, self.grid):
+                kept = slice(-before % every, None, every)
+                before += len(prediction.probabilities)
+                yield prediction.part(kept, slice(None))
+
+    def _joined(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
+        margin = -(-MARGIN_FRAMES[self.mode] // grid.step_frames) or 1  # one step also where passes need no margin
+        body = max(1, BLOCK_FRAMES[self.mode] // grid.step_frames)
+        waveform = np.zeros(0, np.float32)
+        first = 0  # the step at which the waveform in memory starts
+        done = 0  # steps that were yielded
+        for block in blocks:
+            waveform = np.concatenate([waveform, block])
+            # enough for the last step of the body and the margin after it
+            while len(waveform) >= (needed := (done - first + body + margin - 1) * grid.step + grid.clip):
+                prediction = self._pass(waveform[:needed], grid)
+                frames = slice((done - first) * grid.step_frames, (done - first + body) * grid.step_frames)
+                yield prediction.part(slice(done - first, done - first + body), frames)
+                done += body
+                waveform = waveform[(done - margin - first) * grid.step :] if done > margin else waveform
+                first = max(first, done - margin)
+        total = grid.steps(first * grid.step + len(waveform))
+        if done < total:
+            prediction = self._pass(waveform, grid)
+            frames = slice((done - first) * grid.step_frames, grid.frames(len(waveform)))
+            yield prediction.part(slice(done - first, total - first), frames)
+
+    def _pass(self, waveform: np.ndarray, grid: StepGrid) -> Prediction:
+        inputs = {"waveform": waveform[None]}
+        if grid.step != self.grid.step:  # the file's own step is the default of this input
+            inputs["hop"] = np.array(grid.step_frames)  # this input is the distance of steps, in frames
+        logits, log_mel, *features = self.session.run(self._outputs, inputs)
+        loud = np.concatenate([[0], np.cumsum(log_mel[0].max(axis=1) > SILENCE)])  # loud frames so far
+        start = np.minimum(np.arange(len(logits[0])) * grid.step_frames, len(loud) - 1)
+        end = np.minimum(start + grid.clip_frames, len(loud) - 1)
+        probabilities = softmax(logits[0]) * (loud[end] > loud[start])[:, None]
+        return Prediction(probabilities, log_mel[0], features[0][0] if features else None)
+
+    def _clips(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
+        waveform, done = np.zeros(0, np.float32), 0  # the waveform in memory starts at step `done`
+        beyond = 0  # samples by which a long step reaches beyond it
+        for block in blocks:
+            waveform = np.concatenate([waveform, block[beyond:]])
+            beyond = max(0, beyond - len(block))
+            # The last clip waits for the end, which decides how many of its frames count.
+            while (ready := min(BATCH_SIZE, (len(waveform) - grid.clip - 1) // grid.step + 1)) > 0:
+                clips = self._batch(waveform, ready, grid.step)
+                yield clips._replace(log_mel=_in_steps(clips.log_mel, grid.step_frames))
+                beyond += max(0, ready * grid.step - len(waveform))
+                waveform, done = waveform[ready * grid.step :], done + ready
+        left = grid.steps(done * grid.step - beyond + len(waveform)) - done
+        while left > 0:
+            # The very last clip may lack samples; it is treated like a recording of that length.
+            ready = min(left, BATCH_SIZE, max(1, (len(waveform) - grid.clip + 1) // grid.step + 1))
+            clips = self._batch(waveform, ready, grid.step)
+            waveform, left = waveform[ready * grid.step :], left - ready
+            yield clips._replace(log_mel=_in_steps(clips.log_mel, grid.step_frames, whole_last=not left))
+
+    def predict_clips(self, waveform: np.ndarray, count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """``count`` steps, each from its own clip of the waveform, which begin ``step`` samples apart.
+
+        Returns:
+            Probabilities (count, classes), and the log-mel of each clip (count, frames, bands). A single clip may be
+            short.
+        """
+        clips = self._batch(waveform, count, step)
+        return clips.probabilities, clips.log_mel
+
+    def _batch(self, waveform: np.ndarray, count: int, step: int) -> Prediction:
+        """As `predict_clips`, with the features if they are asked for."""
+        size = self.grid.clip - 1  # one more sample would give one more frame
+        clips = np.stack([waveform[i * step : i * step + size] for i in range(count)])
+        logits, log_mel, *features = self.session.run(self._outputs, {"waveform": clips})
+        log_mel = log_mel[:, : self.grid.frames(clips.shape[1])]
+        probabilities = softmax(logits[:, 0]) * (log_mel.max(axis=(1, 2)) > SILENCE)[:, None]
+        return Prediction(probabilities, log_mel, features[0][:, 0] if features else None)
+
+
+def _in_steps(log_mel: np.ndarray, step_frames: int, whole_last: bool = False) -> np.ndarray:
+    """(clips, frames, bands) of overlapping clips to (frames, bands): of each clip its first step, of the last one all.
+
+    Where a step is longer than a clip, the rest of the step is filled with silence.
+    """
+    silent = max(0, step_frames - log_mel.shape[1])
+    steps = np.pad(log_mel, ((0, 0), (0, silent), (0, 0)), constant_values=FLOOR)[:, :step_frames]
+    return np.concatenate([*steps[:-1], log_mel[-1] if whole_last else steps[-1]])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(steps, classes) to probabilities, float32."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
