@@ -1,4 +1,4 @@
-# The server and its page, on a CPU, not as root: docs/deploy.md.
+# The server and its page, on a CPU and without root rights. See docs/deploy.md.
 FROM python:3.12-slim
 
 RUN useradd --create-home --uid 10001 ainext

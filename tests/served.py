@@ -1,4 +1,4 @@
-"""A server on loopback, as a user's, for the tests: uvicorn in a thread of this process."""
+"""A server on loopback for the tests, configured as a user's: uvicorn in a thread of this process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 import uvicorn
 
-from audioinceptionnext.cli.serve import configuration
+from audioinceptionnext.cli.serve import server_config
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.settings import Settings
 
 
 class Server:
-    """Where it is, and what it holds."""
+    """A running server: its URL, its temporary folder and its application."""
 
     def __init__(self, url: str, folder: Path, app: Any) -> None:
         self.url, self.folder, self.app = url, folder, app
@@ -28,8 +28,8 @@ class Server:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
-    def left_over(self) -> list[Path]:
-        """Uploads on its disk, once those under way have had a moment to go."""
+    def uploads(self) -> list[Path]:
+        """Uploads that are still on its disk after five seconds."""
         for _ in range(100):
             if not (found := list(self.folder.rglob("*/*"))):
                 return []
@@ -42,13 +42,14 @@ class Server:
 
 @contextmanager
 def serving(**settings: Any) -> Iterator[Server]:
+    """Run a server with these `Settings`, and check that it removes its folder at the end."""
     with tempfile.TemporaryDirectory() as folder:
         before, tempfile.tempdir = tempfile.tempdir, folder
         try:
             app = create_app(Settings(**settings))
         finally:
             tempfile.tempdir = before
-        config = configuration(app, grace=5)
+        config = server_config(app, grace_seconds=5)
         bound = config.bind_socket()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([bound],))
@@ -61,4 +62,4 @@ def serving(**settings: Any) -> Iterator[Server]:
             server.should_exit = True
             thread.join()
             bound.close()
-        assert not list(Path(folder).iterdir())  # its temporary folder goes with it
+        assert not list(Path(folder).iterdir())

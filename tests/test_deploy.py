@@ -1,4 +1,4 @@
-"""What docs/deploy.md says about a reverse proxy holds, by a real nginx."""
+"""The configuration in docs/deploy.md works with a real nginx."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HOST = "sounds.example.org"
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Its port: the documented configuration with our ports and a certificate of our own."""
+    """The port of an nginx that has the documented configuration, with ports and a certificate of the test."""
     if not NGINX or not OPENSSL:
         pytest.skip("nginx and openssl are not installed")
     folder = tmp_path_factory.mktemp("nginx")
@@ -36,15 +36,15 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with serving(models=("kitchen20-small",), hosts=(HOST,)) as server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        written = (ROOT / "deploy" / "nginx.conf").read_text()
-        written = written.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
-        written = written.replace("listen 443", f"listen 127.0.0.1:{port}")
+        text = (ROOT / "deploy" / "nginx.conf").read_text()
+        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
         for name, ours in (("fullchain", "cert"), ("privkey", "key")):
-            written = written.replace(f"/etc/letsencrypt/live/{HOST}/{name}.pem", str(folder / f"{ours}.pem"))
+            text = text.replace(f"/etc/letsencrypt/live/{HOST}/{name}.pem", str(folder / f"{ours}.pem"))
         (folder / "nginx.conf").write_text(
             f"daemon off; user root; pid {folder}/pid; error_log stderr; events {{}}\n"
             f"http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n"
-            f"{written}\n}}\n"
+            f"{text}\n}}\n"
         )
         process = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-p", folder], stderr=subprocess.PIPE)
         try:
@@ -62,22 +62,22 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def test_the_page_the_api_and_the_stream_through_a_proxy(proxy: int) -> None:
-    asked = {"host": HOST, "origin": f"https://{HOST}"}
-    with httpx.Client(base_url=f"https://127.0.0.1:{proxy}", verify=False, headers=asked, timeout=60) as client:
+    headers = {"host": HOST, "origin": f"https://{HOST}"}
+    with httpx.Client(base_url=f"https://127.0.0.1:{proxy}", verify=False, headers=headers, timeout=60) as client:
         assert "AudioInceptionNeXt" in client.get("/").text
-        heard = client.post("/v1/predict", files={"file": ("a.flac", SCENE.read_bytes())}).json()
-        assert len(heard["segments"]) >= 3
+        result = client.post("/v1/predict", files={"file": ("a.flac", SCENE.read_bytes())}).json()
+        assert len(result["segments"]) >= 3
         assert client.post("/v1/predict", content=b"notes").status_code == 415
-    anyone = ssl.create_default_context()
-    anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     url = f"wss://{HOST}:{proxy}/v1/listen?rate=24000"
     raw = socket.create_connection(("127.0.0.1", proxy))
-    with websockets.connect(url, sock=raw, ssl=anyone, origin=f"https://{HOST}:{proxy}") as stream:
+    with websockets.connect(url, sock=raw, ssl=context, origin=f"https://{HOST}:{proxy}") as stream:
         stream.send(bytes(2 * 24_000 * 3))
         assert json.loads(stream.recv(timeout=60))["label"] is None  # digital silence
 
 
-def test_the_image_is_built_from_what_is_there() -> None:
+def test_the_image_copies_files_that_exist() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
     for name in (name for names in copied for name in names):

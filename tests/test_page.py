@@ -1,4 +1,4 @@
-"""The page in a real browser: a file dropped, heard and saved, the microphone, no mouse, and what axe finds."""
+"""The page in a real browser: files, results and downloads, the microphone, the keyboard, and what axe finds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(300)  # most of Playwright's calls have no limi
 SMALL = "kitchen20-small"
 SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
 SERIOUS = ("serious", "critical")
-# What a person does by dropping a file from a folder.
+# The events of a file that is dropped from a folder.
 DROP = """async ([name, type, bytes]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }));
@@ -40,19 +40,19 @@ DROP = """async ([name, type, bytes]) => {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium whose microphone hears the rendered kitchen scene."""
-    heard = tmp_path_factory.mktemp("microphone") / "scene.wav"
-    write_wav(heard, decode.read(SCENE, 48_000), 48_000)
+    """Chromium with the rendered kitchen scene as its microphone."""
+    scene = tmp_path_factory.mktemp("microphone") / "scene.wav"
+    write_wav(scene, decode.read(SCENE, 48_000), 48_000)
     arguments = [
         "--no-sandbox",
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={heard}",
+        f"--use-file-for-fake-audio-capture={scene}",
     ]
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield found
-        found.close()
+    with playwright.sync_playwright() as api:
+        chromium = api.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +70,24 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     context = browser.new_context(accept_downloads=True, **options)
     page = context.new_page()
     page.set_default_timeout(60_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("requestfailed", lambda request: wrong.append(request.url) if not request.url.startswith("blob:") else None)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "requestfailed", lambda request: errors.append(request.url) if not request.url.startswith("blob:") else None
+    )
     page.goto(url)
     yield page
     context.close()
-    assert not wrong
+    assert not errors
 
 
 def until(page: Any, expression: str) -> None:
-    """Playwright's own wait for an expression evaluates text in the page, which its policy forbids."""
+    """Wait until an expression is true. Playwright's own wait evaluates text in the page, which its policy forbids."""
     for _ in range(600):
         if page.evaluate(expression):
             return
         page.wait_for_timeout(50)
-    pytest.fail(f"never true: {expression}")
+    pytest.fail(f"{expression} is not true within 30 s")
 
 
 def drop(page: Any, path: Path, kind: str = "audio/flac") -> None:
@@ -101,20 +103,20 @@ def rows(page: Any) -> list[list[str]]:
     return [[cell.replace("\u00a0", " ") for cell in row] for row in found]
 
 
-def test_a_file_is_dropped_shown_heard_and_saved(page: Any, tmp_path: Path) -> None:
+def test_a_dropped_file_is_recognised_played_and_saved(page: Any, tmp_path: Path) -> None:
     wanted = ainext("predict", SCENE, "--model", SMALL, "--json").json[0]["segments"]
     drop(page, SCENE)
-    shown = rows(page)
-    assert [row[2] for row in shown] == [one["label"].replace("-", " ") for one in wanted]
-    assert [row[0] for row in shown] == [f"{int(one['start'] // 60)}:{one['start'] % 60:04.1f}" for one in wanted]
+    table = rows(page)
+    assert [row[2] for row in table] == [one["label"].replace("-", " ") for one in wanted]
+    assert [row[0] for row in table] == [f"{int(one['start'] // 60)}:{one['start'] % 60:04.1f}" for one in wanted]
     assert page.locator(".bar").count() == len(wanted)
 
-    # A segment is clicked in the timeline: it plays, from its start, and stops at its end.
+    # A click on a segment in the timeline plays it from its start to its end.
     page.locator(".bar").nth(1).click()
     until(page, "!document.querySelector('audio').paused")
-    begin = page.eval_on_selector("audio", "a => a.currentTime")
+    start = page.eval_on_selector("audio", "a => a.currentTime")
     starts = sorted(one["start"] for one in wanted)
-    assert min(abs(begin - start) for start in starts) < 1.0
+    assert min(abs(start - one) for one in starts) < 1.0
     until(page, "document.querySelector('audio').paused")
     end = page.eval_on_selector("audio", "a => a.currentTime")
     assert min(abs(end - one["end"]) for one in wanted) < 0.3
@@ -131,10 +133,10 @@ def test_a_file_is_dropped_shown_heard_and_saved(page: Any, tmp_path: Path) -> N
     assert json.loads(Path(saved.value.path()).read_text())["segments"] == wanted
 
 
-def test_the_microphone_is_heard_live(page: Any) -> None:
-    page.get_by_role("button", name="Listen to the microphone").click()
-    page.wait_for_selector("#live .chips li", timeout=60_000)  # a segment has ended
-    assert page.locator("#live .share").count() == 5
+def test_the_microphone_is_recognised_live(page: Any) -> None:
+    page.get_by_role("button", name="Use the microphone").click()
+    page.wait_for_selector("#live .ended li", timeout=60_000)  # a segment has ended
+    assert page.locator("#live .score").count() == 5
     colours = page.eval_on_selector(
         "#live canvas",
         "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size",
@@ -142,11 +144,11 @@ def test_the_microphone_is_heard_live(page: Any) -> None:
     assert colours > 50
     page.get_by_role("button", name="Stop").click()
     assert "water flowing" in [row[2] for row in rows(page)]
-    page.locator("#result tbody button").first.click()  # what was recorded can be heard
+    page.locator("#result tbody button").first.click()  # the recording from the microphone plays
     until(page, "document.querySelector('audio').currentTime > 0.3")
 
 
-def test_without_a_mouse(page: Any) -> None:
+def test_the_keyboard_is_enough(page: Any) -> None:
     until(page, "!document.getElementById('model').disabled")
 
     def focused() -> str:
@@ -158,7 +160,7 @@ def test_without_a_mouse(page: Any) -> None:
             break
     page.keyboard.press("Enter")
     page.wait_for_selector("#result tbody tr")
-    assert focused() == "kitchen-scene.mp3"  # the result's title, so that a screen reader goes on there
+    assert focused() == "kitchen-scene.mp3"  # the result's title, so that a screen reader continues there
     page.keyboard.press("Space")
     until(page, "!document.querySelector('audio').paused")
     page.keyboard.press("Space")
@@ -174,7 +176,7 @@ def test_without_a_mouse(page: Any) -> None:
     assert page.locator("#status").text_content() == "kitchen-scene.mp3: 5 segments." or rows(page)
 
 
-def test_what_goes_wrong_is_said(page: Any, tmp_path: Path) -> None:
+def test_the_page_shows_what_is_wrong_with_a_file(page: Any, tmp_path: Path) -> None:
     (notes := tmp_path / "notes.mp4").write_text("Dear diary")
     drop(page, notes, "video/mp4")
     page.wait_for_selector("#problem:not([hidden])")
@@ -182,10 +184,10 @@ def test_what_goes_wrong_is_said(page: Any, tmp_path: Path) -> None:
     write_wav(tmp_path / "silence.wav", np.zeros(48_000), 16_000)
     drop(page, tmp_path / "silence.wav", "audio/wav")
     page.wait_for_selector("#result:not([hidden])")
-    assert page.locator("#problem").is_hidden() and "No sound that the model knows" in page.inner_text("#result")
+    assert page.locator("#problem").is_hidden() and "No segments" in page.inner_text("#result")
 
 
-def test_a_server_with_a_key_asks_for_it(browser: Any) -> None:
+def test_the_page_asks_for_the_key_of_a_server(browser: Any) -> None:
     with serving(models=(SMALL,), api_key="s3cret") as server:
         for page in opened(browser, server.url):
             page.wait_for_selector("dialog[open]")
@@ -204,7 +206,7 @@ def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: i
         for _ in range(2):
             found = axe.Axe().run(page).response["violations"]
             assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # nothing to scroll sideways
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # no sideways scrolling
             if page.locator("#result").is_hidden():
                 drop(page, SCENE)
                 rows(page)
@@ -212,7 +214,7 @@ def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: i
 
 def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path: Path) -> None:
     evil = "</script><img src=x onerror=alert(1)>.wav"
-    name = evil.replace("/", "")  # as far as a file's name goes
+    name = evil.replace("/", "")  # the part that a file's name can hold
     write_wav(tmp_path / name, decode.read(SCENE, 24_000)[: 24_000 * 6], 24_000)
     (tmp_path / "notes.mp4").write_text("Dear diary")
     done = ainext("report", SCENE, tmp_path / name, tmp_path / "notes.mp4", "-m", SMALL, "-o", tmp_path / "r.html")
@@ -221,8 +223,8 @@ def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path
 
     for page in opened(browser, (tmp_path / "r.html").as_uri()):
         page.wait_for_selector("details[open] tbody tr")
-        shown = page.eval_on_selector_all("details[open] tbody th", "cells => cells.map(c => c.innerText)")
-        assert shown == [one["label"].replace("-", " ") for one in wanted]
+        labels = page.eval_on_selector_all("details[open] tbody th", "cells => cells.map(c => c.innerText)")
+        assert labels == [one["label"].replace("-", " ") for one in wanted]
         page.locator("details[open] tbody button").nth(1).click()
         until(page, "!document.querySelector('audio').paused && document.querySelector('audio').currentTime > 0")
         assert page.eval_on_selector("audio", "a => a.currentTime") == pytest.approx(wanted[1]["start"], abs=1.0)
@@ -232,7 +234,7 @@ def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path
         page.wait_for_selector("#r1 .viewer")
         assert "not an audio or video file" in page.inner_text("td.problem")
 
-    for sound, holds in (("link", "text/link"), ("none", "text/none")):
+    for sound, script_type in (("link", "text/link"), ("none", "text/none")):
         assert ainext("report", SCENE, "-m", SMALL, "-o", tmp_path / "s.html", "--sound", sound).code == 0
         page_text = (tmp_path / "s.html").read_text()
-        assert holds in page_text and len(page_text) < 700_000
+        assert script_type in page_text and len(page_text) < 700_000

@@ -28,8 +28,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from audioinceptionnext import Stream, load  # noqa: E402
 from audioinceptionnext.serving.app import create_app  # noqa: E402
+from audioinceptionnext.serving.errors import STATUSES  # noqa: E402
 from audioinceptionnext.serving.settings import Settings  # noqa: E402
-from audioinceptionnext.serving.work_queue import Busy, Work  # noqa: E402
+from audioinceptionnext.serving.work_queue import Busy, WorkQueue  # noqa: E402
 from tests.audio_files import encode, write_wav  # noqa: E402
 from tests.served import Server, serving  # noqa: E402
 from tests.test_cli import ainext  # noqa: E402
@@ -40,51 +41,60 @@ SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with serving(models=(SMALL,), most_bytes=2_000_000, most_seconds=60.0, idle_seconds=1.5, streams=2) as found:
-        yield found
+    with serving(models=(SMALL,), max_bytes=2_000_000, max_seconds=60.0, idle_seconds=1.5, streams=2) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[Any]:
-    with httpx.Client(base_url=server.url, timeout=60) as found:
-        yield found
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        yield client
 
 
 def problem(response: Any, status: int) -> str:
     assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "application/json" and list(response.json()) == ["error"]
-    line: str = response.json()["error"]
-    assert "\n" not in line and "/tmp" not in line and "ainext-serve" not in line
-    return line
+    assert response.headers["content-type"] == "application/problem+json"
+    return check_problem(response.json(), status)
 
 
-def test_a_recording_is_heard_as_by_the_command_line(client: Any, server: Server) -> None:
+def check_problem(found: dict[str, Any], status: int) -> str:
+    """The detail of a problem that is as RFC 9457 has it, and names nothing of the server's disk."""
+    assert (found["type"], found["status"]) == ("about:blank", status) and found["title"][0].isupper()
+    assert set(found) - {"parameter"} == {"type", "title", "status", "detail"}
+    detail: str = found["detail"]
+    assert "\n" not in detail and "/tmp" not in detail and "ainext-serve" not in detail
+    return detail
+
+
+def test_the_response_is_that_of_the_command_line(client: Any, server: Server) -> None:
     wanted = ainext("predict", SCENE, "--model", SMALL, "--json", "--top-k", "3").json[0]
     query = {"top_k": 3, "include": "log_mel,probabilities"}
     with SCENE.open("rb") as file:
-        heard = client.post("/v1/predict", files={"file": ("dinner.flac", file)}, params=query).json()
-    assert {key: heard[key] for key in wanted} == wanted | {"file": "dinner.flac"} and heard["warnings"] == []
-    picture = heard["log_mel"]
-    assert len(base64.b64decode(picture["data"])) == picture["columns"] * picture["bands"]
-    assert picture["columns"] == pytest.approx(2900, abs=2)
-    steps = np.array(heard["probabilities"]["steps"])
-    np.testing.assert_allclose(steps, load(SMALL).predict(SCENE).probabilities, atol=1e-4)
+        result = client.post("/v1/predict", files={"file": ("dinner.flac", file)}, params=query).json()
+    assert {key: result[key] for key in wanted} == wanted | {"file": "dinner.flac"} and result["warnings"] == []
+    log_mel = result["log_mel"]
+    assert len(base64.b64decode(log_mel["data"])) == log_mel["columns"] * log_mel["bands"]
+    assert log_mel["columns"] == pytest.approx(2900, abs=2)
+    expected, found = load(SMALL).predict(SCENE), result["probabilities"]
+    assert (found["step_seconds"], found["window_seconds"]) == (expected.step_seconds, expected.window_seconds)
+    assert found["labels"] == list(expected.labels)
+    np.testing.assert_allclose(np.array(found["steps"]), expected.probabilities, atol=1e-4)
 
     body = client.post("/v1/predict?name=a.flac&threshold=0.9", content=SCENE.read_bytes()).json()
     assert body["file"] == "a.flac" and set(body) == {*wanted, "warnings"}
     assert body["segments"] == ainext("predict", SCENE, "-m", SMALL, "-t", "0.9", "--json").json[0]["segments"]
-    assert not server.left_over()
+    assert not server.uploads()
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\boot.ini", "/etc/passwd", "a\r\nb.wav", "", "x" * 1000])
-def test_no_name_from_outside_becomes_a_path(client: Any, server: Server, tmp_path: Path, name: str) -> None:
+def test_a_client_s_name_never_becomes_a_path(client: Any, server: Server, tmp_path: Path, name: str) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(24_000), 24_000)
-    heard = client.post("/v1/predict", files={"file": (name, (tmp_path / "a.wav").read_bytes())}).json()
-    assert heard["segments"] == [] and len(heard["file"]) <= 200 and not set(heard["file"]) & set("/\\\r\n")
-    assert not server.left_over()
+    result = client.post("/v1/predict", files={"file": (name, (tmp_path / "a.wav").read_bytes())}).json()
+    assert result["segments"] == [] and len(result["file"]) <= 200 and not set(result["file"]) & set("/\\\r\n")
+    assert not server.uploads()
 
 
-def test_what_is_no_recording_is_refused_in_one_line(client: Any, server: Server, tmp_path: Path) -> None:
+def test_uploads_that_hold_no_recording_are_refused(client: Any, server: Server, tmp_path: Path) -> None:
     assert problem(client.post("/v1/predict", files={"file": ("notes.mp4", b"Dear diary")}), 415).startswith(
         "notes.mp4: "
     )
@@ -97,7 +107,7 @@ def test_what_is_no_recording_is_refused_in_one_line(client: Any, server: Server
     assert "no recording" in problem(client.post("/v1/predict", data={"file": ""}, files={"other": (None, b"x")}), 400)
     broken = {"content-type": "multipart/form-data; boundary=x"}
     assert "multipart" in problem(client.post("/v1/predict", content=b"nothing of it", headers=broken), 400)
-    assert not server.left_over()
+    assert not server.uploads()
 
 
 def test_parameters_out_of_range(client: Any) -> None:
@@ -105,20 +115,33 @@ def test_parameters_out_of_range(client: Any) -> None:
     path = "../zoo/esc10/model.onnx"  # is no name
     assert path in problem(client.post("/v1/predict", params={"model": path}, content=b"x"), 404)
     for query in ("threshold=2", "threshold=nan", "top_k=0", "hop=0.123", "include=all", "top_k=x"):
-        assert query.partition("=")[0] in problem(client.post(f"/v1/predict?{query}", content=b"x"), 422)
+        refused = client.post(f"/v1/predict?{query}", content=b"x")
+        name = query.partition("=")[0]
+        assert problem(refused, 422).startswith(f"{name} is ") and refused.json()["parameter"] == name
     for path in ("/v1/nothing", "/nothing.js", "/../../../etc/passwd", "/..%2Fapp.py", "/%2e%2e/serving/app.py"):
         problem(client.get(path), 404)
     problem(client.get("/v1/predict"), 405)
 
 
-def test_too_much_is_refused_whoever_counts(client: Any, server: Server, tmp_path: Path) -> None:
-    assert "2 MB" in problem(client.post("/v1/predict", content=bytes(2_100_000)), 413)  # by its length
+def test_a_damaged_recording_has_warnings_without_the_server_s_path(
+    client: Any, server: Server, tmp_path: Path
+) -> None:
+    write_wav(whole := tmp_path / "a.wav", np.zeros(48_000), 24_000)
+    cut = whole.read_bytes()[:50_000]
+    result = client.post("/v1/predict", files={"file": ("dinner.wav", cut)}).json()
+    (warning,) = result["warnings"]
+    assert warning.startswith("ends early: decoded 1.0 s of 2.0 s") and result["file"] == "dinner.wav"
+    assert not server.uploads()
+
+
+def test_recordings_beyond_the_limits_are_refused(client: Any, server: Server, tmp_path: Path) -> None:
+    assert "2 MB" in problem(client.post("/v1/predict", content=bytes(2_100_000)), 413)  # by its stated length
 
     def chunks() -> Iterator[bytes]:
         for _ in range(300):
             yield bytes(10_000)
 
-    assert "2 MB" in problem(client.post("/v1/predict", content=chunks()), 413)  # by what comes
+    assert "2 MB" in problem(client.post("/v1/predict", content=chunks()), 413)  # by the bytes that arrive
     write_wav(tmp_path / "long.wav", np.zeros(8000 * 61), 8000)
     long = encode(tmp_path / "long.mp3", np.zeros(61 * 8000, np.float32), 8000)
     assert "1 minutes" in problem(client.post("/v1/predict", files={"file": ("l.mp3", long.read_bytes())}), 413)
@@ -129,7 +152,7 @@ def test_too_much_is_refused_whoever_counts(client: Any, server: Server, tmp_pat
             b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000000\r\n\r\n" + bytes(99)
         )
         assert b"HTTP/1.1 413" in connection.recv(1000)
-    assert not server.left_over()
+    assert not server.uploads()
 
 
 def test_slow_clients_and_clients_that_leave(client: Any, server: Server) -> None:
@@ -140,70 +163,75 @@ def test_slow_clients_and_clients_that_leave(client: Any, server: Server) -> Non
         gone.close()
         assert slow.recv(1000).startswith(b"HTTP/1.1 408")
     assert client.get("/healthz").json()["status"] == "ok"
-    assert not server.left_over()
+    assert not server.uploads()
 
 
-def test_a_full_queue_says_so_and_nothing_else_fails(tmp_path: Path) -> None:
+def test_requests_beyond_the_queue_are_refused_with_503(tmp_path: Path) -> None:
     with (
         serving(models=(SMALL,), workers=1, queue=1) as server,
         httpx.Client(base_url=server.url, timeout=60) as client,
     ):
         body = SCENE.read_bytes()
         with ThreadPoolExecutor(24) as threads:
-            answers = list(threads.map(lambda _: client.post("/v1/predict", content=body), range(48)))
-        assert {one.status_code for one in answers} == {200, 503}
-        for refused in (one for one in answers if one.status_code == 503):
+            responses = list(threads.map(lambda _: client.post("/v1/predict", content=body), range(48)))
+        assert {one.status_code for one in responses} == {200, 503}
+        for refused in (one for one in responses if one.status_code == 503):
             assert "busy" in problem(refused, 503) and int(refused.headers["retry-after"]) >= 1
-        assert len({one.text for one in answers if one.status_code == 200}) == 1
+        assert len({one.text for one in responses if one.status_code == 200}) == 1
         assert client.get("/healthz").json() | {"version": ""} == {
             "status": "ok", "version": "", "running": 0, "waiting": 0, "streams": 0,
         }  # fmt: skip
-        counted = client.get("/metrics").text
+        metrics = client.get("/metrics").text
         for status in ("200", "503"):
-            found = sum(one.status_code == int(status) for one in answers)
-            assert f'ainext_requests_total{{path="/v1/predict",status="{status}"}} {found}.0' in counted
-        assert not server.left_over()
+            found = sum(one.status_code == int(status) for one in responses)
+            assert f'ainext_requests_total{{path="/v1/predict",status="{status}"}} {found}.0' in metrics
+        assert not server.uploads()
 
 
-def test_what_nobody_wants_any_more_frees_its_place_when_it_ends() -> None:
-    work, go = Work(1, 1), threading.Event()
+def test_a_cancelled_task_keeps_its_place_until_its_thread_ends() -> None:
+    queue, go = WorkQueue(1, 1), threading.Event()
 
     async def check() -> None:
-        first = asyncio.create_task(work.run(lambda stop: go.wait(60)))
-        second = asyncio.create_task(work.run(lambda stop: stop.is_set()))
+        first = asyncio.create_task(queue.run(lambda stop: go.wait(60)))
+        second = asyncio.create_task(queue.run(lambda stop: stop.is_set()))
         await asyncio.sleep(0.05)
-        assert (work.running, work.waiting) == (1, 1)
+        assert (queue.running, queue.waiting) == (1, 1)
         with pytest.raises(Busy):
-            await work.run(lambda stop: None)
+            await queue.run(lambda stop: None)
         first.cancel()
         await asyncio.sleep(0.05)
-        assert (work.running, work.waiting) == (1, 1)  # its thread is still at it
+        assert (queue.running, queue.waiting) == (1, 1)  # its thread still runs
         go.set()
         assert await second is False
-        assert work.inside == 0
+        assert queue.tasks == 0
 
     asyncio.run(check())
-    work.close()
+    queue.close()
 
 
-def test_what_a_killed_server_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_removes_the_uploads_of_one_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    left, other = tmp_path / f"ainext-serve-{done.stdout.strip()}-x", tmp_path / f"ainext-serve-{os.getpid()}-y"
-    for folder in (left, other):
+    stale, used = tmp_path / f"ainext-serve-{done.stdout.strip()}-x", tmp_path / f"ainext-serve-{os.getpid()}-y"
+    for folder in (stale, used):
         folder.mkdir()
         (folder / "upload").write_bytes(b"sound")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     create_app(Settings(models=(SMALL,)))
-    assert not left.exists() and (other / "upload").exists()
+    assert not stale.exists() and (used / "upload").exists()
 
 
 def test_models_health_and_the_description(client: Any) -> None:
-    answer = client.get("/v1/models").json()
-    (model,) = answer["models"]
-    assert model["name"] == SMALL and model["default"] and len(model["labels"]) == 20
-    assert answer["limits"] == {"bytes": 2_000_000, "seconds": 60.0}
-    paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/v1/predict", "/v1/models", "/healthz", "/metrics"}
+    found = client.get("/v1/models").json()
+    (model,) = found["models"]
+    assert model["name"] == SMALL and model["default"] and len(model["labels"]) == 20 and model["mode"] == "dense"
+    assert found["limits"] == {"bytes": 2_000_000, "seconds": 60.0}
+    description = client.get("/openapi.json").json()
+    assert set(description["paths"]) == {"/v1/predict", "/v1/models", "/healthz", "/metrics"}
+    responses = description["paths"]["/v1/predict"]["post"]["responses"]
+    assert {status for status, one in responses.items() if "application/problem+json" in one["content"]} == {
+        *(str(status) for status in STATUSES)
+    }
+    assert "parameter" in description["components"]["schemas"]["Problem"]["properties"]
     page = client.get("/")
     assert "AudioInceptionNeXt" in page.text and "default-src 'self'" in page.headers["content-security-policy"]
 
@@ -231,7 +259,7 @@ def test_key_host_and_origin() -> None:
 
 
 def messages(socket: Any) -> list[dict[str, Any]]:
-    """All that comes until the end."""
+    """All messages until the socket is closed, and the code that closes it."""
     found = []
     try:
         while True:
@@ -242,12 +270,12 @@ def messages(socket: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("encoding", ["s16le", "f32le"])
-def test_live_answers_are_those_of_a_stream(server: Server, encoding: str) -> None:
+def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None:
     rng = np.random.default_rng(1)
     sound = (rng.standard_normal(48_000 * 4) * 3000).astype(np.int16)
     samples = sound if encoding == "s16le" else (sound / 32768).astype(np.float32)
-    stream = Stream(load(SMALL), rate=48_000)
-    wanted = [*stream.push(sound), *stream.finish()]
+    stream = Stream(load(SMALL), sample_rate=48_000)
+    expected = [*stream.push(sound), *stream.finish()]
     with websockets.connect(
         f"{server.url.replace('http', 'ws')}/v1/listen?rate=48000&encoding={encoding}&include=log_mel"
     ) as socket:
@@ -255,49 +283,53 @@ def test_live_answers_are_those_of_a_stream(server: Server, encoding: str) -> No
         for start in range(0, len(data), 33_333):  # in the middle of samples too
             socket.send(data[start : start + 33_333])
         socket.send('{"type": "end"}')
-        *answers, end = messages(socket)
-    assert end == {"code": 1000} and len(answers) == len(wanted)
-    for answer, one in zip(answers, wanted, strict=True):
-        assert (answer["start"], answer["end"], answer["label"]) == (round(one.start, 3), round(one.end, 3), one.label)
-        assert answer["score"] == pytest.approx(one.score, abs=1e-3) and len(answer["top"]) == 5
-        assert answer["log_mel"]["columns"] == len(one.log_mel)
-        assert list(answer["probabilities"]) == list(stream.labels)
-        assert list(answer["probabilities"].values()) == pytest.approx(one.probabilities.tolist(), abs=1e-3)
-        assert [s["label"] for s in answer["segments"]] == [s.label for s in one.segments]
+        *steps, end = messages(socket)
+    assert end == {"code": 1000} and len(steps) == len(expected)
+    for step, one in zip(steps, expected, strict=True):
+        assert (step["start"], step["end"], step["label"]) == (round(one.start, 3), round(one.end, 3), one.label)
+        assert step["score"] == pytest.approx(one.score, abs=1e-3) and len(step["top"]) == 5
+        assert step["log_mel"]["columns"] == len(one.log_mel)
+        assert list(step["probabilities"]) == list(stream.labels)
+        assert list(step["probabilities"].values()) == pytest.approx(one.probabilities.tolist(), abs=1e-3)
+        assert [s["label"] for s in step["segments"]] == [s.label for s in one.segments]
 
 
 @pytest.mark.parametrize(
-    ("query", "sent", "says"),
+    ("query", "sent", "detail"),
     [
-        ("rate=5", b"", "rate 5"),
-        ("rate=fast", b"", "rate fast"),
-        ("encoding=mp3", b"", "encoding mp3"),
-        ("channels=0", b"", "channels"),
+        ("rate=5", b"", "rate is 5: "),
+        ("rate=fast", b"", "rate is fast: "),
+        ("encoding=mp3", b"", "encoding is mp3: "),
+        ("channels=0", b"", "channels is 0: "),
         ("model=none", b"", "no model"),
-        ("hop=0.1234", b"", "hop"),
+        ("hop=0.1234", b"", "hop is 0.1234: "),
         ("", "garbage", "binary messages"),
         ("", "[" * 50_000, "binary messages"),
         ("", '{"type": "begin"}', "binary messages"),
-        ("", b"", "nothing came for 1.5 s"),
+        ("", b"", "nothing arrived for 1.5 s"),
     ],
 )
-def test_a_stream_that_makes_no_sense_is_told_so(server: Server, query: str, sent: str | bytes, says: str) -> None:
+def test_a_stream_that_makes_no_sense_gets_a_problem(
+    server: Server, query: str, sent: str | bytes, detail: str
+) -> None:
     with websockets.connect(f"{server.url.replace('http', 'ws')}/v1/listen?{query}") as socket:
         with suppress(ConnectionClosed):
             socket.send(sent)
-        said, end = messages(socket)
-    assert says in said["error"] and end == {"code": 1008}
+        found, end = messages(socket)
+    assert detail in check_problem(found, found["status"]) and end == {"code": 1008}
+    wrong = query.partition("=")[0]
+    assert found.get("parameter", "") == wrong and found["status"] in ({400, 408} if not wrong else {404, 422})
 
 
-def test_streams_are_counted_and_noise_is_no_harm(server: Server, client: Any) -> None:
+def test_streams_are_counted_and_any_bytes_are_samples(server: Server, client: Any) -> None:
     url = f"{server.url.replace('http', 'ws')}/v1/listen"
     with websockets.connect(f"{url}?encoding=f32le", close_timeout=1) as first, websockets.connect(url) as second:
         first.send(np.random.default_rng(0).bytes(500_001))  # any bytes are samples: NaN, infinity, the absurd
         json.loads(first.recv(timeout=60))
         second.send(bytes(4))
         with websockets.connect(url) as third:
-            said, end = messages(third)
-            assert "busy" in said["error"] and end == {"code": 1013}
+            found, end = messages(third)
+            assert "busy" in check_problem(found, 503) and end == {"code": 1013}
         second.send(bytes(1_200_000))  # more than a message may have
         assert messages(second)[-1] == {"code": 1009}
     for _ in range(100):
@@ -308,7 +340,7 @@ def test_streams_are_counted_and_noise_is_no_harm(server: Server, client: Any) -
         pytest.fail("streams stay open")
 
 
-def test_whatever_the_description_allows_is_no_error_of_ours(server: Server) -> None:
+def test_requests_that_fit_the_description_cause_no_server_error(server: Server) -> None:
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, given, settings
     from schemathesis.specs.openapi.checks import positive_data_acceptance
@@ -319,7 +351,7 @@ def test_whatever_the_description_allows_is_no_error_of_ours(server: Server) -> 
         @given(case=operation.as_strategy())
         @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
         def check(case: Any) -> None:
-            # Any bytes are a file to the description; that most are no recording is the answer 415.
+            # To the description any bytes are a file; most are no recording, which the status 415 says.
             case.call_and_validate(timeout=60, excluded_checks=[positive_data_acceptance])
 
         check()
@@ -336,7 +368,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         assert httpx.get(f"{url[0]}healthz", timeout=60).json()["status"] == "ok"
         port = url[0].rstrip("/").rpartition(":")[2]
         taken = ainext("serve", "--port", port, "--model", SMALL)
-        assert taken.code == 2 and port in taken.complaints[-1]
+        assert taken.code == 2 and port in taken.complaints[-1] and taken.complaints[-1].startswith("ainext: --port")
     finally:
         process.send_signal(2)
         process.wait(60)

@@ -1,4 +1,4 @@
-"""The page without a server: built by Vite, the model in the browser, the same segments as the command line."""
+"""The page without a server, built by Vite: the model in the browser gives the segments of the command line."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ pytest.importorskip("playwright.sync_api")
 from tests.test_page import SCENE, SMALL, browser, drop, opened, rows
 
 __all__ = ["browser"]  # a fixture
-pytestmark = pytest.mark.timeout(500)  # of these 300 may go to npm
+pytestmark = pytest.mark.timeout(500)  # npm may take 300 of them
 WEB = Path(__file__).parents[1] / "web"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A built copy, below a sub-path of a host that only gives files."""
+    """The address of a built copy in a subfolder of a static host."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("host")
     if not (WEB / "node_modules" / "vite").exists():
-        fetch = [npm, "ci", "--no-audit", "--no-fund", "--fetch-timeout=20000"]
+        install = [npm, "ci", "--no-audit", "--no-fund", "--fetch-timeout=20000"]
         try:
-            subprocess.run(fetch, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
+            subprocess.run(install, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"the registry of npm gives nothing: {(error.stderr or b'')[-300:].decode()}")
+            pytest.skip(f"npm ci fails: {(error.stderr or b'')[-300:].decode()}")
     where = str(folder / "some" / "place")
     command = ["node", "node_modules/vite/bin/vite.js", "build", "--outDir", where, "--emptyOutDir"]
     subprocess.run(command, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL)
-    handler = functools.partial(Quiet, directory=str(folder))
+    handler = functools.partial(QuietHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/some/place/"
         server.shutdown()
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
 
 def test_segments_in_the_browser_are_those_of_the_command_line(browser: Any, address: str, tmp_path: Path) -> None:
-    sound = decode.read(SCENE, 44_100)
-    write_wav(tmp_path / "scene.wav", sound, 44_100)  # another rate than the model's
-    encode(tmp_path / "scene.mp3", sound, 44_100)
-    asked: list[str] = []
+    scene = decode.read(SCENE, 44_100)
+    write_wav(tmp_path / "scene.wav", scene, 44_100)  # a rate other than the model's
+    encode(tmp_path / "scene.mp3", scene, 44_100)
+    requests: list[str] = []
     for page in opened(browser, address):
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requests.append(request.url))
         for file, kind in ((tmp_path / "scene.wav", "audio/wav"), (tmp_path / "scene.mp3", "audio/mpeg")):
             wanted = ainext("predict", file, "--model", SMALL, "--json").json[0]
             page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
@@ -71,22 +71,22 @@ def test_segments_in_the_browser_are_those_of_the_command_line(browser: Any, add
             assert len(rows(page)) == len(wanted["segments"])
             with page.expect_download() as saved:
                 page.get_by_role("button", name="JSON").click()
-            heard = json.loads(Path(saved.value.path()).read_text())
-            assert [s["label"] for s in heard["segments"]] == [s["label"] for s in wanted["segments"]]
-            for one, other in zip(heard["segments"], wanted["segments"], strict=True):
+            result = json.loads(Path(saved.value.path()).read_text())
+            assert [s["label"] for s in result["segments"]] == [s["label"] for s in wanted["segments"]]
+            for one, other in zip(result["segments"], wanted["segments"], strict=True):
                 for name in ("start", "end", "score"):
                     assert one[name] == pytest.approx(other[name], abs=1e-3)
-            for one, other in zip(heard["clip"], wanted["clip"], strict=True):
+            for one, other in zip(result["clip"], wanted["clip"], strict=True):
                 assert one["label"] == other["label"] and one["score"] == pytest.approx(other["score"], abs=1e-3)
             page.reload()
-    assert asked and all(url.startswith((address, "blob:", "data:")) for url in asked)
+    assert requests and all(url.startswith((address, "blob:", "data:")) for url in requests)
 
 
-def test_the_microphone_is_heard_in_the_browser(browser: Any, address: str) -> None:
+def test_the_microphone_is_recognised_in_the_browser(browser: Any, address: str) -> None:
     for page in opened(browser, address):
         page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
         page.select_option("#model", SMALL)
-        page.get_by_role("button", name="Listen to the microphone").click()
-        page.wait_for_selector("#live .chips li")
+        page.get_by_role("button", name="Use the microphone").click()
+        page.wait_for_selector("#live .ended li")
         page.get_by_role("button", name="Stop").click()
         assert "water flowing" in [row[2] for row in rows(page)]

@@ -1,11 +1,11 @@
-"""Load on a server of this machine: requests a second, how long they take, what is answered, the server's memory.
+"""Measures a server on this computer under load: requests per second, response times, statuses, memory.
 
     ainext serve --port 8123 &
     python tools/load.py http://127.0.0.1:8123 clip.ogg --clients 4 --seconds 300
     python tools/load.py http://127.0.0.1:8123 clip.ogg --clients 500 --seconds 20
 
-Each client sends the recording again as soon as it is answered. One that is told to come later (503) waits as long as
-it is told.
+Each client sends the recording again as soon as it has a response. After status 503 it waits as long as the server
+says.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Load:
+    """Clients that send one recording, and what they have measured."""
+
     def __init__(self, host: str, port: int, body: bytes) -> None:
         self.host, self.port = host, port
         head = f"POST /v1/predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -31,13 +33,14 @@ class Load:
         self.seconds: list[float] = []
 
     async def client(self, end: float) -> None:
+        """Send requests until ``end``, by `perf_counter`."""
         while perf_counter() < end:
             reader = writer = None
             try:
                 reader, writer = await asyncio.open_connection(self.host, self.port)
-                again = True
-                while again and perf_counter() < end:
-                    again = await self.once(reader, writer)
+                reusable = True
+                while reusable and perf_counter() < end:
+                    reusable = await self.send(reader, writer)
             except (OSError, EOFError, ValueError) as error:
                 self.statuses[type(error).__name__] += 1
                 await asyncio.sleep(0.1)
@@ -45,9 +48,9 @@ class Load:
                 if writer is not None:
                     writer.close()
 
-    async def once(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request; whether the connection can be used again."""
-        begin = perf_counter()
+    async def send(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Send one request and return whether the connection can be used again."""
+        start = perf_counter()
         writer.write(self.request)
         await writer.drain()
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -55,13 +58,13 @@ class Load:
         await reader.readexactly(int(re.search(r"content-length: (\d+)", head)[1]))  # type: ignore[index]
         self.statuses[status] += 1
         if status == "200":
-            self.seconds.append(perf_counter() - begin)
-        elif later := re.search(r"retry-after: (\d+)", head):
-            await asyncio.sleep(int(later[1]))
+            self.seconds.append(perf_counter() - start)
+        elif retry_after := re.search(r"retry-after: (\d+)", head):
+            await asyncio.sleep(int(retry_after[1]))
         return "connection: close" not in head
 
     async def memory(self) -> float:
-        """The server's resident memory, in MB, as it says itself."""
+        """The server's resident memory in MB, from its metrics."""
         reader, writer = await asyncio.open_connection(self.host, self.port)
         writer.write(f"GET /metrics HTTP/1.1\r\nHost: {self.host}\r\nConnection: close\r\n\r\n".encode())
         text = (await reader.read()).decode("latin-1")
@@ -73,29 +76,29 @@ class Load:
 async def measure(options: argparse.Namespace) -> dict[str, object]:
     url = urlsplit(options.url)
     if url.hostname not in LOOPBACK:
-        raise SystemExit(f"{options.url}: give an address of this machine: 127.0.0.1")
+        raise SystemExit(f"{options.url}: give an address of this computer: 127.0.0.1")
     load = Load(url.hostname or "127.0.0.1", url.port or 8000, options.recording.read_bytes())
-    await load.client(perf_counter() + 2)  # what is loaded at the first request is no growth
+    await load.client(perf_counter() + 2)  # what the first requests load does not count as growth
     load.statuses.clear()
     load.seconds.clear()
-    before, begin = await load.memory(), perf_counter()
+    before, start = await load.memory(), perf_counter()
     highest = before
 
-    async def watch() -> None:
+    async def watch_memory() -> None:
         nonlocal highest
         while True:
             await asyncio.sleep(1)
             highest = max(highest, await load.memory())
 
-    watching = asyncio.create_task(watch())
-    await asyncio.gather(*(load.client(begin + options.seconds) for _ in range(options.clients)))
+    watching = asyncio.create_task(watch_memory())
+    await asyncio.gather(*(load.client(start + options.seconds) for _ in range(options.clients)))
     watching.cancel()
-    spent, times = perf_counter() - begin, sorted(load.seconds)
+    elapsed, times = perf_counter() - start, sorted(load.seconds)
     return {
         "clients": options.clients,
-        "seconds": round(spent, 1),
-        "answers": dict(load.statuses),
-        "requests_per_second": round(len(times) / spent, 1),
+        "seconds": round(elapsed, 1),
+        "statuses": dict(load.statuses),
+        "requests_per_second": round(len(times) / elapsed, 1),
         "p50_ms": round(1000 * times[len(times) // 2], 1) if times else None,
         "p99_ms": round(1000 * times[int(len(times) * 0.99)], 1) if times else None,
         "memory_mb": {"start": round(before, 1), "highest": round(highest, 1), "end": round(await load.memory(), 1)},

@@ -1,8 +1,8 @@
-"""What a request to the server costs by part, and whether clips heard together cost less each.
+"""Measures what the parts of a request to the server take, and whether clips take less time in a batch.
 
     python tools/request_parts.py clip.ogg
 
-One thread, as a worker of `ainext serve` has. Prints medians in milliseconds.
+Uses one thread, as a worker of `ainext serve` does. Prints medians in milliseconds.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import numpy as np
 from audioinceptionnext import load
 from audioinceptionnext.audio import decode
 
-TIMES = 30
-TOGETHER = 8
+REPEATS = 30
+BATCH_SIZE = 8
 
 
 def milliseconds(work: Callable[[], object]) -> float:
+    """The median time of a call, after one call that is not counted."""
     work()
-    spent = []
-    for _ in range(TIMES):
-        begin = perf_counter()
+    times = []
+    for _ in range(REPEATS):
+        start = perf_counter()
         work()
-        spent.append(1000 * (perf_counter() - begin))
-    return median(spent)
+        times.append(1000 * (perf_counter() - start))
+    return median(times)
 
 
 def main() -> None:
@@ -38,17 +39,18 @@ def main() -> None:
     options = parser.parse_args()
     model = load(options.model, threads=1)
     waveform = decode.read(options.recording, model.sample_rate)
-    batch = np.stack([waveform] * TOGETHER)
+    batch = np.stack([waveform] * BATCH_SIZE)
 
-    def network(sounds: np.ndarray) -> float:
-        return milliseconds(lambda: model._session.run(["logits", "log_mel"], {"waveform": sounds})) / len(sounds)
+    def network(waveforms: np.ndarray) -> float:
+        run = model._session.run
+        return milliseconds(lambda: run(["logits", "log_mel"], {"waveform": waveforms})) / len(waveforms)
 
-    print(
-        f"decoding                        {milliseconds(lambda: decode.read(options.recording, model.sample_rate)):6.1f}"
-    )
-    print(f"recording to segments           {milliseconds(lambda: model.predict(options.recording)):6.1f}")
-    print(f"front end and network, alone    {network(waveform[None]):6.1f}")
-    print(f"the same, {TOGETHER} together, each     {network(batch):6.1f}")
+    decoding = milliseconds(lambda: decode.read(options.recording, model.sample_rate))
+    whole = milliseconds(lambda: model.predict(options.recording))
+    print(f"decoding                             {decoding:6.1f}")
+    print(f"recording to segments                {whole:6.1f}")
+    print(f"front end and network                {network(waveform[None]):6.1f}")
+    print(f"the same per clip, in a batch of {BATCH_SIZE}   {network(batch):6.1f}")
 
 
 if __name__ == "__main__":

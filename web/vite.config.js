@@ -1,22 +1,22 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { defineConfig } from "vite";
-import { zooModels } from "./scripts/models.js";
+import { shippedModels } from "./scripts/models.js";
 
 const PAGE = "../src/audioinceptionnext/page";
 const here = (path) => new URL(path, import.meta.url);
 
-/** index.html: the server's page with an engine of its own, so that there is one page to look after. */
+/** Writes index.html: the server's page with the engine of this folder, so that there is one page to maintain. */
 function writePage() {
   const page = readFileSync(here(`${PAGE}/index.html`), "utf8");
-  const ours = page.replace('"./main.js"', '"./src/main.js"').replace(/(src|href)="\.\/(?!src\/)/g, `$1="${PAGE}/`);
-  writeFileSync(here("index.html"), ours);
+  const changed = page.replace('"./main.js"', '"./src/main.js"').replace(/(src|href)="\.\/(?!src\/)/g, `$1="${PAGE}/`);
+  writeFileSync(here("index.html"), changed);
 }
 
-/** models.json and the models that it lists, in the build and in the development server. */
+/** Adds models.json and the models that it lists, to the build and to the development server. */
 function models() {
-  const all = zooModels();
-  const files = new Map(all.map(({ path, content }) => [path, content]));
-  files.set("models.json", JSON.stringify(all.map(({ entry }) => entry)));
+  const shipped = shippedModels();
+  const files = new Map(shipped.map(({ path, content }) => [path, content]));
+  files.set("models.json", JSON.stringify(shipped.map(({ entry }) => entry)));
   return {
     name: "models",
     generateBundle() {
@@ -32,15 +32,15 @@ function models() {
   };
 }
 
-// Some hosts do not know that .mjs is JavaScript, and browsers then refuse it.
+// Some hosts do not serve .mjs as JavaScript, and browsers refuse it then.
 const assetFileNames = ({ names }) =>
   names[0]?.endsWith(".mjs") ? "assets/[name]-[hash].js" : "assets/[name]-[hash][extname]";
 
 writePage();
 export default defineConfig({
-  base: "./", // any folder of any host
+  base: "./", // works in any folder of any host
   plugins: [models()],
-  // The build of onnxruntime-web that loads its wasm from where we say; the other could not start threads from here.
+  // This build of onnxruntime-web loads its wasm from a given address; the other could not start threads from here.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"] },
   build: { assetsInlineLimit: 0, target: "es2022", rollupOptions: { output: { assetFileNames } } },
   worker: { format: "es", rollupOptions: { output: { assetFileNames } } },

@@ -1,4 +1,4 @@
-// The zoo's models for the page: their files, and what these say of themselves, which onnxruntime-web does not tell.
+// The shipped models for the page: their files, and the files' metadata, which onnxruntime-web does not read.
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -7,43 +7,44 @@ import { fileURLToPath } from "node:url";
 
 const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/models/zoo/", import.meta.url));
 const DEFAULT = "kitchen20";
-// Of the metadata, what the page's engine reads.
-const FACTS = ["labels", "thresholds", "run", "sample_rate", "hop_samples"];
-FACTS.push("clip_samples", "clip_frames", "step_frames", "finest_frames");
+// Of the metadata, what the engine reads.
+const METADATA = ["labels", "thresholds", "run", "sample_rate", "hop_samples"];
+METADATA.push("clip_samples", "clip_frames", "step_frames", "finest_frames");
 
-/** All shipped models: {entry: what models.json says, path in the build, content}; the default one first. */
-export function zooModels() {
+/** All shipped models: {entry of models.json, path in the build, content}; the default one first. */
+export function shippedModels() {
   const folders = readdirSync(ZOO).filter((name) => existsSync(join(ZOO, name, "model.json")));
-  return folders.sort((a, b) => (b === DEFAULT) - (a === DEFAULT) || (a < b ? -1 : 1)).map(zooModel);
+  return folders.sort((a, b) => (b === DEFAULT) - (a === DEFAULT) || (a < b ? -1 : 1)).map(shippedModel);
 }
 
-export function zooModel(name) {
-  const described = JSON.parse(readFileSync(join(ZOO, name, "model.json"), "utf8"));
+export function shippedModel(name) {
+  const description = JSON.parse(readFileSync(join(ZOO, name, "model.json"), "utf8"));
   const content = readFileSync(join(ZOO, name, "model.onnx"));
   const digest = createHash("sha256").update(content).digest("hex");
-  if (digest !== described.sha256) throw new Error(`${name}: model.onnx is not the file that model.json describes`);
-  // A new model has a new address: caches may keep it for good.
+  if (digest !== description.sha256) throw new Error(`${name}: model.onnx is not the file that model.json describes`);
+  // A changed model has a new address, so that caches may keep this one.
   const path = `models/${name}-${digest.slice(0, 8)}.onnx`;
-  const said = metadata(content);
-  const facts = Object.fromEntries(FACTS.filter((key) => key in said).map((key) => [key, said[key]]));
-  const { labels, sample_rate, bytes, licence, parameters, measured } = described;
+  const all = readMetadata(content);
+  const metadata = Object.fromEntries(METADATA.filter((key) => key in all).map((key) => [key, all[key]]));
+  const { labels, sample_rate, run: mode, bytes, licence, parameters, measured } = description;
   const entry = {
     name,
     labels,
     sample_rate,
+    mode,
     bytes,
     licence,
     parameters,
     measured,
     default: name === DEFAULT,
     path,
-    facts,
+    metadata,
   };
   return { entry, path, content };
 }
 
-/** The metadata of an ONNX file: field 14 of its outermost message, of entries with a key (1) and a value (2). */
-export function metadata(content) {
+/** The metadata of an ONNX file: in field 14 of its outermost message, entries with a key (1) and a value (2). */
+export function readMetadata(content) {
   const found = {};
   for (const [field, value] of fields(content)) {
     if (field !== 14) continue;

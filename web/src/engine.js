@@ -1,60 +1,65 @@
-// The engine of the page without a server: the model runs in a worker of this browser, the sound never leaves it.
+// The engine that runs the model in a worker of this browser. It has the methods of the server's (page/server.js), and
+// the recordings never leave the computer.
+//
+// Messages to the worker: {job, kind: "predict", model, name, wav} or {…, rate, length}; "block" with channels, for each
+// {requestsBlock} of the worker; "abort". {job, kind: "stream", model, rate}; "push" with samples; "stop".
+// Messages from the worker: {job, progress}, {job, requestsBlock}, {job, step}, and at the end one of {job, result},
+// {job, closed} and {job, error}.
 
 import { nativeRate } from "./headers.js";
 import { readWav } from "./wav.js";
 
-const USUAL_RATE = 48000; // Hz, to decode at where a header does not tell the file's own
-const PIECE_S = 10; // of decoded sound that goes to the worker at a time
+const FALLBACK_RATE = 48000; // Hz, to decode at if a header does not state the file's own rate
+const BLOCK_S = 10; // of decoded samples that go to the worker at a time
 
 export class BrowserEngine {
-  note = "The sound never leaves this computer: the model runs in your browser.";
+  note = "Recordings never leave this computer: the model runs in your browser.";
 
   #worker = null;
-  #jobs = new Map(); // by number: the function that takes what the worker says of it
+  #jobs = new Map(); // by number: the function that handles the worker's messages
   #count = 0;
   #models = null;
 
-  /** [{name, labels, sample_rate, bytes, licence, parameters, measured, default}]. Throws an Error without them. */
+  /** [{name, labels, sample_rate, mode, bytes, licence, parameters, measured, default}]. Throws an Error without them. */
   async models() {
     const response = await fetch(new URL("models.json", document.baseURI)).catch(() => null);
-    if (!response?.ok) throw new Error("The list of models cannot be loaded: is the network there? Reload the page.");
+    if (!response?.ok) throw new Error("The list of models cannot be loaded. Check the network and reload the page.");
     this.#models = await response.json();
     return this.#models;
   }
 
   /**
-   * What is heard in a file: Heard, as the server's engine gives it.
+   * The Result of a file (see page/server.js).
    *
    * @param {File} file
-   * @param {{model: string, signal?: AbortSignal, progress?: (share: number | null) => void}} wishes
-   * @throws {Error} one line on what is wrong with the file; an AbortError once `signal` says so
+   * @param {{model: string, signal?: AbortSignal, onProgress?: (share: number | null) => void}} options
+   * @throws {Error} one line on what is wrong with the file; an AbortError when `signal` is aborted
    */
-  async predict(file, { model, signal, progress }) {
+  async predict(file, { model, signal, onProgress }) {
     signal?.throwIfAborted();
-    progress?.(null); // decoding does not tell how far it is
+    onProgress?.(null); // decoding does not report its progress
     const name = file.name ?? "recording";
-    const sound = await opened(file, name);
-    const described = await this.#described(model);
+    const buffer = await decode(file, name);
+    const entry = await this.#model(model);
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
-      const { buffer } = sound;
-      const about = buffer ? { rate: buffer.sampleRate, length: buffer.length } : { wav: file };
-      let at = 0;
-      const job = this.#start({ kind: "predict", model: described, name, ...about }, (said) => {
-        if (said.progress !== undefined) progress?.(said.progress);
-        if (said.wants) {
-          const channels = cut(buffer, at);
-          at += channels[0]?.length ?? 0;
-          this.#tell(
-            { job, kind: "piece", channels },
+      const input = buffer ? { rate: buffer.sampleRate, length: buffer.length } : { wav: file };
+      let start = 0;
+      const job = this.#start({ kind: "predict", model: entry, name, ...input }, (message) => {
+        if (message.progress !== undefined) onProgress?.(message.progress);
+        if (message.requestsBlock) {
+          const channels = blockOf(buffer, start);
+          start += channels[0]?.length ?? 0;
+          this.#post(
+            { job, kind: "block", channels },
             channels.map((channel) => channel.buffer),
           );
         }
-        if (said.heard) resolve(said.heard);
-        if (said.failed) reject(new Error(said.failed));
+        if (message.result) resolve(message.result);
+        if (message.error) reject(new Error(message.error));
       });
       const abort = () => {
-        this.#tell({ job, kind: "abort" });
+        this.#post({ job, kind: "abort" });
         this.#jobs.delete(job);
         reject(signal.reason);
       };
@@ -63,87 +68,85 @@ export class BrowserEngine {
   }
 
   /**
-   * Sound as it comes: {push(Float32Array), stop()}. After `stop` the last answers come, then `closed`.
+   * Recognises samples as they arrive: {push(samples: Float32Array), stop()}. After `stop` the last steps follow.
    *
-   * @param {{model: string, rate: number, answer: function, closed: function}} wishes answer: called with each Answer;
-   *   closed: with null, or with what went wrong
+   * @param {{model: string, rate: number, onStep: function, onClose: function}} options onStep: called with each Step;
+   *   onClose: called at the end, with null or with a line on what went wrong
    */
-  listen({ model, rate, answer, closed }) {
-    const take = (said) => {
-      if (said.answer) answer(said.answer);
-      if (said.closed !== undefined || said.failed) closed(said.failed ?? said.closed);
+  openStream({ model, rate, onStep, onClose }) {
+    const handle = (message) => {
+      if (message.step) onStep(message.step);
+      if (message.closed || message.error) onClose(message.error ?? null);
     };
-    let over = false;
-    // Messages keep their order, so what is pushed before the model is known waits for it here.
-    const job = this.#described(model).then((described) =>
-      this.#start({ kind: "listen", model: described, rate }, take),
-    );
-    job.catch((error) => closed(error.message));
-    const tell = (message, transfer) =>
+    let stopped = false;
+    // Messages keep their order, so samples that are pushed before the model is known wait for it here.
+    const job = this.#model(model).then((entry) => this.#start({ kind: "stream", model: entry, rate }, handle));
+    job.catch((error) => onClose(error.message));
+    const post = (message, transfer) =>
       job.then(
-        (number) => this.#tell({ job: number, ...message }, transfer),
+        (number) => this.#post({ job: number, ...message }, transfer),
         () => {},
       );
     return {
       push(samples) {
-        if (over) return;
+        if (stopped) return;
         const copy = Float32Array.from(samples);
-        tell({ kind: "push", samples: copy }, [copy.buffer]);
+        post({ kind: "push", samples: copy }, [copy.buffer]);
       },
       stop() {
-        if (!over) tell({ kind: "stop" });
-        over = true;
+        if (!stopped) post({ kind: "stop" });
+        stopped = true;
       },
     };
   }
 
-  async #described(name) {
+  async #model(name) {
     const found = (this.#models ?? (await this.models())).find((one) => one.name === name);
     if (!found) throw new Error(`No model is called ${name}.`);
-    return { name, facts: found.facts, url: new URL(found.path, document.baseURI).href };
+    return { name, metadata: found.metadata, url: new URL(found.path, document.baseURI).href };
   }
 
-  /** Has the worker begin a job; its number. take: called with all that it says, until it has ended. */
-  #start(message, take) {
+  /** Starts a job in the worker and returns its number. handle: called with each of its messages, until it has ended. */
+  #start(message, handle) {
     const job = ++this.#count;
-    this.#jobs.set(job, take);
-    this.#tell({ job, ...message });
+    this.#jobs.set(job, handle);
+    this.#post({ job, ...message });
     return job;
   }
 
-  #tell(message, transfer = []) {
-    this.#worker ??= this.#hire();
+  #post(message, transfer = []) {
+    this.#worker ??= this.#createWorker();
     this.#worker.postMessage(message, transfer);
   }
 
-  #hire() {
+  #createWorker() {
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data: { job, ...said } }) => {
-      const take = this.#jobs.get(job);
-      if (said.heard || said.failed || said.closed !== undefined) this.#jobs.delete(job);
-      take?.(said);
+    worker.onmessage = ({ data: { job, ...message } }) => {
+      const handle = this.#jobs.get(job);
+      if (message.result || message.error || message.closed) this.#jobs.delete(job);
+      handle?.(message);
     };
     worker.onerror = (event) => {
       event.preventDefault();
       worker.terminate();
       this.#worker = null;
-      const failed = `The model stopped: ${event.message || "it cannot be loaded, or memory ran out"}. Try again.`;
-      const takes = [...this.#jobs.values()];
+      const error = `The model stopped: ${event.message || "it cannot be loaded, or memory ran out"}. Try again.`;
+      const handlers = [...this.#jobs.values()];
       this.#jobs.clear();
-      for (const take of takes) take({ failed });
+      for (const handle of handlers) handle({ error });
     };
     return worker;
   }
 }
 
-/** {buffer: AudioBuffer} at the file's own rate, or {} where it is a WAV file, which the worker reads by itself. */
-async function opened(file, name) {
+/** The file as an AudioBuffer at its own rate; null for a WAV file, which the worker reads itself. */
+async function decode(file, name) {
   if (!file.size) throw new Error(`${name}: is empty (0 bytes): copy or record it again.`);
   let data;
   let rate;
   try {
-    if (await readWav(file, name)) return {};
-    rate = (await nativeRate(file)) ?? USUAL_RATE;
+    if (await readWav(file, name)) return null;
+    rate = (await nativeRate(file)) ?? FALLBACK_RATE;
     data = await file.arrayBuffer();
   } catch (error) {
     if (!(error instanceof DOMException || error instanceof RangeError)) throw error;
@@ -152,7 +155,7 @@ async function opened(file, name) {
     );
   }
   try {
-    return { buffer: await decoder(rate).decodeAudioData(data) };
+    return await contextOf(rate).decodeAudioData(data);
   } catch {
     throw new Error(
       `${name}: this browser finds no sound in it that it can decode: convert it to WAV, or use ainext predict.`,
@@ -160,22 +163,22 @@ async function opened(file, name) {
   }
 }
 
-/** What decodes to a rate: browsers have their limits, and then resample to one that they do have. */
-function decoder(rate) {
+/** A context that decodes to this rate, or to a usual one if the browser does not support it. */
+function contextOf(rate) {
   try {
     return new OfflineAudioContext(1, 1, rate);
   } catch {
-    return new OfflineAudioContext(1, 1, USUAL_RATE);
+    return new OfflineAudioContext(1, 1, FALLBACK_RATE);
   }
 }
 
-/** The next seconds of all channels: Float32Array each; none at the end. */
-function cut(buffer, start) {
-  const count = Math.min(PIECE_S * buffer.sampleRate, buffer.length - start);
+/** The next seconds of all channels, a Float32Array each; none at the end. */
+function blockOf(buffer, start) {
+  const count = Math.min(BLOCK_S * buffer.sampleRate, buffer.length - start);
   if (count <= 0) return [];
   return Array.from({ length: buffer.numberOfChannels }, (_, channel) => {
-    const piece = new Float32Array(count);
-    buffer.copyFromChannel(piece, channel, start);
-    return piece;
+    const block = new Float32Array(count);
+    buffer.copyFromChannel(block, channel, start);
+    return block;
   });
 }

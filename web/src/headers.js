@@ -1,35 +1,35 @@
-// The rate at which a file's sound was recorded. Browsers decode to any rate that they are asked for and never say
-// which one is the file's own; asked for that one, they do not resample, which is then done as Python does it.
+// Finds a file's own sampling rate in its header. Browsers decode to any rate that they are asked for, and do not say
+// which one is the file's own. Asked for that one, they do not resample, so that it can be done as Python does it.
 
 const AAC_RATES = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
 const MPEG_RATES = { 3: [44100, 48000, 32000], 2: [22050, 24000, 16000], 0: [11025, 12000, 8000] }; // by version
-const PROBED = 1 << 16; // bytes
+const PROBE_BYTES = 1 << 16;
 
 /**
- * Hz; null where the header does not say it, or says what nobody can read here.
+ * The rate in Hz; null if the header does not state it, or is of a format that is not read here.
  *
  * @param {Blob} blob
  */
 export async function nativeRate(blob) {
-  const data = await read(blob, await tagged(blob), PROBED);
+  const data = await read(blob, await tagSize(blob), PROBE_BYTES);
   if (data.byteLength < 16) return null;
-  const mark = text(data, 0, 4);
+  const magic = text(data, 0, 4);
   let rate = null;
   try {
-    if (mark === "RIFF" || mark === "RF64") rate = data.getUint32(24, true);
-    else if (mark === "fLaC") rate = flacRate(data, 8);
-    else if (mark === "OggS") rate = oggRate(data);
+    if (magic === "RIFF" || magic === "RF64") rate = data.getUint32(24, true);
+    else if (magic === "fLaC") rate = flacRate(data, 8);
+    else if (magic === "OggS") rate = oggRate(data);
     else if (data.getUint32(0) === 0x1a45dfa3) rate = await matroskaRate(blob);
     else if (BOXES.has(text(data, 4, 4))) rate = await mp4Rate(blob);
     else rate = mpegRate(data);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // it ends in the middle of its header
+    if (!(error instanceof RangeError)) throw error; // the file ends within its header
   }
   return rate >= 100 && rate <= 1_536_000 ? rate : null;
 }
 
-/** Where the sound begins: after an ID3 tag, which holds names and pictures. */
-async function tagged(blob) {
+/** The length of the ID3 tag, which holds names and pictures, before the sound. */
+async function tagSize(blob) {
   const head = await read(blob, 0, 10);
   if (head.byteLength < 10 || text(head, 0, 3) !== "ID3") return 0;
   return [6, 7, 8, 9].reduce((size, at) => size * 128 + (head.getUint8(at) & 127), 0) + 10;
@@ -39,7 +39,7 @@ function flacRate(data, at) {
   return (data.getUint32(at + 10) >>> 12) & 0xfffff;
 }
 
-/** The first pages of an Ogg file hold the header of one track each. */
+/** Each of the first pages of an Ogg file holds the header of one track. */
 function oggRate(data) {
   for (let at = 0; text(data, at, 4) === "OggS";) {
     const segments = data.getUint8(at + 26);
@@ -54,7 +54,7 @@ function oggRate(data) {
   return null;
 }
 
-/** MP3, or AAC without a container: the first of two frames that follow each other. */
+/** MP3, or AAC without a container: the rate of two frames that follow each other. */
 function mpegRate(data) {
   for (let at = 0; at + 8 < data.byteLength; at++) {
     if (data.getUint8(at) !== 0xff) continue;
@@ -92,7 +92,7 @@ function adtsFrame(data, at) {
   const core = AAC_RATES[(data.getUint8(at + 2) >> 2) & 15];
   const size = (data.getUint32(at + 2) >>> 5) & 0x1fff; // 13 bits from bit 30 of the header on
   if ((data.getUint8(at + 1) & 0xf6) !== 0xf0 || !core || size < 7) return null;
-  // So low a rate is nearly always half of what HE-AAC sounds at, which this header does not tell.
+  // A rate this low is nearly always that of HE-AAC's core, half of its output's, which this header does not state.
   return { rate: core <= 24000 ? 2 * core : core, size };
 }
 
@@ -110,14 +110,14 @@ async function mp4Rate(blob) {
     const described = configuredRate(entry);
     if (described) return described;
     const [header] = boxes(media, "mdhd");
-    const clock = header.getUint32(header.getUint8(0) === 1 ? 20 : 12); // ticks a second: mostly the rate, not always
+    const clock = header.getUint32(header.getUint8(0) === 1 ? 20 : 12); // ticks per second: mostly the rate, not always
     const stated = entry.byteLength >= 44 ? entry.getUint16(40) : 0; // too few bits for some rates
     return stated >= 8000 ? stated : clock;
   }
   return null;
 }
 
-/** The rate of AAC by its own configuration, HE-AAC's doubled one where it is told; null for anything else. */
+/** The rate of AAC from its configuration, for HE-AAC that of its output if stated; null for anything else. */
 function configuredRate(entry) {
   let at = 16;
   while (at + 4 < entry.byteLength && text(entry, at, 4) !== "esds") at += 1;
@@ -153,7 +153,7 @@ function aacRate(data, at, length) {
   return kind === 2 && core ? core : null;
 }
 
-/** The content of an outermost box, wherever it lies; null where there is none. */
+/** The content of an outermost box, wherever it lies; null if there is none. */
 async function box(blob, name) {
   for (let at = 0; at + 8 <= blob.size;) {
     const head = await read(blob, at, 16);
@@ -179,7 +179,7 @@ function boxes(data, name) {
 }
 
 const [SEGMENT, TRACKS, ENTRY, KIND, CODEC, AUDIO] = [0x18538067, 0x1654ae6b, 0xae, 0x83, 0x86, 0xe1];
-const [RATE, SHOWN_RATE, SOUND] = [0xb5, 0x78b5, 2];
+const [RATE, OUTPUT_RATE, AUDIO_TRACK] = [0xb5, 0x78b5, 2];
 
 /** The first sound track of a Matroska or WebM file. */
 async function matroskaRate(blob) {
@@ -187,19 +187,19 @@ async function matroskaRate(blob) {
   for (const segment of elements(data, SEGMENT)) {
     for (const entry of elements(segment, TRACKS).flatMap((tracks) => elements(tracks, ENTRY))) {
       const [kind] = elements(entry, KIND);
-      if (kind?.getUint8(kind.byteLength - 1) !== SOUND) continue;
+      if (kind?.getUint8(kind.byteLength - 1) !== AUDIO_TRACK) continue;
       const [codec] = elements(entry, CODEC);
       if (codec && text(codec, 0, 6) === "A_OPUS") return 48000;
       const [audio] = elements(entry, AUDIO);
-      const [rate] = audio ? [...elements(audio, SHOWN_RATE), ...elements(audio, RATE)] : [];
-      if (!rate) return 8000; // what the format says where a file does not
+      const [rate] = audio ? [...elements(audio, OUTPUT_RATE), ...elements(audio, RATE)] : [];
+      if (!rate) return 8000; // the format's default
       return rate.byteLength === 8 ? rate.getFloat64(0) : rate.getFloat32(0);
     }
   }
   return null;
 }
 
-/** The contents of the elements with an id; one that goes on beyond the data is cut. */
+/** The contents of the elements with an id; one that extends beyond the data is cut. */
 function elements(data, id) {
   const found = [];
   for (let at = 0; at + 2 <= data.byteLength;) {
@@ -212,7 +212,7 @@ function elements(data, id) {
   return found;
 }
 
-/** A number of EBML and where it ends; of a size the mark of its length is left out, and all ones are no size. */
+/** A number of EBML and where it ends. A size lacks the bit that marks its length, and is unknown if all bits are 1. */
 function variable(data, at, isSize) {
   const first = data.getUint8(at);
   const length = Math.clz32(first) - 23;
@@ -229,7 +229,7 @@ async function read(blob, start, size) {
   return new DataView(await blob.slice(start, start + size).arrayBuffer());
 }
 
-/** ASCII at a place; shorter where the data end. */
+/** ASCII at an offset; shorter if the data end there. */
 function text(data, at, length) {
   let found = "";
   for (let i = at; i < Math.min(at + length, data.byteLength); i++) found += String.fromCharCode(data.getUint8(i));

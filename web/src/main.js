@@ -1,4 +1,4 @@
-// The page without a server: the same page, with an engine in this browser.
+// Starts the page with an engine that runs in the browser.
 
 import { start } from "../../src/audioinceptionnext/page/app.js";
 import { BrowserEngine } from "./engine.js";

@@ -1,21 +1,21 @@
-// Small arithmetic that Python, numpy and JavaScript do differently.
+// Arithmetic that Python, numpy and JavaScript do differently.
 
-/** The nearest whole number, a half to the even one, as Python's round. */
+/** The nearest whole number; of two, the even one, as Python's round. */
 export function roundEven(value) {
   const whole = Math.floor(value);
   const part = value - whole;
   return part < 0.5 || (part === 0.5 && whole % 2 === 0) ? whole : whole + 1;
 }
 
-/** A number of 0 or more to so many decimals, as Python's round. */
-export function rounded(value, decimals) {
-  // A tie is a binary fraction: so many halvings and no more. Multiplying by a power of two is exact.
+/** A number of 0 or more, rounded to some decimals as Python's round does it. */
+export function roundTo(value, decimals) {
+  // A tie is a binary fraction with a limited number of halvings. Multiplying by a power of two is exact.
   const tie = Math.abs((value * 2 ** (decimals + 1)) % 2) === 1;
   return tie ? roundEven(value * 10 ** decimals) / 10 ** decimals : Number(value.toFixed(decimals));
 }
 
-/** Scores to four decimals, down, which sum to at most 1: recognition._rounded_scores. */
-export function roundedScores(scores) {
+/** Scores rounded down to four decimals, so that their sum is at most 1: results/types.py, _rounded_scores. */
+export function roundScores(scores) {
   const units = scores.map((score) => Math.floor(score * 10000 + 0.001));
   if (units.reduce((sum, unit) => sum + unit, 0) >= 10000 && Math.max(...units) < 10000) {
     units[units.findLastIndex((unit) => unit > 0)] -= 1;
@@ -23,8 +23,8 @@ export function roundedScores(scores) {
   return units.map((unit) => unit / 10000);
 }
 
-/** One Float32Array of many. */
-export function concatenated(parts) {
+/** Several Float32Arrays as one. */
+export function concatenate(parts) {
   if (parts.length === 1) return parts[0];
   const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -35,8 +35,8 @@ export function concatenated(parts) {
   return whole;
 }
 
-/** Indices of the greatest values, greatest first; of equal ones the earlier. */
-export function best(values, count) {
+/** The indices of the greatest values, greatest first; of equal values, the earlier one first. */
+export function topIndices(values, count) {
   const order = Array.from(values, (_, index) => index);
   return order.sort((a, b) => values[b] - values[a] || a - b).slice(0, count);
 }

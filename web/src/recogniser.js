@@ -1,47 +1,48 @@
-// A model, ready to listen: what recogniser.py is in Python. Runs in a browser's worker and in node.
+// A loaded model: what src/audioinceptionnext/inference/recogniser.py is in Python. It runs in a worker of a browser
+// and in node.
 
 import * as ort from "onnxruntime-web/wasm";
-import { Listener } from "./listening.js";
-import { best, rounded, roundedScores } from "./numbers.js";
-import { Overview } from "./overview.js";
-import { findSegments } from "./timeline.js";
+import { roundScores, roundTo, topIndices } from "./numbers.js";
+import { findSegments } from "./segmentation.js";
+import { LogMelThumbnail } from "./thumbnail.js";
+import { StepPredictor } from "./steps.js";
 
-const TOP = 5; // labels for the recording as a whole
+const TOP_K = 5; // labels of the recording as a whole
 
 export class Recogniser {
   /**
    * @param {string} name
-   * @param {object} facts the file's metadata, see docs/onnx.md
+   * @param {object} metadata of the ONNX file, see docs/onnx.md
    * @param {object} session of onnxruntime-web
    */
-  constructor(name, facts, session) {
+  constructor(name, metadata, session) {
     this.name = name;
     this.session = session;
-    this.labels = JSON.parse(facts.labels);
-    this.sampleRate = Number(facts.sample_rate);
-    this.thresholds = JSON.parse(facts.thresholds ?? "[]");
+    this.labels = JSON.parse(metadata.labels);
+    this.sampleRate = Number(metadata.sample_rate);
+    this.thresholds = JSON.parse(metadata.thresholds ?? "[]");
     this.network = (waveforms, count) => this.#run(waveforms, count);
-    this.listener = new Listener(this.network, facts, facts.run);
-    this.clips = new Listener(this.network, facts, "clips");
-    // A clip is the most samples that make its frames, one short of a whole number of them.
-    this.window = (Number(facts.clip_samples) + 1) / this.sampleRate;
-    this.step = this.listener.grid.step / this.sampleRate;
+    this.predictor = new StepPredictor(this.network, metadata, metadata.run);
+    this.clipPredictor = new StepPredictor(this.network, metadata, "clips");
+    // A clip is the most samples that give its frames, one short of a whole number of them.
+    this.windowSeconds = (Number(metadata.clip_samples) + 1) / this.sampleRate;
+    this.stepSeconds = this.predictor.grid.step / this.sampleRate;
   }
 
   /**
-   * A model from an ONNX file's bytes.
+   * Loads a model from the bytes of an ONNX file.
    *
    * @param {string} name
-   * @param {object} facts its metadata
+   * @param {object} metadata of the file
    * @param {Uint8Array} content
    * @param {number} threads more than one only where the page is cross-origin isolated
    */
-  static async open(name, facts, content, threads = 1) {
+  static async open(name, metadata, content, threads = 1) {
     ort.env.logLevel = "error";
     ort.env.wasm.numThreads = threads;
     // Memory planned for each length of input would be kept on top of what is held already.
     const options = { executionProviders: ["wasm"], logSeverityLevel: 4, enableMemPattern: false };
-    return new Recogniser(name, facts, await ort.InferenceSession.create(content, options));
+    return new Recogniser(name, metadata, await ort.InferenceSession.create(content, options));
   }
 
   async close() {
@@ -49,14 +50,14 @@ export class Recogniser {
   }
 
   /**
-   * What is heard in a recording, as `ainext predict --json` prints it, with its log-mel to draw: see engine.js, Heard.
+   * The Result of a recording (see page/server.js), with stepSeconds and windowSeconds.
    *
    * @param {string} file its name
-   * @param {AsyncIterable<Float32Array>} blocks mono at `sampleRate`
-   * @param {function} progress called with the seconds heard so far
+   * @param {AsyncIterable<Float32Array>} blocks mono, at `sampleRate`
+   * @param {function} onProgress called with the seconds recognised so far
    */
-  async predict(file, blocks, progress = () => {}) {
-    const overview = new Overview();
+  async predict(file, blocks, onProgress = () => {}) {
+    const thumbnail = new LogMelThumbnail();
     const rows = [];
     let samples = 0;
     async function* counted() {
@@ -65,28 +66,29 @@ export class Recogniser {
         samples += block.length;
       }
     }
-    for await (const heard of this.listener.listen(counted())) {
-      rows.push(...heard.rows);
-      overview.add(heard.logMel, heard.bands);
-      progress(Math.min(rows.length * this.step, samples / this.sampleRate));
+    for await (const prediction of this.predictor.predictBlocks(counted())) {
+      rows.push(...prediction.rows);
+      thumbnail.add(prediction.logMel, prediction.bands);
+      onProgress(Math.min(rows.length * this.stepSeconds, samples / this.sampleRate));
     }
-    return this.#heard(file, rows, samples / this.sampleRate, overview.drawn());
+    return this.#result(file, rows, samples / this.sampleRate, thumbnail.encode());
   }
 
-  #heard(file, rows, duration, picture) {
-    const mean = overall(rows);
-    const top = best(mean, TOP);
-    const scores = roundedScores(top.map((index) => mean[index]));
-    const settings = { byClass: this.thresholds };
+  #result(file, rows, duration, logMel) {
+    const mean = recordingProbabilities(rows);
+    const top = topIndices(mean, TOP_K);
+    const scores = roundScores(top.map((index) => mean[index]));
+    const { stepSeconds, windowSeconds, labels } = this;
+    const settings = { classThresholds: this.thresholds };
     return {
       file,
-      duration: rounded(duration, 3),
+      duration: roundTo(duration, 3),
       model: this.name,
-      clip: top.map((index, place) => ({ label: this.labels[index], score: scores[place] })),
-      segments: findSegments(rows, this.step, this.window, duration, this.labels, settings).map(inJson),
-      hop: this.step,
-      window: this.window,
-      log_mel: { ...picture, sample_rate: this.sampleRate },
+      clip: top.map((index, rank) => ({ label: labels[index], score: scores[rank] })),
+      segments: findSegments(rows, stepSeconds, windowSeconds, duration, labels, settings).map(roundSegment),
+      stepSeconds,
+      windowSeconds,
+      log_mel: { ...logMel, sample_rate: this.sampleRate },
     };
   }
 
@@ -100,18 +102,18 @@ export class Recogniser {
   }
 }
 
-/** A segment with its times to the millisecond and its score to 0.0001. */
-export function inJson({ start, end, label, score }) {
-  return { start: rounded(start, 3), end: rounded(end, 3), label, score: rounded(score, 4) };
+/** A segment with times rounded to the millisecond and the score to 0.0001. */
+export function roundSegment({ start, end, label, score }) {
+  return { start: roundTo(start, 3), end: roundTo(end, 3), label, score: roundTo(score, 4) };
 }
 
-/** Of a recording as a whole: the mean over its steps that are not silent. */
-export function overall(rows) {
+/** The probabilities of a recording as a whole: the mean over the steps that are not silent. */
+export function recordingProbabilities(rows) {
   const mean = new Float64Array(rows[0].length);
-  let sounding = 0;
+  let loudSteps = 0;
   for (const row of rows) {
-    sounding += row.some((value) => value > 0);
+    loudSteps += row.some((value) => value > 0);
     for (let column = 0; column < mean.length; column++) mean[column] += row[column];
   }
-  return mean.map((sum) => sum / Math.max(1, sounding));
+  return mean.map((sum) => sum / Math.max(1, loudSteps));
 }

@@ -1,112 +1,111 @@
-// In a thread of its own: the model, and all that is computed. What it is told and what it says: see engine.js.
+// The thread that holds the model and computes. engine.js describes its messages.
 
 import * as ort from "onnxruntime-web/wasm";
 import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
-import { mono } from "./mixing.js";
-import { concatenated } from "./numbers.js";
+import { concatenate } from "./numbers.js";
 import { Recogniser } from "./recogniser.js";
-import { resampled } from "./sound.js";
+import { mono, resample } from "./resample.js";
 import { Stream } from "./stream.js";
 import { readWav } from "./wav.js";
 
-const MOST_BEHIND = 300; // seconds of live sound that wait for a slow computer, or for the model to be loaded
-const MOST_THREADS = 4;
+const MAX_BACKLOG_S = 300; // live samples that wait for a slow computer, or for the model to be loaded
+const MAX_THREADS = 4;
 
-// Beside this file, never from elsewhere.
+// Loaded from the page's own folder, never from another site.
 ort.env.wasm.wasmPaths = { mjs: new URL(glue, import.meta.url).href, wasm: new URL(wasm, import.meta.url).href };
 
 const jobs = new Map();
 let loaded = null; // the one model in memory
-let before = Promise.resolve(); // the work begun so far: the model hears one thing at a time
+let previous = Promise.resolve(); // ends when all work so far has: the model does one thing at a time
 
 self.onmessage = ({ data }) => {
   const { job, kind } = data;
-  if (kind === "predict") begin(job, new Prediction(data));
-  else if (kind === "listen") begin(job, new Listening(data));
+  if (kind === "predict") start(job, new Prediction(data));
+  else if (kind === "stream") start(job, new LiveStream(data));
   else jobs.get(job)?.[kind](data);
 };
 
-function begin(job, work) {
+function start(job, work) {
   jobs.set(job, work);
   work
     .run()
     .catch((error) => {
-      if (!(error instanceof Aborted)) self.postMessage({ job, failed: error.message || String(error) });
+      if (!(error instanceof Aborted)) self.postMessage({ job, error: error.message || String(error) });
     })
     .finally(() => jobs.delete(job));
 }
 
-/** Runs what uses the model once all before it has. */
+/** Runs work that uses the model after all earlier work. */
 function inTurn(work) {
-  const done = before.then(work);
-  before = done.catch(() => {});
+  const done = previous.then(work);
+  previous = done.catch(() => {});
   return done;
 }
 
-async function recogniser({ name, facts, url }) {
+async function load({ name, metadata, url }) {
   if (loaded?.name === name) return loaded;
   const response = await fetch(url).catch(() => null);
-  if (!response?.ok) throw new Error(`The model ${name} cannot be loaded: is the network there? Try again.`);
+  if (!response?.ok) throw new Error(`The model ${name} cannot be loaded. Check the network and try again.`);
   const content = new Uint8Array(await response.arrayBuffer());
   await loaded?.close();
   loaded = null;
-  const threads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
-  loaded = await Recogniser.open(name, facts, content, threads);
+  const threads = self.crossOriginIsolated ? Math.min(MAX_THREADS, navigator.hardwareConcurrency) : 1;
+  loaded = await Recogniser.open(name, metadata, content, threads);
   return loaded;
 }
 
 class Aborted extends Error {}
 
-/** One file. */
+/** The prediction of one file. */
 class Prediction {
   constructor({ job, model, name, wav, rate, length }) {
     Object.assign(this, { job, model, name, wav, rate, length });
     this.aborted = false;
-    this.arrived = null; // takes the piece that was asked for
+    this.onBlock = null; // takes the block that was requested
   }
 
   async run() {
-    const heard = await inTurn(async () => {
-      this.#check();
-      const model = await recogniser(this.model);
-      const { rate, length, pieces } = this.wav
+    const result = await inTurn(async () => {
+      this.#checkAborted();
+      const recogniser = await load(this.model);
+      const { rate, length, blocks } = this.wav
         ? await readWav(this.wav, this.name)
-        : { ...this, pieces: this.#pieces() };
+        : { ...this, blocks: this.#requestBlocks() };
       const seconds = length / rate;
-      const progress = (done) => self.postMessage({ job: this.job, progress: Math.min(1, done / seconds) });
-      progress(0);
-      return model.predict(this.name, resampled(this.#checked(pieces), rate, model.sampleRate), progress);
+      const onProgress = (done) => self.postMessage({ job: this.job, progress: Math.min(1, done / seconds) });
+      onProgress(0);
+      return recogniser.predict(this.name, resample(this.#abortable(blocks), rate, recogniser.sampleRate), onProgress);
     });
-    self.postMessage({ job: this.job, heard });
+    self.postMessage({ job: this.job, result });
   }
 
-  piece({ channels }) {
-    this.arrived?.(channels);
+  block({ channels }) {
+    this.onBlock?.(channels);
   }
 
   abort() {
     this.aborted = true;
-    this.arrived?.([]);
+    this.onBlock?.([]);
   }
 
-  #check() {
+  #checkAborted() {
     if (this.aborted) throw new Aborted();
   }
 
-  async *#checked(pieces) {
-    for await (const piece of pieces) {
-      this.#check();
-      yield piece;
+  async *#abortable(blocks) {
+    for await (const block of blocks) {
+      this.#checkAborted();
+      yield block;
     }
-    this.#check();
+    this.#checkAborted();
   }
 
-  async *#pieces() {
+  async *#requestBlocks() {
     for (;;) {
       const channels = await new Promise((resolve) => {
-        this.arrived = resolve;
-        self.postMessage({ job: this.job, wants: true });
+        this.onBlock = resolve;
+        self.postMessage({ job: this.job, requestsBlock: true });
       });
       if (!channels.length) return;
       yield mono(channels);
@@ -115,47 +114,47 @@ class Prediction {
 }
 
 /** One live stream. */
-class Listening {
+class LiveStream {
   constructor({ job, model, rate }) {
     Object.assign(this, { job, model, rate });
-    this.waiting = []; // pieces of sound
+    this.waiting = []; // blocks of samples
     this.samples = 0; // in them
     this.stopped = false;
-    this.changed = () => {};
+    this.wake = () => {};
   }
 
   async run() {
-    const stream = await inTurn(async () => new Stream(await recogniser(this.model), this.rate));
+    const stream = await inTurn(async () => new Stream(await load(this.model), this.rate));
     while (this.waiting.length || !this.stopped) {
-      if (this.samples > MOST_BEHIND * this.rate)
+      if (this.samples > MAX_BACKLOG_S * this.rate)
         throw new Error("This computer is too slow for the model: choose a smaller one.");
-      const piece = this.#take();
-      if (piece) this.#answer(await inTurn(() => stream.push(piece)));
-      else await new Promise((resolve) => (this.changed = resolve));
+      const block = this.#take();
+      if (block) this.#send(await inTurn(() => stream.push(block)));
+      else await new Promise((resolve) => (this.wake = resolve));
     }
-    this.#answer(await inTurn(() => stream.finish()));
-    self.postMessage({ job: this.job, closed: null });
+    this.#send(await inTurn(() => stream.finish()));
+    self.postMessage({ job: this.job, closed: true });
   }
 
   push({ samples }) {
     this.waiting.push(samples);
     this.samples += samples.length;
-    this.changed();
+    this.wake();
   }
 
   stop() {
     this.stopped = true;
-    this.changed();
+    this.wake();
   }
 
   #take() {
-    const piece = this.waiting.length ? concatenated(this.waiting) : null;
+    const block = this.waiting.length ? concatenate(this.waiting) : null;
     this.waiting = [];
     this.samples = 0;
-    return piece;
+    return block;
   }
 
-  #answer(answers) {
-    for (const answer of answers) self.postMessage({ job: this.job, answer });
+  #send(steps) {
+    for (const step of steps) self.postMessage({ job: this.job, step });
   }
 }

@@ -1,5 +1,5 @@
 // The built page in a real browser, against the command line: npm run build && npm run browser [FOLDER FOR SCREENSHOTS]
-// Needs chromium (CHROMIUM, /usr/bin/chromium unless given) and a Python with audioinceptionnext (AINEXT_PYTHON).
+// It needs chromium (CHROMIUM, by default /usr/bin/chromium) and a Python with audioinceptionnext (AINEXT_PYTHON).
 
 import assert from "node:assert/strict";
 import { createReadStream, existsSync, statSync, writeFileSync } from "node:fs";
@@ -11,21 +11,21 @@ import { chromium } from "playwright-core";
 import { fixtures } from "./fixtures.js";
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
-const NEAR = 1e-3; // for formats that have one right decoding
-const NEAR_LOSSY = 0.02; // two decoders of one lossy file may differ a little
+const TOLERANCE = 1e-3; // for formats that have one right decoding
+const LOSSY_TOLERANCE = 0.02; // two decoders of a lossy file may differ a little
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json" };
 TYPES[".wasm"] = "application/wasm";
 TYPES[".svg"] = "image/svg+xml";
 
-/** A static host, with the page in two folders: /some/where/ and, with headers for threads, /isolated/. */
+/** A static host with the page in two folders: /some/where/, and with the headers that allow threads, /isolated/. */
 async function host() {
-  const asked = [];
+  const requests = [];
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://host").pathname)).replace(
       /\/$/,
       "/index.html",
     );
-    asked.push(path);
+    requests.push(path);
     const [, folder, inside] = path.match(/^\/(some\/where|isolated)\/(.*)$/) ?? [];
     const file = join(DIST, inside ?? "");
     if (!inside || !existsSync(file)) return response.writeHead(404).end();
@@ -40,12 +40,12 @@ async function host() {
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { root: `http://127.0.0.1:${server.address().port}/`, server, asked };
+  return { root: `http://127.0.0.1:${server.address().port}/`, server, requests };
 }
 
-/** Gives the page a file; what it offers as JSON, and the seconds that took. */
-async function hear(page, file) {
-  const begun = Date.now();
+/** Gives a file to the page: {result: what it offers as JSON, seconds: that this took} or {problem}. */
+async function predict(page, file) {
+  const start = Date.now();
   await page.setInputFiles("#file", file);
   await page.waitForFunction(
     () => !document.getElementById("working").hidden || !document.getElementById("problem").hidden,
@@ -53,31 +53,32 @@ async function hear(page, file) {
   await page.waitForFunction(() => document.getElementById("working").hidden, null, { timeout: 600_000 });
   const problem = await page.locator("#problem").evaluate((element) => (element.hidden ? null : element.textContent));
   if (problem) return { problem };
-  const seconds = (Date.now() - begun) / 1000;
+  const seconds = (Date.now() - start) / 1000;
   const [download] = await Promise.all([
     page.waitForEvent("download"),
     page.getByRole("button", { name: "JSON" }).click(),
   ]);
-  return { heard: JSON.parse(await readFile(await download.path(), "utf8")), seconds };
+  return { result: JSON.parse(await readFile(await download.path(), "utf8")), seconds };
 }
 
-/** The largest differences between what two heard: of the scores (in segments, of the whole) and times. */
-function compared(heard, expected) {
+/** The largest differences between two results, of all scores and of all times. Their segments have the same labels. */
+function compare(result, expected) {
   const labels = (list) => list.map((one) => one.label);
-  const worst = (differences) => Math.max(0, ...differences.map(Math.abs));
-  assert.deepEqual(labels(heard.segments), labels(expected.segments), "other segments");
-  const others = new Map(expected.clip.map((one) => [one.label, one.score]));
-  const whole = heard.clip.filter((one) => others.has(one.label)).map((one) => one.score - others.get(one.label));
-  const scores = heard.segments.map((one, i) => one.score - expected.segments[i].score);
-  const times = heard.segments.flatMap((one, i) => [
+  const largest = (differences) => Math.max(0, ...differences.map(Math.abs));
+  assert.deepEqual(labels(result.segments), labels(expected.segments), "segments differ");
+  const expectedScores = new Map(expected.clip.map((one) => [one.label, one.score]));
+  const clip = result.clip.filter((one) => expectedScores.has(one.label));
+  const clipDifferences = clip.map((one) => one.score - expectedScores.get(one.label));
+  const scores = result.segments.map((one, i) => one.score - expected.segments[i].score);
+  const times = result.segments.flatMap((one, i) => [
     one.start - expected.segments[i].start,
     one.end - expected.segments[i].end,
   ]);
-  return { scores: worst([...whole, ...scores]), times: worst([...times, heard.duration - expected.duration]) };
+  return { scores: largest([...clipDifferences, ...scores]), times: largest([...times, result.duration - expected.duration]) };
 }
 
 const { folder, json } = fixtures("browser");
-const { root, server, asked } = await host();
+const { root, server, requests } = await host();
 const url = `${root}some/where/`;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -90,9 +91,9 @@ const browser = await chromium.launch({
 });
 try {
   const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-  const said = [];
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && said.push(message.text()));
-  page.on("pageerror", (error) => said.push(String(error)));
+  const messages = [];
+  page.on("console", (message) => ["error", "warning"].includes(message.type()) && messages.push(message.text()));
+  page.on("pageerror", (error) => messages.push(String(error)));
   const elsewhere = [];
   page.on(
     "request",
@@ -101,34 +102,34 @@ try {
   await page.goto(url);
   await page.waitForSelector("#model:not([disabled])");
 
-  for (const expected of json("answers.json")) {
+  for (const expected of json("results.json")) {
     const name = expected.file.split("/").at(-1);
-    const { heard, seconds, problem } = await hear(page, expected.file);
-    assert.ok(heard, problem);
-    const { scores, times } = compared(heard, expected);
+    const { result, seconds, problem } = await predict(page, expected.file);
+    assert.ok(result, problem);
+    const { scores, times } = compare(result, expected);
     const exact = /\.(wav|flac)$/.test(name);
-    console.log(`${name}: scores ${scores.toFixed(4)}, times ${times.toFixed(3)} s apart, ${seconds.toFixed(1)} s`);
-    assert.ok(scores < (exact ? NEAR : NEAR_LOSSY) && times < (exact ? NEAR : 0.4), name);
+    console.log(`${name}: scores differ by ${scores.toFixed(4)}, times by ${times.toFixed(3)} s, ${seconds.toFixed(1)} s`);
+    assert.ok(scores < (exact ? TOLERANCE : LOSSY_TOLERANCE) && times < (exact ? TOLERANCE : 0.4), name);
   }
   if (process.argv[2]) await page.screenshot({ path: join(process.argv[2], "static.png"), fullPage: true });
 
   const [expected] = json("minutes.json");
   for (const name of ["minutes.flac", "minutes.wav"]) {
-    const { heard, seconds, problem } = await hear(page, join(folder, name));
-    assert.ok(heard, problem);
-    const { scores, times } = compared(heard, expected);
+    const { result, seconds, problem } = await predict(page, join(folder, name));
+    assert.ok(result, problem);
+    const { scores, times } = compare(result, expected);
     console.log(
-      `${name} (600 s): scores ${scores.toFixed(4)}, times ${times.toFixed(3)} s apart, ${seconds.toFixed(1)} s`,
+      `${name} (600 s): scores differ by ${scores.toFixed(4)}, times by ${times.toFixed(3)} s, ${seconds.toFixed(1)} s`,
     );
-    assert.ok(scores < NEAR && times < NEAR, name);
+    assert.ok(scores < TOLERANCE && times < TOLERANCE, name);
   }
 
   for (const [name, content] of [
-    ["text.mp4", "no sound at all\n".repeat(99)],
+    ["text.mp4", "This is a text.\n".repeat(99)],
     ["empty.wav", ""],
   ]) {
     writeFileSync(join(folder, name), content);
-    const { problem } = await hear(page, join(folder, name));
+    const { problem } = await predict(page, join(folder, name));
     console.log(`${name}: ${problem}`);
     assert.match(problem, new RegExp(`^${name}: `));
   }
@@ -137,8 +138,8 @@ try {
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.getByText("Cancelled.").waitFor({ timeout: 2000 });
 
-  await page.getByRole("button", { name: "Listen to the microphone" }).click();
-  await page.waitForFunction(() => document.querySelectorAll("#live .chips li").length > 1, null, { timeout: 60_000 });
+  await page.getByRole("button", { name: "Use the microphone" }).click();
+  await page.waitForFunction(() => document.querySelectorAll("#live .ended li").length > 1, null, { timeout: 60_000 });
   if (process.argv[2]) await page.screenshot({ path: join(process.argv[2], "static-live.png"), fullPage: true });
   await page.getByRole("button", { name: "Stop" }).click();
   await page.waitForSelector("#result:not([hidden])");
@@ -148,19 +149,19 @@ try {
   await isolated.goto(`${root}isolated/`);
   await isolated.waitForSelector("#model:not([disabled])");
   assert.ok(await isolated.evaluate(() => crossOriginIsolated));
-  const { heard, seconds, problem } = await hear(isolated, join(folder, "minutes.wav"));
-  assert.ok(heard, problem);
-  const { scores } = compared(heard, expected);
-  console.log(`in threads, minutes.wav: scores ${scores.toFixed(4)} apart, ${seconds.toFixed(1)} s`);
-  assert.ok(scores < NEAR);
+  const { result, seconds, problem } = await predict(isolated, join(folder, "minutes.wav"));
+  assert.ok(result, problem);
+  const { scores } = compare(result, expected);
+  console.log(`in threads, minutes.wav: scores differ by ${scores.toFixed(4)}, ${seconds.toFixed(1)} s`);
+  assert.ok(scores < TOLERANCE);
 
-  assert.deepEqual(elsewhere, [], "asked of other hosts");
+  assert.deepEqual(elsewhere, [], "requests to other hosts");
   assert.deepEqual(
-    said.filter((line) => !line.includes("ERR_")),
+    messages.filter((line) => !line.includes("ERR_")),
     [],
-    "said on the console",
+    "messages on the console",
   );
-  console.log(`${asked.length} requests, all to the page's own folder`);
+  console.log(`${requests.length} requests, all to the page's own folder`);
 } finally {
   await browser.close();
   server.close();

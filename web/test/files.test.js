@@ -3,14 +3,14 @@ import { openAsBlob } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { nativeRate } from "../src/headers.js";
-import { concatenated } from "../src/numbers.js";
+import { concatenate } from "../src/numbers.js";
 import { readWav } from "../src/wav.js";
-import { apart, fixtures } from "./fixtures.js";
+import { largestDifference, fixtures } from "./fixtures.js";
 
-const { folder, json, sound } = fixtures("files");
+const { folder, json, waveform } = fixtures("files");
 const cases = json("cases.json");
 
-test("headers tell the rate that FFmpeg finds", async () => {
+test("headers state the rate that FFmpeg finds", async () => {
   const found = {};
   for (const name of Object.keys(cases)) found[name] = await nativeRate(await openAsBlob(join(folder, name)));
   assert.deepEqual(found, Object.fromEntries(Object.entries(cases).map(([name, { rate }]) => [name, rate])));
@@ -20,21 +20,21 @@ test("WAV files are read as FFmpeg reads them", async () => {
   for (const [name, { samples, rate }] of Object.entries(cases)) {
     if (!samples) continue;
     const wav = await readWav(await openAsBlob(join(folder, name)), name);
-    const pieces = [];
-    for await (const piece of wav.pieces) pieces.push(piece);
+    const blocks = [];
+    for await (const block of wav.blocks) blocks.push(block);
     assert.equal(wav.rate, rate);
-    const difference = apart(concatenated(pieces), sound(`${name}.f32`));
+    const difference = largestDifference(concatenate(blocks), waveform(`${name}.f32`));
     assert.ok(difference < 1e-6, `${name}: ${difference}, ${wav.length} samples`);
   }
 });
 
-test("what is compressed, and no WAV file at all, is the browser's to decode", async () => {
+test("compressed WAV files and other formats are left to the browser", async () => {
   for (const name of ["mulaw.wav", "44100.flac"])
     assert.equal(await readWav(await openAsBlob(join(folder, name)), name), null);
   assert.equal(await readWav(new Blob(["short"]), "short"), null);
 });
 
-test("damaged WAV files get one line that names them", async () => {
+test("errors about damaged WAV files are one line that names the file", async () => {
   const whole = new Uint8Array(await (await openAsBlob(join(folder, "s16le.wav"))).arrayBuffer());
   const text = new TextDecoder("latin1").decode(whole);
   const changed = (at, ...bytes) =>
@@ -57,7 +57,7 @@ test("damaged WAV files get one line that names them", async () => {
   }
 });
 
-test("no header is read beyond its end, and noise has no rate", async () => {
+test("headers are not read beyond their end, and noise has no rate", async () => {
   for (const name of ["44100.flac", "44100.m4a", "48000.webm", "44100.ogg", "44100.mp3"]) {
     const whole = await (await openAsBlob(join(folder, name))).arrayBuffer();
     for (const size of [0, 1, 15, 16, 30, 40, 100, 300]) await nativeRate(new Blob([whole.slice(0, size)]));

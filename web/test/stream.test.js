@@ -1,58 +1,58 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Stream } from "../src/stream.js";
-import { apart, fixtures, pieces, recogniser } from "./fixtures.js";
+import { blocks, fixtures, largestDifference, recogniser as openRecogniser } from "./fixtures.js";
 
-const { json, sound } = fixtures("live");
+const { json, waveform } = fixtures("live");
 
-for (const [name, expected] of Object.entries(json("answers.json"))) {
+for (const [name, expected] of Object.entries(json("steps.json"))) {
   const [model, rate] = name.split(" ");
-  test(`a stream of ${name} Hz in odd pieces answers as Python's`, async (context) => {
-    const listener = await recogniser(model);
-    const stream = new Stream(listener, Number(rate));
+  test(`a stream of ${name} Hz in odd blocks gives the steps of Python`, async (context) => {
+    const recogniser = await openRecogniser(model);
+    const stream = new Stream(recogniser, Number(rate));
     const found = [];
-    for (const piece of pieces(sound(`${rate}.f32`), [128, 1, 4096, 30011, 7, 99991])) {
-      found.push(...(await stream.push(piece)));
-      assert.ok(stream.held <= stream.grid.clip + stream.grid.step + 1, "memory stays that of a clip");
+    for (const block of blocks(waveform(`${rate}.f32`), [128, 1, 4096, 30011, 7, 99991])) {
+      found.push(...(await stream.push(block)));
+      assert.ok(stream.held <= stream.grid.clip + stream.grid.step + 1, "memory stays that of a window");
     }
     found.push(...(await stream.finish()));
-    await listener.close();
+    await recogniser.close();
     assert.equal(found.length, expected.length);
-    const most = Math.max(...found.map((answer, index) => compare(answer, expected[index], listener.labels)));
-    context.diagnostic(`${name}: ${found.length} answers, scores apart by ${most.toExponential(1)}`);
+    const largest = Math.max(...found.map((step, index) => compare(step, expected[index], recogniser.labels)));
+    context.diagnostic(`${name}: ${found.length} steps, scores differ by at most ${largest.toExponential(1)}`);
   });
 }
 
 /** The largest difference of scores; everything else has to be equal. */
-function compare(answer, expected, labels) {
-  assert.equal(answer.label, expected.label);
-  assert.equal(answer.top.length, 5);
-  assert.ok(apart([answer.start, answer.end], [expected.start, expected.end]) < 0.0006);
+function compare(step, expected, labels) {
+  assert.equal(step.label, expected.label);
+  assert.equal(step.top.length, 5);
+  assert.ok(largestDifference([step.start, step.end], [expected.start, expected.end]) < 0.0006);
   assert.deepEqual(
-    answer.segments.map((one) => one.label),
+    step.segments.map((one) => one.label),
     expected.segments.map((one) => one.label),
   );
-  const differences = answer.top.map((one) => Math.abs(one.score - expected.probabilities[labels.indexOf(one.label)]));
-  answer.segments.forEach((segment, index) => {
+  const differences = step.top.map((one) => Math.abs(one.score - expected.probabilities[labels.indexOf(one.label)]));
+  step.segments.forEach((segment, index) => {
     const other = expected.segments[index];
-    assert.ok(apart([segment.start, segment.end], [other.start, other.end]) < 0.0006);
+    assert.ok(largestDifference([segment.start, segment.end], [other.start, other.end]) < 0.0006);
     differences.push(Math.abs(segment.score - other.score));
   });
   const levels = expected.log_mel.flat().map((value) => ((value + 11.5) / 14) * 255);
-  const drawn = answer.log_mel ? [...answer.log_mel.data] : [];
+  const data = step.log_mel ? [...step.log_mel.data] : [];
   assert.ok(
-    apart(
-      drawn,
+    largestDifference(
+      data,
       levels.map((level) => Math.max(0, Math.min(255, level))),
     ) < 0.6,
-    "the log-mel is another",
+    "the log-mel differs",
   );
-  const most = Math.max(...differences);
-  assert.ok(most < 1e-3, `${most}`);
-  return most;
+  const largest = Math.max(...differences);
+  assert.ok(largest < 1e-3, `${largest}`);
+  return largest;
 }
 
-test("no sound gives no answer", async () => {
-  const listener = await recogniser("kitchen20-small");
-  assert.deepEqual(await new Stream(listener, 48000).finish(), []);
+test("no samples give no step", async () => {
+  const recogniser = await openRecogniser("kitchen20-small");
+  assert.deepEqual(await new Stream(recogniser, 48000).finish(), []);
 });

@@ -1,10 +1,10 @@
-// The page: what is given goes to an engine (a server, or the model in this browser), what is heard to the views.
+// The page: an engine (a server, or the model in this browser) recognises recordings, and a viewer shows the results.
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
+import { make, readable } from "./text.js";
 import { Viewer } from "./viewer.js";
-import { make, readable } from "./words.js";
 
-const find = (name) => document.getElementById(name);
+const find = (id) => document.getElementById(id);
 const EXAMPLE = new URL("./example.mp3", import.meta.url);
 
 /** engine: an object with the methods of `ServerEngine`. */
@@ -18,47 +18,47 @@ class Page {
     this.engine = engine;
     this.viewer = null;
     this.live = null;
-    this.url = null;
+    this.url = null; // of the recording that the viewer plays
     engine.askKey = askKey;
     find("note").textContent = engine.note;
     find("choose").onclick = () => find("file").click();
-    find("file").onchange = (event) => this.#give(event.target);
-    find("example").onclick = () => this.#example();
-    find("microphone").onclick = () => this.#listen();
+    find("file").onchange = (event) => this.#predictChosen(event.target);
+    find("example").onclick = () => this.#predictExample();
+    find("microphone").onclick = () => this.#startLive();
     find("cancel").onclick = () => this.cancelling?.abort();
-    find("model").onchange = () => this.#describe();
-    takeDrops((file) => this.predict(file));
-    document.addEventListener("keydown", (event) => this.#key(event));
+    find("model").onchange = () => this.#describeModel();
+    onDrop((file) => this.predict(file));
+    document.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
   async open() {
     try {
       this.models = await this.engine.models();
     } catch (error) {
-      this.#fail(error);
+      this.#showProblem(error);
       return;
     }
     const options = this.models.map((one) => make("option", { value: one.name, selected: one.default }, one.name));
     find("model").replaceChildren(...options);
     find("model").disabled = false;
-    this.#describe();
+    this.#describeModel();
   }
 
-  #describe() {
-    const model = this.models.find((one) => one.name === find("model").value);
-    find("knows").textContent = `${model.name} knows ${model.labels.length} sounds: ${model.labels.map(readable).join(", ")}.`;
+  #describeModel() {
+    const { name, labels } = this.models.find((one) => one.name === find("model").value);
+    find("labels").textContent = `${name} recognises ${labels.length} sounds: ${labels.map(readable).join(", ")}.`;
   }
 
-  #give(input) {
+  #predictChosen(input) {
     const [file] = input.files;
     input.value = ""; // so that the same file can be chosen again
     if (file) this.predict(file);
   }
 
-  async #example() {
+  async #predictExample() {
     const response = await fetch(EXAMPLE);
     if (response.ok) this.predict(new File([await response.blob()], "kitchen-scene.mp3", { type: "audio/mpeg" }));
-    else this.#fail(new Error("The example is missing."));
+    else this.#showProblem(new Error("The example cannot be loaded."));
   }
 
   async predict(file) {
@@ -66,74 +66,76 @@ class Page {
     this.#clear();
     this.cancelling = new AbortController();
     find("working").hidden = false;
-    this.#say(`Listening to ${file.name} …`);
+    this.#showStatus(`Recognising ${file.name} …`);
     try {
       const { signal } = this.cancelling;
       const model = find("model").value;
-      const heard = await this.engine.predict(file, { model, signal, progress: (share) => this.#progress(share) });
-      this.#show(heard, file);
+      const result = await this.engine.predict(file, { model, signal, onProgress: (share) => this.#showProgress(share) });
+      this.#showResult(result, file);
     } catch (error) {
-      if (error.name === "AbortError") this.#say("Cancelled.");
-      else this.#fail(error);
+      if (error.name === "AbortError") this.#showStatus("Cancelled.");
+      else this.#showProblem(error);
     } finally {
       this.cancelling = null;
       find("working").hidden = true;
     }
   }
 
-  async #listen() {
+  async #startLive() {
     if (this.cancelling || this.live) return;
     this.#clear();
-    this.live = new Live(this.engine, find("model").value, (heard, wav, message) => {
-      this.live = null;
-      find("live").hidden = true;
-      this.#busy(false);
-      if (heard) this.#show(heard, new File([wav], heard.file, { type: "audio/wav" }));
-      if (message) this.#fail(new Error(message));
+    this.live = new Live(this.engine, find("model").value, (result, wav, problem) => {
+      this.#endLive();
+      if (result) this.#showResult(result, new File([wav], result.file, { type: "audio/wav" }));
+      if (problem) this.#showProblem(new Error(problem));
     });
-    this.#busy(true);
+    this.#disableInput(true);
     find("live").replaceChildren(this.live.element);
     find("live").hidden = false;
-    this.#say("Listening to the microphone …");
+    this.#showStatus("Recognising sounds from the microphone …");
     try {
       await this.live.start();
       this.live?.stopButton.focus();
     } catch (error) {
-      this.live = null;
-      find("live").hidden = true;
-      this.#busy(false);
-      this.#fail(error);
+      this.#endLive();
+      this.#showProblem(error);
     }
   }
 
-  #show(heard, file) {
+  #endLive() {
+    this.live = null;
+    find("live").hidden = true;
+    this.#disableInput(false);
+  }
+
+  #showResult(result, file) {
     this.url = URL.createObjectURL(file);
-    this.viewer = new Viewer(heard, this.url, file.type.startsWith("video/"));
-    const stem = heard.file.replace(/\.[^.]*$/, "");
+    this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
+    const stem = result.file.replace(/\.[^.]*$/, "");
     const downloads = Object.values(FORMATS).map((format) =>
-      make("button", { type: "button", onclick: () => save(format.text(heard), stem + format.suffix, format.type) }, format.title),
+      make("button", { type: "button", onclick: () => save(format.text(result), stem + format.suffix, format.type) }, format.title),
     );
-    const title = make("h2", { tabindex: "-1" }, heard.file);
+    const title = make("h2", { tabindex: "-1" }, result.file);
     find("result").replaceChildren(
-      make("div", { class: "title" }, title, make("p", { class: "quiet" }, `heard by ${heard.model}`)),
+      make("div", { class: "title" }, title, make("p", { class: "quiet" }, `recognised by ${result.model}`)),
       this.viewer.element,
       make("div", { class: "downloads", role: "group", "aria-label": "Save as" }, make("span", {}, "Save as"), ...downloads),
     );
     find("result").hidden = false;
-    const count = heard.segments.length;
-    this.#say(`${heard.file}: ${count} ${count === 1 ? "segment" : "segments"}.`);
+    const count = result.segments.length;
+    this.#showStatus(`${result.file}: ${count} ${count === 1 ? "segment" : "segments"}.`);
     title.focus({ preventScroll: true });
     find("result").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
-  #progress(share) {
+  #showProgress(share) {
     const bar = find("progress");
     if (share === null || share === undefined) bar.removeAttribute("value");
     else bar.value = share;
   }
 
-  #busy(busy) {
-    for (const name of ["choose", "microphone", "example", "model"]) find(name).disabled = busy;
+  #disableInput(disabled) {
+    for (const id of ["choose", "microphone", "example", "model"]) find(id).disabled = disabled;
   }
 
   #clear() {
@@ -143,50 +145,51 @@ class Page {
     this.url = null;
     find("result").hidden = true;
     find("problem").hidden = true;
-    find("drop").classList.add("compact"); // what it says has been read
-    this.#progress(null);
+    find("drop").classList.add("compact"); // its explanations have been read
+    this.#showProgress(null);
   }
 
-  #say(text) {
+  #showStatus(text) {
     find("status").textContent = text;
   }
 
-  #fail(error) {
-    this.#say("");
+  #showProblem(error) {
+    this.#showStatus("");
     find("problem").textContent = error.message;
     find("problem").hidden = false;
   }
 
-  #key(event) {
+  #onKey(event) {
     if (!this.viewer || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    // A focused control has the keys that it knows; the timeline scrolls by arrows itself.
-    const at = event.target;
-    if (at.closest?.("input, select, dialog, textarea") || (event.key === " " && at.closest?.("button, a"))) return;
-    if (event.key.startsWith("Arrow") && at.closest?.(".timeline, video")) return;
+    // A focused control keeps the keys that it understands; the timeline scrolls by arrow keys itself.
+    const { target } = event;
+    if (target.closest?.("input, select, dialog, textarea") || (event.key === " " && target.closest?.("button, a"))) return;
+    if (event.key.startsWith("Arrow") && target.closest?.(".timeline, video")) return;
     if (this.viewer.key(event.key)) event.preventDefault();
   }
 }
 
-/** Files dropped anywhere on the page. */
-function takeDrops(take) {
-  const mark = (over) => find("drop").classList.toggle("over", over);
+/** Calls a function with a file that is dropped anywhere on the page. */
+function onDrop(take) {
+  const highlight = (over) => find("drop").classList.toggle("over", over);
   document.addEventListener("dragover", (event) => {
     event.preventDefault();
-    mark(true);
+    highlight(true);
   });
   document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) mark(false);
+    if (!event.relatedTarget) highlight(false);
   });
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    mark(false);
+    highlight(false);
     const [file] = event.dataTransfer.files;
     if (file) take(file);
   });
 }
 
+/** Asks for the API key; resolves to an empty text if the dialog is cancelled. */
 function askKey() {
-  const dialog = find("ask");
+  const dialog = find("key-dialog");
   find("key").value = "";
   dialog.returnValue = "";
   dialog.showModal();

@@ -1,9 +1,9 @@
-// In the audio thread: the microphone's samples, mono, in pieces of about 40 ms.
+// Runs in the audio thread: sends the microphone's samples, averaged to mono, in blocks of about 40 ms.
 
 class Capture extends AudioWorkletProcessor {
   constructor() {
     super();
-    this.piece = new Float32Array(2048);
+    this.block = new Float32Array(2048);
     this.filled = 0;
   }
 
@@ -13,10 +13,10 @@ class Capture extends AudioWorkletProcessor {
     for (let i = 0; i < channels[0].length; i++) {
       let sum = 0;
       for (const channel of channels) sum += channel[i];
-      this.piece[this.filled++] = sum / channels.length;
-      if (this.filled === this.piece.length) {
-        this.port.postMessage(this.piece, [this.piece.buffer]);
-        this.piece = new Float32Array(2048);
+      this.block[this.filled++] = sum / channels.length;
+      if (this.filled === this.block.length) {
+        this.port.postMessage(this.block, [this.block.buffer]);
+        this.block = new Float32Array(2048);
         this.filled = 0;
       }
     }

@@ -1,30 +1,34 @@
-// Listening: a log-mel that scrolls, the five likeliest sounds, segments as they end.
+// The view of a live stream: a scrolling log-mel, the most probable labels, and the segments that have ended.
 import { colourAt, HEAT } from "./colours.js";
 import { openMicrophone } from "./microphone.js";
 import { Recording } from "./recording.js";
-import { quantile, stretched } from "./spectrogram.js";
-import { bar } from "./viewer.js";
-import { clock, make, percent, readable } from "./words.js";
+import { quantile, stretchContrast } from "./spectrogram.js";
+import { clock, make, percent, readable } from "./text.js";
+import { scoreBar } from "./viewer.js";
 
-const SECONDS = 12; // that the picture shows
-const LISTED = 8; // of the last segments
+const SECONDS = 12; // across the log-mel
+const MAX_SEGMENTS = 8; // in the list; older ones are dropped
 
 export class Live {
-  /** over(heard, wav, message): called when it has stopped, with what was heard, or with what went wrong. */
-  constructor(engine, model, over) {
-    Object.assign(this, { engine, model, over });
+  /** onEnd(result, wav, problem): called at the end, with a Result and its WAV file, or with what went wrong. */
+  constructor(engine, model, onEnd) {
+    Object.assign(this, { engine, model, onEnd });
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
-    this.bars = make("div", { class: "bars-live" });
-    this.list = make("ol", { class: "chips", "aria-live": "polite", "aria-label": "Sounds that ended" });
+    this.scores = make("div", {});
+    this.list = make("ol", { class: "ended", "aria-live": "polite", "aria-label": "Segments that have ended" });
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
       { class: "viewer" },
       make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time),
       this.canvas,
-      make("div", { class: "beside" }, make("section", { "aria-label": "Sounds that ended" }, make("h3", {}, "Heard"), this.list),
-        make("section", { "aria-label": "Now" }, make("h3", {}, "Now"), this.bars)),
+      make(
+        "div",
+        { class: "beside" },
+        make("section", { "aria-label": "Segments" }, make("h3", {}, "Segments"), this.list),
+        make("section", { "aria-label": "Now" }, make("h3", {}, "Now"), this.scores),
+      ),
     );
   }
 
@@ -33,57 +37,57 @@ export class Live {
     const waiting = [];
     let push = (samples) => waiting.push(samples);
     this.microphone = await openMicrophone((samples) => {
-      this.recording?.add(samples);
+      this.recording?.addSamples(samples);
       push(samples);
     });
     const { rate } = this.microphone;
     this.recording = new Recording(rate);
-    this.stream = this.engine.listen({
+    this.stream = this.engine.openStream({
       model: this.model,
       rate,
-      answer: (answer) => this.#answer(answer),
-      closed: (message) => this.#closed(message),
+      onStep: (step) => this.#addStep(step),
+      onClose: (problem) => this.#close(problem),
     });
     push = (samples) => this.stream.push(samples);
     waiting.splice(0).forEach((samples) => {
-      this.recording.add(samples);
+      this.recording.addSamples(samples);
       push(samples);
     });
   }
 
-  /** Ends the sound; what is still to be heard comes, then `over` is called. */
+  /** Closes the microphone. The last steps follow, and then `onEnd` is called. */
   stop() {
     this.stopButton.disabled = true;
     this.microphone?.stop();
     this.stream?.stop();
   }
 
-  #closed(message) {
+  #close(problem) {
     this.microphone?.stop();
-    const heard = this.recording.end > 0 ? this.recording.heard(this.model) : null;
-    this.over(heard, heard && this.recording.wav(), message);
+    const result = this.recording.end > 0 ? this.recording.result(this.model) : null;
+    this.onEnd(result, result && this.recording.wav(), problem);
   }
 
-  #answer(answer) {
-    this.recording.hear(answer);
-    this.time.textContent = clock(answer.end);
-    this.bars.replaceChildren(...answer.top.map((one, place) => bar(one.label, one.score, colourAt(place))));
-    for (const one of answer.segments) {
+  #addStep(step) {
+    this.recording.addStep(step);
+    this.time.textContent = clock(step.end);
+    this.scores.replaceChildren(...step.top.map((one, index) => scoreBar(one.label, one.score, colourAt(index))));
+    for (const one of step.segments) {
       const text = `${readable(one.label)} ${percent(one.score)}`;
       this.list.prepend(make("li", {}, make("b", {}, text), ` ${clock(one.start)} to ${clock(one.end)}`));
     }
-    while (this.list.children.length > LISTED) this.list.lastChild.remove();
-    if (answer.log_mel) this.#scroll(answer.log_mel, answer.end - answer.start);
+    while (this.list.children.length > MAX_SEGMENTS) this.list.lastChild.remove();
+    if (step.log_mel) this.#scroll(step.log_mel, step.end - step.start);
   }
 
-  /** Moves the picture to the left by as much as the answer spans. */
+  /** Moves the log-mel to the left and draws that of a step, which spans some seconds. */
   #scroll(log_mel, seconds) {
     const { columns, bands } = log_mel;
-    // The span of levels follows the room: at once outwards, slowly back.
+    // The contrast adapts to the room: at once when levels exceed the range, slowly when they stay within it.
     const [low, high] = [quantile(log_mel.data, 0.05), quantile(log_mel.data, 0.995)];
     this.low = Math.min(low, (this.low ?? low) + 0.5);
     this.high = Math.max(high, (this.high ?? high) - 0.5);
-    const data = stretched(log_mel.data, this.low, this.high);
+    const data = stretchContrast(log_mel.data, this.low, this.high);
     const context = this.canvas.getContext("2d");
     if (this.canvas.height !== bands) this.canvas.height = bands;
     const width = Math.max(1, Math.round((seconds / SECONDS) * this.canvas.width));

@@ -1,4 +1,4 @@
-// The page as a server gives it.
+// Starts the page that a server provides.
 import { start } from "./app.js";
 import { ServerEngine } from "./server.js";
 

@@ -1,23 +1,23 @@
-// The microphone as samples.
+// The microphone as blocks of samples.
 
-/** {rate, stop()}; piece: called with Float32Array after Float32Array. Throws an Error that says what to do. */
-export async function openMicrophone(piece) {
-  if (!navigator.mediaDevices?.getUserMedia) throw new Error("The microphone needs a page from https or from localhost.");
+/** {rate, stop()}. onSamples: called with one Float32Array after another. Throws an Error that says what to do. */
+export async function openMicrophone(onSamples) {
+  if (!navigator.mediaDevices?.getUserMedia) throw new Error("The microphone works only on pages from https or localhost.");
   let stream;
   try {
-    // What makes speech clear on a phone call takes away the sounds that we want to hear.
+    // These filters make speech clearer in calls, and remove the very sounds that are to be recognised.
     const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     stream = await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
-    const reason = { NotAllowedError: "it was not allowed: allow it in the address bar", NotFoundError: "there is none" };
-    throw new Error(`The microphone cannot be heard: ${reason[error.name] ?? error.message}.`);
+    const reasons = { NotAllowedError: "allow it in the address bar", NotFoundError: "connect one first" };
+    throw new Error(`The microphone cannot be used: ${reasons[error.name] ?? error.message}.`);
   }
   const context = new AudioContext();
   await context.resume();
   await context.audioWorklet.addModule(new URL("./capture.js", import.meta.url));
   const source = context.createMediaStreamSource(stream);
   const capture = new AudioWorkletNode(context, "capture");
-  capture.port.onmessage = (event) => piece(event.data);
+  capture.port.onmessage = (event) => onSamples(event.data);
   source.connect(capture);
   return {
     rate: context.sampleRate,

@@ -1,17 +1,17 @@
-// A recording that plays: as a whole, or one stretch of it.
+// Plays a recording: the whole of it, or one segment.
 
 export class Player {
-  /** media: an <audio> or <video>. changed: called when it starts, stops or is sought. */
-  constructor(media, changed) {
+  /** media: an <audio> or <video>, or null. onChange: called when it starts, stops, or jumps. */
+  constructor(media, onChange) {
     this.media = media;
-    this.until = Infinity;
-    this.changed = changed;
+    this.until = Infinity; // seconds at which a segment ends
+    this.onChange = onChange;
     this.usable = Boolean(media);
     if (!media) return;
-    for (const name of ["play", "pause", "seeked", "ended"]) media.addEventListener(name, () => this.changed());
+    for (const name of ["play", "pause", "seeked", "ended"]) media.addEventListener(name, () => this.onChange());
     media.addEventListener("error", () => {
       this.usable = false;
-      this.changed();
+      this.onChange();
     });
   }
 
@@ -31,11 +31,11 @@ export class Player {
   play() {
     if (!this.usable) return;
     if (this.time >= this.until) this.until = Infinity;
-    this.media.play().catch(() => {}); // refused or broken: the error event says so
+    this.media.play().catch(() => {}); // the error event reports what cannot be played
   }
 
   /** Plays from start to end, in seconds, and stops there. */
-  stretch(start, end) {
+  playSegment(start, end) {
     if (!this.usable) return;
     this.until = end;
     this.media.currentTime = start;
@@ -46,11 +46,11 @@ export class Player {
     if (!this.usable) return;
     this.until = Infinity;
     this.media.currentTime = Math.max(0, seconds);
-    this.changed();
+    this.onChange();
   }
 
-  /** To be called often while it plays: stops at the end of a stretch. */
-  tick() {
+  /** Stops at the end of a segment; to be called often while it plays. */
+  checkEnd() {
     if (this.playing && this.time >= this.until) {
       this.media.pause();
       this.until = Infinity;

@@ -1,72 +1,73 @@
-// What came from the microphone, kept as a recording: sound as a WAV file, answers as what was heard.
+// Keeps what comes from the microphone: the samples as a WAV file, the steps as a Result (see server.js).
 
-import { quantile, stretched } from "./spectrogram.js";
+import { quantile, stretchContrast } from "./spectrogram.js";
 
-const MOST_S = 600; // of sound that is kept; the timeline goes on
-const COLUMNS = 8000; // of the log-mel; beyond, two neighbours become one
+const MAX_SECONDS = 600; // of samples that are kept; the timeline goes on
+const MAX_COLUMNS = 8000; // of the log-mel; when it has that many, two neighbours become one
+const TOP_K = 5; // labels of the recording as a whole
 
 export class Recording {
   constructor(rate) {
     this.rate = rate;
-    this.pieces = [];
+    this.blocks = [];
     this.samples = 0;
-    this.answers = 0;
+    this.loudSteps = 0; // steps that are not digital silence
     this.end = 0;
     this.segments = [];
-    this.sums = new Map();
+    this.scoreSums = new Map();
     this.columns = [];
-    this.each = 1; // frames in a column
-    this.rest = [];
-    this.mel = null;
+    this.framesPerColumn = 1;
+    this.rest = []; // frames that do not fill a column yet
+    this.logMel = null; // of the last step
   }
 
   /** samples: Float32Array. */
-  add(samples) {
-    if (this.samples >= MOST_S * this.rate) return;
-    this.pieces.push(Int16Array.from(samples, (v) => Math.max(-1, Math.min(1, v)) * 32767));
+  addSamples(samples) {
+    if (this.samples >= MAX_SECONDS * this.rate) return;
+    this.blocks.push(Int16Array.from(samples, (v) => Math.max(-1, Math.min(1, v)) * 32767));
     this.samples += samples.length;
   }
 
-  /** answer: see server.js. */
-  hear(answer) {
-    this.end = Math.max(this.end, answer.end);
-    this.segments.push(...answer.segments);
-    if (answer.label) this.answers++;
-    for (const { label, score } of answer.top) this.sums.set(label, (this.sums.get(label) ?? 0) + score);
-    if (!answer.log_mel) return;
-    this.mel = answer.log_mel;
-    const { bands, columns, data } = answer.log_mel;
-    for (let column = 0; column < columns; column++) this.#column(data.subarray(column * bands, (column + 1) * bands));
+  addStep(step) {
+    this.end = Math.max(this.end, step.end);
+    this.segments.push(...step.segments);
+    if (step.label) this.loudSteps++;
+    for (const { label, score } of step.top) this.scoreSums.set(label, (this.scoreSums.get(label) ?? 0) + score);
+    if (!step.log_mel) return;
+    this.logMel = step.log_mel;
+    const { bands, columns, data } = step.log_mel;
+    for (let column = 0; column < columns; column++) this.#addFrame(data.subarray(column * bands, (column + 1) * bands));
   }
 
-  #column(frame) {
+  #addFrame(frame) {
     this.rest.push(frame);
-    if (this.rest.length < this.each) return;
+    if (this.rest.length < this.framesPerColumn) return;
     this.columns.push(mean(this.rest));
     this.rest = [];
-    if (this.columns.length < COLUMNS) return;
+    if (this.columns.length < MAX_COLUMNS) return;
     this.columns = this.columns.flatMap((one, i) => (i % 2 ? [mean([this.columns[i - 1], one])] : []));
-    this.each *= 2;
+    this.framesPerColumn *= 2;
   }
 
-  /** As an engine's predict gives it. */
-  heard(model) {
-    const best = [...this.sums].map(([label, sum]) => ({ label, score: sum / Math.max(1, this.answers) }));
-    const log_mel = this.mel && { ...this.mel, columns: this.columns.length, data: this.#picture() };
+  /** The Result, as an engine's predict returns it. */
+  result(model) {
+    const scores = [...this.scoreSums].map(([label, sum]) => ({ label, score: sum / Math.max(1, this.loudSteps) }));
+    const log_mel = this.logMel && { ...this.logMel, columns: this.columns.length, data: this.#thumbnail() };
     const segments = this.segments.sort((a, b) => a.start - b.start);
-    const clip = best.sort((a, b) => b.score - a.score).slice(0, 5);
-    return { file: `recording ${stamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel };
+    const clip = scores.sort((a, b) => b.score - a.score).slice(0, TOP_K);
+    return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel };
   }
 
-  #picture() {
-    const data = joined(this.columns, this.mel.bands);
-    return stretched(data, quantile(data, 0.08), quantile(data, 0.997));
+  #thumbnail() {
+    const data = new Uint8Array(this.columns.length * this.logMel.bands);
+    this.columns.forEach((column, index) => data.set(column, index * this.logMel.bands));
+    return stretchContrast(data, quantile(data, 0.08), quantile(data, 0.997));
   }
 
-  /** A WAV file of 16 bits, mono. */
+  /** The samples as a WAV file: 16 bits, mono. */
   wav() {
     const header = new DataView(new ArrayBuffer(44));
-    const text = (at, word) => [...word].forEach((sign, i) => header.setUint8(at + i, sign.charCodeAt(0)));
+    const text = (offset, letters) => [...letters].forEach((letter, i) => header.setUint8(offset + i, letter.charCodeAt(0)));
     text(0, "RIFF");
     header.setUint32(4, 36 + 2 * this.samples, true);
     text(8, "WAVEfmt ");
@@ -79,7 +80,7 @@ export class Recording {
     header.setUint16(34, 16, true);
     text(36, "data");
     header.setUint32(40, 2 * this.samples, true);
-    return new Blob([header, ...this.pieces], { type: "audio/wav" });
+    return new Blob([header, ...this.blocks], { type: "audio/wav" });
   }
 }
 
@@ -88,14 +89,8 @@ function mean(frames) {
   return Uint8Array.from(frames[0], (_, band) => frames.reduce((sum, frame) => sum + frame[band], 0) / frames.length);
 }
 
-function joined(columns, bands) {
-  const data = new Uint8Array(columns.length * bands);
-  columns.forEach((column, at) => data.set(column, at * bands));
-  return data;
-}
-
-function stamp(date) {
-  const two = (value) => String(value).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${two(date.getHours())}.${two(date.getMinutes())}.${two(date.getSeconds())}`;
+function timestamp(date) {
+  const pad = (value) => String(value).padStart(2, "0");
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return `${day} ${pad(date.getHours())}.${pad(date.getMinutes())}.${pad(date.getSeconds())}`;
 }

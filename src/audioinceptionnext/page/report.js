@@ -1,23 +1,24 @@
-// The page of `ainext report`: each recording's view is made when it is opened.
-import { unpacked } from "./spectrogram.js";
+// The page of `ainext report`. The viewer of a recording is made when the recording is opened.
+import { decodeLogMel } from "./spectrogram.js";
 import { Viewer } from "./viewer.js";
 
-let last = null; // the one that keys go to
+let current = null; // the viewer that the keyboard controls
 
 function open(details) {
   if (details.viewer) return;
-  const heard = JSON.parse(details.querySelector(".heard").textContent);
-  heard.log_mel = unpacked(heard.log_mel);
-  details.viewer = new Viewer(heard, urlOf(details.querySelector(".sound")));
+  const result = JSON.parse(details.querySelector(".result").textContent);
+  result.log_mel = decodeLogMel(result.log_mel);
+  details.viewer = new Viewer(result, audioUrl(details.querySelector(".audio")));
   details.append(details.viewer.element);
-  details.viewer.element.addEventListener("pointerdown", () => (last = details.viewer));
-  last ??= details.viewer;
+  details.viewer.element.addEventListener("pointerdown", () => (current = details.viewer));
+  current ??= details.viewer;
 }
 
-function urlOf(script) {
+/** The URL of the recording's audio, or null. The type of its script says whether it is embedded or linked. */
+function audioUrl(script) {
   if (script.type === "text/none") return null;
   if (script.type === "text/link") return JSON.parse(script.textContent);
-  const bytes = Uint8Array.from(atob(script.textContent), (sign) => sign.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(script.textContent), (character) => character.charCodeAt(0));
   return URL.createObjectURL(new Blob([bytes], { type: "audio/mpeg" }));
 }
 
@@ -26,18 +27,19 @@ for (const details of document.querySelectorAll("details.recording")) {
   if (details.open) open(details);
 }
 
-// A link from the table opens what it leads to.
+// A link in the table opens the recording that it leads to.
 for (const link of document.querySelectorAll('a[href^="#r"]'))
   link.addEventListener("click", () => {
     const details = document.querySelector(link.getAttribute("href"));
     details.open = true;
     open(details);
-    last = details.viewer;
+    current = details.viewer;
   });
 
 document.addEventListener("keydown", (event) => {
-  const at = event.target;
-  if (!last || event.ctrlKey || event.metaKey || event.altKey || (event.key === " " && at.closest?.("button, a, summary"))) return;
-  if (event.key.startsWith("Arrow") && at.closest?.(".timeline")) return;
-  if (last.key(event.key)) event.preventDefault();
+  const { target } = event;
+  if (!current || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === " " && target.closest?.("button, a, summary")) return;
+  if (event.key.startsWith("Arrow") && target.closest?.(".timeline")) return;
+  if (current.key(event.key)) event.preventDefault();
 });

@@ -1,63 +1,72 @@
-// The engine of the page: a server's HTTP interface. Another engine with the same methods runs the model in the browser.
+// The engine that uses a server's HTTP interface. web/src/engine.js has the same methods and runs the model in the browser.
 
-import { unpacked } from "./spectrogram.js";
+import { decodeLogMel } from "./spectrogram.js";
+
+/**
+ * @typedef {{label: string, score: number}} Score
+ * @typedef {{start: number, end: number, label: string, score: number}} Segment times in seconds
+ * @typedef {{columns: number, bands: number, sample_rate: number, data: Uint8Array}} LogMel data: column after column,
+ *   the lowest band first
+ *
+ * What a model recognised in one recording: the JSON object that `ainext predict` prints, with a log-mel to draw.
+ * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel}} Result
+ *
+ * One prediction of a live stream, with the segments that it completes; label is null in digital silence.
+ * @typedef {{start: number, end: number, label: ?string, score: number, top: Score[], segments: Segment[], log_mel: ?LogMel}} Step
+ */
 
 export class ServerEngine {
   note = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
-    ? "The sound stays on this computer: the server runs here."
-    : "The sound goes to the server that gave you this page and is deleted there once it is heard.";
+    ? "Recordings stay on this computer: the server runs here."
+    : "Recordings are sent to the server of this page, which deletes them when it has recognised them.";
 
-  /** base: where the server is. key: asked for by `askKey`, an async function, when the server wants one. */
+  /** base: the server's address. askKey, an async function, is called when the server requires a key. */
   constructor(base = ".") {
     this.base = base;
     this.key = sessionStorage.getItem("ainext-key") ?? "";
     this.askKey = async () => "";
   }
 
-  /** [{name, labels, sample_rate, bytes, licence, parameters, default}] */
+  /** [{name, labels, sample_rate, mode, bytes, licence, parameters, default}] */
   async models() {
     const response = await this.#withKey((headers) => fetch(`${this.base}/v1/models`, { headers }));
-    const body = await read(response);
-    if (!response.ok) throw new Error(body.error ?? response.statusText);
+    const body = await readJson(response);
+    if (!response.ok) throw problem(response.status, body);
     this.limits = body.limits;
     return body.models;
   }
 
-  /** What is heard in a file. progress: called with 0…1 while it is sent, then with null. */
-  async predict(file, { model, signal, progress }) {
-    // A server that refuses while a browser sends cannot say why: the connection just ends.
-    if (file.size > this.limits?.bytes) throw new Error(`${file.name}: larger than ${this.limits.bytes / 1e6} MB, the most that this server takes.`);
+  /** The Result of a file. onProgress: called with 0…1 while the file is sent, then with null. */
+  async predict(file, { model, signal, onProgress }) {
+    // A browser that is still sending cannot read a refusal: the connection just ends.
+    if (file.size > this.limits?.bytes) throw new Error(`${file.name}: larger than ${this.limits.bytes / 1e6} MB, this server's limit.`);
     const form = new FormData();
     form.append("file", file, file.name ?? "recording");
     const query = new URLSearchParams({ include: "log_mel", model });
-    const response = await this.#withKey((headers) => post(`${this.base}/v1/predict?${query}`, form, headers, signal, progress));
-    if (response.status !== 200) throw new Error(response.body.error ?? `the server answered ${response.status}`);
-    const heard = response.body;
-    heard.log_mel = unpacked(heard.log_mel);
-    return heard;
+    const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/predict?${query}`, form, headers, signal, onProgress));
+    if (status !== 200) throw problem(status, body);
+    return { ...body, log_mel: decodeLogMel(body.log_mel) };
   }
 
-  /** Sound as it comes: push(samples), stop(). answer: called with each; closed: with null, or with what went wrong. */
-  listen({ model, rate, answer, closed }) {
+  /**
+   * Recognises samples as they arrive: {push(samples: Float32Array), stop()}. After `stop` the last steps follow.
+   * onStep: called with each Step. onClose: called at the end, with null or with a line on what went wrong.
+   */
+  openStream({ model, rate, onStep, onClose }) {
     const url = new URL(`${this.base}/v1/listen`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
     url.search = new URLSearchParams({ model, rate, encoding: "f32le", include: "log_mel" });
     const socket = new WebSocket(url, this.key ? ["ainext", `key.${this.key}`] : ["ainext"]);
     socket.binaryType = "arraybuffer";
     const waiting = [];
-    let problem = null;
-    let over = false;
-    const end = (message) => {
-      if (!over) closed(message);
-      over = true;
-    };
+    let detail = null;
     socket.onopen = () => waiting.splice(0).forEach((data) => socket.send(data));
     socket.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      if (message.error) problem = message.error;
-      else answer({ ...message, log_mel: unpacked(message.log_mel) });
+      if (message.status) detail = message.detail; // problem details (RFC 9457)
+      else onStep({ ...message, log_mel: decodeLogMel(message.log_mel) });
     };
-    socket.onclose = (event) => end(problem ?? (event.code === 1000 ? null : "The connection to the server was lost."));
+    socket.onclose = (event) => onClose(detail ?? (event.code === 1000 ? null : "The connection to the server was lost."));
     const send = (data) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(data);
       else if (socket.readyState === WebSocket.CONNECTING && waiting.length < 1000) waiting.push(data);
@@ -65,12 +74,12 @@ export class ServerEngine {
     return { push: (samples) => send(samples.slice().buffer), stop: () => send('{"type": "end"}') };
   }
 
-  async #withKey(ask) {
-    let response = await ask(this.#headers());
+  async #withKey(request) {
+    let response = await request(this.#headers());
     while (response.status === 401) {
       this.key = await this.askKey();
       if (!this.key) break;
-      response = await ask(this.#headers());
+      response = await request(this.#headers());
       if (response.status !== 401) sessionStorage.setItem("ainext-key", this.key);
     }
     return response;
@@ -81,7 +90,12 @@ export class ServerEngine {
   }
 }
 
-async function read(response) {
+/** The error that a refused request stands for. body: problem details (RFC 9457), unless a proxy responded. */
+function problem(status, body) {
+  return new Error(body.detail ?? `The server responded with status ${status}.`);
+}
+
+async function readJson(response) {
   try {
     return await response.json();
   } catch {
@@ -89,15 +103,15 @@ async function read(response) {
   }
 }
 
-/** fetch does not tell how much was sent; XMLHttpRequest does. */
-function post(url, form, headers, signal, progress) {
+/** Unlike fetch, XMLHttpRequest reports how much has been sent. */
+function post(url, form, headers, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", url);
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.responseType = "json";
-    request.upload.onprogress = (event) => progress?.(event.lengthComputable ? event.loaded / event.total : null);
-    request.upload.onload = () => progress?.(null);
+    request.upload.onprogress = (event) => onProgress?.(event.lengthComputable ? event.loaded / event.total : null);
+    request.upload.onload = () => onProgress?.(null);
     request.onload = () => resolve({ status: request.status, body: request.response ?? {} });
     request.onerror = () => reject(new Error("The server cannot be reached."));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));

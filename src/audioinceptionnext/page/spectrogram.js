@@ -1,10 +1,10 @@
-// A log-mel as a picture in colours: made once, then any stretch of it is drawn at any size.
+// A log-mel as a picture in colours: painted once, then any stretch of it is drawn at any size.
 import { HEAT } from "./colours.js";
 
 const KHZ = [0.25, 0.5, 1, 2, 4, 8, 16];
 
-/** log_mel: {columns, bands, data: Uint8Array, column after column, lowest band first} -> a canvas, low bands below. */
-export function painted(log_mel) {
+/** A LogMel (see server.js) as a canvas with the lowest band at the bottom. */
+export function paint(log_mel) {
   const { columns, bands, data } = log_mel;
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, columns);
@@ -18,36 +18,36 @@ export function painted(log_mel) {
   return canvas;
 }
 
-/** A byte for each byte, so that a picture goes from its quiet parts to its loudest: [low, high] become 0 and 255. */
-export function stretched(data, low, high) {
-  const scale = 255 / Math.max(16, high - low); // silence is not made a storm
+/** Bytes with more contrast: the range from low to high becomes 0 to 255. */
+export function stretchContrast(data, low, high) {
+  const scale = 255 / Math.max(16, high - low); // the limit keeps silence dark
   return Uint8Array.from(data, (level) => Math.max(0, Math.min(255, (level - low) * scale)));
 }
 
-/** The value that a share of the bytes stay below. */
-export function quantile(data, share) {
+/** The value that a fraction of the bytes stay below. */
+export function quantile(data, fraction) {
   const counts = new Uint32Array(256);
   for (const level of data) counts[level]++;
   let level = 0;
-  for (let sum = counts[0]; sum <= share * data.length && level < 255; sum += counts[level]) level++;
+  for (let sum = counts[0]; sum <= fraction * data.length && level < 255; sum += counts[level]) level++;
   return level;
 }
 
-/** The log-mel with its bytes out of base64. */
-export function unpacked(log_mel) {
+/** A LogMel from the JSON object of the server, whose data are base64. */
+export function decodeLogMel(log_mel) {
   if (!log_mel) return null;
   const text = atob(log_mel.data);
-  return { ...log_mel, data: Uint8Array.from(text, (sign) => sign.charCodeAt(0)) };
+  return { ...log_mel, data: Uint8Array.from(text, (character) => character.charCodeAt(0)) };
 }
 
-/** Where a frequency lies, 0 at the bottom to 1 at the top: HTK's mel scale, as the model's bands. */
+/** Where a frequency lies, from 0 at the bottom to 1 at the top, on HTK's mel scale, which the model uses. */
 export function heightOf(hertz, bands, sampleRate) {
   const mel = (f) => 2595 * Math.log10(1 + f / 700);
   return (((bands + 1) * mel(hertz)) / mel(sampleRate / 2) - 0.5) / bands;
 }
 
-/** Frequency marks over a picture that fills width x height. */
-export function frequencyMarks(context, height, log_mel) {
+/** Draws frequency marks over a picture of this height. */
+export function drawFrequencyMarks(context, height, log_mel) {
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
   context.lineWidth = 3;

@@ -1,39 +1,37 @@
-// What was heard in one recording, to look at and to listen to: player, timeline, sounds as a whole, table of segments.
+// One recording's Result (see server.js): player, timeline, scores of the whole recording, and a table of segments.
 import { coloursOf } from "./colours.js";
 import { Player } from "./player.js";
+import { clock, make, percent, readable } from "./text.js";
 import { Timeline } from "./timeline.js";
-import { clock, make, percent, readable } from "./words.js";
 
-const ROWS = 200; // of the table, until one asks for all
+const MAX_ROWS = 200; // of the table, until all are requested
 
 export class Viewer {
-  /** heard: see server.js. url: of the sound, or null. video: whether it has pictures. */
-  constructor(heard, url, video = false) {
-    this.heard = heard;
+  /** url: of the recording, or null if it cannot be played. video: whether it has pictures. */
+  constructor(result, url, video = false) {
+    this.result = result;
     const media = url ? make(video ? "video" : "audio", { src: url, preload: "metadata", playsinline: true }) : null;
-    // A file may be called a video and hold no pictures.
+    // A file may have the type of a video and hold no pictures.
     media?.addEventListener("loadedmetadata", () => (media.hidden = video && !media.videoHeight));
-    this.player = new Player(media, () => this.#changed());
-    const colours = coloursOf(heard);
-    this.timeline = new Timeline(heard, colours, {
-      hear: (segment) => this.#hear(segment),
-      seek: (seconds) => this.player.seek(seconds),
-    });
+    this.player = new Player(media, () => this.#update());
+    const colours = coloursOf(result);
+    const play = (segment) => this.player.playSegment(segment.start, segment.end);
+    this.timeline = new Timeline(result, colours, { play, seek: (seconds) => this.player.seek(seconds) });
     this.button = make("button", { type: "button", class: "play primary", onclick: () => this.player.toggle() }, "Play");
     this.time = make("span", { class: "time" });
-    this.mute = make("p", { class: "quiet", hidden: true }, "This browser cannot play the recording; its timeline is complete all the same.");
-    const zoom = (factor, name, title) =>
-      make("button", { type: "button", title, "aria-label": title, onclick: () => this.timeline.zoom(factor, this.#middle()) }, name);
+    this.unplayable = make("p", { class: "quiet", hidden: true }, "This browser cannot play the recording. The timeline is complete nevertheless.");
+    const zoom = (factor, text, title) =>
+      make("button", { type: "button", title, "aria-label": title, onclick: () => this.timeline.zoom(factor, this.#centre()) }, text);
     const transport = make(
       "div",
       { class: "transport" },
       this.button,
       this.time,
-      make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Show more time"), zoom(1.6, "+", "Show less time"), zoom(0, "All", "Show the whole recording")),
+      make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Zoom out"), zoom(1.6, "+", "Zoom in"), zoom(0, "All", "Show the whole recording")),
     );
-    this.element = make("div", { class: "viewer" }, media, transport, this.mute, this.timeline.element, this.timeline.more);
-    this.element.append(make("div", { class: "beside" }, table(heard, (segment) => this.#hear(segment)), overall(heard, colours)));
-    this.#changed();
+    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.element, this.timeline.more);
+    this.element.append(make("div", { class: "beside" }, segmentTable(result.segments, play), overallScores(result, colours)));
+    this.#update();
   }
 
   close() {
@@ -42,68 +40,64 @@ export class Viewer {
     cancelAnimationFrame(this.frame);
   }
 
-  /** Keys of the whole page. Returns whether the key meant something. */
+  /** Handles a key of the whole page. Returns whether it has a meaning. */
   key(name) {
-    const keys = {
+    const actions = {
       " ": () => this.player.toggle(),
       ArrowLeft: () => this.player.seek(this.player.time - 2),
       ArrowRight: () => this.player.seek(this.player.time + 2),
-      "+": () => this.timeline.zoom(1.6, this.#middle()),
-      "-": () => this.timeline.zoom(1 / 1.6, this.#middle()),
+      "+": () => this.timeline.zoom(1.6, this.#centre()),
+      "-": () => this.timeline.zoom(1 / 1.6, this.#centre()),
     };
-    keys[name]?.();
-    return name in keys;
+    actions[name]?.();
+    return name in actions;
   }
 
-  #middle() {
+  /** The time to zoom around: where the recording plays; undefined stands for the middle of what is shown. */
+  #centre() {
     return this.player.playing ? this.player.time : undefined;
   }
 
-  #hear(segment) {
-    if (this.player.usable) this.player.stretch(segment.start, segment.end);
-  }
-
-  #changed() {
+  #update() {
     const { playing, usable } = this.player;
     this.button.textContent = playing ? "Pause" : "Play";
     this.button.disabled = !usable;
-    this.mute.hidden = usable || !this.player.media;
+    this.unplayable.hidden = usable || !this.player.media;
     cancelAnimationFrame(this.frame);
-    this.#step();
+    this.#showTime();
   }
 
-  #step() {
-    this.player.tick();
+  #showTime() {
+    this.player.checkEnd();
     const { time, playing } = this.player;
-    this.time.textContent = `${clock(time)} / ${clock(this.heard.duration)}`;
-    this.timeline.at(time, playing);
-    if (playing) this.frame = requestAnimationFrame(() => this.#step());
+    this.time.textContent = `${clock(time)} / ${clock(this.result.duration)}`;
+    this.timeline.showTime(time, playing);
+    if (playing) this.frame = requestAnimationFrame(() => this.#showTime());
   }
 }
 
-function overall(heard, colours) {
-  const rows = heard.clip.map((one) => bar(one.label, one.score, colours.get(one.label)));
-  return make("section", { class: "overall", "aria-label": "Over the whole recording" }, make("h3", {}, "Over the whole recording"), ...rows);
+function overallScores(result, colours) {
+  const bars = result.clip.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
+  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars);
 }
 
-/** A label with its share as a bar. */
-export function bar(label, score, colour) {
+/** A label with its score as a bar. */
+export function scoreBar(label, score, colour) {
   const fill = make("div", { class: "fill", style: { width: `${100 * score}%`, background: colour } });
   return make(
     "div",
-    { class: "share" },
+    { class: "score" },
     make("span", { class: "name" }, readable(label)),
     make("span", { class: "value" }, percent(score)),
     make("div", { class: "track", "aria-hidden": "true" }, fill),
   );
 }
 
-function table(heard, hear) {
-  const { segments } = heard;
-  if (!segments.length) return make("p", {}, "No sound that the model knows was sure enough for a segment.");
+function segmentTable(segments, play) {
+  if (!segments.length) return make("p", {}, "No segments: the model recognised no sound with enough confidence.");
   const body = make("tbody");
-  const show = (first, last) => body.append(...segments.slice(first, last).map((one) => row(one, hear)));
-  show(0, ROWS);
+  const addRows = (first, last) => body.append(...segments.slice(first, last).map((one) => segmentRow(one, play)));
+  addRows(0, MAX_ROWS);
   const section = make(
     "section",
     { "aria-label": "Segments" },
@@ -111,14 +105,14 @@ function table(heard, hear) {
     make(
       "table",
       {},
-      make("thead", {}, make("tr", {}, ...["Hear", "From", "To", "Sound", "Score"].map((name) => make("th", { scope: "col" }, name)))),
+      make("thead", {}, make("tr", {}, ...["Play", "From", "To", "Sound", "Score"].map((name) => make("th", { scope: "col" }, name)))),
       body,
     ),
   );
-  if (segments.length > ROWS) {
+  if (segments.length > MAX_ROWS) {
     const all = make("button", { type: "button" }, `Show all ${segments.length.toLocaleString("en")}`);
     all.addEventListener("click", () => {
-      show(ROWS, segments.length);
+      addRows(MAX_ROWS, segments.length);
       all.remove();
     });
     section.append(all);
@@ -126,14 +120,14 @@ function table(heard, hear) {
   return section;
 }
 
-function row(segment, hear) {
+function segmentRow(segment, play) {
   const { label, start, end, score } = segment;
   const name = `Play ${readable(label)}, ${clock(start)} to ${clock(end)}`;
-  const play = make("button", { type: "button", class: "small", "aria-label": name, onclick: () => hear(segment) }, "▶");
+  const button = make("button", { type: "button", class: "small", "aria-label": name, onclick: () => play(segment) }, "▶");
   return make(
     "tr",
     {},
-    make("td", {}, play),
+    make("td", {}, button),
     make("td", {}, clock(start)),
     make("td", {}, clock(end)),
     make("th", { scope: "row" }, readable(label)),

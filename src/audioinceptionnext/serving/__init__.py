@@ -1,1 +1,1 @@
-"""``ainext serve``: recognition over HTTP and WebSocket, and the page. Needs the extra ``serve``."""
+"""``ainext serve``: recognition over HTTP and WebSocket, and the web page. Needs the extra ``serve``."""

@@ -1,4 +1,4 @@
-"""The server: its routes, and what they share."""
+"""The server: an ASGI application with its routes, error handlers and page."""
 
 from __future__ import annotations
 
@@ -22,22 +22,25 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-from audioinceptionnext import __version__
+from audioinceptionnext.inference.backends import Backend
+from audioinceptionnext.inference.recogniser import TOP_K
+from audioinceptionnext.models.names import package_version
 from audioinceptionnext.serving import schema
-from audioinceptionnext.serving.errors import STATUSES, Refusal, Refused, refusal
-from audioinceptionnext.serving.live import Listening
-from audioinceptionnext.serving.metrics import Counting, Metrics
-from audioinceptionnext.serving.model_pool import Shelf
-from audioinceptionnext.serving.predict import Predictor, wish
+from audioinceptionnext.serving.errors import PROBLEM_TYPE, STATUSES, ProblemResponse, RequestError, problem_response
+from audioinceptionnext.serving.live import LiveSession
+from audioinceptionnext.serving.metrics import Metrics, MetricsMiddleware
+from audioinceptionnext.serving.model_pool import ModelPool
+from audioinceptionnext.serving.predict import INCLUDES, Predictor, PredictRequest, parse_include
 from audioinceptionnext.serving.security import Guard
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.work_queue import Work
+from audioinceptionnext.serving.work_queue import WorkQueue
 
-ABOUT = """Any recording in, a timeline of sounds out. `POST /v1/predict` hears a file.
+DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
 
-`WS /v1/listen` takes samples as they come, binary messages of PCM, and sends a JSON object every 160 ms: `start`,
-`end`, `label`, `score`, `top`, `probabilities`, and the `segments` that ended. Query: `rate` (Hz), `encoding` (s16le
-or f32le), `channels`, `model`, `hop`, `include=log_mel`. `{"type": "end"}` as text ends it.
+`WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object every 160 ms:
+`start`, `end`, `label`, `score`, `top`, `probabilities`, and the `segments` that have ended. Its query parameters are
+`rate` (Hz), `encoding` (s16le or f32le), `channels`, `model`, `hop` and `include=log_mel`. The text `{"type": "end"}`
+ends the stream. A stream that fails sends a `Problem` before it closes.
 """
 UPLOAD = {
     "required": True,
@@ -52,66 +55,83 @@ UPLOAD = {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
-FOLDER = "ainext-serve-"
+FOLDER_PREFIX = "ainext-serve-"
 log = logging.getLogger("audioinceptionnext.serving")
 
 
-def create_app(settings: Settings, backend: str = "auto") -> FastAPI:
-    """An ASGI application.
+class RecognitionApi(FastAPI):
+    """FastAPI with the schema of `Problem` in its OpenAPI description, to which all errors refer."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI description."""
+        description = super().openapi()
+        description["components"]["schemas"]["Problem"] = schema.Problem.model_json_schema()
+        return description
+
+
+def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
+    """The server as an ASGI application.
+
+    Args:
+        settings: what it offers, and how much it accepts.
+        backend: what computes the networks, as for `audioinceptionnext.load`.
 
     Raises:
-        AinextError: a model that is not there.
+        ModelError: one of the models does not exist or cannot be loaded.
+        ParameterError, MissingDependencyError: the backend is not available.
+
+    >>> app = create_app(Settings(models=("kitchen20",), workers=4))     # uvicorn.run(app)
     """
-    shelf = Shelf(settings.models, backend)
-    work = Work(settings.workers, settings.queue)
-    metrics = Metrics(work)
-    _sweep(Path(tempfile.gettempdir()))
-    folder = tempfile.TemporaryDirectory(prefix=f"{FOLDER}{os.getpid()}-")
-    predictor = Predictor(shelf, work, settings, Path(folder.name))
+    models = ModelPool(settings.models, backend)
+    queue = WorkQueue(settings.workers, settings.queue)
+    metrics = Metrics(queue)
+    _remove_stale_folders(Path(tempfile.gettempdir()))
+    folder = tempfile.TemporaryDirectory(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")
+    predictor = Predictor(models, queue, settings, Path(folder.name))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        work.close()
+        queue.close()
         folder.cleanup()
 
-    # No page of Swagger's: it would come from another site, and shows no uploads in step. The description is enough.
-    app = FastAPI(
+    # No Swagger page: it loads scripts from another site. The description is enough for any client.
+    app = RecognitionApi(
         title="AudioInceptionNeXt",
-        version=__version__,
-        description=ABOUT,
+        version=package_version(),
+        description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
     )
     _add_routes(app, predictor, metrics)
-    _add_errors(app)
+    _add_error_handlers(app)
     _add_page(app)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Guard, settings=settings)
-    app.add_middleware(Counting, metrics=metrics)
+    app.add_middleware(MetricsMiddleware, metrics=metrics)
     return app
 
 
-def _sweep(place: Path) -> None:
-    """Removes the uploads of servers that were killed, which could not do it themselves."""
-    for folder in place.glob(f"{FOLDER}*-*"):
-        number = folder.name.removeprefix(FOLDER).partition("-")[0]
-        if not number.isdigit() or os.name != "posix":
+def _remove_stale_folders(parent: Path) -> None:
+    """Remove the uploads of servers that were killed and could not do it themselves."""
+    for folder in parent.glob(f"{FOLDER_PREFIX}*-*"):
+        pid = folder.name.removeprefix(FOLDER_PREFIX).partition("-")[0]
+        if not pid.isdigit() or os.name != "posix":
             continue
         try:
-            os.kill(int(number), 0)  # asks only whether it lives
+            os.kill(int(pid), 0)  # sends no signal, but fails if there is no such process
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # it lives, and is another user's
+        except OSError:  # the process runs and belongs to another user
             continue
 
 
 def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
-    shelf, settings = predictor.shelf, predictor.settings
+    models, settings = predictor.models, predictor.settings
 
     @app.post(
         "/v1/predict",
@@ -119,45 +139,50 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         response_model_exclude_unset=True,
         responses=_problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": UPLOAD},
-        summary="Hear a recording",
+        summary="Recognise a recording",
     )
     async def predict(
         request: Request,
         model: Annotated[str | None, Query(description="One of /v1/models.", examples=["kitchen20"])] = None,
-        top_k: Annotated[int, Query(ge=1, le=1000, description="Labels for the recording as a whole.")] = 5,
-        threshold: Annotated[float | None, Query(gt=0, le=1, description="The model's own unless given.")] = None,
-        hop: Annotated[float | None, Query(gt=0, description="Seconds from one answer to the next.")] = None,
-        include: Annotated[str, Query(description="log_mel, probabilities: separated by commas.")] = "",
-        name: Annotated[str, Query(description="The file's, where the body is the recording itself.")] = "",
+        top_k: Annotated[int, Query(ge=1, le=1000, description="Labels for the recording as a whole.")] = TOP_K,
+        threshold: Annotated[
+            float | None,
+            Query(gt=0, le=1, description="Probability that a segment must reach; the model's own unless given."),
+        ] = None,
+        step_seconds: Annotated[
+            float | None,
+            Query(alias="hop", gt=0, description="Seconds from one step to the next; the model's own unless given."),
+        ] = None,
+        include: Annotated[str, Query(description=f"{' and '.join(INCLUDES)}, separated by a comma.")] = "",
+        name: Annotated[str, Query(description="The file's name, if the body is the recording itself.")] = "",
     ) -> Response:
-        answer = await predictor(request, wish(model, top_k, threshold, hop, include))
-        metrics.sound.labels("file").inc(answer["duration"])
-        return Response(json.dumps(answer, ensure_ascii=False), media_type="application/json")
+        query = PredictRequest(model, top_k, threshold, step_seconds, parse_include(include))
+        response = await predictor(request, query)
+        metrics.audio.labels("file").inc(response["duration"])
+        return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
 
-    @app.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="What may be asked for")
-    async def models() -> dict[str, Any]:
-        limits = {"bytes": settings.most_bytes, "seconds": settings.most_seconds}
-        return {"models": shelf.facts(), "limits": limits}
+    @app.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="List the models")
+    async def list_models() -> dict[str, Any]:
+        limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
+        return {"models": models.descriptions(), "limits": limits}
 
-    @app.get(
-        "/healthz", response_model=schema.Health, responses=_problems(403), summary="Whether it is up, and how busy"
-    )
+    @app.get("/healthz", response_model=schema.Health, responses=_problems(403), summary="State of the server")
     async def health() -> dict[str, Any]:
-        work = predictor.work
-        busy = {"running": work.running, "waiting": work.waiting, "streams": metrics.open_streams}
-        return {"status": "ok", "version": __version__, **busy}
+        queue = predictor.queue
+        load = {"running": queue.running, "waiting": queue.waiting, "streams": metrics.open_streams}
+        return {"status": "ok", "version": package_version(), **load}
 
-    @app.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="For Prometheus")
+    @app.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="Metrics for Prometheus")
     async def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
-        await Listening(socket, shelf, settings, metrics).serve()
+        await LiveSession(socket, models, settings, metrics).serve()
 
 
 def _add_page(app: FastAPI) -> None:
-    # Not mounted: a mount would take the API's paths too, where they are asked for by another method.
+    # Routes rather than a mount, which would also catch requests for the API's paths by other methods.
     page = StaticFiles(directory=str(files("audioinceptionnext") / "page"))
 
     @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
@@ -170,28 +195,32 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": schema.Problem, "description": STATUSES[status]} for status in statuses}
+    """The errors of a route, for its description."""
+    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": STATUSES[status], "content": content} for status in statuses}
 
 
-def _add_errors(app: FastAPI) -> None:
-    async def invalid(_: Request, error: Exception) -> Response:
+def _add_error_handlers(app: FastAPI) -> None:
+    async def invalid_query(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return Refusal(422, f"{first['loc'][-1]}: {first['msg']}")
+        return problem_response(request, RequestError.of_parameter(first["loc"][-1], first["input"], first["msg"]))
 
-    async def other(request: Request, error: Exception) -> Response:
+    async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return refusal(request, Refused(error.status_code, str(error.detail), error.headers))
+        detail = f"{request.method} {request.url.path[:100]}: {error.detail}; /openapi.json describes the API"
+        return problem_response(request, RequestError(error.status_code, detail, headers=error.headers))
 
-    async def gone(_: Request, error: Exception) -> Response:
+    async def client_left(_: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it
 
     async def bug(request: Request, error: Exception) -> Response:
         log.error("%s %s", request.method, request.url.path, exc_info=error)
-        return Refusal(500, "something went wrong here: a bug; the server's log has it", linger=False)
+        detail = "an unexpected error, which is a bug: the server's log describes it"
+        return ProblemResponse(RequestError(500, detail), linger=False)
 
-    app.add_exception_handler(Refused, refusal)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, other)
-    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(RequestError, problem_response)
+    app.add_exception_handler(RequestValidationError, invalid_query)
+    app.add_exception_handler(HTTPException, http_error)
+    app.add_exception_handler(ClientDisconnect, client_left)
     app.add_exception_handler(Exception, bug)

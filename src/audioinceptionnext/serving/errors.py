@@ -1,51 +1,103 @@
-"""Refusals: a status, one line as JSON, and a client that is still sending hears of it."""
+"""Refused requests as problem details (RFC 9457), and what errors of the library become.
+
+HTTP/1.1 422 Unprocessable Content
+Content-Type: application/problem+json
+
+{"type": "about:blank", "title": "Unprocessable Content", "status": 422,
+ "detail": "hop is 0.123: kitchen20 has a step every 0.16 s; give that, or a multiple of it", "parameter": "hop"}
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-LINGER = 3.0  # seconds
+from audioinceptionnext.errors import MediaError, ParameterError
+
+PROBLEM_TYPE = "application/problem+json"
+LINGER_S = 3.0
+# Parameters of the library that queries call by a shorter name.
+QUERY_NAMES = {"step_seconds": "hop", "onset_threshold": "threshold", "sample_rate": "rate"}
+# As in RFC 9110; older Pythons have older phrases.
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 STATUSES = {
-    400: "No recording in the request, or broken multipart",
-    401: "The API key is missing or wrong",
-    403: "From a page of another site, or addressed to another host",
-    404: "No such model",
-    408: "The upload was too slow",
-    413: "Too many bytes, or too long a recording",
-    415: "Not an audio or video file, or nothing in it can be heard",
-    422: "A parameter out of range",
-    503: "Busy: the queue is full; see Retry-After",
+    400: "The request holds no recording, or its multipart body is broken.",
+    401: "The API key is missing or wrong.",
+    403: "The request comes from a page of another site, or is addressed to another host.",
+    404: "There is no such model.",
+    408: "The upload stopped, or is too slow.",
+    413: "The upload is too large, or the recording too long.",
+    415: "The upload is not an audio or video file, or has no sound.",
+    422: "A parameter is out of range.",
+    503: "The queue is full. Retry-After gives the seconds to wait.",
 }
 
 
-class Refused(Exception):
-    """A request that is answered with an error."""
+class RequestError(Exception):
+    """A request that the server refuses.
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, dict(headers or {})
-
-
-class Refusal(Response):
-    """``{"error": "one line"}``.
-
-    A connection that is closed while its client sends is reset, and the client never reads why. So the answer is sent
-    whole, then for a while what still comes is read and dropped, before the connection ends.
+    Attributes:
+        status: the HTTP status.
+        detail: one line that says what is wrong, and what to do.
+        parameter: the name of the query parameter that is wrong, if one is.
+        headers: of the response.
     """
 
     def __init__(
-        self, status: int, message: str, headers: Mapping[str, str] | None = None, linger: bool = True
+        self, status: int, detail: str, *, parameter: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__(status, detail)
+        self.status, self.detail, self.parameter = status, " ".join(detail.split()), parameter
+        self.headers = dict(headers or {})
+
+    @classmethod
+    def of_parameter(cls, name: str, value: object, reason: str) -> RequestError:
+        """A query parameter has a value that it cannot take (422)."""
+        shown = None if value is None else str(value)[:40]
+        return cls(422, str(ParameterError(name, shown, reason)), parameter=name)
+
+    @classmethod
+    def of_library(cls, error: ParameterError | MediaError, recording: str = "recording") -> RequestError:
+        """What an error of the library means for the client.
+
+        Args:
+            recording: what the client calls its recording; the server's own file has another name.
+        """
+        if isinstance(error, ParameterError):
+            return cls.of_parameter(QUERY_NAMES.get(error.name, error.name), error.value, error.reason)
+        return cls(415, f"{recording}: {error.reason}")
+
+    def problem(self) -> dict[str, Any]:
+        """The members of the problem detail. ``about:blank`` says that the title is that of the status."""
+        title = TITLES.get(self.status) or HTTPStatus(self.status).phrase
+        members = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
+        return members | ({"parameter": self.parameter} if self.parameter else {})
+
+
+class ProblemResponse(Response):
+    """The response to a refused request.
+
+    A connection that is closed while its client still sends is reset, and the client never reads why. So the response
+    is sent whole, and what still arrives is read and dropped for a while before the connection ends.
+
+    Args:
+        linger: False where nothing more of the body can arrive.
+    """
+
+    media_type = PROBLEM_TYPE
+
+    def __init__(self, error: RequestError, *, linger: bool = True) -> None:
         self.linger = linger
-        body = JSONResponse({"error": " ".join(message.split())}).body
-        super().__init__(
-            body, status, {**({"Connection": "close"} if linger else {}), **(headers or {})}, "application/json"
-        )
+        body = json.dumps(error.problem(), ensure_ascii=False)
+        headers = {"Connection": "close"} if linger else {}
+        super().__init__(body, error.status, headers | error.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.linger:
@@ -54,7 +106,7 @@ class Refusal(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
         try:
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(LINGER_S):
                 while (await receive()).get("more_body", False):
                     pass
         except TimeoutError:
@@ -62,8 +114,8 @@ class Refusal(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def refusal(request: Request, error: Exception) -> Response:
-    """Starlette's handler for `Refused`. ``request.state.whole``: nothing more comes of the body."""
-    assert isinstance(error, Refused)
-    whole = request.method == "GET" or getattr(request.state, "whole", False)
-    return Refusal(error.status, str(error), error.headers, linger=not whole)
+def problem_response(request: Request, error: Exception) -> Response:
+    """Starlette's handler for `RequestError`. ``request.state.received`` says that all of the body has arrived."""
+    assert isinstance(error, RequestError)
+    received = request.method == "GET" or getattr(request.state, "received", False)
+    return ProblemResponse(error, linger=not received)

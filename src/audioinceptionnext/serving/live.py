@@ -1,4 +1,4 @@
-"""``/v1/listen``: samples in, a distribution every 160 ms out."""
+"""``/v1/listen``: receives samples over a WebSocket, and sends a step every 160 ms."""
 
 from __future__ import annotations
 
@@ -11,122 +11,126 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audioinceptionnext.audio.capture import ENCODINGS
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference.stream import Answer, Stream
-from audioinceptionnext.results.thumbnail import LIVE, drawn
-from audioinceptionnext.serving.errors import Refused
+from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.inference.stream import Step, Stream
+from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
+from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.metrics import Metrics
-from audioinceptionnext.serving.model_pool import Shelf
+from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.security import PROTOCOL
 from audioinceptionnext.serving.settings import Settings
 
-MOST_CHANNELS = 32
-TOP = 5
-# Of a WebSocket's end: all was done; the client's fault; ours; come again later.
-DONE, WRONG, FAILED, LATER = 1000, 1008, 1011, 1013
+MAX_CHANNELS = 32
+MAX_REASON_BYTES = 123  # of a close, by RFC 6455
+TOP_K = 5
+# Codes that close a WebSocket.
+CLOSE_NORMAL, CLOSE_REFUSED, CLOSE_TRY_LATER = 1000, 1008, 1013
 
 
-class Listening:
-    """One client's stream."""
+class LiveSession:
+    """One client's live stream."""
 
-    def __init__(self, socket: WebSocket, shelf: Shelf, settings: Settings, metrics: Metrics) -> None:
-        self.socket, self.shelf, self.settings, self.metrics = socket, shelf, settings, metrics
-        self.rest = b""  # of a sample that came in two messages
+    def __init__(self, socket: WebSocket, models: ModelPool, settings: Settings, metrics: Metrics) -> None:
+        self.socket, self.models, self.settings, self.metrics = socket, models, settings, metrics
+        self._rest = b""  # of a sample whose bytes arrive in two messages
 
     async def serve(self) -> None:
-        """From the first message to the close, whatever comes."""
-        asked = self.socket.headers.get("sec-websocket-protocol", "")
-        await self.socket.accept(subprotocol=PROTOCOL if PROTOCOL in asked else None)
+        """Run the session, from the handshake to the close."""
+        offered = self.socket.headers.get("sec-websocket-protocol", "")
+        await self.socket.accept(subprotocol=PROTOCOL if PROTOCOL in offered else None)
         if self.metrics.open_streams >= self.settings.streams:
-            await self._end(LATER, "busy: as many streams as this server takes are open; try again later")
+            busy = RequestError(503, "the server is busy: as many streams as it takes are open; try again later")
+            await self._refuse(busy, CLOSE_TRY_LATER)
             return
         self.metrics.open_streams += 1
         try:
-            await self._listen()
-            await self.socket.close(DONE)
-        except (Refused, AinextError) as error:
-            await self._end(WRONG, str(error))
+            await self._run()
+            await self.socket.close(CLOSE_NORMAL)
+        except RequestError as error:
+            await self._refuse(error)
+        except ParameterError as error:
+            await self._refuse(RequestError.of_library(error))
+        except ModelError as error:
+            await self._refuse(RequestError(500, str(error)))
         except TimeoutError:
-            await self._end(WRONG, f"nothing came for {self.settings.idle_seconds:g} s")
+            await self._refuse(RequestError(408, f"nothing arrived for {self.settings.idle_seconds:g} s"))
         except WebSocketDisconnect:
             pass
         finally:
             self.metrics.open_streams -= 1
 
-    async def _listen(self) -> None:
+    async def _run(self) -> None:
         query = self.socket.query_params
-        kind, channels = self._encoding()
-        self.drawn = "log_mel" in query.get("include", "").split(",")
-        recogniser = await run_in_threadpool(self.shelf.get, query.get("model"))
+        sample_type, channels = self._sample_format()
+        self._include_log_mel = "log_mel" in query.get("include", "").split(",")
+        recogniser = await run_in_threadpool(self.models.get, query.get("model"))
         rate = _number(query.get("rate", recogniser.sample_rate), "rate")
-        hop = None if "hop" not in query else _number(query["hop"], "hop")
-        stream = Stream(recogniser, hop, rate=int(rate))
-        self.labels, self.sample_rate = stream.labels, recogniser.sample_rate
-        while (data := await self._data()) is not None:
-            samples = self._samples(data, kind, channels)
-            self.metrics.sound.labels("live").inc(len(samples) / rate)
-            # In a thread, and one message at a time: a client that sends faster than we hear has to wait.
-            for answer in await run_in_threadpool(stream.push, samples):
-                await self._send(answer)
-        for answer in await run_in_threadpool(stream.finish):
-            await self._send(answer)
+        step_seconds = None if "hop" not in query else _number(query["hop"], "hop")
+        stream = Stream(recogniser, step_seconds=step_seconds, sample_rate=int(rate))
+        self._labels, self._model_rate = stream.labels, recogniser.sample_rate
+        while (data := await self._receive()) is not None:
+            samples = self._decode(data, sample_type, channels)
+            self.metrics.audio.labels("live").inc(len(samples) / rate)
+            # In a thread, and one message at a time: a client that sends faster than this has to wait.
+            for step in await run_in_threadpool(stream.push, samples):
+                await self._send(step)
+        for step in await run_in_threadpool(stream.finish):
+            await self._send(step)
 
-    async def _data(self) -> bytes | None:
-        """The next samples; None when the client has said that there are no more."""
+    async def _receive(self) -> bytes | None:
+        """The next samples; None when the client has announced the end."""
         async with asyncio.timeout(self.settings.idle_seconds):
             message = await self.socket.receive()
         if message["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect(message.get("code", DONE))
+            raise WebSocketDisconnect(message.get("code", CLOSE_NORMAL))
         if message.get("bytes") is not None:
             return bytes(message["bytes"])
         try:
-            wanted = json.loads(message.get("text") or "")
+            command = json.loads(message.get("text") or "")
         except (ValueError, RecursionError):
-            wanted = None
-        if not (isinstance(wanted, dict) and wanted.get("type") == "end"):
-            raise Refused(400, 'send samples as binary messages, and {"type": "end"} as text in the end')
+            command = None
+        if not (isinstance(command, dict) and command.get("type") == "end"):
+            raise RequestError(400, 'send samples as binary messages, and at the end {"type": "end"} as text')
         return None
 
-    def _encoding(self) -> tuple[np.dtype[Any], int]:
+    def _sample_format(self) -> tuple[np.dtype[Any], int]:
         query = self.socket.query_params
         encoding = query.get("encoding", "s16le")
         if encoding not in ENCODINGS:
-            raise Refused(422, f"encoding {encoding[:40]}: choose {' or '.join(ENCODINGS)}")
+            raise RequestError.of_parameter("encoding", encoding, f"choose {' or '.join(ENCODINGS)}")
         channels = _number(query.get("channels", 1), "channels")
-        if not 1 <= channels <= MOST_CHANNELS or channels % 1:
-            raise Refused(422, f"channels {channels:g}: give 1 to {MOST_CHANNELS}")
+        if not 1 <= channels <= MAX_CHANNELS or channels % 1:
+            raise RequestError.of_parameter("channels", f"{channels:g}", f"give 1 to {MAX_CHANNELS}")
         return np.dtype(ENCODINGS[encoding]), int(channels)
 
-    def _samples(self, data: bytes, kind: np.dtype[Any], channels: int) -> np.ndarray:
-        data = self.rest + data
-        whole = len(data) - len(data) % (kind.itemsize * channels)
-        self.rest = data[whole:]
-        return np.frombuffer(data[:whole], kind).reshape(-1, channels)
+    def _decode(self, data: bytes, sample_type: np.dtype[Any], channels: int) -> np.ndarray:
+        """The complete samples, (n, channels)."""
+        data = self._rest + data
+        end = len(data) - len(data) % (sample_type.itemsize * channels)
+        self._rest = data[end:]
+        return np.frombuffer(data[:end], sample_type).reshape(-1, channels)
 
-    async def _send(self, answer: Answer) -> None:
-        best = np.argsort(-answer.probabilities, kind="stable")[:TOP]
-        top = [{"label": self.labels[i], "score": round(float(answer.probabilities[i]), 4)} for i in best]
+    async def _send(self, step: Step) -> None:
+        best = np.argsort(-step.probabilities, kind="stable")[:TOP_K]
+        rounded = np.round(step.probabilities.astype(float), 4).tolist()
         message: dict[str, Any] = {
-            "start": round(answer.start, 3),
-            "end": round(answer.end, 3),
-            "label": answer.label,
-            "score": round(answer.score, 4),
-            "top": top,
-            "probabilities": dict(
-                zip(self.labels, np.round(answer.probabilities.astype(float), 4).tolist(), strict=True)
-            ),
-            "segments": [segment.as_dict() for segment in answer.segments],
+            "start": round(step.start, 3),
+            "end": round(step.end, 3),
+            "label": step.label,
+            "score": round(step.score, 4),
+            "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
+            "probabilities": dict(zip(self._labels, rounded, strict=True)),
+            "segments": [segment.as_dict() for segment in step.segments],
         }
-        if self.drawn:
-            message["log_mel"] = drawn(answer.log_mel, self.sample_rate, LIVE)
+        if self._include_log_mel:
+            message["log_mel"] = encode_log_mel(step.log_mel, self._model_rate, LIVE_RANGE)
         await self.socket.send_json(message)
 
-    async def _end(self, code: int, message: str) -> None:
-        """Says why, then closes; the client may be gone already."""
-        line = " ".join(message.split())
+    async def _refuse(self, error: RequestError, code: int = CLOSE_REFUSED) -> None:
+        """Send the problem and close. The client may have left already."""
         try:
-            await self.socket.send_json({"error": line})
-            await self.socket.close(code, line[:100])
+            await self.socket.send_json(error.problem())
+            await self.socket.close(code, error.detail.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
         except (RuntimeError, WebSocketDisconnect):
             pass
 
@@ -135,7 +139,7 @@ def _number(text: str | float, name: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise Refused(422, f"{name} {str(text)[:40]}: give a number") from None
+        raise RequestError.of_parameter(name, text, "give a number") from None
     if not 0 < value < 1e9:  # false for NaN
-        raise Refused(422, f"{name} {value:g}: give a number above 0")
+        raise RequestError.of_parameter(name, f"{value:g}", "give a number above 0")
     return value

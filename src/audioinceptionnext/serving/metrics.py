@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The server's metrics, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audioinceptionnext.serving.work_queue import Work
+from audioinceptionnext.serving.work_queue import WorkQueue
 
-# Known paths; all else counts as "page", so that a stranger's paths make no new series.
+# Any other path counts as "page", so that requests for made-up paths create no new series.
 PATHS = ("/v1/predict", "/v1/models", "/v1/listen", "/healthz", "/metrics", "/openapi.json")
 
 
 class Metrics:
-    """Of one server; a registry of its own, since tests make several."""
+    """The metrics of one server, in a registry of its own, since tests start several servers."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, queue: WorkQueue) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("ainext_requests", "Answered.", ("path", "status"), registry=registry)
-        self.seconds = Histogram("ainext_request_seconds", "From request to answer.", ("path",), registry=registry)
-        self.sound = Counter("ainext_sound_seconds", "Sound that was heard.", ("how",), registry=registry)
         self.open_streams = 0
-        Gauge("ainext_streams", "Live streams that are open.", registry=registry).set_function(
-            lambda: self.open_streams
+        self.requests = Counter(
+            "ainext_requests", "Requests, by path and status.", ("path", "status"), registry=registry
         )
-        Gauge("ainext_running", "Recordings that are being heard.", registry=registry).set_function(
-            lambda: work.running
+        self.seconds = Histogram(
+            "ainext_request_seconds", "Time from request to response.", ("path",), registry=registry
         )
-        Gauge("ainext_waiting", "Recordings that wait.", registry=registry).set_function(lambda: work.waiting)
+        self.audio = Counter("ainext_audio_seconds", "Seconds of audio recognised.", ("input",), registry=registry)
+        for name, text, value in (
+            ("ainext_streams", "Open live streams.", lambda: self.open_streams),
+            ("ainext_running", "Recordings that are being recognised.", lambda: queue.running),
+            ("ainext_waiting", "Recordings that wait for a worker.", lambda: queue.waiting),
+        ):
+            Gauge(name, text, registry=registry).set_function(value)
         ProcessCollector(registry=registry)
 
 
-class Counting:
-    """Middleware that counts and times requests."""
+class MetricsMiddleware:
+    """Counts and times requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app, self.metrics = app, metrics
@@ -42,9 +45,9 @@ class Counting:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, status = perf_counter(), 500
+        start, status = perf_counter(), 500
 
-        async def sending(message: Message) -> None:
+        async def send_and_note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -52,7 +55,7 @@ class Counting:
 
         path = scope["path"] if scope["path"] in PATHS else "page"
         try:
-            await self.app(scope, receive, sending)
+            await self.app(scope, receive, send_and_note_status)
         finally:
             self.metrics.requests.labels(path, status).inc()
-            self.metrics.seconds.labels(path).observe(perf_counter() - begin)
+            self.metrics.seconds.labels(path).observe(perf_counter() - start)

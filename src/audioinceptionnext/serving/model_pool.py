@@ -1,4 +1,4 @@
-"""The models that a server has: each is loaded when it is first asked for."""
+"""The models that a server offers. Each is loaded when it is first used."""
 
 from __future__ import annotations
 
@@ -7,62 +7,78 @@ from threading import Lock
 from typing import Any
 
 from audioinceptionnext.errors import suggest
+from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
-from audioinceptionnext.serving.errors import Refused
+from audioinceptionnext.serving.errors import RequestError
+
+_COPIED = ("name", "labels", "sample_rate", "parameters", "gmac", "bytes", "licence", "measured")  # from model.json
 
 
-class Shelf:
-    """Args: models: names and files; all of the zoo unless given. Raises `AinextError` for one that is not there."""
+class ModelPool:
+    """Models by name, each loaded once and shared by all requests.
 
-    def __init__(self, models: tuple[str, ...] | None, backend: str = "auto") -> None:
+    Args:
+        models: names and files; all shipped models unless given. The first is the default.
+        backend: what computes the networks.
+
+    Raises:
+        ModelError: one of them does not exist or cannot be loaded.
+        ParameterError, MissingDependencyError: the backend is not available.
+    """
+
+    def __init__(self, models: tuple[str, ...] | None, backend: Backend = "auto") -> None:
         self._backend = backend
         self._lock = Lock()
-        known = {entry.name: entry for entry in model_entries()}
-        given = models or (DEFAULT_MODEL, *(name for name in known if name != DEFAULT_MODEL))
+        entries = {entry.name: entry for entry in model_entries()}
+        names = models or (DEFAULT_MODEL, *(name for name in entries if name != DEFAULT_MODEL))
         self._loaded: dict[str, Recogniser] = {}
-        self._facts: dict[str, dict[str, Any]] = {}
-        for model in given:
-            if model in known:
-                facts = known[model].facts
-                self._facts[model] = {key: facts[key] for key in _SHOWN if key in facts}
-            else:  # a file, under its own name: which is known once it is loaded
-                recogniser = load(model, threads=1, backend=backend)
+        self._descriptions: dict[str, dict[str, Any]] = {}
+        for name in names:
+            if name in entries:
+                description = entries[name].description
+                copied = {key: description[key] for key in _COPIED if key in description}
+                self._descriptions[name] = {**copied, "mode": description["run"]}
+            else:  # a file, which is offered under the name that it states
+                recogniser = load(name, threads=1, backend=backend)
                 self._loaded[recogniser.name] = recogniser
-                self._facts[recogniser.name] = _facts(recogniser, Path(model))
-        self.default = next(iter(self._facts))
-        self.get(self.default)  # a server that starts can hear
+                self._descriptions[recogniser.name] = _describe(recogniser, Path(name))
+        self.default = next(iter(self._descriptions))
+        self.get(self.default)  # a model that cannot be loaded is found out before the first request
 
     def names(self) -> list[str]:
-        return list(self._facts)
+        """The names of all models, the default first."""
+        return list(self._descriptions)
 
-    def facts(self) -> list[dict[str, Any]]:
-        """For ``/v1/models``, the default first."""
-        return [facts | {"default": name == self.default} for name, facts in self._facts.items()]
+    def descriptions(self) -> list[dict[str, Any]]:
+        """All models as ``/v1/models`` lists them, the default first."""
+        return [one | {"default": name == self.default} for name, one in self._descriptions.items()]
 
     def get(self, name: str | None) -> Recogniser:
-        """Raises `Refused` (404) for one that is not here; nothing from outside becomes a path."""
+        """The model of this name, or the default. The name never becomes a path.
+
+        Raises:
+            RequestError: 404, there is no such model here.
+        """
         name = name or self.default
-        if name not in self._facts:
-            raise Refused(404, f"no model is called {name[:100]!r} here; {suggest(name[:100], self._facts)}")
+        if name not in self._descriptions:
+            detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
+            raise RequestError(404, detail, parameter="model")
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)
             return self._loaded[name]
 
 
-_SHOWN = ("name", "labels", "sample_rate", "run", "parameters", "gmac", "bytes", "licence", "measured")
-
-
-def _facts(recogniser: Recogniser, path: Path) -> dict[str, Any]:
+def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:
     return {
         "name": recogniser.name,
         "labels": list(recogniser.labels),
         "sample_rate": recogniser.sample_rate,
-        "run": recogniser.run,
-        "parameters": int(recogniser.facts.get("parameters", 0)),
-        "gmac": float(recogniser.facts.get("gmac", 0)),
+        "mode": recogniser.mode,
+        "parameters": int(recogniser.metadata.get("parameters", 0)),
+        "gmac": float(recogniser.metadata.get("gmac", 0)),
         "bytes": path.stat().st_size if path.is_file() else 0,
         "licence": None,
         "measured": None,

@@ -1,9 +1,8 @@
-"""``/v1/predict``: an upload in, what was heard out."""
+"""``/v1/predict``: receives a recording, waits for a worker, and responds with the result."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,137 +12,145 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.errors import MediaError, ParameterError
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import TimelineSettings
-from audioinceptionnext.results.thumbnail import drawn
-from audioinceptionnext.serving.errors import Refused
-from audioinceptionnext.serving.model_pool import Shelf
+from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.thumbnail import encode_log_mel
+from audioinceptionnext.serving.errors import RequestError
+from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.uploads import Upload, receive
-from audioinceptionnext.serving.work_queue import Busy, Cancelled, Work
+from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
 
 INCLUDES = ("log_mel", "probabilities")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a request asks for."""
+class PredictRequest:
+    """The query of a request.
+
+    Attributes:
+        model: one of the server's models; the default unless given.
+        top_k: number of labels for the recording as a whole.
+        threshold: the onset threshold; the model's own unless given.
+        step_seconds: from one step to the next; the model's own unless given.
+        include: what the response holds besides the result, of `INCLUDES`.
+    """
 
     model: str | None = None
     top_k: int = TOP_K
     threshold: float | None = None
-    hop: float | None = None
+    step_seconds: float | None = None
     include: frozenset[str] = frozenset()
 
 
-def wish(model: str | None, top_k: int, threshold: float | None, hop: float | None, include: str) -> Wish:
-    """Raises `Refused` (422) for an unknown thing to include."""
-    wanted = frozenset(filter(None, include.split(",")))
-    if unknown := sorted(wanted - set(INCLUDES)):
-        raise Refused(422, f"include {unknown[0][:40]}: choose from {', '.join(INCLUDES)}")
-    return Wish(model, top_k, threshold, hop, wanted)
+def parse_include(text: str) -> frozenset[str]:
+    """Names that are separated by commas. Raises `RequestError` (422) for an unknown one."""
+    include = frozenset(filter(None, text.split(",")))
+    if unknown := sorted(include - set(INCLUDES)):
+        raise RequestError.of_parameter("include", unknown[0], f"choose from {', '.join(INCLUDES)}")
+    return include
 
 
 class Predictor:
-    """Receives, waits, hears, answers."""
+    """Handles the requests of one server."""
 
-    def __init__(self, shelf: Shelf, work: Work, settings: Settings, folder: Path) -> None:
-        self.shelf, self.work, self.settings, self.folder = shelf, work, settings, folder
-        self.uploads = 0  # under way
+    def __init__(self, models: ModelPool, queue: WorkQueue, settings: Settings, folder: Path) -> None:
+        self.models, self.queue, self.settings, self.folder = models, queue, settings, folder
+        self._uploads = 0  # under way
 
-    async def __call__(self, request: Request, wish: Wish) -> dict[str, Any]:
-        """The answer's JSON.
+    async def __call__(self, request: Request, query: PredictRequest) -> dict[str, Any]:
+        """The JSON object of the response.
 
         Raises:
-            Refused: with the status that fits.
-            starlette.requests.ClientDisconnect: the client left.
+            RequestError: with the status that fits.
+            starlette.requests.ClientDisconnect: the client has left.
         """
-        recogniser = await self._recogniser(wish)
+        recogniser = await self._recogniser(query)
         upload = await self._receive(request)
-        request.state.whole = True
-        unwanted = asyncio.create_task(_left(request))
+        request.state.received = True
+        disconnected = asyncio.create_task(_disconnect(request))
         try:
-            return await self._in_turn(lambda stop: self._hear(recogniser, upload, wish, stop), unwanted)
+            return await self.queue.run(lambda stop: self._predict(recogniser, upload, query, stop), disconnected)
+        except Busy as busy:
+            raise _busy(busy) from None
         except Cancelled:
             raise ClientDisconnect from None
         finally:
-            unwanted.cancel()
+            disconnected.cancel()
             upload.close()
 
-    async def _recogniser(self, wish: Wish) -> Recogniser:
-        recogniser = await asyncio.to_thread(self.shelf.get, wish.model)
+    async def _recogniser(self, query: PredictRequest) -> Recogniser:
+        recogniser = await asyncio.to_thread(self.models.get, query.model)
         try:
-            recogniser.check_hop(wish.hop)
-        except AinextError as error:
-            raise Refused(422, str(error).replace("--hop", "hop")) from None
+            recogniser.check_step(query.step_seconds)
+        except ParameterError as error:
+            raise RequestError.of_library(error) from None
         return recogniser
 
     async def _receive(self, request: Request) -> Upload:
-        self._check()  # before a byte of it is taken
-        self.uploads += 1
+        try:  # before a byte of the body is read
+            if self._uploads >= self.settings.uploads:
+                raise Busy(retry_after=1)
+            self.queue.check()
+        except Busy as busy:
+            raise _busy(busy) from None
+        self._uploads += 1
         try:
             return await receive(request, self.folder, self.settings)
         finally:
-            self.uploads -= 1
+            self._uploads -= 1
 
-    def _check(self) -> None:
-        try:
-            if self.uploads >= self.settings.uploads:
-                raise Busy(1)
-            self.work.check()
-        except Busy as busy:
-            raise _refused(busy) from None
-
-    async def _in_turn(self, piece: Callable[[Event], dict[str, Any]], unwanted: asyncio.Task[None]) -> dict[str, Any]:
-        try:
-            return await self.work.run(piece, unwanted)
-        except Busy as busy:
-            raise _refused(busy) from None
-
-    def _hear(self, recogniser: Recogniser, upload: Upload, wish: Wish, stop: Event) -> dict[str, Any]:
-        """In a thread."""
-        most = self.settings.most_seconds
-        too_long = Refused(413, f"{upload.name}: longer than {most / 60:g} minutes, the most that this server takes")
+    def _predict(self, recogniser: Recogniser, upload: Upload, query: PredictRequest, stop: Event) -> dict[str, Any]:
+        """Recognise the upload, in a thread of the queue."""
+        limit = self.settings.max_seconds
+        too_long = RequestError(413, f"{upload.name}: longer than {limit / 60:g} minutes, this server's limit: cut it")
 
         def progress(seconds: float) -> None:
             if stop.is_set():
                 raise Cancelled
-            if seconds > most:
+            if seconds > limit:
                 raise too_long
 
-        if (decode.duration_of(upload.path) or 0) > most:
+        if (decode.duration_of(upload.path) or 0) > limit:
             raise too_long
-        settings = None if wish.threshold is None else TimelineSettings.from_threshold(wish.threshold)
+        settings = None if query.threshold is None else SegmentationSettings.from_threshold(query.threshold)
         try:
-            heard = recogniser.predict(upload.path, wish.top_k, settings, wish.hop, progress)
-        except AinextError as error:  # names our own file, of which the client knows nothing
-            raise Refused(415, str(error).replace(printable(upload.path), upload.name)) from None
-        heard.warnings = [line.replace(printable(upload.path), upload.name) for line in heard.warnings]
-        heard.file = upload.name
-        return _answer(heard, wish.include)
+            result = recogniser.predict(
+                upload.path,
+                top_k=query.top_k,
+                settings=settings,
+                step_seconds=query.step_seconds,
+                progress=progress,
+            )
+        except (MediaError, ParameterError) as error:
+            raise RequestError.of_library(error, upload.name) from None
+        result.file = upload.name
+        return _response(result, query.include)
 
 
-def _answer(heard: Recognition, include: frozenset[str]) -> dict[str, Any]:
-    answer = heard.as_dict() | {"warnings": heard.warnings}
-    if "log_mel" in include and heard.log_mel is not None:
-        answer["log_mel"] = drawn(heard.log_mel, heard.sample_rate)
+def _response(result: Recognition, include: frozenset[str]) -> dict[str, Any]:
+    response = result.as_dict() | {"warnings": result.warnings}
+    if "log_mel" in include and result.log_mel is not None:
+        response["log_mel"] = encode_log_mel(result.log_mel, result.sample_rate)
     if "probabilities" in include:
-        answer["probabilities"] = {
-            "labels": list(heard.labels),
-            "hop": heard.hop,
-            "window": heard.window,
-            "steps": np.round(heard.probabilities.astype(np.float64), 4).tolist(),
+        response["probabilities"] = {
+            "labels": list(result.labels),
+            "step_seconds": result.step_seconds,
+            "window_seconds": result.window_seconds,
+            "steps": np.round(result.probabilities.astype(np.float64), 4).tolist(),
         }
-    return answer
+    return response
 
 
-def _refused(busy: Busy) -> Refused:
-    return Refused(503, str(busy), {"Retry-After": str(busy.retry_after)})
+def _busy(busy: Busy) -> RequestError:
+    seconds = str(busy.retry_after)
+    detail = f"the server is busy and its queue is full: try again in {seconds} s"
+    return RequestError(503, detail, headers={"Retry-After": seconds})
 
 
-async def _left(request: Request) -> None:
-    """Ends when the client is gone; the body has been read."""
+async def _disconnect(request: Request) -> None:
+    """Return when the client has left. The body has been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

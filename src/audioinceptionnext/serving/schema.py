@@ -1,4 +1,4 @@
-"""Answers as the OpenAPI description has them."""
+"""The JSON of the API, as its OpenAPI description shows it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Label(BaseModel):
     score: float = Field(description="Probability, 0 to 1.")
 
 
-class Span(Label):
+class Segment(Label):
     start: float = Field(description="Seconds.")
     end: float = Field(description="Seconds.")
 
@@ -18,28 +18,28 @@ class Span(Label):
 class LogMel(BaseModel):
     columns: int
     bands: int
-    low: float = Field(description="The value of a byte 0.")
-    high: float = Field(description="The value of a byte 255.")
+    low: float = Field(description="The value that a byte of 0 stands for.")
+    high: float = Field(description="The value that a byte of 255 stands for.")
     sample_rate: int
-    data: str = Field(description="Base64 of a byte a value, column after column, the lowest band first.")
+    data: str = Field(description="Base64 of one byte per value, column after column, the lowest band first.")
 
 
 class Probabilities(BaseModel):
     labels: list[str]
-    hop: float = Field(description="Seconds from one step to the next.")
-    window: float = Field(description="Seconds that a step hears.")
-    steps: list[list[float]] = Field(description="A row a step, all 0 in digital silence.")
+    step_seconds: float = Field(description="Seconds from one step to the next.")
+    window_seconds: float = Field(description="Length of the window that each step sees.")
+    steps: list[list[float]] = Field(description="One row per step, with one probability per label; 0 in silence.")
 
 
 class Prediction(BaseModel):
-    """As `ainext predict --json`, and what was asked for by `include`."""
+    """The JSON object that `ainext predict` prints for a file, with `warnings` and what `include` asks for."""
 
     file: str
     duration: float = Field(description="Seconds.")
     model: str
-    clip: list[Label] = Field(description="The recording as a whole, best first.")
-    segments: list[Span] = Field(description="By start.")
-    warnings: list[str] = Field(description="What was wrong with the file, such as a damaged ending.")
+    clip: list[Label] = Field(description="The most probable labels of the recording as a whole, best first.")
+    segments: list[Segment] = Field(description="Ordered by start.")
+    warnings: list[str] = Field(description="What was wrong with the file, such as a damaged end.")
     log_mel: LogMel | None = None
     probabilities: Probabilities | None = None
 
@@ -63,7 +63,7 @@ class Model(BaseModel):
     name: str
     labels: list[str]
     sample_rate: int
-    run: str = Field(description="How it hears long audio: dense or windows.")
+    mode: str = Field(description="How the model processes long audio: dense or windows.")
     parameters: int
     gmac: float
     bytes: int
@@ -73,8 +73,8 @@ class Model(BaseModel):
 
 
 class Limits(BaseModel):
-    bytes: int = Field(description="Of an upload, at most.")
-    seconds: float = Field(description="Of a recording, at most.")
+    bytes: int = Field(description="The largest upload.")
+    seconds: float = Field(description="The longest recording.")
 
 
 class Models(BaseModel):
@@ -85,12 +85,30 @@ class Models(BaseModel):
 class Health(BaseModel):
     status: str = "ok"
     version: str
-    running: int = Field(description="Recordings that are being heard.")
-    waiting: int = Field(description="Recordings that wait.")
-    streams: int = Field(description="Live streams that are open.")
+    running: int = Field(description="Recordings that are being recognised.")
+    waiting: int = Field(description="Recordings that wait for a worker.")
+    streams: int = Field(description="Open live streams.")
 
 
 class Problem(BaseModel):
-    error: str = Field(description="One line: what is wrong, what to do.")
+    """Problem details of RFC 9457: the body of every error, and the last message of a live stream that fails."""
 
-    model_config = {"json_schema_extra": {"examples": [{"error": "notes.mp4: not an audio or video file …"}]}}
+    type: str = Field(description="Always about:blank: the status says what kind of problem it is.")
+    title: str = Field(description="The phrase of the HTTP status.")
+    status: int
+    detail: str = Field(description="One line that says what is wrong, and what to do.")
+    parameter: str | None = Field(None, description="The query parameter that is wrong, if one is.")
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Unprocessable Content",
+                    "status": 422,
+                    "detail": "hop is 0.123: kitchen20 has a step every 0.16 s; give that, or a multiple of it",
+                    "parameter": "hop",
+                }
+            ]
+        }
+    }

@@ -1,4 +1,4 @@
-"""Who may ask: the host that is meant, the page that asks, the key."""
+"""Access control: which hosts requests may be addressed to, which pages may send them, and the API key."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audioinceptionnext.serving.errors import Refusal
+from audioinceptionnext.serving.errors import ProblemResponse, RequestError
 from audioinceptionnext.serving.settings import Settings
 
-PROTOCOL = "ainext"  # of the WebSocket; a browser can send a key beside it, and nowhere else
-# The page needs nothing from anywhere else; sound and pictures that it makes are blobs.
+PROTOCOL = "ainext"  # subprotocol of the WebSocket: beside it a browser can send a key, which it can nowhere else
+# The page loads nothing from other sites; the sound and pictures that it makes are blobs.
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
     "worker-src 'self' blob:; script-src 'self' 'wasm-unsafe-eval'; "
@@ -26,11 +26,11 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self)",
     "Cache-Control": "no-cache",
 }
-GUARDED = ("/v1/", "/metrics")  # paths that ask for the key; the page and /healthz do not
+GUARDED = ("/v1/", "/metrics")  # paths that need the key; the page and /healthz do not
 
 
 class Guard:
-    """Middleware: refuses what is not meant for us, and adds the headers that every answer has."""
+    """Middleware that refuses requests which are not meant for this server, and adds headers to every response."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
@@ -39,32 +39,32 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        reason = self._reason(Headers(scope=scope), scope["path"])
-        if reason and scope["type"] == "websocket":
+        error = self._check(Headers(scope=scope), scope["path"])
+        if error and scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": reason[1]})
-        elif reason and scope["method"] != "OPTIONS":
-            await Refusal(*reason)(scope, receive, _with_headers(send))
+            await send({"type": "websocket.close", "code": 1008, "reason": error.detail})
+        elif error and scope["method"] != "OPTIONS":
+            await ProblemResponse(error)(scope, receive, _with_headers(send))
         else:
             await self.app(scope, receive, _with_headers(send))
 
-    def _reason(self, headers: Headers, path: str) -> tuple[int, str] | None:
+    def _check(self, headers: Headers, path: str) -> RequestError | None:
         host = headers.get("host", "")
         if self.settings.hosts and _without_port(host) not in self.settings.hosts:
-            return 403, f"this server is not called {host[:100]}: see --allow-host"
+            return RequestError(403, f"this server does not answer to the host name {host[:100]}: allow it there")
         origin = headers.get("origin", "")
         if origin and urlsplit(origin).netloc != host and origin not in self.settings.origins:
-            return 403, "from a page of another site: see --origin"
+            return RequestError(403, f"the request comes from a page of {origin[:100]}: allow that site on the server")
         if self.settings.api_key and path.startswith(GUARDED) and not self._has_key(headers):
-            return 401, "the API key is missing or wrong: send it as X-API-Key"
+            return RequestError(401, "the API key is missing or wrong: send it as X-API-Key")
         return None
 
     def _has_key(self, headers: Mapping[str, str]) -> bool:
         given = [headers.get("x-api-key", ""), headers.get("authorization", "").removeprefix("Bearer ")]
         for protocol in headers.get("sec-websocket-protocol", "").split(","):
             given.append(protocol.strip().removeprefix("key."))
-        wanted = self.settings.api_key.encode()
-        return any(hmac.compare_digest(one.encode("utf-8", "replace"), wanted) for one in given)
+        expected = self.settings.api_key.encode()
+        return any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given)
 
 
 def _without_port(host: str) -> str:
@@ -73,11 +73,11 @@ def _without_port(host: str) -> str:
 
 
 def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return sending
+    return send_with_headers

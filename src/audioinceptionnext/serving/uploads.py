@@ -1,4 +1,4 @@
-"""A request's recording on disk, as it comes: multipart or as the body itself, never more than is allowed."""
+"""Receives a request's recording into a file: from a multipart form or as the body, within the server's limits."""
 
 from __future__ import annotations
 
@@ -15,77 +15,83 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from audioinceptionnext.errors import printable
-from audioinceptionnext.serving.errors import Refused
+from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.settings import Settings
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-HEADERS = 16_384  # bytes of a part's headers, at most
-NAME = 200  # letters of a file's name, in answers
+MAX_HEADER_BYTES = 16_384  # of a part's headers
+MAX_NAME_LENGTH = 200  # of a file's name in responses
 
 
 class Upload:
-    """A file of a server's temporary folder that goes when it is closed.
+    """A file in the server's temporary folder, which is removed when it is closed.
 
     Attributes:
-        path: chosen here.
-        name: the client's, for answers alone: it never becomes a path.
-        size: bytes so far.
+        path: chosen by the server.
+        name: what the client calls the file. It appears in responses and never becomes a path.
+        size: bytes received so far.
     """
 
-    def __init__(self, folder: Path, most: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         handle, path = tempfile.mkstemp(dir=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb")
         self.path, self.name, self.size = Path(path), "recording", 0
-        self._most = most
+        self._max_bytes = max_bytes
 
     def write(self, data: bytes) -> None:
-        """Raises `Refused` (413) beyond the limit."""
+        """Append data. Raises `RequestError` (413) beyond the limit."""
         self.size += len(data)
-        if self.size > self._most:
-            raise too_large(self._most)
+        if self.size > self._max_bytes:
+            raise too_large(self._max_bytes)
         assert self._file is not None
         self._file.write(data)
 
     def complete(self) -> None:
-        """To be called when all has come. Raises `Refused` (400) if nothing did."""
+        """Finish writing, when everything has arrived. Raises `RequestError` (400) if nothing did."""
         if self._file is not None:
             self._file.close()
             self._file = None
         if not self.size:
-            raise Refused(400, "no recording came: send a file as multipart/form-data, field file, or as the body")
+            raise RequestError(
+                400,
+                "the request holds no recording: send one as multipart/form-data in the field file, or as the body",
+            )
 
     def close(self) -> None:
+        """Remove the file."""
         if self._file is not None:
             self._file.close()
         self.path.unlink(missing_ok=True)
 
 
-def too_large(most: int) -> Refused:
-    return Refused(413, f"larger than {most / 1e6:,.0f} MB, the most that this server takes: cut or compress it")
+def too_large(max_bytes: int) -> RequestError:
+    """The refusal of an upload that exceeds the limit."""
+    return RequestError(413, f"larger than {max_bytes / 1e6:,.0f} MB, this server's limit: cut or compress it")
 
 
 async def receive(request: Request, folder: Path, settings: Settings) -> Upload:
-    """The request's recording; the caller closes it.
+    """The request's recording, which the caller has to close.
 
     Raises:
-        Refused: 400 for a body without a file or of broken multipart, 408 for one that is too slow, 413 too large.
-        starlette.requests.ClientDisconnect: the client left.
+        RequestError: 400 for a body without a file or broken multipart, 408 for a slow upload, 413 for a large one.
+        starlette.requests.ClientDisconnect: the client has left.
     """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > settings.most_bytes + HEADERS:
-        raise too_large(settings.most_bytes)
-    upload = Upload(folder, settings.most_bytes)
+    if length.isdigit() and int(length) > settings.max_bytes + MAX_HEADER_BYTES:
+        raise too_large(settings.max_bytes)
+    upload = Upload(folder, settings.max_bytes)
     try:
-        kind, options = parse_options_header(request.headers.get("content-type", ""))
-        chunks = _in_time(request, settings)
-        if kind == b"multipart/form-data":
-            await _from_form(chunks, options.get(b"boundary", b""), upload)
+        content_type, options = parse_options_header(request.headers.get("content-type", ""))
+        chunks = _chunks(request, settings)
+        if content_type == b"multipart/form-data":
+            await _receive_form(chunks, options.get(b"boundary", b""), upload)
         else:
-            upload.name = _shown(request.query_params.get("name", ""))
+            upload.name = _display_name(request.query_params.get("name", ""))
             async for chunk in chunks:
-                await _written(upload, chunk)
+                upload.write(chunk)
+                await asyncio.sleep(0)  # a fast client must not keep the server from others
         upload.complete()
     except BaseException:
         upload.close()
@@ -93,14 +99,9 @@ async def receive(request: Request, folder: Path, settings: Settings) -> Upload:
     return upload
 
 
-async def _written(upload: Upload, chunk: bytes) -> None:
-    upload.write(chunk)
-    await asyncio.sleep(0)  # a fast client must not keep the others from being served
-
-
-async def _in_time(request: Request, settings: Settings) -> AsyncIterator[bytes]:
-    """The body's chunks, not empty ones. Raises `Refused` (408) for a client that keeps us waiting."""
-    stream, begin, size = request.stream().__aiter__(), monotonic(), 0
+async def _chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+    """The body's chunks without empty ones. Raises `RequestError` (408) for a client that is idle or too slow."""
+    stream, start, size = request.stream().__aiter__(), monotonic(), 0
     while True:
         try:
             async with asyncio.timeout(settings.idle_seconds):
@@ -108,18 +109,19 @@ async def _in_time(request: Request, settings: Settings) -> AsyncIterator[bytes]
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise Refused(408, f"nothing came for {settings.idle_seconds:g} s: send it again") from None
+            raise RequestError(408, f"nothing arrived for {settings.idle_seconds:g} s: send it again") from None
         size += len(chunk)
-        seconds = monotonic() - begin
-        if seconds > settings.idle_seconds and size < settings.least_rate * seconds:
-            raise Refused(408, f"slower than {settings.least_rate / 1000:g} kB a second: send it again")
+        seconds = monotonic() - start
+        if seconds > settings.idle_seconds and size < settings.min_upload_rate * seconds:
+            rate = settings.min_upload_rate / 1000
+            raise RequestError(408, f"the upload is slower than {rate:g} kB per second: send it again")
         if chunk:
             yield chunk
 
 
-async def _from_form(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
-    """The first part that is called file, or has a file's name. Raises `Refused` (400)."""
-    part = _Part(upload)
+async def _receive_form(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
+    """Write the first part that is named file, or has a file's name. Raises `RequestError` (400)."""
+    part = _FilePart(upload)
     try:
         parser = MultipartParser(boundary, part.callbacks())
         async for chunk in chunks:
@@ -127,16 +129,16 @@ async def _from_form(chunks: AsyncIterator[bytes], boundary: bytes, upload: Uplo
             await asyncio.sleep(0)
         parser.finalize()
     except (FormParserError, ValueError):
-        raise Refused(400, "this is no whole multipart/form-data: send it again") from None
+        raise RequestError(400, "the multipart/form-data is broken or incomplete: send it again") from None
 
 
-class _Part:
-    """Takes what the parser finds."""
+class _FilePart:
+    """Callbacks of the multipart parser that write the part with the file to an upload."""
 
     def __init__(self, upload: Upload) -> None:
         self.upload = upload
         self.field, self.value, self.disposition = b"", b"", b""
-        self.taken = self.taking = False
+        self.found = self.writing = False
 
     def callbacks(self) -> MultipartCallbacks:
         return {
@@ -154,15 +156,15 @@ class _Part:
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self.field += data[start:end]
-        self._bounded()
+        self._check_length()
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
         self.value += data[start:end]
-        self._bounded()
+        self._check_length()
 
-    def _bounded(self) -> None:
-        if len(self.field) + len(self.value) > HEADERS:
-            raise Refused(400, "a part's headers are absurdly long")
+    def _check_length(self) -> None:
+        if len(self.field) + len(self.value) > MAX_HEADER_BYTES:
+            raise RequestError(400, "the headers of a part are too long")
 
     def _header_end(self) -> None:
         if self.field.lower() == b"content-disposition":
@@ -171,22 +173,20 @@ class _Part:
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self.disposition)
-        self.taking = not self.taken and (b"filename" in options or options.get(b"name") == b"file")
-        if self.taking:
-            self.upload.name = _shown(options.get(b"filename", b"").decode("utf-8", "replace"))
+        self.writing = not self.found and (b"filename" in options or options.get(b"name") == b"file")
+        if self.writing:
+            self.upload.name = _display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self.taking:
+        if self.writing:
             self.upload.write(data[start:end])
 
     def _end(self) -> None:
-        self.taken = self.taken or self.taking
-        self.taking = False
+        self.found = self.found or self.writing
+        self.writing = False
 
 
-def _shown(name: str) -> str:
-    """A client's name for a file as answers may call it."""
-    return (
-        printable(name.replace("\\", "/").rpartition("/")[2].strip()[:NAME].encode("utf-8", "replace").decode())
-        or "recording"
-    )
+def _display_name(name: str) -> str:
+    """The client's name of a file as responses show it: without folders, printable, and not too long."""
+    base = name.replace("\\", "/").rpartition("/")[2].strip()[:MAX_NAME_LENGTH]
+    return printable(base.encode("utf-8", "replace").decode()) or "recording"

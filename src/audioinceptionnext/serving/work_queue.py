@@ -1,4 +1,4 @@
-"""Recordings that wait for a few threads: a bounded queue, so that memory stays what it is whatever comes."""
+"""A bounded queue in front of a few threads, so that memory stays the same however many requests arrive."""
 
 from __future__ import annotations
 
@@ -14,68 +14,73 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """The queue is full. ``retry_after``: seconds until there may be room."""
+    """The queue is full.
+
+    Attributes:
+        retry_after: seconds until there may be room.
+    """
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(f"busy: the queue is full; try again in {retry_after} s")
+        super().__init__(retry_after)
         self.retry_after = retry_after
 
 
 class Cancelled(Exception):
-    """Raised within work whose result nobody wants any more."""
+    """Raised within a task whose result is no longer wanted."""
 
 
-class Work:
-    """Work for ``workers`` threads, of which ``waiting`` pieces may wait."""
+class WorkQueue:
+    """Runs tasks in ``workers`` threads, while at most ``waiting`` more tasks wait."""
 
     def __init__(self, workers: int, waiting: int) -> None:
-        self.workers, self.most = workers, workers + waiting
-        self.inside = 0  # running and waiting
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="hears")
-        self._seconds = 1.0  # that a piece takes, as far as is known
+        self.workers, self.capacity = workers, workers + waiting
+        self.tasks = 0  # running and waiting
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="recognise")
+        self._task_seconds = 1.0  # moving average of the time that a task takes
 
     @property
     def running(self) -> int:
-        return min(self.inside, self.workers)
+        return min(self.tasks, self.workers)
 
     @property
     def waiting(self) -> int:
-        return self.inside - self.running
+        return self.tasks - self.running
 
     def check(self) -> None:
-        """Raises `Busy` where another piece would not be taken."""
-        if self.inside >= self.most:
-            # When one of those inside is done; a guess from those before, at least a second and at most a minute.
-            raise Busy(min(60, math.ceil(max(1.0, self._seconds / self.workers))))
+        """Raise `Busy` if there is no room for another task."""
+        if self.tasks >= self.capacity:
+            # The time until the next task ends, estimated from those before: at least a second, at most a minute.
+            raise Busy(min(60, math.ceil(max(1.0, self._task_seconds / self.workers))))
 
-    async def run(self, piece: Callable[[Event], T], unwanted: asyncio.Task[None] | None = None) -> T:
-        """What ``piece`` returns, heard in a thread; to it is given an event that is set when nobody wants it any more.
+    async def run(self, task: Callable[[Event], T], disconnected: asyncio.Task[None] | None = None) -> T:
+        """Run a task in a thread and return its result.
 
         Args:
-            unwanted: ends when nobody does.
+            task: called with an event that is set when its result is no longer wanted.
+            disconnected: ends when the client has left.
 
         Raises:
             Busy: there is no room in the queue.
-            Cancelled: ``unwanted`` ended first.
+            Cancelled: ``disconnected`` ended first.
         """
         self.check()
-        self.inside += 1
+        self.tasks += 1
         stop = Event()
 
         def timed() -> T:
             if stop.is_set():
                 raise Cancelled
-            begin = perf_counter()
+            start = perf_counter()
             try:
-                return piece(stop)
+                return task(stop)
             finally:
-                self._seconds += 0.2 * (perf_counter() - begin - self._seconds)
+                self._task_seconds += 0.2 * (perf_counter() - start - self._task_seconds)
 
         job = asyncio.get_running_loop().run_in_executor(self._threads, timed)
-        # The place is free when the thread is, not when the client has left.
-        job.add_done_callback(self._leave)
+        # The place in the queue is free when the thread is, not when the client has left.
+        job.add_done_callback(self._release)
         try:
-            futures: set[asyncio.Future[Any]] = {job, unwanted} if unwanted else {job}
+            futures: set[asyncio.Future[Any]] = {job, disconnected} if disconnected else {job}
             await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             if not job.done():
                 raise Cancelled
@@ -83,11 +88,11 @@ class Work:
         finally:
             stop.set()
 
-    def _leave(self, job: asyncio.Future[T]) -> None:
-        self.inside -= 1
+    def _release(self, job: asyncio.Future[T]) -> None:
+        self.tasks -= 1
         if not job.cancelled():
-            job.exception()  # seen: nobody may be waiting for it
+            job.exception()  # marks it as retrieved: nobody may be waiting for it any more
 
     def close(self) -> None:
-        """Waits for what runs; what waits is dropped."""
+        """Wait for running tasks, and drop waiting ones."""
         self._threads.shutdown(wait=True, cancel_futures=True)

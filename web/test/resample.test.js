@@ -1,32 +1,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { mono, Resampler } from "../src/mixing.js";
-import { concatenated } from "../src/numbers.js";
-import { apart, fixtures, pieces } from "./fixtures.js";
+import { concatenate } from "../src/numbers.js";
+import { mono, Resampler } from "../src/resample.js";
+import { blocks, fixtures, largestDifference } from "./fixtures.js";
 
-const { json, sound } = fixtures("resampling");
+const { json, waveform } = fixtures("resampling");
 
 for (const { name, rate } of json("cases.json")) {
   test(`resampling ${name} to 24 kHz as FFmpeg does`, (context) => {
-    const input = sound(`${name}.in`);
-    const expected = sound(`${name}.out`);
+    const input = waveform(`${name}.in`);
+    const expected = waveform(`${name}.out`);
     for (const sizes of [[input.length], [1, 128, 7, 1024, 0, 333]]) {
       const resampler = new Resampler(rate, 24000);
       const parts = [
-        ...pieces(
+        ...blocks(
           input,
           sizes.filter((size) => size > 0),
         ),
-      ].map((piece) => resampler.push(piece));
-      const found = concatenated([...parts, resampler.finish()]);
-      const difference = apart(found, expected);
+      ].map((block) => resampler.push(block));
+      const found = concatenate([...parts, resampler.finish()]);
+      const difference = largestDifference(found, expected);
       context.diagnostic(`${name}: largest difference ${difference.toExponential(1)}`);
       assert.ok(difference < 1e-5, `${name}: ${difference}, ${found.length} of ${expected.length} samples`);
     }
   });
 }
 
-test("channels are averaged, and what is no sound counts as 0", () => {
+test("channels are averaged, and damaged values count as 0", () => {
   const left = Float32Array.of(1, NaN, Infinity, 2e6, -0.5);
   const right = Float32Array.of(0, 1, 0.5, -1, -0.5);
   assert.deepEqual([...mono([left, right])], [0.5, 0.5, 0.25, -0.5, -0.5]);

@@ -1,14 +1,14 @@
-// Times and shares as people read them, and elements with text: never markup from data.
+// Times and scores as people read them, and elements with text. Data never becomes markup.
 
-/** 65.25 -> "1:05.2"; from an hour on "1:00:00.0". digits: after the point. */
+/** 65.25 -> "1:05.2"; from an hour on "1:00:00.0". digits: how many follow the decimal point. */
 export function clock(seconds, digits = 1) {
   const unit = 10 ** digits;
   const whole = Math.round(seconds * unit);
   const parts = [Math.floor(whole / unit / 60) % 60, Math.floor(whole / unit) % 60];
   const hours = Math.floor(whole / unit / 3600);
-  const rest = digits ? "." + String(whole % unit).padStart(digits, "0") : "";
-  const two = (value) => String(value).padStart(2, "0");
-  return (hours ? `${hours}:${two(parts[0])}` : String(parts[0])) + `:${two(parts[1])}${rest}`;
+  const fraction = digits ? "." + String(whole % unit).padStart(digits, "0") : "";
+  const pad = (value) => String(value).padStart(2, "0");
+  return (hours ? `${hours}:${pad(parts[0])}` : String(parts[0])) + `:${pad(parts[1])}${fraction}`;
 }
 
 /** 0.876 -> "88 %". */
@@ -16,7 +16,7 @@ export function percent(score) {
   return `${Math.round(100 * score)}\u00a0%`;
 }
 
-/** "clean-dishes" -> "clean dishes": for reading; files keep the label. */
+/** "clean-dishes" -> "clean dishes", for the page; files keep the label. */
 export function readable(label) {
   return label.replaceAll(/[-_]/g, " ");
 }

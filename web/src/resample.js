@@ -1,13 +1,13 @@
-// Channels to mono, and one rate to another, as src/audioinceptionnext/audio/resample.py has FFmpeg do it.
+// Averages channels and changes the sampling rate, as src/audioinceptionnext/audio/resample.py does with FFmpeg.
 
-import { concatenated, roundEven } from "./numbers.js";
+import { concatenate, roundEven } from "./numbers.js";
 
-export const LOUDEST = 1e6; // 120 dB above full scale: like NaN and infinity, a damaged number and not a sound
+export const LOUDEST = 1e6; // 120 dB above full scale: a damaged number, as NaN and infinity are
 export const MIN_RATE = 100;
 export const MAX_RATE = 1_536_000;
 
 /**
- * The mean of channels: Float32Array. NaN, infinity and the absurd count as 0.
+ * The mean of channels, a Float32Array. NaN, infinite and absurd values count as 0.
  *
  * @param {ArrayLike<number>[]} channels of equal lengths
  */
@@ -24,53 +24,53 @@ export function mono(channels) {
   return mean;
 }
 
-const FILTER = 32; // taps where the rate is not lowered
-const CUTOFF = 0.97; // of the lower one of both Nyquist frequencies
+const FILTER = 32; // taps, if the rate is not lowered
+const CUTOFF = 0.97; // as a share of the lower Nyquist frequency of both rates
 const BETA = 9; // of the Kaiser window
-const PHASES = 1024; // positions between two samples that have a filter of their own, at most
+const MAX_PHASES = 1024; // positions between two samples that have filters of their own
 
 /**
- * Mono from one rate to another: in the end exactly round(n * target / rate) samples for n.
+ * Changes the rate of mono samples: n samples become exactly round(n * target / rate).
  *
- * A windowed sinc in as many phases as fit, with the parameters that FFmpeg has by default; between two phases, where
- * the rates need more of them, by a straight line. Before its start the sound is mirrored at its first sample, after
- * its end it is silent.
+ * The filter is a windowed sinc with as many phases as fit, and with FFmpeg's default parameters. If the rates need more
+ * phases, it interpolates linearly between two of them. Before its start the waveform is mirrored at its first sample,
+ * and after its end it is silent.
  */
 export class Resampler {
   constructor(rate, target) {
     this.rate = rate;
     this.target = target;
-    this.taken = 0;
-    this.given = 0;
+    this.received = 0; // samples
+    this.returned = 0; // samples
     if (rate === target) return;
     const factor = Math.min((target * CUTOFF) / rate, 1);
     this.taps = 2 * Math.ceil(FILTER / factor / 2); // even
-    this.before = this.taps / 2 - 1; // taps before the one at the output's own place, or just before that
+    this.before = this.taps / 2 - 1; // taps before the one at the output's position, or just before it
     // The exact positions are a multiple of target / gcd; more phases than that would never be used.
     const exact = target / gcd(rate, target);
-    this.phases = exact <= PHASES ? exact * Math.floor(PHASES / exact) : PHASES;
+    this.phases = exact <= MAX_PHASES ? exact * Math.floor(MAX_PHASES / exact) : MAX_PHASES;
     this.bank = filterBank(this.taps, this.phases, factor);
-    // From one output to the next: so many samples, phases and parts (of `target`) of a phase.
+    // From one output to the next: samples, phases, and parts of a phase (of which it has `target`).
     this.step = [Math.floor(rate / target), Math.floor(((rate % target) * this.phases) / target)];
     this.step.push(((rate % target) * this.phases) % target);
     this.phase = this.part = 0;
-    this.held = []; // pieces of input that outputs still need
+    this.held = []; // blocks of input that outputs still need
     this.ready = 0; // samples in them
-    this.at = 0; // in `held`: where the next output's first tap lies
+    this.at = 0; // index in `held` of the next output's first tap
     this.mirrored = false;
   }
 
-  /** What can be said after these samples: Float32Array, maybe empty. */
+  /** Takes samples and returns those at the new rate that are complete: Float32Array, maybe empty. */
   push(samples) {
-    this.taken += samples.length;
+    this.received += samples.length;
     const result = this.rate === this.target ? samples : this.#run(samples);
-    this.given += result.length;
+    this.returned += result.length;
     return result;
   }
 
-  /** The rest: Float32Array. */
+  /** Returns the rest: Float32Array. */
   finish() {
-    const left = roundEven((this.taken * this.target) / this.rate) - this.given;
+    const left = roundEven((this.received * this.target) / this.rate) - this.returned;
     if (this.rate === this.target || left <= 0) return new Float32Array(0);
     const tail = this.#run(new Float32Array(2 * this.taps + Math.ceil(this.rate / this.target)));
     return tail.subarray(0, left);
@@ -80,10 +80,10 @@ export class Resampler {
     if (samples.length) this.held.push(samples);
     this.ready += samples.length;
     if (!this.mirrored && this.ready <= this.before) return new Float32Array(0);
-    const input = concatenated(this.held.length ? this.held : [new Float32Array(0)]);
+    const input = concatenate(this.held.length ? this.held : [new Float32Array(0)]);
     const whole = this.mirrored ? input : this.#mirror(input);
     const output = this.#filter(whole);
-    this.held = [whole.slice(this.at)]; // a copy: the view would keep all of it in memory
+    this.held = [whole.slice(this.at)]; // a copy: a view would keep all of it in memory
     this.ready = this.held[0].length;
     this.at -= whole.length - this.ready;
     return output;
@@ -93,7 +93,7 @@ export class Resampler {
     const start = new Float32Array(this.before);
     for (let i = 0; i < this.before; i++) start[i] = input[this.before - i];
     this.mirrored = true;
-    return concatenated([start, input]);
+    return concatenate([start, input]);
   }
 
   #filter(input) {
@@ -126,22 +126,29 @@ export class Resampler {
   }
 }
 
+/** Consecutive blocks (Float32Array, mono) at another rate. */
+export async function* resample(blocks, rate, target) {
+  const resampler = new Resampler(rate, target);
+  for await (const block of blocks) yield resampler.push(block);
+  yield resampler.finish();
+}
+
 function product(input, at, bank, weight, taps) {
   let sum = 0;
   for (let tap = 0; tap < taps; tap++) sum += input[at + tap] * bank[weight + tap];
   return sum;
 }
 
-/** For each phase, and the next sample, the weights of the samples around it: (phases + 1, taps), Float32Array. */
+/** For each phase, and for the next sample, the weights of the samples around it: (phases + 1, taps), Float32Array. */
 function filterBank(taps, phases, factor) {
   const bank = new Float32Array((phases + 1) * taps);
   const row = new Float64Array(taps);
-  let sum = 0; // of the first phase, by which all are divided, as FFmpeg does
+  let sum = 0; // of the first phase; all are divided by it, as in FFmpeg
   for (let phase = 0; phase <= phases; phase++) {
     for (let tap = 0; tap < taps; tap++) {
-      const place = tap - (taps / 2 - 1) - phase / phases; // samples from the output's own place
-      const x = Math.PI * place * factor;
-      const window = bessel(BETA * Math.sqrt(Math.max(0, 1 - ((2 * place) / taps) ** 2)));
+      const offset = tap - (taps / 2 - 1) - phase / phases; // samples from the output's position
+      const x = Math.PI * offset * factor;
+      const window = bessel(BETA * Math.sqrt(Math.max(0, 1 - ((2 * offset) / taps) ** 2)));
       row[tap] = window * (x === 0 ? 1 : Math.sin(x) / x);
     }
     if (phase === 0) sum = row.reduce((all, weight) => all + weight, 0);
@@ -150,7 +157,7 @@ function filterBank(taps, phases, factor) {
   return bank;
 }
 
-/** The modified Bessel function of the first kind and order 0, by its power series. */
+/** The modified Bessel function of the first kind and order 0, from its power series. */
 function bessel(x) {
   let term = 1;
   let sum = 1;

@@ -1,0 +1,138 @@
+// From probabilities over time to segments: src/audioinceptionnext/results/segmentation.py and segmenter.py.
+
+export const EPSILON_S = 1e-9; // seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
+const SETTINGS = {
+  onsetThreshold: 0.5,
+  offsetThreshold: 0.3,
+  smoothing: 0.32,
+  minDuration: 0.3,
+  mergeGap: 0.3,
+  classThresholds: [],
+};
+
+/** All segments of a recording, by start: {start, end, label, score}. rows: the probabilities of each step. */
+export function findSegments(rows, stepSeconds, windowSeconds, duration, labels, settings = {}) {
+  if (!rows.length) return [];
+  return new StreamSegmenter(labels, settings, stepSeconds, windowSeconds).finish(rows, duration);
+}
+
+/** Finds segments in steps that arrive one by one, in bounded memory; the same ones, however the steps are pushed. */
+export class StreamSegmenter {
+  /**
+   * @param {string[]} labels
+   * @param {object} settings those that differ from the defaults: onsetThreshold and offsetThreshold (or
+   *   classThresholds, one onset threshold per class, with offset thresholds in proportion), and in seconds smoothing,
+   *   minDuration and mergeGap
+   * @param {number} stepSeconds from one step to the next
+   * @param {number} windowSeconds length of the window that each step sees
+   */
+  constructor(labels, settings, stepSeconds, windowSeconds) {
+    this.labels = labels;
+    this.settings = { ...SETTINGS, ...settings };
+    this.stepSeconds = stepSeconds;
+    this.windowSeconds = windowSeconds;
+    const { onsetThreshold: onset, offsetThreshold: offset, classThresholds, smoothing } = this.settings;
+    this.onset = classThresholds.length ? classThresholds : labels.map(() => onset);
+    this.offset = classThresholds.length ? classThresholds.map((one) => one * (offset / onset)) : labels.map(() => offset);
+    this.reach = Math.trunc(smoothing / stepSeconds / 2 + EPSILON_S); // steps to either side in the moving average
+    this.last = null; // {steps, duration}, once known
+    this.steps = 0; // received
+    this.smoothed = 0;
+    this.sums = [new Float64Array(labels.length)]; // cumulative, before each of the last steps received
+    this.row = null; // the last step received
+    this.total = new Float64Array(labels.length); // over the smoothed steps
+    this.open = new Map(); // by class: the run that is going on
+    this.held = new Map(); // by class: a run that is over and reached the onset threshold, but may yet be merged
+  }
+
+  /** The second at which the stretch that a step stands for begins. */
+  bound(step) {
+    const start = step === 0 ? 0 : Math.max(0, (this.windowSeconds - this.stepSeconds) / 2 + this.stepSeconds * step);
+    if (!this.last) return start;
+    return step === this.last.steps ? this.last.duration : Math.min(start, this.last.duration);
+  }
+
+  /** Takes a step that is not the last one; returns the segments that it completes. */
+  push(row) {
+    const before = this.sums[this.sums.length - 1];
+    this.steps += 1;
+    this.sums.push(before.map((sum, column) => sum + row[column]));
+    if (this.sums.length > 2 * this.reach + 2) this.sums.shift();
+    this.row = row;
+    return this.steps > this.reach ? this.#advance() : [];
+  }
+
+  /** Takes the last steps of a recording of this duration; returns all remaining segments. */
+  finish(rows, duration) {
+    this.last = { steps: this.steps + rows.length, duration };
+    const found = rows.flatMap((row) => this.push(row));
+    while (this.smoothed < this.steps) found.push(...this.#advance());
+    for (const column of [...this.open.keys()]) this.#close(column);
+    for (const column of [...this.held.keys()]) found.push(...this.#release(column));
+    return sorted(found);
+  }
+
+  /** Handles the next smoothed step. */
+  #advance() {
+    const smooth = this.#smooth();
+    const found = [];
+    for (let column = 0; column < smooth.length; column++) {
+      if (smooth[column] >= this.offset[column]) this.#continue(column, smooth[column] >= this.onset[column]);
+      else if (this.open.has(column)) this.#close(column);
+      const held = this.held.get(column);
+      if (!held) continue;
+      const following = this.open.has(column) ? this.open.get(column).first : this.smoothed + 1;
+      const gap = this.bound(following) - this.bound(held.end);
+      if (gap >= this.settings.mergeGap - EPSILON_S) found.push(...this.#release(column));
+    }
+    this.total = this.total.map((sum, column) => sum + smooth[column]);
+    this.smoothed += 1;
+    return sorted(found);
+  }
+
+  /** Adds a step to the run of a class, or begins one. */
+  #continue(column, reachesOnset) {
+    let run = this.open.get(column);
+    if (!run) {
+      run = { first: this.smoothed, before: this.total[column], reached: false, end: 0, after: 0 };
+      this.open.set(column, run);
+    }
+    if (!reachesOnset || run.reached) return;
+    run.reached = true;
+    const held = this.held.get(column); // close enough to merge, or it would have been released
+    if (held) Object.assign(run, { first: held.first, before: held.before });
+    this.held.delete(column);
+  }
+
+  /** Ends a run: it is held in case another is merged with it, or dropped if it never reached the onset threshold. */
+  #close(column) {
+    const run = this.open.get(column);
+    this.open.delete(column);
+    if (run.reached) this.held.set(column, { ...run, end: this.smoothed, after: this.total[column] });
+  }
+
+  /** The next smoothed step: the mean with its neighbours, of which there are fewer at both ends of the recording. */
+  #smooth() {
+    if (!this.reach) return this.row;
+    const first = Math.max(0, this.smoothed - this.reach);
+    const end = Math.min(this.steps, this.smoothed + this.reach + 1);
+    const last = this.sums.length - 1;
+    const before = this.sums[last - (this.steps - first)];
+    return Float32Array.from(this.sums[last], (sum, column) => (sum - before[column]) / (end - first));
+  }
+
+  /** The held run of a class as a segment, unless it is too short. */
+  #release(column) {
+    const run = this.held.get(column);
+    this.held.delete(column);
+    const start = this.bound(run.first);
+    const end = this.bound(run.end);
+    if (end <= start || end - start < this.settings.minDuration - EPSILON_S) return [];
+    const score = Math.min((run.after - run.before) / (run.end - run.first), 1);
+    return [{ start, end, label: this.labels[column], score }];
+  }
+}
+
+function sorted(segments) {
+  return segments.sort((a, b) => a.start - b.start || a.end - b.end || (a.label < b.label ? -1 : 1));
+}

@@ -1,0 +1,147 @@
+// From blocks of samples to probabilities: src/audioinceptionnext/inference/steps.py, whose comments explain the
+// numbers. Blocks of any length give what one pass over the whole waveform would give.
+
+import { concatenate } from "./numbers.js";
+
+const BLOCK_FRAMES = { dense: 6000, windows: 2000 };
+const MARGIN_FRAMES = { dense: 832, windows: 0 };
+export const BATCH_SIZE = 16; // clips that go through the network together
+const SILENCE = -9.0; // a log-mel that stays below this is digital silence
+
+/** Where steps lie in the waveform; in frames, or in samples where a comment says so. */
+export class StepGrid {
+  /**
+   * @param {number} clipFrames of a window
+   * @param {number} wholeFrames of a window, rounded up to whole positions of the feature map where the network pools
+   *   over these
+   * @param {number} hop samples from one frame of the log-mel to the next
+   * @param {number} step samples from one window to the next
+   */
+  constructor(clipFrames, wholeFrames, hop, step) {
+    Object.assign(this, { clipFrames, wholeFrames, hop, step });
+    this.clip = clipFrames * hop; // samples
+    this.stepFrames = Math.floor(step / hop);
+  }
+
+  withStep(step) {
+    return new StepGrid(this.clipFrames, this.wholeFrames, this.hop, step);
+  }
+
+  /** How many frames a number of samples has. A frame centred on their very end counts only if a clip is short. */
+  frames(samples) {
+    return Math.max(Math.ceil(samples / this.hop), Math.min(1 + Math.floor(samples / this.hop), this.clipFrames));
+  }
+
+  /** How many steps a number of samples has: one for a clip or less, and a last one however little follows. */
+  steps(samples) {
+    const frames = this.frames(samples);
+    const missing = Math.ceil(Math.max(0, frames - this.wholeFrames) / this.stepFrames);
+    return 1 + Math.min(missing, Math.floor(Math.max(0, frames - 1) / this.stepFrames));
+  }
+}
+
+/** A network that predicts the windows of long audio in one mode. */
+export class StepPredictor {
+  /**
+   * @param {function} network (waveforms: Float32Array of (count, samples), count) => {logits: Float32Array[] of each
+   *   step of each clip, logMel: Float32Array of (count, frames, bands), frames, bands}; asynchronous
+   * @param {object} metadata of the ONNX file
+   * @param {string} mode dense, windows or clips
+   */
+  constructor(network, metadata, mode) {
+    this.network = network;
+    this.mode = mode;
+    const [clip, step, hop] = [metadata.clip_frames, metadata.step_frames, metadata.hop_samples].map(Number);
+    const whole = mode === "dense" ? Math.ceil(clip / step) * step : clip;
+    this.grid = new StepGrid(clip, whole, hop, step * hop);
+    this.finest = mode === "dense" ? Number(metadata.finest_frames ?? step) * hop : hop; // samples
+  }
+
+  /**
+   * All steps and frames of a recording, part by part: {rows: probabilities of each step, logMel, bands}.
+   *
+   * @param {AsyncIterable<Float32Array>} blocks consecutive, of any lengths
+   */
+  async *predictBlocks(blocks) {
+    const { grid } = this;
+    const margin = Math.ceil(MARGIN_FRAMES[this.mode] / grid.stepFrames) || 1;
+    const body = Math.max(1, Math.floor(BLOCK_FRAMES[this.mode] / grid.stepFrames));
+    let waveform = new Float32Array(0);
+    let first = 0; // the step at which `waveform` starts
+    let done = 0; // steps that have been yielded
+    for await (const block of blocks) {
+      waveform = concatenate([waveform, block]);
+      for (;;) {
+        // Enough for the body's last step and the margin after it.
+        const needed = (done - first + body + margin - 1) * grid.step + grid.clip;
+        if (waveform.length < needed) break;
+        const prediction = await this.#predict(waveform.subarray(0, needed));
+        yield part(prediction, done - first, done - first + body, grid, (done - first + body) * grid.stepFrames);
+        done += body;
+        if (done > margin) waveform = waveform.slice((done - margin - first) * grid.step);
+        first = Math.max(first, done - margin);
+      }
+    }
+    const total = grid.steps(first * grid.step + waveform.length);
+    if (done < total) {
+      const prediction = await this.#predict(waveform);
+      yield part(prediction, done - first, total - first, grid, grid.frames(waveform.length));
+    }
+  }
+
+  async #predict(waveform) {
+    const { grid } = this;
+    const { logits, logMel, frames, bands } = await this.network(waveform, 1);
+    const loud = new Int32Array(frames + 1); // frames above silence, so far
+    for (let i = 0; i < frames; i++) loud[i + 1] = loud[i] + (maximum(logMel, i * bands, (i + 1) * bands) > SILENCE);
+    const rows = logits.map((row, step) => {
+      const start = Math.min(step * grid.stepFrames, frames);
+      const end = Math.min(start + grid.clipFrames, frames);
+      return probabilities(row, loud[end] > loud[start]);
+    });
+    return { rows, logMel, bands };
+  }
+
+  /**
+   * A number of steps, each from its own clip of the waveform, `step` samples after the one before.
+   *
+   * @returns {{rows, logMel: Float32Array[], bands}} rows and log-mels of each clip. A single clip may be short.
+   */
+  async predictClips(waveform, count, step) {
+    const clipSamples = this.grid.clip - 1; // the most samples that have a clip's frames
+    const size = Math.min(clipSamples, waveform.length - (count - 1) * step);
+    const clips = new Float32Array(count * size);
+    for (let i = 0; i < count; i++) clips.set(waveform.subarray(i * step, i * step + size), i * size);
+    const { logits, logMel, frames, bands } = await this.network(clips, count);
+    const kept = Math.min(frames, this.grid.frames(size)) * bands;
+    const stepsPerClip = logits.length / count; // the first one counts
+    const logMels = [];
+    const rows = [];
+    for (let i = 0; i < count; i++) {
+      logMels.push(logMel.subarray(i * frames * bands, i * frames * bands + kept));
+      rows.push(probabilities(logits[i * stepsPerClip], maximum(logMels[i], 0, kept) > SILENCE));
+    }
+    return { rows, logMel: logMels, bands };
+  }
+}
+
+/** The steps from `first` to `end` of a prediction, with the frames from the first step's on to `lastFrame`. */
+function part({ rows, logMel, bands }, first, end, grid, lastFrame) {
+  const frames = logMel.subarray(first * grid.stepFrames * bands, lastFrame * bands);
+  return { rows: rows.slice(first, end), logMel: frames, bands };
+}
+
+/** The softmax of a row of logits, a Float32Array; all 0 in digital silence. */
+export function probabilities(logits, loud) {
+  if (!loud) return new Float32Array(logits.length);
+  const highest = maximum(logits, 0, logits.length);
+  const powers = Float32Array.from(logits, (value) => Math.exp(value - highest));
+  const sum = powers.reduce((all, power) => all + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+function maximum(values, start, end) {
+  let highest = -Infinity;
+  for (let i = start; i < end; i++) if (values[i] > highest) highest = values[i];
+  return highest;
+}
