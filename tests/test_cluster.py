@@ -1,4 +1,4 @@
-"""`ainext predict --on ray` on real Ray clusters of this machine: everything once, whoever is killed."""
+"""`ainext batch` on real Ray clusters of this computer: every result exactly once, whatever process is killed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import pytest
 
 from audioinceptionnext.cli import main
 from audioinceptionnext.cluster import read_failed, read_results
-from audioinceptionnext.cluster.listing import find_recordings, tasks
-from audioinceptionnext.cluster.result_folder import Folder
-from audioinceptionnext.cluster.types import Absent, Recording
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.cluster.listing import find_recordings, make_tasks
+from audioinceptionnext.cluster.result_folder import ResultFolder
+from audioinceptionnext.cluster.types import MissingRecording, Recording
+from audioinceptionnext.errors import FileError
 from tests.audio_files import sine, write_wav
 
 pytest.importorskip("ray", reason="needs the extra cluster")
@@ -30,23 +30,23 @@ parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra cluster
 
 RATE = 16_000
 GOOD, BAD = 28, ["004.wav", "017.wav"]
-# At each moment some class of 20 has a twentieth or more: segments are found whatever the weights are.
-SETTINGS = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0", "--top-k", "3")
-SECONDS = 20  # so long that no machine is through before a kill
+# In each step at least one of 20 classes has a twentieth: segments are found whatever the weights are.
+SETTINGS = ("--threshold", "0.049", "--smoothing", "0", "--min-duration", "0", "--top-k", "3")
+SECONDS = 20  # long enough that no computer is done before a kill
 CLUSTER = """
 import os, sys
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
-begun = ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
-print(begun.address_info["gcs_address"], flush=True)
+context = ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100 * 2**20, log_to_driver=False)
+print(context.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
 posix = pytest.mark.skipif(sys.platform == "win32", reason="kills processes as POSIX does")
 
 
 @pytest.fixture(scope="module")
-def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 files of 20 s in two folders, none of them alike; two are no sound."""
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 different files of 20 s in two folders; two of them are not audio."""
     folder = tmp_path_factory.mktemp("archive")
     noise = np.random.default_rng(0).uniform(-0.2, 0.2, SECONDS * RATE)
     for number in range(GOOD + len(BAD)):
@@ -60,46 +60,47 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class Cluster(NamedTuple):
     address: str
-    pid: int  # of the process that all of its processes descend from
+    pid: int  # of the process that started all of its processes
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One that several tests connect to, with a token of its own."""
+    """A cluster that several tests connect to, with its own token."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        held = subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=-1, stdout=-1, stderr=-3, text=True)
-        assert held.stdin is not None and held.stdout is not None
-        yield Cluster(held.stdout.readline().strip(), held.pid)
-        held.stdin.close()
-        held.wait(60)
+        process = subprocess.Popen([sys.executable, "-c", CLUSTER], stdin=-1, stdout=-1, stderr=-3, text=True)
+        assert process.stdin is not None and process.stdout is not None
+        yield Cluster(process.stdout.readline().strip(), process.pid)
+        process.stdin.close()
+        process.wait(60)
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    call = [sys.executable, "-m", "audioinceptionnext", "predict", *map(str, arguments), "--on", "ray", "--json"]
+    call = [sys.executable, "-m", "audioinceptionnext", "batch", *map(str, arguments), "--json"]
     return subprocess.Popen(call, stdout=-1, stderr=-1, encoding="utf-8")
 
 
-def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
+def summary_of(process: subprocess.Popen[str]) -> dict[str, Any]:
     """The summary of a run in which something failed, and which prints nothing else."""
-    printed, said = process.communicate(timeout=400)
-    assert process.returncode == 1 and all(line.startswith("ainext: ") for line in said.splitlines()), said
-    summary: dict[str, Any] = json.loads(printed)
+    stdout, stderr = process.communicate(timeout=400)
+    assert process.returncode == 1 and all(line.startswith("ainext: ") for line in stderr.splitlines()), stderr
+    summary: dict[str, Any] = json.loads(stdout)
     return summary
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    with pytest.raises(SystemExit) as left:
-        main(["predict", *map(str, arguments)])
-    assert left.value.code == 2
+    """The line that explains why a call is wrong."""
+    with pytest.raises(SystemExit) as exit:
+        main(["batch", *map(str, arguments)])
+    assert exit.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
 
-def check_complete(out: Path, sounds: Path) -> None:
-    """Each file is there once, as a line and as a row of Parquet; the two that are no sound are in the other list."""
-    expected = sorted(str(path) for path in sounds.rglob("*.wav") if path.name not in BAD)
+def check_complete(out: Path, archive: Path) -> None:
+    """Each file has one line and one row of Parquet; the two that are not audio are among the failures."""
+    expected = sorted(str(path) for path in archive.rglob("*.wav") if path.name not in BAD)
     rows = list(read_results(out))
     assert sorted(row["file"] for row in rows) == expected and len(expected) == GOOD
     table = parquet.read_table(out / "parquet").to_pylist()
@@ -115,16 +116,16 @@ def lines(out: Path) -> list[bytes]:
     return [line for part in parts for line in part.splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def wait(true: Callable[[], object], process: subprocess.Popen[str], seconds: float = 200) -> None:
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 200) -> None:
     end = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "nothing happened"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.05)
 
 
 def workers(cluster: Cluster) -> list[int]:
-    """Process ids of its actors that hear; nobody else's."""
+    """Process ids of its actors that recognise; nobody else's."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
     ours, found = {str(cluster.pid)}, 0
@@ -137,96 +138,87 @@ def workers(cluster: Cluster) -> list[int]:
 # --- Whole runs ---
 
 
-def test_everything_is_there_once(
-    sounds: Path, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_every_recording_has_one_result(
+    archive: Path, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A list, a folder and a pattern, which name the same files more than once; then nothing is left to do."""
+    """A list, a folder and a pattern that name the same files more than once; a second run finds nothing to do."""
     out = tmp_path / "out"
-    (tmp_path / "list.txt").write_text(f"{sounds / 'day' / '001.wav'}\n\n{sounds / 'day'}\n", encoding="utf-8")
-    given = (f"@{tmp_path / 'list.txt'}", sounds / "night", sounds / "*" / "*.wav")
-    found = ended(start(*given, "--out", out, "--workers", 2, "--batch", 4, *SETTINGS, "--address", cluster.address))
-    assert [found[name] for name in ("files", "done", "failed", "earlier", "left")] == [GOOD + 2, GOOD, 2, 0, 0]
-    assert found["seconds"] == GOOD * SECONDS
-    check_complete(out, sounds)
+    (tmp_path / "list.txt").write_text(f"{archive / 'day' / '001.wav'}\n\n{archive / 'day'}\n", encoding="utf-8")
+    paths = (f"@{tmp_path / 'list.txt'}", archive / "night", archive / "*" / "*.wav")
+    options = ("--workers", 2, "--task-size", 4, *SETTINGS, "--address", cluster.address)
+    summary = summary_of(start(*paths, "--out", out, *options))
+    names = ("recordings", "done", "failed", "earlier", "unprocessed")
+    assert [summary[name] for name in names] == [GOOD + 2, GOOD, 2, 0, 0]
+    assert summary["audio_seconds"] == GOOD * SECONDS
+    check_complete(out, archive)
 
-    # The same as without a cluster.
-    some = [str(sounds / "day" / "001.wav"), str(sounds / "night" / "002.wav")]
+    # The results are those of `ainext predict`.
+    some = [str(archive / "day" / "001.wav"), str(archive / "night" / "002.wav")]
     with pytest.raises(SystemExit):
         main(["predict", *some, "--json", *SETTINGS])
     rows = {row["file"]: row for row in read_results(out)}
-    for alone in json.loads(capsys.readouterr().out):
-        there = rows[alone["file"]]
-        assert list(there) == list(alone) and there["duration"] == alone["duration"]
-        assert [one["label"] for one in there["segments"]] == [one["label"] for one in alone["segments"]]
-        scores = [[one["score"] for one in row["clip"]] for row in (there, alone)]
+    for expected in json.loads(capsys.readouterr().out):
+        row = rows[expected["file"]]
+        assert list(row) == list(expected) and row["duration"] == expected["duration"]
+        assert [one["label"] for one in row["segments"]] == [one["label"] for one in expected["segments"]]
+        scores = [[one["score"] for one in result["clip"]] for result in (row, expected)]
         assert scores[0] == pytest.approx(scores[1], abs=2e-4)  # threads sum in another order
 
     before = lines(out)
-    again = ended(start(*given, "--out", out, *SETTINGS))  # without an address: nothing to do needs no cluster
-    assert (again["done"], again["earlier"], again["failed"], again["seconds"]) == (GOOD, GOOD, 2, 0)
+    again = summary_of(start(*paths, "--out", out, *SETTINGS))  # nothing is left to do, so no cluster is needed
+    assert (again["done"], again["earlier"], again["failed"], again["audio_seconds"]) == (GOOD, GOOD, 2, 0)
     assert lines(out) == before
-    other = refused(capsys, sounds, "--on", "ray", "--out", out, *SETTINGS, "--threshold", 0.3)
-    assert "has results with upper 0.049, not 0.3: give another --out" in other
+    line = refused(capsys, archive, "--out", out, *SETTINGS, "--threshold", 0.3)
+    assert "has results with onset_threshold 0.049, not 0.3: give another folder" in line
 
 
 @posix
-def test_a_run_that_was_killed_goes_on(sounds: Path, tmp_path: Path) -> None:
-    """On a cluster of its own, both times."""
+def test_a_killed_run_continues(archive: Path, tmp_path: Path) -> None:
+    """Both runs start a cluster of their own."""
     out = tmp_path / "out"
-    given = (sounds, "--out", out, "--workers", 2, "--batch", 1, *SETTINGS)
-    first = start(*given)
-    wait(lambda: len(lines(out)) >= 5, first)
+    arguments = (archive, "--out", out, "--workers", 2, "--task-size", 1, *SETTINGS)
+    first = start(*arguments)
+    wait_until(lambda: len(lines(out)) >= 5, first)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     before, failed = lines(out), list(read_failed(out))
     assert 5 <= len(before) < GOOD
     (part,) = (out / "parts").iterdir()
-    with part.open("ab") as file:  # cut off in the middle of a line, as a kill in the middle of a write leaves it
+    with part.open("ab") as file:  # half a line, as a kill in the middle of a write leaves it
         file.write(before[0][: len(before[0]) // 2])
 
-    found = ended(start(*given))
-    check_complete(out, sounds)
+    summary = summary_of(start(*arguments))
+    check_complete(out, archive)
     assert set(before) < set(lines(out))
-    assert found["earlier"] == len(before) and found["seconds"] == (GOOD - len(before)) * SECONDS
-    assert len(failed) <= found["failed"] == 2
+    assert summary["earlier"] == len(before) and summary["audio_seconds"] == (GOOD - len(before)) * SECONDS
+    assert len(failed) <= summary["failed"] == 2
 
 
 @posix
-def test_a_worker_that_was_killed_costs_nothing(sounds: Path, cluster: Cluster, tmp_path: Path) -> None:
-    """The sound comes from a store; no download stays behind."""
+def test_a_killed_worker_costs_no_result(archive: Path, cluster: Cluster, tmp_path: Path) -> None:
+    """The recordings come from an object store; no download stays behind."""
     out = tmp_path / "out"
     downloads = "ainext-????????????-*-*"
     before = set(Path(tempfile.gettempdir()).glob(downloads))
-    given = (sounds.as_uri(), "--out", out, "--workers", 2, "--batch", 2, *SETTINGS, "--address", cluster.address)
-    process = start(*given)
-    wait(lambda: len(lines(out)) >= 4, process)
+    options = ("--workers", 2, "--task-size", 2, *SETTINGS, "--address", cluster.address)
+    process = start(archive.as_uri(), "--out", out, *options)
+    wait_until(lambda: len(lines(out)) >= 4, process)
     os.kill(workers(cluster)[0], signal.SIGKILL)
     assert len(lines(out)) < GOOD - 4
-    found = ended(process)
-    assert (found["files"], found["done"], found["failed"], found["left"]) == (GOOD + 2, GOOD, 2, 0)
+    summary = summary_of(process)
+    assert (summary["recordings"], summary["done"], summary["failed"], summary["unprocessed"]) == (GOOD + 2, GOOD, 2, 0)
     rows = [row["file"] for row in read_results(out)]
-    assert len(rows) == GOOD and set(rows) == {path.as_uri() for path in sounds.rglob("*.wav") if path.name not in BAD}
+    assert len(rows) == GOOD and set(rows) == {path.as_uri() for path in archive.rglob("*.wav") if path.name not in BAD}
     assert sorted(Path(row["file"]).name for row in read_failed(out)) == BAD
     assert set(Path(tempfile.gettempdir()).glob(downloads)) <= before
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="sees who has a file open in /proc")
-def test_a_recording_that_kills_its_workers_is_given_up(sounds: Path, cluster: Cluster, tmp_path: Path) -> None:
-    """Whoever opens it is killed, each time; the others are heard."""
+def test_a_recording_that_kills_its_workers_is_given_up(archive: Path, cluster: Cluster, tmp_path: Path) -> None:
+    """Each process that opens it is killed; the other recordings are recognised."""
     poison = write_wav(tmp_path / "poison.wav", sine(440, 300, RATE), RATE)
-    given = (
-        sounds / "day",
-        poison,
-        "--out",
-        tmp_path / "out",
-        "--workers",
-        2,
-        "--batch",
-        3,
-        "--address",
-        cluster.address,
-    )
-    process = start(*given)
+    options = ("--workers", 2, "--task-size", 3, "--address", cluster.address)
+    process = start(archive / "day", poison, "--out", tmp_path / "out", *options)
     killed = set()
 
     def kill() -> bool:
@@ -240,14 +232,14 @@ def test_a_recording_that_kills_its_workers_is_given_up(sounds: Path, cluster: C
                 continue
         return any(row["kind"] == "crashed" for row in read_failed(tmp_path / "out"))
 
-    wait(kill, process)
-    found = ended(process)
-    assert (found["done"], found["failed"], found["left"], len(killed)) == (GOOD // 2, 2, 0, 3)
+    wait_until(kill, process)
+    summary = summary_of(process)
+    assert (summary["done"], summary["failed"], summary["unprocessed"], len(killed)) == (GOOD // 2, 2, 0, 3)
     crashed = {row["file"]: row["error"] for row in read_failed(tmp_path / "out") if row["kind"] == "crashed"}
-    assert crashed == {str(poison): "the worker that hears it died, 3 times"}
+    assert crashed == {str(poison): "3 workers died while they processed it"}
 
 
-# --- The folder of results ---
+# --- The result folder ---
 
 
 def row(number: int, **others: Any) -> dict[str, Any]:
@@ -260,89 +252,90 @@ def failure(number: int, kind: str) -> dict[str, Any]:
 
 
 def test_the_folder_keeps_each_recording_once(tmp_path: Path) -> None:
-    with Folder(tmp_path / "out", {"model": "m", "by_class": (0.5,)}) as folder:
+    with ResultFolder(tmp_path / "out", {"model": "m", "class_thresholds": (0.5,)}) as folder:
         assert folder.add([row(1), failure(2, "unreadable"), row(1)]) == [row(1), failure(2, "unreadable")]
         assert folder.add([row(1), row(2)]) == []
         assert [*read_results(tmp_path / "out")] == [row(1)]  # while it grows
-        with pytest.raises(AinextError, match="another run is writing there"):
-            Folder(tmp_path / "out", {"model": "m", "by_class": (0.5,)})
+        with pytest.raises(FileError, match="another run is writing to this folder"):
+            ResultFolder(tmp_path / "out", {"model": "m", "class_thresholds": (0.5,)})
         assert folder.add([row(3, warnings=["ends early"]), failure(4, "download")])
-    with Folder(tmp_path / "out", {"model": "m", "by_class": (0.5,)}) as folder:
-        assert len(folder.done) == 2 and len(folder.failed) == 1  # of a download nobody knows what it would have been
+    with ResultFolder(tmp_path / "out", {"model": "m", "class_thresholds": (0.5,)}) as folder:
+        assert len(folder.done) == 2 and len(folder.failed) == 1  # the download may succeed the next time
         assert folder.add([row(2), row(4)]) == [row(4)]
-    with Folder(tmp_path / "out", {"model": "m", "by_class": (0.5,)}, retry_failed=True) as folder:
+    with ResultFolder(tmp_path / "out", {"model": "m", "class_thresholds": (0.5,)}, retry_failed=True) as folder:
         assert folder.add([row(2), row(3)]) == [row(2)]
     table = parquet.read_table(tmp_path / "out" / "parquet").to_pylist()
     assert sorted(one["file"] for one in table) == ["/1.wav", "/2.wav", "/3.wav", "/4.wav"]
     assert [one["warnings"] for one in table if one["warnings"]] == [["ends early"]]
-    with pytest.raises(AinextError, match=r"model m, not n: give another --out"):
-        Folder(tmp_path / "out", {"model": "n", "by_class": (0.5,)})
+    with pytest.raises(FileError, match=r"model m, not n: give another folder"):
+        ResultFolder(tmp_path / "out", {"model": "n", "class_thresholds": (0.5,)})
 
 
 @posix
-def test_a_full_disk_leaves_what_was_done(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_earlier_results(tmp_path: Path) -> None:
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     written = []
-    with Folder(tmp_path, {}) as folder:
+    with ResultFolder(tmp_path, {}) as folder:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
         try:
-            with pytest.raises(AinextError, match="what was done stays: make room and run it again"):
+            with pytest.raises(FileError, match="the results so far are kept: free some space"):
                 for number in range(100):
                     written += folder.add([row(number)])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert 5 < len(written) < 50 and [*read_results(tmp_path)] == written
-    with Folder(tmp_path, {}) as folder:
+    with ResultFolder(tmp_path, {}) as folder:
         assert len(folder.done) == len(written)
 
 
-# --- What there is to hear, and wrong calls ---
+# --- Listing, and wrong calls ---
 
 
-def test_sources(tmp_path: Path) -> None:
+def test_listing(tmp_path: Path) -> None:
     odd = tmp_path / "a b%20é"
     odd.mkdir()
     for name in ("x#1.wav", ".hidden.wav", "notes.txt", "@list.wav"):
         (odd / name).write_bytes(b"RIFF")
     (tmp_path / "list").write_text("a b%20é/x#1.wav\r\n\ngone.wav\ns3://bucket/key.wav\n", encoding="utf-8")
-    given = ["@list", "@none", odd.as_uri(), str(odd / "@list.wav"), "foo://x/y.wav", (odd / "nowhere").as_uri()]
-    found = list(find_recordings(given, str(tmp_path)))
-    there = [item for item in found if isinstance(item, Recording)]
-    assert [item.file for item in there] == [
+    paths = ["@list", "@none", odd.as_uri(), str(odd / "@list.wav"), "foo://x/y.wav", (odd / "nowhere").as_uri()]
+    found = list(find_recordings(paths, str(tmp_path)))
+    recordings = [item for item in found if isinstance(item, Recording)]
+    assert [item.file for item in recordings] == [
         str(odd / "x#1.wav"),
-        "s3://bucket/key.wav",  # not asked for: that it is named like a recording is enough in a list
+        "s3://bucket/key.wav",  # in a list its name is enough; the store is not asked
         f"file://{odd}/@list.wav",
         f"file://{odd}/x#1.wav",
         str(odd / "@list.wav"),
     ]
-    absent = {Path(item.file).name: item.reason for item in found if isinstance(item, Absent)}
-    assert list(absent) == ["gone.wav", "none", "y.wav", "nowhere"]
-    assert "Unrecognized filesystem type" in absent["y.wav"]
+    missing = {Path(item.file).name: item.reason for item in found if isinstance(item, MissingRecording)}
+    assert list(missing) == ["gone.wav", "none", "y.wav", "nowhere"]
+    assert "Unrecognized filesystem type" in missing["y.wav"]
     some = [Recording(str(number), "", size=50 * 2**20 if number > 5 else 1) for number in range(8)]
-    assert [[int(one.file) for one in task] for task in tasks(some, (), 4)] == [[0, 1, 2, 3], [4, 5, 6], [7]]
+    assert [[int(one.file) for one in task] for task in make_tasks(some, (), 4)] == [[0, 1, 2, 3], [4, 5, 6], [7]]
 
 
-def test_wrong_calls(sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    on, out = ("--on", "ray"), ("--out", tmp_path / "out")
-    assert "give --out DIR" in refused(capsys, sounds, *on)
-    assert "--format csv: --on ray writes JSON lines" in refused(capsys, sounds, *on, *out, "--format", "csv")
-    assert "--batch: belongs to --on ray" in refused(capsys, sounds, "--batch", 2)
-    assert "is Ray running there" in refused(capsys, sounds, *on, *out, "--address", "127.0.0.1:1")
-    assert "give host:port" in refused(capsys, sounds, *on, *out, "--address", "here")
+def test_wrong_calls(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ("--out", tmp_path / "out")
+    assert "--out" in refused(capsys, archive)
+    assert "is a Ray cluster running there?" in refused(capsys, archive, *out, "--address", "127.0.0.1:1")
+    assert "--address" in (line := refused(capsys, archive, *out, "--address", "here")) and "give host:port" in line
+    assert "--hop" in refused(capsys, archive, *out, "--hop", 0.05)
     (tmp_path / "file").write_text("")
-    assert "--out" in refused(capsys, sounds, *on, "--out", tmp_path / "file")
+    line = refused(capsys, archive, "--out", tmp_path / "file")
+    assert line == f"ainext: {tmp_path / 'file'}: cannot be the result folder: not a directory"
 
 
-def test_without_ray_the_extra_is_named(sounds: Path, tmp_path: Path) -> None:
+def test_without_ray_the_extra_is_named(archive: Path, tmp_path: Path) -> None:
     code = (
         "import importlib.util as util, sys\n"
         "find = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'ray' else find(name, *rest)\n"
         "from audioinceptionnext.cli import main; main(sys.argv[1:])"
     )
-    call = [sys.executable, "-c", code, "predict", str(sounds), "--on", "ray", "--out", str(tmp_path / "out")]
+    call = [sys.executable, "-c", code, "batch", str(archive), "--out", str(tmp_path / "out")]
     done = subprocess.run(call, capture_output=True, encoding="utf-8", timeout=200)
     assert (done.returncode, done.stdout) == (2, "") and not (tmp_path / "out").exists()
-    assert done.stderr == "ainext: --on ray needs Ray: pip install 'audioinceptionnext[cluster]'\n"
+    expected = "batch recognition needs a package that is not installed: pip install 'audioinceptionnext[cluster]'"
+    assert done.stderr == f"ainext: {expected}\n"

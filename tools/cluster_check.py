@@ -1,12 +1,12 @@
-"""Nothing missing, nothing twice, when a worker is killed half-way; and how fast, against one process.
+"""Check that `ainext batch` loses and doubles nothing when a worker is killed, and compare its speed with one process.
 
 nice python tools/cluster_check.py [--files 2000] [--seconds 5] [--workers 2] [--ceiling]
 
-Makes its own recordings, one in a hundred of them broken, and hears them three times: with `ainext predict` in one
-process (which uses all cores), with `--on ray` undisturbed, and with `--on ray` while one of the workers is killed
-(SIGKILL) when half is done. Needs Linux or macOS.
+Makes its own recordings, one in a hundred of them broken, and recognises them three times: with `ainext predict` in
+one process (which uses all cores), with `ainext batch` undisturbed, and with `ainext batch` while one of the workers is
+killed (SIGKILL) when half is done. Needs Linux or macOS.
 
---ceiling hears nothing: empty files, so that what is measured is Ray, the listing and the writing.
+--ceiling uses empty files, so that only Ray, the listing and the writing are measured.
 """
 
 from __future__ import annotations
@@ -36,49 +36,50 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each recording")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=16, help="recordings a task")
-    parser.add_argument("--folder", type=Path, help="for the recordings, removed at the end")
+    parser.add_argument("--task-size", type=int, default=16, help="recordings per task")
+    parser.add_argument("--folder", type=Path, help="where the recordings are made and removed again")
     parser.add_argument("--ceiling", action="store_true")
     options = parser.parse_args()
-    print(f"{options.files} files, load of this machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    print(f"{options.files} files, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         sys.exit(ceiling(Path(folder), options) if options.ceiling else compare(Path(folder), options))
 
 
 def compare(folder: Path, options: argparse.Namespace) -> int:
-    sounds = folder / "sounds"
-    good = make(sounds, options.files, options.seconds)
-    print(f"{'':28}  wall, s  start, s  files/s after the start  files/s in all", flush=True)
+    recordings = folder / "recordings"
+    good = make(recordings, options.files, options.seconds)
+    print(f"{'':28}  wall, s  start-up, s  files/s after start-up  files/s in all", flush=True)
 
-    begun = time.monotonic()
-    alone = json.loads(ainext("predict", sounds, "--json").communicate()[0])
-    told("one process, all cores", time.monotonic() - begun, None, None, options.files)
-    expected = {item["file"]: item for item in alone if "error" not in item}
+    start = time.monotonic()
+    results = json.loads(ainext("predict", recordings, "--json").communicate()[0])
+    print_row("one process, all cores", time.monotonic() - start, None, None, options.files)
+    expected = {item["file"]: item for item in results if "error" not in item}
 
     bad = int(sorted(expected) != sorted(map(str, good)))
     for name, disturbed in (("undisturbed", False), ("one worker killed", True)):
         out = folder / name.replace(" ", "-")
-        process = on_ray(sounds, out, options)
+        process = batch(recordings, out, options)
         killed = kill_half_way(process, out, options.files) if disturbed else None
-        found = json.loads(process.communicate()[0])
-        told(f"{options.workers} workers, {name}", found["wall"], found["start"], found["rate"], options.files)
+        summary = json.loads(process.communicate()[0])
+        times = (summary["wall_seconds"], summary["startup_seconds"], summary["recordings_per_second"])
+        print_row(f"{options.workers} workers, {name}", *times, options.files)
         bad += check(out, expected, options.files, killed)
     return min(bad, 1)
 
 
 def ceiling(folder: Path, options: argparse.Namespace) -> int:
-    sounds = folder / "sounds"
-    sounds.mkdir()
+    recordings = folder / "recordings"
+    recordings.mkdir()
     for number in range(options.files):
-        (sounds / f"{number:06}.wav").touch()
-    found = json.loads(on_ray(sounds, folder / "out", options).communicate()[0])
-    rate = found["rate"]
-    print(f"{rate:.0f} empty files a second, {rate / options.batch:.0f} tasks, by {options.workers} workers")
-    return int(found["failed"] != options.files)
+        (recordings / f"{number:06}.wav").touch()
+    summary = json.loads(batch(recordings, folder / "out", options).communicate()[0])
+    rate = summary["recordings_per_second"]
+    print(f"{rate:.0f} empty files per second, {rate / options.task_size:.0f} tasks, by {options.workers} workers")
+    return int(summary["failed"] != options.files)
 
 
 def make(folder: Path, files: int, seconds: float) -> list[Path]:
-    """Tones in noise, none alike; returns those that can be heard."""
+    """Write different tones in noise, and return those files that are not broken."""
     folder.mkdir()
     random = np.random.default_rng(0)
     times = np.arange(round(seconds * RATE)) / RATE
@@ -100,13 +101,13 @@ def ainext(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(call, stdout=subprocess.PIPE, text=True)
 
 
-def on_ray(sounds: Path, out: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
-    how = ("--on", "ray", "--workers", options.workers, "--batch", options.batch, "--json")
-    return ainext("predict", sounds, "--out", out, *how)
+def batch(recordings: Path, out: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
+    cluster = ("--workers", options.workers, "--task-size", options.task_size)
+    return ainext("batch", recordings, "--out", out, *cluster, "--json")
 
 
 def kill_half_way(process: subprocess.Popen[str], out: Path, files: int) -> int:
-    """Waits until half is written, and kills the first worker; returns how much was written then."""
+    """Wait until half is written, kill the first worker, and return the number of rows written until then."""
     while process.poll() is None and written(out) < files / 2:
         time.sleep(0.05)
     os.kill(workers(process.pid)[0], signal.SIGKILL)
@@ -118,7 +119,7 @@ def written(out: Path) -> int:
 
 
 def workers(pid: int) -> list[int]:
-    """The actors that hear, among the processes that descend from one of ours."""
+    """Process ids of the actors that recognise, among the descendants of a process."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines()]
     ours, before = {pid}, 0
@@ -129,24 +130,22 @@ def workers(pid: int) -> list[int]:
 
 
 def check(out: Path, expected: dict[str, Any], files: int, killed: int | None) -> int:
-    """Says what is missing or there twice; returns 0 where nothing is."""
+    """Print what is missing and what is there twice, and return 0 if nothing is."""
     rows = list(read_results(out))
     counts = Counter(row["file"] for row in rows) + Counter(row["file"] for row in read_failed(out))
     twice = [file for file, count in counts.items() if count > 1]
     missing = expected.keys() - {row["file"] for row in rows}
     scores = [abs(row["clip"][0]["score"] - expected[row["file"]]["clip"][0]["score"]) for row in rows]
     when = f", killed after {killed}" if killed is not None else ""
-    print(
-        f"  {len(rows)} heard, {len(counts) - len(rows)} failed{when}; {len(missing)} missing, {len(twice)} twice",
-        end="",
-    )
-    print(f"; best scores within {max(scores):.4f} of one process")
+    done = f"  {len(rows)} recognised, {len(counts) - len(rows)} failed{when}"
+    print(f"{done}; {len(missing)} missing, {len(twice)} twice", end="")
+    print(f"; best scores within {max(scores):.4f} of those of one process")
     return int(bool(missing or twice or len(counts) != files))
 
 
-def told(name: str, wall: float, start: float | None, rate: float | None, files: int) -> None:
-    first = f"{start:8.1f}  {rate:23.1f}" if start is not None and rate is not None else f"{'':8}  {'':23}"
-    print(f"{name:28}  {wall:7.1f}  {first}  {files / wall:14.1f}", flush=True)
+def print_row(name: str, wall: float, startup: float | None, rate: float | None, files: int) -> None:
+    cells = f"{startup:11.1f}  {rate:22.1f}" if startup is not None and rate is not None else f"{'':11}  {'':22}"
+    print(f"{name:28}  {wall:7.1f}  {cells}  {files / wall:14.1f}", flush=True)
 
 
 if __name__ == "__main__":

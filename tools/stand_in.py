@@ -1,12 +1,12 @@
-"""Data in the layouts of VGG-Sound and EPIC-SOUNDS, to try the paper's recipes without either. The sound is invented.
+"""Write invented data in the layouts of VGG-Sound and EPIC-SOUNDS, to try the paper's recipes without either data set.
 
 python tools/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOUNDS]
 
-``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and a FLAC file a clip, 5 to 8 s at 16 kHz.
+``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and one FLAC file per clip, 5 to 8 s at 16 kHz.
 ``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.
-With ``--annotations``, the validation and test lists hold the real rows of a few short videos; their sound is invented
-too. A class is a pair of pulsing tones in noise, which any network can learn: figures say nothing about real sound.
-The same call always writes the same samples.
+With ``--annotations``, the validation and test lists hold the real rows of a few short videos, whose sound is invented
+too. A class is a pair of pulsing tones in noise, which any network can learn, so scores on this data say nothing about
+real sound. The same call always writes the same samples.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
 VGG_RATE, EPIC_RATE = 16_000, 24_000
 VGG_CLASSES = 309
-# Seconds of EPIC-SOUNDS segments in turn: shorter than its clip of 2.08 s, as long, and longer.
+# Seconds of one EPIC-SOUNDS segment after another: shorter than a clip of 2.08 s, equal, and longer.
 LENGTHS = (0.31, 1.0, 2.08, 0.745, 4.2, 1.534)
 GAP = 0.1  # seconds between segments
 LISTS = {
@@ -33,7 +33,7 @@ LISTS = {
     "validation": "EPIC_Sounds_validation.csv",
     "test": "EPIC_Sounds_recognition_test_timestamps.csv",
 }
-PLACE = (
+POSITION_COLUMNS = (
     "annotation_id",
     "participant_id",
     "video_id",
@@ -42,15 +42,17 @@ PLACE = (
     "start_sample",
     "stop_sample",
 )
-LABEL = ("description", "class", "class_id")
+LABEL_COLUMNS = ("description", "class", "class_id")
 Row = dict[str, str]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, metavar="OUT")
-    parser.add_argument("--train", type=int, default=2, help="VGG-Sound clips a class to train on")
-    parser.add_argument("--test", type=int, default=VGG_CLASSES, help="VGG-Sound clips to test on, of as many classes")
+    parser.add_argument("--train", type=int, default=2, help="number of VGG-Sound training clips per class")
+    parser.add_argument(
+        "--test", type=int, default=VGG_CLASSES, help="number of VGG-Sound test clips, at most one per class"
+    )
     parser.add_argument("--annotations", type=Path, metavar="DIR", help="folder of the real EPIC-SOUNDS lists")
     options = parser.parse_args()
     print(write_vggsound(options.out / "vggsound", options.train, options.test))
@@ -58,7 +60,15 @@ def main() -> None:
 
 
 def sound(data: int, label: int, number: int, seconds: float, rate: int) -> np.ndarray:
-    """(samples,) float32 below half scale: the clip of this number of a class of a dataset."""
+    """One clip of a class, (samples,) float32 below half of the full scale.
+
+    Args:
+        data: number of the data set.
+        label: number of the class.
+        number: of the clip within the class.
+        seconds: duration.
+        rate: in Hz.
+    """
     of_class, own = np.random.default_rng((data, label)), np.random.default_rng((data, label, number))
     tones, pulse = np.exp(of_class.uniform(np.log(150), np.log(6000), 2)), of_class.uniform(1, 12)
     time = np.arange(round(seconds * rate)) / rate
@@ -69,7 +79,7 @@ def sound(data: int, label: int, number: int, seconds: float, rate: int) -> np.n
 
 
 def vgg_names() -> list[str]:
-    """309 names that no dataset has, some with a comma, as the real list's have."""
+    """309 names that no data set has, some with a comma, as in the real list."""
     kinds = ("paper", "copper", "glass", "wooden", "rubber", "frozen", "hollow", "loose", "distant", "wet", "spinning")
     things = ("kite", "gear", "lantern", "drum, snare", "hinge", "marble", "sail", "whisk", "valve", "spring", "rope",
               "lid", "wheel", "chain", "shutter", "pendulum", "kettle", "tray", "bolt", "reed, reeds", "pulley", "mat",
@@ -80,12 +90,12 @@ def vgg_names() -> list[str]:
 def write_vggsound(
     folder: Path, train: int = 2, test: int = VGG_CLASSES, seconds: tuple[float, float] = (5.0, 8.0)
 ) -> Path:
-    """Writes the list and the clips, and returns the folder.
+    """Write the list and the clips, and return the folder.
 
     Args:
-        train: clips of each of the 309 classes.
-        test: clips in all, at most one a class.
-        seconds: shortest and longest clip.
+        train: number of clips of each of the 309 classes.
+        test: total number of clips, at most one per class.
+        seconds: minimum and maximum duration of a clip.
     """
     names = vgg_names()
     clips = [(label, number, "train") for label in range(len(names)) for number in range(train)]
@@ -104,13 +114,14 @@ def write_vggsound(
 def write_epic_sounds(
     folder: Path, train: int = 3, validation: int = 1, test: int = 24, videos: int = 3, annotations: Path | None = None
 ) -> Path:
-    """Writes the three lists and `EPIC_audio.hdf5`, and returns the folder.
+    """Write the three lists and `EPIC_audio.hdf5`, and return the folder.
 
     Args:
-        train, validation: segments of each of the 44 classes.
-        test: segments in all.
-        videos: of each list.
-        annotations: folder of the real lists, whose rows of so many short videos make up validation and test.
+        train, validation: number of segments of each of the 44 classes.
+        test: total number of segments.
+        videos: number of videos in each list.
+        annotations: folder of the real lists. The validation and test lists then hold the real rows of this many short
+            videos.
     """
     classes = len(EPIC_SOUNDS_LABELS)
     rows = {"train": list(_invented_rows("P01", train * classes, videos))}
@@ -122,7 +133,7 @@ def write_epic_sounds(
     folder.mkdir(parents=True, exist_ok=True)
     for split, own in rows.items():
         with (folder / LISTS[split]).open("w", newline="", encoding="utf-8") as file:
-            columns = PLACE if split == "test" else PLACE + LABEL
+            columns = POSITION_COLUMNS if split == "test" else POSITION_COLUMNS + LABEL_COLUMNS
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(own)
@@ -133,7 +144,7 @@ def write_epic_sounds(
 
 
 def _invented_rows(person: str, count: int, videos: int) -> Iterator[Row]:
-    """Rows one after another in each video, all classes in turn."""
+    """Rows of one segment after another in each video, and of one class after another."""
     ends = [GAP] * videos
     for number in range(count):
         video, label, length = number % videos, number % len(EPIC_SOUNDS_LABELS), LENGTHS[number % len(LENGTHS)]
@@ -154,11 +165,11 @@ def _invented_rows(person: str, count: int, videos: int) -> Iterator[Row]:
         }
 
 
-def _real_rows(path: Path, videos: int, least: int = 8) -> list[Row]:
-    """The rows of the shortest videos that have at least so many segments, as they are."""
+def _real_rows(path: Path, videos: int, min_segments: int = 8) -> list[Row]:
+    """The unchanged rows of the shortest videos that have at least ``min_segments`` segments."""
     with path.open(newline="", encoding="utf-8") as file:
         by_video = _by_video(csv.DictReader(file))
-    enough = [rows for rows in by_video.values() if len(rows) >= least]
+    enough = [rows for rows in by_video.values() if len(rows) >= min_segments]
     return list(itertools.chain(*sorted(enough, key=_samples)[:videos]))
 
 
@@ -170,12 +181,12 @@ def _by_video(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _samples(rows: list[Row]) -> int:
-    """Of a recording that holds these segments and half a second more."""
+    """The length of a recording that holds these segments and half a second more."""
     return max(int(row["stop_sample"]) for row in rows) + EPIC_RATE // 2
 
 
 def _recording(rows: list[Row]) -> np.ndarray:
-    """Float32, each segment the sound of its class; where that is not told, of one class after another."""
+    """The samples, float32: each segment has the sound of its class, or of any class if the list does not name it."""
     video = 0.003 * np.random.default_rng(4).standard_normal(_samples(rows)).astype(np.float32)
     for number, row in enumerate(rows):
         start, stop = int(row["start_sample"]), int(row["stop_sample"])

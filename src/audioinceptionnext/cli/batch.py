@@ -1,117 +1,143 @@
-"""``ainext predict --on ray``: what its options mean, and what it prints."""
+"""``ainext batch``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from enum import StrEnum
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.cli import prediction_options as options
 
 if TYPE_CHECKING:
-    from audioinceptionnext.cluster.run import Summary
-    from audioinceptionnext.results.segmentation import TimelineSettings
+    from audioinceptionnext.cluster.progress import Summary
 
-_PANEL: dict[str, Any] = {"rich_help_panel": "Many recordings: --on ray (extra: cluster)"}
-
-
-class Where(StrEnum):
-    local = "local"
-    ray = "ray"
+_CLUSTER = "Cluster"
 
 
-On = Annotated[
-    Where, typer.Option(help="local: in this process. ray: on processes of this or many machines.", **_PANEL)
-]
-Address = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="A Ray cluster, or auto.", show_default="this machine", **_PANEL),
-]
-Batch = Annotated[int | None, typer.Option(min=1, help="Recordings a task, at most.", show_default="16", **_PANEL)]
-RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", help="Hear again what could not be heard earlier.", **_PANEL)
-]
+def batch(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH…", help="Files, folders, globs, URIs such as s3://bucket/2024, and lists of these: @list.txt."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Write the results to this folder, or continue the run that was begun there.",
+        ),
+    ],
+    model: options.ModelName = "kitchen20",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
+    top_k: options.TopK = 5,
+    onset_threshold: options.OnsetThreshold = None,
+    offset_threshold: options.OffsetThreshold = None,
+    smoothing: options.Smoothing = 0.32,
+    min_duration: options.MinDuration = 0.3,
+    merge_gap: options.MergeGap = 0.3,
+    step_seconds: options.StepSeconds = None,
+    backend: options.Backend = options.BackendName.auto,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Recognise this many recordings at a time.",
+            show_default="one per core",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="HOST:PORT",
+            help="Run on this Ray cluster, or on the one that auto finds.",
+            show_default="this computer",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
+    task_size: Annotated[
+        int,
+        typer.Option(
+            "--task-size",
+            min=1,
+            help="Hand at most this many recordings to a worker at once.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = 16,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try all recordings again that failed in an earlier run.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say which backend is used, and print what Ray logs.")
+    ] = False,
+) -> None:
+    """Recognise the sounds in an archive, on all cores or on a Ray cluster (extra: cluster).
 
+    An interrupted run continues when the same command is given again.
 
-@dataclass(frozen=True)
-class Cluster:
-    """The options of this kind, as typed."""
+    Example: [bold]ainext batch ~/recordings --out night[/bold]
 
-    address: str | None
-    workers: int | None
-    batch: int | None
-    retry_failed: bool
-    verbose: bool
-
-    def check_unused(self) -> None:
-        """Raises `AinextError` where one was given without ``--on ray``."""
-        given = {
-            "--address": self.address is not None,
-            "--batch": self.batch is not None,
-            "--retry-failed": self.retry_failed,
-        }
-        if wrong := [name for name, present in given.items() if present]:
-            raise AinextError(f"{wrong[0]}: belongs to --on ray")
-
-
-def check(out: Path | None, format: str, plot: bool, table: Path | None) -> Path:
-    """The folder of results. Raises `AinextError` for what makes no sense with ``--on ray``, or is not installed."""
+    An object store and a list of files: [bold]ainext batch s3://bucket/2024 @more.txt --out night[/bold]
+    """
     from audioinceptionnext.cluster.ray_cluster import check_installed
 
-    if format not in ("table", "json"):
-        raise AinextError(f"--format {format}: --on ray writes JSON lines and Parquet; leave --format out")
-    if plot:
-        raise AinextError("--plot: not with --on ray; draw single recordings without it")
-    if table is not None:
-        raise AinextError("--table: not with --on ray, whose folder has Parquet of its own: leave it out")
-    if out is None:
-        raise AinextError("--on ray: give --out DIR, where results go and where a run that was cut off goes on")
     check_installed()
-    return out
-
-
-def predict_on_ray(
-    paths: list[str],
-    model: str,
-    name: str,
-    settings: TimelineSettings,
-    top_k: int,
-    hop: float | None,
-    out: Path,
-    options: Cluster,
-    as_json: bool,
-    backend: str | None = None,
-) -> int:
-    """Runs, prints the summary, and returns the exit code. ``name`` is what results call the model."""
-    from audioinceptionnext.cluster.run import BATCH, Place, recognise
+    from audioinceptionnext.cluster.run import ClusterOptions, run_batch
     from audioinceptionnext.cluster.worker import Job
+    from audioinceptionnext.inference.backends import choose_backend
+    from audioinceptionnext.inference.recogniser import Recogniser
     from audioinceptionnext.models.load import read_model
 
-    content, source, _ = read_model(model)
-    run = hashlib.sha256(str(out.absolute()).encode("utf-8", "replace")).hexdigest()[:12]
-    job = Job(source, name, hashlib.sha256(content).hexdigest(), settings, top_k, hop, run, backend)
-    place = Place(options.address, options.workers, options.batch or BATCH, options.verbose)
-    found = recognise(paths, job, content, out, place, options.retry_failed)
-    print(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else _told(found))
-    return 1 if found.failed or found.left else 0
+    file = read_model(model)
+    recogniser = Recogniser(file.content, file.source, file.name, threads=1, backend=backend.value)
+    recogniser.check_step(step_seconds)
+    settings = options.segmentation_settings(
+        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+    )
+    chosen, reason = choose_backend(backend.value)
+    if verbose:
+        print(f"ainext: backend {chosen} ({reason})", file=sys.stderr)
+    job = Job(
+        model=recogniser.name,
+        source=file.source,
+        sha256=hashlib.sha256(file.content).hexdigest(),
+        settings=settings,
+        top_k=top_k,
+        step_seconds=step_seconds,
+        backend=options.BackendName(chosen).value,
+    )
+    cluster = ClusterOptions(address=address, workers=workers, task_size=task_size, verbose=verbose)
+    summary = run_batch(paths, job, file.content, out, cluster=cluster, retry_failed=retry_failed)
+    print(json.dumps(summary.as_dict(), ensure_ascii=False) if as_json else _in_words(summary))
+    if summary.failed or summary.unprocessed:
+        raise typer.Exit(1)
 
 
-def _told(found: Summary) -> str:
-    lines = [f"{found.done:,} of {found.files:,} recordings in {found.out}/parts (JSON lines) and /parquet"]
-    if found.earlier:
-        lines[0] += f"; {found.earlier:,} of them from earlier"
-    if found.failed:
-        lines.append(f"{found.failed:,} could not be heard: {found.out}/failed.jsonl")
-    if found.left:
-        lines.append(f"{found.left:,} were not heard, since files changed while they were listed: run it again")
-    if found.warnings:
-        lines.append(f"{found.warnings:,} were heard only in part: see their warnings")
-    if found.seconds:
-        sound = f"{found.seconds / 3600:.2f} h of sound in {found.wall:.0f} s"
-        lines.append(f"{sound}; {found.rate:.1f} recordings a second after a start of {found.start:.0f} s")
+def _in_words(summary: Summary) -> str:
+    lines = [f"{summary.done:,} of {summary.recordings:,} recordings are in {summary.out}"]
+    if summary.earlier:
+        lines[0] += f", {summary.earlier:,} of them from earlier runs"
+    if summary.failed:
+        lines.append(f"{summary.failed:,} failed: see {summary.out}/failed.jsonl")
+    if summary.unprocessed:
+        lines.append(
+            f"{summary.unprocessed:,} were not processed, since files changed meanwhile: run the command again"
+        )
+    if summary.warnings:
+        lines.append(f"{summary.warnings:,} could be recognised only in part: see their warnings")
+    if summary.audio_seconds:
+        line = f"{summary.audio_seconds / 3600:.2f} h of audio in {summary.wall_seconds:.0f} s"
+        if summary.recordings_per_second:  # 0 if all results came at once
+            start = f"after {summary.startup_seconds:.0f} s of start-up"
+            line += f"; {summary.recordings_per_second:.1f} recordings per second {start}"
+        lines.append(line)
     return "\n".join(lines)

@@ -1,14 +1,17 @@
-"""Batch recognition over many cores and machines with Ray Data: ``ainext predict --on ray``.
+"""Batch recognition over many cores and computers with Ray Data: ``ainext batch``.
 
-    sources.py  files, folders, patterns, lists and object stores, listed lazily
-    stores.py   object stores through pyarrow
-    arrivals.py recordings as files of the machine that hears them
-    worker.py   what runs on the workers: a model held, tasks of a few recordings each
-    folder.py   the results: JSON lines and Parquet, resumable; lines.py, their files
-    machines.py a cluster, this machine's or an existing one, and its noise
-    run.py      all of it together
+    types.py          what the parts share
+    listing.py        files, folders, patterns, lists and object stores, listed lazily
+    object_stores.py  object stores through pyarrow
+    downloads.py      recordings become local files of the worker that recognises them
+    worker.py         what runs on the workers: a process that holds the model, and tasks of a few recordings each
+    result_folder.py  the results: JSON lines and Parquet, resumable
+    json_lines.py     the files in that folder
+    ray_cluster.py    the Ray cluster, on this computer or an existing one, and its log
+    progress.py       counts, the progress line and the summary
+    run.py            all of it together
 
-Results are read back without Ray: ``read_results("DIR")``.
+Results can be read without Ray: ``read_results("DIR")``.
 """
 
 from __future__ import annotations

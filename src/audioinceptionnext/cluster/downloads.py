@@ -1,4 +1,4 @@
-"""Recordings as files of the machine that hears them. Those of a store arrive while others are heard."""
+"""Makes recordings local files of the worker that recognises them, and downloads the next ones meanwhile."""
 
 from __future__ import annotations
 
@@ -12,76 +12,92 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from audioinceptionnext.cluster.types import Recording
+from audioinceptionnext.cluster.types import FailureKind, Recording
+from audioinceptionnext.errors import AinextError
 
-# On their way at once: a store takes some 50 ms to begin its answer, a worker 30 ms to hear 5 s. And so many lie on the
-# disk of a worker, at most, besides the one that it hears.
-AHEAD = 4
-STOP = "stop"  # the kind of a failure that ends the run: what is wrong is wrong for all
+# Downloads in flight at a time, and at most as many files on a worker's disk besides the one being recognised. A store
+# takes some 50 ms to begin its response, and a worker 30 ms to recognise 5 s of sound.
+DOWNLOADS_AHEAD = 4
 
 
-class UnavailableError(Exception):
-    """A recording that did not get here; ``kind`` as in `folder.read_failed`, or STOP."""
+class UnavailableError(AinextError):
+    """A recording is not on this computer, and cannot be downloaded to it.
 
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
+    Attributes:
+        kind: of the failure; ``stop`` if it will be the same for every recording and has to end the run.
+        reason: what is wrong, and what to do.
+    """
+
+    def __init__(self, kind: FailureKind | Literal["stop"], reason: str) -> None:
+        super().__init__(kind, reason)
         self.kind = kind
 
+    @property
+    def reason(self) -> str:
+        return str(self.args[1])
 
-def arrivals(task: list[Recording], run: str) -> Iterator[tuple[Recording, Future[str]]]:
-    """Each recording with its path on this machine to come, or an `UnavailableError`.
+    def __str__(self) -> str:
+        return self.reason
 
-    A download is deleted as soon as the next one is asked for.
+
+def download_ahead(task: list[Recording], run_id: str) -> Iterator[tuple[Recording, Future[str]]]:
+    """Yield each recording with a future of its local path, which may raise `UnavailableError`.
+
+    A download is deleted as soon as the next recording is asked for.
 
     Args:
-        run: names the folders of downloads, so that `sweep` finds those that a killed worker left.
+        task: the recordings, in the order in which they are yielded.
+        run_id: part of the names of temporary folders, so that `remove_leftovers` finds those of killed workers.
     """
-    prefix = f"ainext-{run}-{os.getpid()}-"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, ThreadPoolExecutor(AHEAD) as pool:
-        coming: deque[tuple[Recording, Path, Future[str]]] = deque()
+    prefix = f"ainext-{run_id}-{os.getpid()}-"
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, ThreadPoolExecutor(DOWNLOADS_AHEAD) as pool:
+        waiting: deque[tuple[Recording, Path, Future[str]]] = deque()
         rest = enumerate(task)
 
-        def send_for(most: int) -> None:
-            for number, recording in islice(rest, most):
-                place = Path(folder, f"{number}{PurePosixPath(recording.path).suffix}")
-                coming.append((recording, place, pool.submit(_fetch, recording, place)))
+        def submit(count: int) -> None:
+            for number, recording in islice(rest, count):
+                target = Path(folder, f"{number}{PurePosixPath(recording.path).suffix}")
+                waiting.append((recording, target, pool.submit(_local_path, recording, target)))
 
-        send_for(1 + AHEAD)
-        while coming:
-            recording, place, arrival = coming.popleft()
-            yield recording, arrival
-            place.unlink(missing_ok=True)
-            send_for(1)
+        submit(1 + DOWNLOADS_AHEAD)
+        while waiting:
+            recording, target, local_path = waiting.popleft()
+            yield recording, local_path
+            target.unlink(missing_ok=True)
+            submit(1)
 
 
-def sweep(run: str) -> None:
-    """Removes what workers of this run that were killed on this machine had downloaded."""
+def remove_leftovers(run_id: str) -> None:
+    """Remove the downloads of this run's workers that were killed on this computer."""
     if os.name != "posix":  # elsewhere, asking whether a process lives may end it
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"ainext-{run}-*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"ainext-{run_id}-*"):
         try:
             os.kill(int(folder.name.split("-")[2]), 0)
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # another user's
+        except OSError:  # the process belongs to another user
             continue
 
 
-def _fetch(recording: Recording, place: Path) -> str:
+def _local_path(recording: Recording, target: Path) -> str:
+    """The recording's own path, or that of its download."""
     if not recording.root:
-        if not os.path.lexists(recording.path):  # it was there when the user's machine listed it
+        if not os.path.lexists(recording.path):  # it was there when the command listed it, on its own computer
             reason = f"no such file on {socket.gethostname()}: workers need the same folders, or an object store's URI"
             raise UnavailableError("missing", reason)
         return recording.path
     from audioinceptionnext.cluster.object_stores import download
 
     try:
-        download(recording, place)
+        download(recording, target)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            message = f"{place.parent} on {socket.gethostname()}: no room to download {recording.file}"
-            raise UnavailableError(STOP, f"{message}: make some, or set TMPDIR") from error
-        kind = "missing" if isinstance(error, FileNotFoundError) else "download"
+            place = f"{target.parent} on {socket.gethostname()}"
+            reason = f"{place}: no space left to download {recording.file}: free some, or set TMPDIR"
+            raise UnavailableError("stop", reason) from error
+        kind: FailureKind = "missing" if isinstance(error, FileNotFoundError) else "download"
         raise UnavailableError(kind, " ".join(str(error).splitlines())) from error
-    return str(place)
+    return str(target)

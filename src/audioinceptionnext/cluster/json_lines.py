@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.results.table import Growing, arrow_fields
+from audioinceptionnext.results.table import AppendOnlyFile, arrow_fields
 
-SYNC_S = 5.0  # a power cut costs at most this; a killed process nothing that was written
+SYNC_S = 5.0  # a power cut loses at most the rows of this time; a killed process loses none that was written
 
 
-class Journal:
-    """A file that grows by whole lines. Raises ``OSError`` as files do."""
+class JsonLinesFile:
+    """A file that grows by whole lines. Its methods raise ``OSError``, as files do."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = Growing(path, "ab")
-        self._synced = time.monotonic()
+        self._file = AppendOnlyFile(path, "ab")
+        self._last_sync = time.monotonic()
 
     @property
     def length(self) -> int:
@@ -28,31 +28,35 @@ class Journal:
         return self._file.length
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """In one write. When the disk is full the file is as before."""
-        self._file.append(as_lines(rows))
-        if time.monotonic() - self._synced > SYNC_S:
+        """Append all rows in one write. If the disk is full, the file stays as it was."""
+        self._file.append(to_json_lines(rows))
+        if time.monotonic() - self._last_sync > SYNC_S:
             os.fsync(self._file.file.fileno())
-            self._synced = time.monotonic()
+            self._last_sync = time.monotonic()
 
     def close(self) -> None:
         os.fsync(self._file.file.fileno())
         self._file.file.close()
 
 
-def as_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+def to_json_lines(rows: Iterable[dict[str, Any]]) -> bytes:
+    """One line per row, UTF-8."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "replace")
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Of the whole lines, so that a file can be read while it grows."""
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of whole lines, so that a file can be read while it grows."""
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):
                 yield json.loads(line)
 
 
-def cut(path: Path) -> int:
-    """Drops what is no whole line: a torn end, and after a power cut perhaps more. Returns the bytes that are left."""
+def drop_torn_lines(path: Path) -> int:
+    """Cut the file off before the first line that is not whole, and return the number of bytes that are left.
+
+    After a kill only the end can be torn; after a power cut more can be.
+    """
     good = 0
     with path.open("r+b") as file:
         for line in file:
@@ -67,8 +71,8 @@ def cut(path: Path) -> int:
     return good
 
 
-def replace(path: Path, content: bytes) -> None:
-    """All of the new content, or all of the old."""
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace a file's content in one step: a crash leaves all of the new content or all of the old."""
     part = path.with_name(f"{path.name}.part")
     with part.open("wb") as file:
         file.write(content)
@@ -77,17 +81,21 @@ def replace(path: Path, content: bytes) -> None:
     part.replace(path)
 
 
-def to_parquet(lines: Path, target: Path, failed: bool = False) -> None:
-    """A Parquet file of the same rows, put in place by a rename; none for no rows."""
+def to_parquet(json_lines: Path, target: Path, failures: bool = False) -> None:
+    """Write the rows of a file of JSON lines as Parquet, put in place by a rename. No rows give no file.
+
+    Args:
+        failures: the rows have the columns ``file``, ``error`` and ``kind`` instead of those of results.
+    """
     import pyarrow as pa
     from pyarrow import json as arrow_json
     from pyarrow import parquet
 
-    size = lines.stat().st_size
+    size = json_lines.stat().st_size
     if not size:
         target.unlink(missing_ok=True)
         return
-    if failed:
+    if failures:
         columns = arrow_fields("file", "error", "kind")
     else:
         clip = pa.list_(pa.struct(arrow_fields("label", "score")))
@@ -95,7 +103,7 @@ def to_parquet(lines: Path, target: Path, failed: bool = False) -> None:
         columns = [*arrow_fields("file", "duration", "model"), ("clip", clip), ("segments", segments)]
         columns.append(("warnings", pa.list_(pa.string())))
     table = arrow_json.read_json(
-        lines,
+        json_lines,
         arrow_json.ReadOptions(block_size=size + 1, use_threads=False),
         arrow_json.ParseOptions(explicit_schema=pa.schema(columns), unexpected_field_behavior="ignore"),
     )

@@ -1,4 +1,4 @@
-"""From what the user typed to recordings, one at a time: a million of them need not fit in memory as paths."""
+"""From what the user typed to recordings, one at a time: the paths of a million need not fit into memory."""
 
 from __future__ import annotations
 
@@ -8,44 +8,54 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from audioinceptionnext.audio.discover import Missing, find_media
+from audioinceptionnext.audio.discover import MissingPath, find_media
 from audioinceptionnext.cluster.object_stores import find_in_store
-from audioinceptionnext.cluster.types import Absent, Recording
+from audioinceptionnext.cluster.types import MissingRecording, Recording
 
-TASK_BYTES = 64 * 2**20  # a task holds fewer recordings than asked for when they are large: an hour of video is alone
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: C:\ is a drive
+TASK_BYTES = 64 * 2**20  # tasks of large recordings hold fewer of them: an hour of video is a task of its own
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters: C:\ is a drive
 
 
-def key(file: str) -> int:
-    """64 bits that stand for a recording's name: a tenth of the memory. Among ten million, two agree once in 400,000
-    archives."""
+def recording_key(file: str) -> int:
+    """A 64-bit hash that stands for a recording's name, in a tenth of the memory.
+
+    Among ten million recordings, two share a key in one of 400,000 archives.
+    """
     return int.from_bytes(hashlib.blake2b(file.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
-def find_recordings(given: Iterable[str], here: str) -> Iterator[Recording | Absent]:
-    """Expands files, folders, patterns, URIs and ``@list.txt``, in that order of the user's; each recording comes once.
+def find_recordings(paths: Iterable[str], base: str) -> Iterator[Recording | MissingRecording]:
+    """Expand files, folders, glob patterns, URIs and ``@list.txt``, in the given order, each recording once.
 
     Args:
-        given: as typed. A list holds one path or URI a line; empty lines are skipped. A file whose name begins with @
-            is taken for itself where it exists.
-        here: the folder that relative paths start from, also those within a list.
+        paths: as typed. A list holds one path or URI per line; empty lines are skipped. A file whose own name begins
+            with @ is that file, if it exists.
+        base: the folder that relative paths start from, also those within a list.
     """
     seen: set[int] = set()
-    for name in given:
-        for item in _expand(name, here):
-            if (one := key(item.file)) not in seen:
-                seen.add(one)
+    for path in paths:
+        for item in _expand(path, base):
+            if (key := recording_key(item.file)) not in seen:
+                seen.add(key)
                 yield item
 
 
-def tasks(items: Iterable[Recording | Absent], done: Collection[int], most: int) -> Iterator[list[Recording]]:
-    """What is still to be heard, in portions: at most ``most`` recordings, or about TASK_BYTES."""
+def make_tasks(
+    items: Iterable[Recording | MissingRecording], done: Collection[int], task_size: int
+) -> Iterator[list[Recording]]:
+    """Group the recordings that are not done into tasks.
+
+    Args:
+        items: what `find_recordings` yields; missing recordings are left out.
+        done: keys (see `recording_key`) of recordings to leave out.
+        task_size: the maximum number of recordings per task. Large ones make a task end before, at about TASK_BYTES.
+    """
     task: list[Recording] = []
     size = 0
     for item in items:
-        if isinstance(item, Absent) or key(item.file) in done:
+        if isinstance(item, MissingRecording) or recording_key(item.file) in done:
             continue
-        if task and (len(task) == most or size + item.size > TASK_BYTES):
+        if task and (len(task) == task_size or size + item.size > TASK_BYTES):
             yield task
             task, size = [], 0
         task.append(item)
@@ -54,40 +64,41 @@ def tasks(items: Iterable[Recording | Absent], done: Collection[int], most: int)
         yield task
 
 
-def _expand(name: str, here: str) -> Iterator[Recording | Absent]:
-    if name.startswith("@") and not os.path.lexists(_absolute(name, here)):
-        yield from _in_list(_absolute(name[1:], here), here)
+def _expand(path: str, base: str) -> Iterator[Recording | MissingRecording]:
+    if path.startswith("@") and not os.path.lexists(_absolute(path, base)):
+        yield from _read_list(_absolute(path[1:], base), base)
     else:
-        yield from _named(name, here)
+        yield from _find(path, base)
 
 
-def _named(name: str, here: str, listed: bool = False) -> Iterator[Recording | Absent]:
-    if _URI.match(name):
-        yield from find_in_store(name, listed)
+def _find(path: str, base: str, listed: bool = False) -> Iterator[Recording | MissingRecording]:
+    if _URI.match(path):
+        yield from find_in_store(path, listed)
         return
-    for item in find_media([_absolute(name, here)]):
-        if isinstance(item, Missing):
-            yield Absent(_text(item.path), item.reason)
+    for item in find_media([_absolute(path, base)]):
+        if isinstance(item, MissingPath):
+            yield MissingRecording(_as_text(item.path), item.reason)
         else:
-            yield Recording(_text(item), str(item), size=_size(item))
+            yield Recording(_as_text(item), str(item), size=_size(item))
 
 
-def _in_list(path: str, here: str) -> Iterator[Recording | Absent]:
+def _read_list(path: str, base: str) -> Iterator[Recording | MissingRecording]:
     try:
         with Path(path).open(encoding="utf-8-sig", errors="surrogateescape") as lines:
             for line in lines:
-                if name := line.strip("\r\n"):
-                    yield from _named(name, here, listed=True)
+                if entry := line.strip("\r\n"):
+                    yield from _find(entry, base, listed=True)
     except (OSError, ValueError) as error:
-        yield Absent(_text(path), f"cannot be read as a list of files: {getattr(error, 'strerror', None) or error}")
+        reason = getattr(error, "strerror", None) or str(error)
+        yield MissingRecording(_as_text(path), f"cannot be read as a list of files: {reason}")
 
 
-def _absolute(name: str, here: str) -> str:
-    return os.path.normpath(os.path.join(here, name))  # noqa: PTH118 - of patterns too, and without following links
+def _absolute(path: str, base: str) -> str:
+    return os.path.normpath(os.path.join(base, path))  # noqa: PTH118 - works for patterns, and does not follow links
 
 
-def _text(path: str | Path) -> str:
-    """A name as JSON and Parquet can hold it: Linux allows bytes in names that are no text."""
+def _as_text(path: str | Path) -> str:
+    """A name that JSON and Parquet can hold: Linux allows bytes in names that are not text."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 

@@ -1,19 +1,20 @@
-"""The results of a run on many machines: a folder that grows by whole lines, and that a later run goes on with.
+"""The results of a batch run: a folder that grows by whole lines, and that a later run continues.
 
-    DIR/run.json           the model (with sha256) and the settings; a run with other ones is refused
-    DIR/parts/*.jsonl      a line a recording, as `ainext predict --json` has it, in no order; .part while it grows
-    DIR/parquet/*.parquet  the same rows, a file a finished part
-    DIR/failed.jsonl       a line a recording that could not be heard: file, error, kind; also as failed.parquet
-    DIR/ray.log            what Ray said
+    DIR/run.json           the model (with its sha256) and the settings; a run with others is refused
+    DIR/parts/*.jsonl      one line per recording, as in the JSON of `ainext predict`, in no order; .part while it grows
+    DIR/parquet/*.parquet  the same rows, one file per finished part
+    DIR/failed.jsonl       one line per recording that failed: file, error, kind; also as failed.parquet
+    DIR/ray.log            what Ray logged
 
-**Once and only once.** One process, the one that the user started, writes all of it. Workers hand results back and
-write nothing, so a task that Ray runs again because its worker died leaves no trace of its first try; a recording that
-is in the folder already is dropped when it arrives again. The workers need no folder in common with it, and a full
-disk is met in one place. What this costs: `docs/scale.md`, "Where the bottleneck moves".
+**Exactly once.** One process, the one that the user started, writes everything. Workers hand their results back and
+write nothing, so a task that Ray runs again because its worker died leaves no trace of its first try. A recording
+that is in the folder already is dropped when it arrives again. The workers need no folder in common with that
+process, and a full disk is met in one place. ``docs/scale.md`` says what this costs.
 
-**Killed at any moment.** A task's rows are appended in one write. What a kill cuts off lacks its line end; the next run
-drops it and hears that recording again. When a part is full, or the run ends, it loses its `.part` by a rename and is
-copied to Parquet, which is renamed into place as well; the next start makes up for what of this a kill prevented.
+**Killed at any moment.** The rows of a task are appended in one write. A line that a kill cut off lacks its line end;
+the next run drops it and recognises that recording again. When a part is full, or the run ends, a rename takes the
+`.part` from its name. It is then copied to Parquet, which a rename puts in place as well. The next run completes
+whatever of this a kill prevented.
 """
 
 from __future__ import annotations
@@ -25,103 +26,118 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.cluster.json_lines import Journal, as_lines, cut, read_lines, replace, to_parquet
-from audioinceptionnext.cluster.listing import key
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.cluster.json_lines import (
+    JsonLinesFile,
+    drop_torn_lines,
+    read_json_lines,
+    replace_file,
+    to_json_lines,
+    to_parquet,
+)
+from audioinceptionnext.cluster.listing import recording_key
+from audioinceptionnext.cluster.types import FailureKind
+from audioinceptionnext.errors import FileError
 
-PART_BYTES = 64 * 2**20  # a part is held in memory once, to make Parquet of it
-# Kinds of failure that say nothing of the recording itself: the next run tries again.
-PASSING = ("missing", "download")
+PART_BYTES = 64 * 2**20  # a part is held in memory once, to convert it to Parquet
+# These kinds of failure say nothing about the recording itself, so the next run tries it again.
+TEMPORARY_FAILURES: tuple[FailureKind, ...] = ("missing", "download")
 RUN, FAILED = "run.json", "failed.jsonl"
 
 
 def read_results(folder: str | Path) -> Iterator[dict[str, Any]]:
-    """The rows of a run's folder, one dict a recording, as they are in INTERFACE's JSON; also while it still grows.
+    """Yield the rows of a result folder, also while it still grows.
 
-    A row has ``warnings`` too, a list of lines, where something of the recording was lost. Raises `AinextError` if the
-    folder is none.
+    Each row is one recording, a dict as `Recognition.as_dict` gives it, with the absolute path or the URI as ``file``.
+    It has ``warnings`` too, a list of lines, if something of the recording was lost.
+
+    Raises:
+        FileError: this is not a result folder.
+
+    >>> for row in read_results("night"):
+    ...     print(row["file"], row["clip"][0]["label"])
     """
     if not (Path(folder) / "parts").is_dir():
-        raise AinextError(f"{folder}: not a folder of `ainext predict --on ray` (it has no folder parts)")
+        raise FileError(folder, "not a result folder of `ainext batch`: it has no folder named parts")
     for part in sorted((Path(folder) / "parts").glob("*.jsonl*")):
-        yield from read_lines(part)
+        yield from read_json_lines(part)
 
 
 def read_failed(folder: str | Path) -> Iterator[dict[str, Any]]:
-    """The recordings that could not be heard: file, error (one line), kind.
-
-    Kinds: ``missing`` (no such file), ``download`` (a store did not give it), ``unreadable`` (our reader refused it),
-    ``crashed`` (each worker that heard it died), ``bug``.
-    """
+    """Yield the failures of a result folder: dicts of ``file``, ``error`` (one line) and ``kind`` (`FailureKind`)."""
     if (path := Path(folder) / FAILED).is_file():
-        yield from read_lines(path)
+        yield from read_json_lines(path)
 
 
-class Folder:
-    """A run's folder, open for writing by one process at a time.
+class ResultFolder:
+    """The folder that one run writes its results to.
 
     Args:
-        path: made if it is not there.
-        facts: of the model and the settings; a folder that holds results of others is refused.
-        retry_failed: forget all failures, not only the passing ones.
+        path: created if it does not exist.
+        job: everything that the results depend on, see `worker.Job.as_dict`. A folder with results of another job is
+            refused.
+        retry_failed: forget all failures of earlier runs, not only the temporary ones.
 
     Attributes:
-        done, failed: keys (see `sources.key`) of what is there.
+        done, failed: keys (see `listing.recording_key`) of the recordings in the folder.
 
     Raises:
-        AinextError: it cannot be written, another run is writing there, or it is of another model or other settings.
+        FileError: the folder cannot be written, another run is writing to it, or it holds results of another job.
     """
 
-    def __init__(self, path: Path, facts: dict[str, Any], retry_failed: bool = False) -> None:
+    def __init__(self, path: Path, job: dict[str, Any], retry_failed: bool = False) -> None:
         self.path = path
-        self._part: Journal | None = None
+        self._part: JsonLinesFile | None = None
         try:
             for folder in (path / "parts", path / "parquet"):
                 folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
             try:
-                _agree(path, facts)
+                _check_same_job(path, job)
                 self.done = self._recover()
                 self.failed = self._keep_failed(retry_failed)
-                self._failures = Journal(path / FAILED)
+                self._failures = JsonLinesFile(path / FAILED)
             except BaseException:
                 self._unlock()
                 raise
         except OSError as error:
-            raise AinextError(f"--out {path}: {_reason(error)}") from error
+            raise FileError(path, f"cannot be the result folder: {_strerror(error)}") from error
 
     def add(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Writes what is new; returns it. Raises `AinextError` when the disk is full; what was written stays."""
+        """Write the rows of new recordings, and return these rows.
+
+        Raises:
+            FileError: the disk is full. The rows that were written before are kept.
+        """
         good: dict[int, dict[str, Any]] = {}
         bad: dict[int, dict[str, Any]] = {}
         for row in rows:
-            if (one := key(row["file"])) not in self.done and one not in self.failed:
-                (bad if "error" in row else good)[one] = row
+            if (key := recording_key(row["file"])) not in self.done and key not in self.failed:
+                (bad if "error" in row else good)[key] = row
         try:
             if good:
-                self._part = self._part or Journal(self._next_part())
+                self._part = self._part or JsonLinesFile(self._next_part())
                 self._part.append(good.values())
                 self.done.update(good)
             if bad:
                 self._failures.append(bad.values())
                 self.failed.update(bad)
             if self._part is not None and self._part.length >= PART_BYTES:
-                self._seal()
+                self._finish_part()
         except OSError as error:
-            line = f"--out {self.path}: {_reason(error)}; what was done stays: make room and run it again"
-            raise AinextError(line) from error
+            reason = f"{_strerror(error)}; the results so far are kept: free some space and run the command again"
+            raise FileError(self.path, reason) from error
         return [*good.values(), *bad.values()]
 
     def close(self) -> None:
-        """Finishes what was begun; never raises, since the next start makes up for what it leaves undone."""
+        """Finish the files. Never raises, since the next run completes what this leaves undone."""
         with suppress(OSError):
-            self._seal()
+            self._finish_part()
         with suppress(OSError):
             self._failures.close()
-            to_parquet(self.path / FAILED, self.path / "failed.parquet", failed=True)
+            to_parquet(self.path / FAILED, self.path / "failed.parquet", failures=True)
         self._unlock()
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> ResultFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -131,45 +147,52 @@ class Folder:
         taken = [int(part.name.partition(".")[0]) for part in (self.path / "parts").glob("*.jsonl*")]
         return self.path / "parts" / f"{max(taken, default=0) + 1:06}.jsonl.part"
 
-    def _seal(self) -> None:
+    def _finish_part(self) -> None:
         if self._part is not None:
             part, self._part = self._part, None
             part.close()
-            self._finish(part.path)
+            self._publish(part.path)
 
-    def _finish(self, part: Path) -> None:
-        done = part.with_name(part.name.removesuffix(".part"))
-        part.rename(done)
-        to_parquet(done, self._parquet(done))
+    def _publish(self, part: Path) -> None:
+        """Give a complete part its final name, and copy it to Parquet."""
+        finished = part.with_name(part.name.removesuffix(".part"))
+        part.rename(finished)
+        to_parquet(finished, self._parquet_path(finished))
 
-    def _parquet(self, part: Path) -> Path:
+    def _parquet_path(self, part: Path) -> Path:
         return self.path / "parquet" / f"{part.stem}.parquet"
 
     def _recover(self) -> set[int]:
-        """Makes each part whole, in both forms; returns the keys of what is there."""
+        """Complete what a killed run left undone, and return the keys of all results."""
         from pyarrow import parquet
 
         parts = self.path / "parts"
         for part in sorted(parts.glob("*.jsonl.part")):
-            if cut(part):
-                self._finish(part)
+            if drop_torn_lines(part):
+                self._publish(part)
             else:
                 part.unlink()
         done: set[int] = set()
         for part in sorted(parts.glob("*.jsonl")):
-            if not self._parquet(part).exists():
-                to_parquet(part, self._parquet(part))
-            # One column of Parquet: a hundred times as fast as reading the lines.
-            done.update(map(key, parquet.read_table(self._parquet(part), columns=["file"])["file"].to_pylist()))
+            copy = self._parquet_path(part)
+            if not copy.exists():
+                to_parquet(part, copy)
+            # Reading one column of Parquet is a hundred times as fast as reading the lines.
+            files = parquet.read_table(copy, columns=["file"])["file"].to_pylist()
+            done.update(map(recording_key, files))
         return done
 
     def _keep_failed(self, retry: bool) -> set[int]:
-        path, kept = self.path / FAILED, {}
+        """Drop the failures that are to be tried again, and return the keys of the others."""
+        path = self.path / FAILED
+        kept: dict[int, dict[str, Any]] = {}
         if path.exists() and not retry:
-            cut(path)
-            rows = {key(row["file"]): row for row in read_lines(path) if row["kind"] not in PASSING}
-            kept = {one: row for one, row in rows.items() if one not in self.done}
-        replace(path, as_lines(kept.values()))
+            drop_torn_lines(path)
+            for row in read_json_lines(path):
+                key = recording_key(row["file"])
+                if row["kind"] not in TEMPORARY_FAILURES and key not in self.done:
+                    kept[key] = row
+        replace_file(path, to_json_lines(kept.values()))
         return set(kept)
 
     def _unlock(self) -> None:
@@ -178,30 +201,30 @@ class Folder:
             self._lock = None
 
 
-def _agree(path: Path, facts: dict[str, Any]) -> None:
-    """Writes run.json, or compares with the one that is there. Raises `AinextError`."""
-    text = json.dumps(facts, ensure_ascii=False, indent=2) + "\n"
-    facts = json.loads(text)  # as it comes back: tuples are lists
+def _check_same_job(path: Path, job: dict[str, Any]) -> None:
+    """Write run.json, or raise `FileError` if the one that is there describes another job."""
+    text = json.dumps(job, ensure_ascii=False, indent=2) + "\n"
+    job = json.loads(text)  # as it will be read: tuples become lists
     try:
         before = json.loads((path / RUN).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        replace(path / RUN, text.encode())
+        replace_file(path / RUN, text.encode())
         return
     except ValueError as error:
-        raise AinextError(f"{path / RUN}: damaged: give another --out") from error
-    for name in {**facts, **before}:
-        if (was := before.get(name)) != (now := facts.get(name)):
-            line = f"--out {path}: has results with {name} {_short(was)}, not {_short(now)}: give another --out"
-            raise AinextError(line)
+        raise FileError(path / RUN, "damaged: give another folder for the results") from error
+    for name in {**job, **before}:
+        if (old := before.get(name)) != (new := job.get(name)):
+            reason = f"has results with {name} {_shortened(old)}, not {_shortened(new)}: give another folder"
+            raise FileError(path, reason)
 
 
-def _short(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 40 else f"{text[:36]}..."
 
 
 def _lock(path: Path) -> int | None:
-    """Held until this process ends, however it ends."""
+    """Lock the folder until this process ends, however it ends. None where the system has no such locks."""
     try:
         import fcntl
     except ImportError:  # Windows: nothing keeps two runs apart there
@@ -211,11 +234,12 @@ def _lock(path: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise AinextError(f"--out {path}: another run is writing there: wait for it, or give another --out") from error
+        reason = "another run is writing to this folder: wait until it ends, or give another folder"
+        raise FileError(path, reason) from error
     except OSError:  # a network drive without locks
         pass
     return handle
 
 
-def _reason(error: OSError) -> str:
+def _strerror(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
