@@ -1,14 +1,14 @@
-"""Render a kitchen scene from nothing but noise, decaying sinusoids and a seed.
+"""Render a kitchen scene from noise, decaying sinusoids and a seed.
 
-Five sounds, one after the other with room tone between them: water running into a sink, chopping on a board, a blender,
-dishes being washed, and a microwave oven. No recording goes into it, so the scene may be passed on freely, and the time
-at which each sound starts and ends is known exactly: it is written beside the audio as `start,end,label` rows.
+Five sounds follow one another, with room tone between them: water running into a sink, chopping on a board, a blender,
+dishes being washed, and a microwave oven. The scene contains no recording, so it may be shared freely, and the exact
+start and end of each sound are known. They are written to a CSV file beside the audio, as `start,end,label` rows.
 
     python examples/render_kitchen.py [--out examples/kitchen-scene.flac] [--seed 35]
 
-Amplitudes are relative to full scale (1.0) and levels are in dBFS. Broad-band sounds are given as curves of (Hz, dB):
-the dB of a curve at a frequency is the RMS level white noise would have if it were as dense everywhere as the sound is
-there. With that unit a curve can be read straight against the spectra of real recordings.
+Amplitudes are relative to full scale (1.0), and levels are in dBFS. The spectrum of a broad-band sound is given as a
+curve of (Hz, dB) points. The level of a curve at a frequency is the RMS level that white noise of the same spectral
+density would have, so that curves can be compared directly with the spectra of real recordings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SEED = 35
 
 @dataclass(frozen=True)
 class Event:
-    """One sound of the scene: when it starts and how long it lasts, in seconds, and its category name."""
+    """One sound of the scene: its start and its length in seconds, and its label."""
 
     start: float
     seconds: float
@@ -47,7 +47,7 @@ EVENTS = (
     Event(23.3, 5.0, "microwave"),
 )
 
-# What a listener would change first. Curves are (Hz, dBFS as if white).
+# The parameters of the sounds. Curves are (Hz, dBFS of white noise of the same density).
 ROOM_TONE: Curve = ((30, -48), (100, -52), (300, -60), (1000, -68), (4000, -74), (12000, -78))
 ROOM_DECAY_S = 0.35  # time for the reverberation to fall by 60 dB
 ROOM_MIX = 0.35  # reverberant energy relative to the direct sound
@@ -61,8 +61,8 @@ WATER_POT_HZ = (480.0, 760.0)  # the pot's air column, at the start and at the e
 WATER_POT_DB = -45.0
 
 CHOPS_PER_S = 1.5
-CHOP_JITTER = 0.3  # how uneven the pace is and how uneven the force: 0 would be a machine
-CHOP_UNEVEN = 0.35
+CHOP_JITTER = 0.3  # how uneven the pace is; 0 would be a machine
+CHOP_UNEVEN = 0.35  # how uneven the force is
 CHOP_PEAK = 0.62
 CHOP_CONTACT: Curve = ((60, -27), (150, -16), (700, -18), (2000, -18), (4000, -21), (6000, -22), (12000, -36))
 CHOP_CONTACT_S = 0.008
@@ -73,20 +73,20 @@ CHOPPING_RUSTLE: Curve = ((40, -52), (150, -54), (1000, -78), (4000, -79), (1200
 BLENDER_NOISE: Curve = ((40, -35), (150, -27), (400, -26), (1500, -26), (3000, -29), (6000, -36), (12000, -41))
 BLENDER_HZ = 190.0  # shaft speed at full power: about 11 500 turns a minute
 BLENDER_TONES_DB = -30.0
-BLENDER_LOAD = 0.06  # how far the load slows the shaft, in turns
+BLENDER_LOAD = 0.06  # how much the load slows the shaft, as a share of its speed
 
 DISHES_WATER: Curve = ((40, -51), (200, -41), (800, -46), (3000, -46), (12000, -41))
 DISHES_DROPS_DB = -54.0
 DISHES_SCRUB: Curve = ((300, -70), (1000, -55), (2500, -60), (6000, -30), (12000, -62))  # a wet sponge squeaks
-DISHES_SCRUBS_PER_S = 7.0  # twice a stroke to and fro
+DISHES_SCRUBS_PER_S = 7.0  # two per stroke back and forth
 DISHES_CLINKS_PER_S = 1.0
 DISHES_CLINK_PEAK = 0.43
 DISHES_LOWEST_HZ = (325.0, 1450.0)  # the lowest mode of a piece of crockery
-DISHES_RING_S = 0.006  # short: the hands are wet and hold on
+DISHES_RING_S = 0.006  # short, because wet hands hold the piece
 DISHES_KNOCK: Curve = ((60, -45), (300, -31), (1500, -30), (4000, -29), (12000, -45))
 
 MICROWAVE_FAN: Curve = ((40, -34), (150, -31), (400, -35), (1000, -37), (3000, -65), (6000, -72), (12000, -74))
-MICROWAVE_FLUTTER = 0.2  # of the fan's flow, by the stirrer and by itself
+MICROWAVE_FLUTTER = 0.2  # of the fan's flow, by the stirrer and by turbulence
 MICROWAVE_BUZZ: Curve = ((200, -59), (600, -48), (2000, -54), (12000, -80))
 MICROWAVE_HUM_DB = -38.0
 MICROWAVE_BEEP_HZ = 1950.0
@@ -112,7 +112,7 @@ def noise(n: int, curve: Curve, rng: np.random.Generator) -> Signal:
 
 
 def wander(n: int, hz: float, rng: np.random.Generator) -> Signal:
-    """A smooth random signal of unit variance that changes about `hz` times a second: nothing real holds still."""
+    """A smooth random signal of unit variance that changes about `hz` times per second, as real sounds do."""
     knots = rng.standard_normal(max(4, int(n / RATE * hz * 2) + 4))
     slow = np.interp(np.linspace(0, len(knots) - 1, n), np.arange(len(knots)), knots)
     return slow / (slow.std() + 1e-9)
@@ -126,7 +126,7 @@ def fade(n: int, rise_s: float, fall_s: float) -> Signal:
 
 
 def struck(modes: Signal, decays_s: Signal, amplitudes: Signal, rng: np.random.Generator) -> Signal:
-    """A struck body: each of its modes (Hz) rings as a sinusoid that dies away e-fold in its decay time (s)."""
+    """A struck body: each of its modes (Hz) is a sinusoid that falls by a factor of e in its decay time (s)."""
     t = np.arange(samples(float(min(6 * decays_s.max(), 1.5)))) / RATE
     phases = rng.uniform(0, 2 * np.pi, len(modes))
     rings = np.exp(-t / decays_s[:, None]) * np.sin(2 * np.pi * modes[:, None] * t + phases[:, None])
@@ -134,13 +134,13 @@ def struck(modes: Signal, decays_s: Signal, amplitudes: Signal, rng: np.random.G
 
 
 def burst(seconds: float, curve: Curve, rng: np.random.Generator) -> Signal:
-    """Noise that starts at once and decays e-fold in `seconds`: friction, fracture or the contact itself."""
+    """Noise that starts at once and falls by a factor of e in `seconds`: friction, fracture or the contact itself."""
     n = samples(6 * seconds)
     return noise(n, curve, rng) * np.exp(-np.arange(n) / RATE / seconds)
 
 
 def mix(track: Signal, at: int, sound: Signal, level: float = 1.0) -> None:
-    """Add `sound` to `track` from sample `at` on, cut where the track ends."""
+    """Add `sound` to `track` from sample `at` on; what is beyond the end of the track is cut off."""
     end = min(len(track), at + len(sound))
     if at < end:
         track[at:end] += level * sound[: end - at]
@@ -149,8 +149,9 @@ def mix(track: Signal, at: int, sound: Signal, level: float = 1.0) -> None:
 def bubbles(n: int, per_s: float, radii_mm: tuple[float, float], rng: np.random.Generator) -> Signal:
     """Air bubbles closing under a water surface, at unit RMS.
 
-    A bubble rings at Minnaert's frequency, 3.26 m/s over its radius; the ring dies within some ten periods, and its
-    pitch rises a little as the bubble nears the surface. Small bubbles are many and faint, large ones few and loud.
+    A bubble rings at Minnaert's frequency, 3.26 m/s divided by its radius. The ring dies away within about ten periods,
+    and its pitch rises a little as the bubble nears the surface. Small bubbles are many and faint, large ones are few
+    and loud.
     """
     out = np.zeros(n)
     for at in rng.integers(0, n, rng.poisson(per_s * n / RATE)):
@@ -163,11 +164,11 @@ def bubbles(n: int, per_s: float, radii_mm: tuple[float, float], rng: np.random.
 
 
 def water_flowing(n: int, rng: np.random.Generator) -> Signal:
-    """A tap opened over a pot in a steel sink, and closed again.
+    """A tap that is opened over a pot in a steel sink, and closed again.
 
-    The jet is turbulent, hence wide noise that flutters; where it lands it drags air under, hence bubbles, and throws
-    up fine spray; the sheet of the sink answers at its own modes, the drain gulps below 100 Hz; and the air column of
-    the pot, open at the top, resonates at odd multiples of a pitch that rises as the water does.
+    The turbulent jet makes broad-band noise that flutters. Where it lands, it drags air under the surface, which makes
+    bubbles, and throws up fine spray. The steel of the sink resonates at its own modes, and the drain gulps below
+    100 Hz. The air column of the pot, open at the top, resonates at odd multiples of a pitch that rises with the water.
     """
     jet = noise(n, WATER_JET, rng) * (1 + 0.25 * wander(n, 120, rng) + 0.08 * wander(n, 2, rng))
     sheet_hz = rng.uniform((280, 700), (420, 1000))
@@ -187,11 +188,11 @@ def water_flowing(n: int, rng: np.random.Generator) -> Signal:
 
 
 def chopping(n: int, rng: np.random.Generator) -> Signal:
-    """A knife going through a vegetable on to a wooden board.
+    """A knife that chops a vegetable on a wooden board.
 
-    The edge parts the flesh (faint bright friction that grows for 0.1 s) and meets the board: a contact of some ms
-    that holds all frequencies and excites the board's modes, low and damped by the wood; then crumbs and the slice
-    drop. No two chops are as strong, or as far apart.
+    The edge cuts through the flesh (faint bright friction that grows for 0.1 s) and hits the board. The contact lasts
+    some milliseconds, has all frequencies, and excites the board's modes, which are low and damped by the wood. Then
+    crumbs and the slice drop. No two chops have the same force or distance.
     """
     out = noise(n, CHOPPING_RUSTLE, rng) * np.exp(0.5 * wander(n, 4, rng)) * fade(n, 0.2, 0.2)
     board = np.exp(rng.uniform(*np.log(CHOP_BOARD_HZ), 9))
@@ -212,11 +213,11 @@ def chopping(n: int, rng: np.random.Generator) -> Signal:
 
 
 def blender(n: int, rng: np.random.Generator) -> Signal:
-    """A blender run up, held under an uneven load, and let run down.
+    """A blender that is switched on, runs under an uneven load, and is switched off.
 
-    The motor spins up within half a second and coasts down when switched off. Its shaft, its four blades and its
-    commutator give harmonics that follow the speed, which the load pulls down now and then; blades and liquid give the
-    noise, which grows with about the square of the speed; the jug has modes of its own that stay put.
+    The motor spins up within half a second and coasts down when it is switched off. Its shaft, its four blades and its
+    commutator produce harmonics of its speed, which the load reduces now and then. Blades and liquid produce noise,
+    which grows with about the square of the speed. The modes of the jug have fixed frequencies.
     """
     t = np.arange(n) / RATE
     off = n / RATE - 0.6
@@ -236,11 +237,11 @@ def blender(n: int, rng: np.random.Generator) -> Signal:
 
 
 def clean_dishes(n: int, rng: np.random.Generator) -> Signal:
-    """Crockery washed by hand under a running tap.
+    """Crockery that is washed by hand under a running tap.
 
-    The stream runs on and drops fall from it; the sponge squeaks to and fro, now harder, now softer; about once a
-    second a piece touches others or the sink, once or in a short rattle (glazed clay: modes from 300 Hz up, which wet
-    hands damp within some ms, and the dull knock itself).
+    The water runs all the time, and drops fall from it. The sponge squeaks back and forth with changing force. About
+    once per second a piece hits others or the sink, once or in a short rattle: modes of glazed clay from 300 Hz up,
+    which wet hands damp within some milliseconds, and the dull knock itself.
     """
     t = np.arange(n) / RATE
     water = noise(n, DISHES_WATER, rng) * (1 + 0.05 * wander(n, 9, rng))
@@ -265,12 +266,12 @@ def clean_dishes(n: int, rng: np.random.Generator) -> Signal:
 
 
 def microwave(n: int, rng: np.random.Generator) -> Signal:
-    """A microwave oven: a key pressed, the oven running, and the beeps at the end.
+    """A microwave oven: the beep of a key, the running oven, and the beeps at the end.
 
-    The transformer is driven at 50 Hz and its core and cavity hum at the even harmonics, 100 Hz first; the magnetron
-    fires every other half wave, which gives a 50 Hz buzz; the fan moves air, duller and duller towards the treble, and
-    turns the stirrer, which chops the flow seven times a second; the piezo sounder gives the odd harmonics of a square
-    wave, the first at 2 kHz.
+    The transformer runs at 50 Hz; its core and the cavity hum at the even harmonics, from 100 Hz up. The magnetron
+    fires every other half wave, which makes a buzz of 50 Hz. The fan makes noise that falls towards high frequencies,
+    and turns the stirrer, which modulates the flow seven times per second. The piezo sounder produces the odd harmonics
+    of a square wave, the first at 2 kHz.
     """
     t = np.arange(n) / RATE
     out = np.zeros(n)
@@ -304,7 +305,7 @@ SOUNDS = {
 
 
 def room_response(rng: np.random.Generator) -> Signal:
-    """A small kitchen's impulse response: direct sound, some early echoes, and a tail that loses its treble first."""
+    """The impulse response of a small kitchen: direct sound, early echoes, and a tail whose treble decays first."""
     n = samples(ROOM_DECAY_S)
     t = np.arange(n) / RATE
     tail = sum(
@@ -323,7 +324,7 @@ def room_response(rng: np.random.Generator) -> Signal:
 
 
 def convolve(x: Signal, response: Signal) -> Signal:
-    """`x` heard through `response`, cut to the length of `x`."""
+    """The convolution of `x` with `response`, cut to the length of `x`."""
     n = len(x) + len(response)
     return np.fft.irfft(np.fft.rfft(x, n) * np.fft.rfft(response, n), n)[: len(x)]
 
@@ -332,7 +333,9 @@ def render(seed: int = SEED) -> Signal:
     """The whole scene, `LENGTH_S` seconds at `RATE` Hz; the same seed gives the same scene."""
     scene = np.zeros(samples(LENGTH_S))
     for index, event in enumerate(EVENTS):
-        rng = np.random.default_rng([seed, index])  # own stream: to change one sound leaves the others as they are
+        rng = np.random.default_rng(
+            [seed, index]
+        )  # one generator per sound, so that changing one leaves the others as they are
         mix(scene, samples(event.start), SOUNDS[event.label](samples(event.seconds), rng))
     rng = np.random.default_rng([seed, len(EVENTS)])
     scene = convolve(scene, room_response(rng))
@@ -341,7 +344,7 @@ def render(seed: int = SEED) -> Signal:
 
 
 def write_audio(path: Path, scene: Signal) -> None:
-    """Write mono FLAC, 14 bits in 16: the room tone lies well above the rounding, and FLAC does not store zero bits."""
+    """Write mono FLAC with 14 bits in 16: rounding is far below the room tone, and FLAC does not store zero bits."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("flac", rate=RATE, layout="mono", options={"compression_level": "12"})
         stream.format = "s16"
@@ -353,7 +356,7 @@ def write_audio(path: Path, scene: Signal) -> None:
 
 
 def write_timeline(path: Path) -> None:
-    """Write the true start and end of every event, in seconds."""
+    """Write the true start and end of each event in seconds."""
     with path.open("w", newline="") as handle:
         rows = csv.writer(handle, lineterminator="\n")
         rows.writerow(("start", "end", "label"))
@@ -361,10 +364,12 @@ def write_timeline(path: Path) -> None:
 
 
 def main() -> None:
-    """Render the scene and write it with its timeline beside it."""
+    """Render the scene, and write it with its timeline beside it."""
     parser = argparse.ArgumentParser(description="Render the kitchen scene and its true timeline.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("kitchen-scene.flac"))
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).with_name("kitchen-scene.flac"), help="write to this file"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="set the seed of all randomness")
     args = parser.parse_args()
     write_audio(args.out, render(args.seed))
     write_timeline(args.out.with_suffix(".csv"))

@@ -1,4 +1,4 @@
-"""Datasets: every layout as a user has it, what is wrong in one said by line, and folds that keep sources whole."""
+"""Data sets: every layout that a user may have, problems reported by line, and folds without common sources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, ParameterError
 from tests.audio_files import sine, write_video, write_wav
 
 h5py = pytest.importorskip("h5py")
@@ -74,13 +74,13 @@ def test_folder_of_splits(tmp_path: Path) -> None:
         "notes: neither train nor test: left out",
         f"{tmp_path.name}: no folder of class 10 in validation",
     ]
-    # A train is a sound too.
+    # A single folder called train is a class: the vehicle.
     for name in ("train/a.wav", "bus/b.wav", "test/c.wav"):
         wav(tmp_path / "vehicles" / name)
     assert load_dataset("folder", tmp_path / "vehicles").labels == ("bus", "test", "train")
 
 
-def test_csv_of_your_own(tmp_path: Path) -> None:
+def test_csv_list(tmp_path: Path) -> None:
     wav(tmp_path / "one.wav", sine(440, 2, RATE))
     wav(tmp_path / "audio" / "two.wav")
     rows = [
@@ -100,7 +100,7 @@ def test_csv_of_your_own(tmp_path: Path) -> None:
         Clip(tmp_path / "audio" / "two.wav", 0, fold=1, split="test"),
     )
     assert found.leaks() == {"s1": list(found.clips[:2])}
-    # Recordings elsewhere: a folder, or an HDF5 file whose members the list names.
+    # Recordings elsewhere: a folder, or an HDF5 file whose recordings the list names.
     (moved := tmp_path / "list" / "mine.csv").parent.mkdir()
     path.rename(moved)
     with pytest.raises(AinextError, match="3 of 3 clips are missing"):
@@ -131,20 +131,20 @@ def test_csv_rows_that_cannot_be_used(tmp_path: Path) -> None:
     path = write_list(tmp_path / "meta.csv", *rows)
     found = load_dataset("csv", tmp_path)
     assert len(found.clips) == 1
-    words = [
+    messages = [
         "b.wav is missing",
         "no label",
-        "ends at 1 s, where it starts at 2 s",
+        "ends at 1 s, but starts at 2 s",
         "start is 'soon', not a number",
         "start is 'nan'",
         "fold is 'one'",
         "split is 'exam'",
-        "stands in line 2 already",
+        "is already in line 2",
         "2 values for 6 columns",
         "no path",
         "aaa is missing",
     ]
-    for line, (problem, part) in enumerate(zip(found.problems, words, strict=True), start=3):
+    for line, (problem, part) in enumerate(zip(found.problems, messages, strict=True), start=3):
         assert problem.startswith(f"{path}: line {line}: ") and part in problem
 
 
@@ -159,7 +159,7 @@ def test_kitchen20_and_esc(tmp_path: Path) -> None:
         assert (found.name, found.labels, found.folds, len(found.clips)) == (name, ("a", "b"), (1, 2), 8)
         assert "line 10: " in found.problems[0] and "gone.wav is missing" in found.problems[0]
         assert "line 11: fold 7" in found.problems[1]
-    # ESC-50's layout; ESC-10 out of it has ESC-10's own names and order.
+    # ESC-50's layout; ESC-10 that is read from it has the names and the order of ESC-10.
     header = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
     rows = [
         ("1-5-A-0.wav", 1, 0, "dog", "True", "5", "A"),
@@ -187,7 +187,7 @@ def test_urbansound8k(tmp_path: Path) -> None:
     wav(tmp_path / "audio" / "fold1" / "8-1-0-0.wav")
     found = load_dataset("urbansound8k", tmp_path)
     assert found.labels == ("air_conditioner", "car_horn")
-    assert found.clips[0] == Clip(path, 0, fold=10, group="7")  # start and end were in the Freesound recording
+    assert found.clips[0] == Clip(path, 0, fold=10, group="7")  # start and end are times in the Freesound recording
     assert found.folds == (1, 10)
 
 
@@ -220,7 +220,7 @@ def test_vggsound(tmp_path: Path) -> None:
     (tmp_path / "video").mkdir()
     write_video(tmp_path / "video" / "video_000120.mp4", seconds=0.5)
     found = load_dataset("vggsound", tmp_path)
-    assert found.labels == ("dog barking, far", "people marching", "zebra braying")  # those of clips that are gone too
+    assert found.labels == ("dog barking, far", "people marching", "zebra braying")  # those of missing clips as well
     assert [(clip.path.name, clip.label, clip.split, clip.group) for clip in found.clips] == [
         ("---g-f_I2yQ_000001.wav", 1, "test", "---g-f_I2yQ"),
         ("-0_xyz_30.wav", 0, "train", "-0_xyz"),
@@ -228,7 +228,7 @@ def test_vggsound(tmp_path: Path) -> None:
     ]
     assert "line 4: " in found.problems[0] and "gone_000010.* is missing" in found.problems[0]
     assert "line 5: start is 'ten'" in found.problems[1]
-    wav(tmp_path / "audio" / "video_000120.wav")  # less to read than the video
+    wav(tmp_path / "audio" / "video_000120.wav")  # preferred to the video
     assert load_dataset("vggsound", tmp_path).clips[2].path.suffix == ".wav"
     elsewhere = load_dataset("vggsound", tmp_path, tmp_path / "video")
     assert names(elsewhere.clips) == ["video_000120.mp4"] and elsewhere.labels == found.labels
@@ -256,7 +256,7 @@ SEGMENTS = [
 TEST = [("P03_1_0", "P03", "P03_1", "00:00:00.000", "00:00:00.100", 0, 2400)]
 
 
-def epic_lists(root: Path, form: str) -> None:
+def epic_lists(root: Path, suffix: str) -> None:
     header = (*EPIC, "description", "class", "class_id")
     lists = [
         ("EPIC_Sounds_train", header, SEGMENTS[:2]),
@@ -264,7 +264,7 @@ def epic_lists(root: Path, form: str) -> None:
         ("EPIC_Sounds_recognition_test_timestamps", EPIC, TEST),
     ]
     for name, columns, rows in lists:
-        if form == "csv":
+        if suffix == "csv":
             write_list(root / "annotations" / f"{name}.csv", columns, *rows)
         else:
             root.mkdir(exist_ok=True)
@@ -274,14 +274,14 @@ def epic_lists(root: Path, form: str) -> None:
 
 def epic_hdf5(path: Path, **samples: int) -> Path:
     with h5py.File(path, "w") as file:
-        for video, length in samples.items():  # nothing is allocated: hours take no room
+        for video, length in samples.items():  # nothing is allocated, so that hours take no space
             file.create_dataset(video, (length,), "f4", chunks=(min(1024, length),))
     return path
 
 
-@pytest.mark.parametrize("form", ["csv", "pkl"])
-def test_epic_sounds(tmp_path: Path, form: str) -> None:
-    epic_lists(tmp_path / "lists", form)
+@pytest.mark.parametrize("suffix", ["csv", "pkl"])
+def test_epic_sounds(tmp_path: Path, suffix: str) -> None:
+    epic_lists(tmp_path / "lists", suffix)
     epic_hdf5(tmp_path / "lists" / "EPIC_audio.hdf5", P01_1=40_000, P02_9=2400, P03_1=2400)
     found = load_dataset("epic-sounds", tmp_path / "lists")
     assert (found.problems, found.sample_rate, len(found.labels)) == ((), 24_000, 44)
@@ -291,10 +291,10 @@ def test_epic_sounds(tmp_path: Path, form: str) -> None:
         ("P02_9_0", 42, "validation", "P02_9", "P02_9"),
         ("P03_1_0", UNLABELLED, "test", "P03_1", "P03_1"),
     ]
-    # Seconds say the sample exactly.
+    # Seconds give the sample exactly.
     first = found.clips[0]
     assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2399, 12001)
-    # The same from files, one a video, wherever they lie; what is not there is said once a video.
+    # The same from files, one per video, at any depth; a missing video is one problem.
     wav(tmp_path / "sound" / "P02" / "P02_9.wav", rate=24_000)
     (tmp_path / "sound" / "P01").mkdir()
     (video := write_video(tmp_path / "sound" / "P01" / "P01_1.mp4", seconds=2)).rename(video.with_suffix(".MP4"))
@@ -320,7 +320,7 @@ def test_epic_sounds_beyond_the_end(tmp_path: Path) -> None:
         ("P01_1_1", 1.25),
         ("P02_9_0", 2399 / 24e3),
     ]
-    cut, shape = found.problems  # a sample too many is not worth a word
+    cut, shape = found.problems  # one sample too many is no problem
     assert "line 3: P01_1_1 ends at sample 36000, 0.2 s beyond the end of P01_1: cut there" in cut
     assert "P03_1 in" in shape and "not one row" in shape
     epic_hdf5(audio, P01_1=24_000, P02_9=2400, P03_1=2400)
@@ -337,17 +337,17 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
     found = load_dataset("epic-sounds", tmp_path)
     assert len(found.clips) == 1
-    words = [
-        "P01_1_0 stands there already",
+    messages = [
+        "P01_1_0 appears twice",
         "class_id 5 is 'water', not 'rustle'",
         "12001",
         "no annotation_id",
         "no class",
     ]
-    for problem, word in zip(found.problems, words, strict=True):
-        assert word in problem
+    for problem, message in zip(found.problems, messages, strict=True):
+        assert message in problem
     (tmp_path / "b.hdf5").write_bytes(b"")
-    with pytest.raises(AinextError, match=r"2 HDF5 files.*--audio"):
+    with pytest.raises(AinextError, match=r"2 HDF5 files.*give the one"):
         load_dataset("epic-sounds", tmp_path)
     with pytest.raises(AinextError, match="not a whole HDF5 file"):
         load_dataset("epic-sounds", tmp_path, tmp_path / "b.hdf5")
@@ -356,26 +356,26 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
 # Calls that cannot work
 
 
-def test_another_dataset_or_none(tmp_path: Path) -> None:
+def test_no_such_data_set(tmp_path: Path) -> None:
     for name in DATASETS:
-        with pytest.raises(AinextError, match=r"root|no ") as caught:
+        with pytest.raises(AinextError, match=r"no |give ") as caught:
             load_dataset(name, tmp_path)
         assert "\n" not in str(caught.value), name
     cases = [
         (("esc-50", tmp_path), "did you mean esc50"),
-        (("kitchen20", tmp_path / "none"), "--root .*none: no such folder"),
-        (("kitchen20", tmp_path, tmp_path / "none"), "--audio .*none: no such"),
-        (("folder", tmp_path, tmp_path), "--audio: a folder of classes holds its own"),
+        (("kitchen20", tmp_path / "none"), "root is .*none: no such folder"),
+        (("kitchen20", tmp_path, tmp_path / "none"), "audio is .*none: no such"),
+        (("folder", tmp_path, tmp_path), "audio is .*: a folder of classes holds its own"),
     ]
-    for arguments, words in cases:
-        with pytest.raises(AinextError, match=words):
+    for arguments, message in cases:
+        with pytest.raises(AinextError, match=message):
             load_dataset(*arguments)
     wav(tmp_path / "sounds" / "dog" / "a.wav")
-    with pytest.raises(AinextError, match="one class only, dog; --root names the folder"):
+    with pytest.raises(AinextError, match="one class only, dog; give a folder with one subfolder per class"):
         load_dataset("folder", tmp_path / "sounds")
 
 
-def test_lists_that_are_none(tmp_path: Path) -> None:
+def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
     wav(tmp_path / "a.wav")
     path = tmp_path / "meta.csv"
     cases = [
@@ -386,12 +386,12 @@ def test_lists_that_are_none(tmp_path: Path) -> None:
         ("path,label\na.wav,\n,x\n", "none of its 2 rows can be used, e.g. line 2: no label"),
         ("path;label\na.wav;x\n", None),
     ]
-    for text, words in cases:
+    for text, message in cases:
         path.write_text(text, encoding="utf-8")
-        if words is None:
+        if message is None:
             assert load_dataset("csv", tmp_path).labels == ("x",)
             continue
-        with pytest.raises(AinextError, match=words):
+        with pytest.raises(AinextError, match=message):
             load_dataset("csv", tmp_path)
     path.write_bytes(b"path,label\n\xff\xfe\n")
     with pytest.raises(AinextError, match="not a CSV list in UTF-8"):
@@ -410,7 +410,7 @@ def test_lists_that_are_none(tmp_path: Path) -> None:
 
 @st.composite
 def datasets(draw: st.DrawFn) -> Dataset:
-    """Clips of a few sources in one to five folds or none, sources whole or not."""
+    """Clips of a few sources in one to five folds or none; sources may be in more than one fold."""
     folds = draw(st.sampled_from([0, 2, 5]))
     classes = draw(st.integers(1, 3))
     rows = draw(
@@ -425,29 +425,29 @@ def datasets(draw: st.DrawFn) -> Dataset:
 
 @given(datasets(), st.integers(2, 6))
 @settings(deadline=None, max_examples=200)
-def test_leak_free_folds(dataset: Dataset, folds: int) -> None:
+def test_leak_free_folds(dataset: Dataset, num_folds: int) -> None:
     groups: defaultdict[str | None, set[int | None]] = defaultdict(set)
     for clip in dataset.clips:
         groups[clip.group].add(clip.fold)
-    wanted = dataset.folds or tuple(range(1, folds + 1))
+    wanted = dataset.folds or tuple(range(1, num_folds + 1))
     if len(groups) < len(wanted):
         with pytest.raises(AinextError, match="cannot fill"):
-            dataset.leak_free(folds)
+            dataset.leak_free(num_folds)
         return
-    found = dataset.leak_free(folds)
+    found = dataset.leak_free(num_folds)
     assert [(c.path, c.label, c.group) for c in found.clips] == [(c.path, c.label, c.group) for c in dataset.clips]
     assert found.leaks() == {}
     after = {clip.group: clip.fold for clip in found.clips}
     for group, before in groups.items():
         if dataset.folds:
-            assert after[group] in before  # one that was whole stays, others go to one of their own
+            assert after[group] in before  # a source in one fold stays there, others go to one of their own folds
     if not dataset.folds:
-        assert found.folds == wanted  # none is left empty
+        assert found.folds == wanted  # no fold is empty
         sizes = Counter(clip.fold for clip in found.clips)
         largest = max(Counter(clip.group for clip in dataset.clips).values())
         if len(dataset.labels) == 1:
             assert max(sizes.values()) - min(sizes.values()) <= largest
-    assert found == dataset.leak_free(folds)
+    assert found == dataset.leak_free(num_folds)
 
 
 def test_select() -> None:
@@ -458,7 +458,7 @@ def test_select() -> None:
         assert "".join(names(chosen)) == inside and len(chosen) + len(rest) == 5
     assert names(made.select(split="test")[0]) == ["1", "3", "5"]
     assert len(made.select(split="train,test")[0]) == len(made.select()[0]) == len(made.select(split="all")[0]) == 5
-    for arguments, words in [
+    for arguments, message in [
         (("6",), "has the folds 1, 2"),
         (("3-1",), "has the folds"),
         (("1-9999999999999",), "has the folds"),
@@ -466,9 +466,9 @@ def test_select() -> None:
         ((None, "exam"), "has the splits test, train"),
         (("1", "test"), "give one of them"),
     ]:
-        with pytest.raises(AinextError, match=words):
+        with pytest.raises(ParameterError, match=message):
             made.select(*arguments)
-    with pytest.raises(AinextError, match="has no folds; try --split"):
+    with pytest.raises(ParameterError, match="has no folds; give a split instead"):
         Dataset("made", ("a",), (Clip(Path("1"), 0, split="train"),)).select("1")
     with pytest.raises(AinextError, match="names no source"):
         made.leak_free()

@@ -1,4 +1,4 @@
-"""What `ainext data check` finds in a dataset that has everything wrong with it."""
+"""`ainext data check` on a data set with every kind of flaw."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.test_data import RATE, epic_lists, wav, write_list
 
 @pytest.fixture
 def flawed(tmp_path: Path) -> Path:
-    """A list of ten clips with everything wrong that can be."""
+    """A list of ten clips with every kind of flaw."""
     sweep, half = chirp(1, RATE), chirp(0.5, 16_000)
     wav(tmp_path / "sweep.wav", sweep)
     encode(tmp_path / "copy.flac", np.round(sweep * 32767) / 32768, RATE)  # the same samples in another format
@@ -44,7 +44,7 @@ def flawed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_check_finds_it(flawed: Path) -> None:
+def test_check_finds_every_flaw(flawed: Path) -> None:
     done: list[tuple[int, int]] = []
     report = check(load_dataset("csv", flawed), progress=lambda *now: done.append(now))
     assert done[-1] == (6, 6)
@@ -61,12 +61,12 @@ def test_check_finds_it(flawed: Path) -> None:
     assert report.durations.total == pytest.approx(1 + 1 + 0.3 + 0.3 + 0.4 + 1 + 1, abs=5e-3)
     (problem,), (unreadable,), (damaged,) = report.problems, report.unreadable, report.damaged
     assert "gone.wav is missing" in problem and "text.wav" in unreadable and "cut.wav: ends early" in damaged
-    past, nothing = report.beyond  # 0.05 s are not worth a word
-    assert "half.wav (0.100-0.900 s): ends 0.4 s beyond" in past and "nothing before it" in nothing
+    cut, empty = report.beyond  # an overrun of 0.05 s is tolerated
+    assert "half.wav (0.100-0.900 s): ends 0.4 s beyond" in cut and "nothing before it" in empty
     assert report.empty == ()
     assert report.silent == (str(flawed / "silent.wav"),)
-    (alike,) = report.duplicates
-    assert alike.across and alike.labels == ("copy", "sweep") and len(alike.clips) == 2
+    (duplicate,) = report.duplicates
+    assert duplicate.across and duplicate.labels == ("copy", "sweep") and len(duplicate.clips) == 2
     assert [(leak.group, leak.clips, leak.parts) for leak in report.leaks] == [("c", 2, ("fold 1", "fold 2"))]
     quick = check(load_dataset("csv", flawed), fast=True)
     assert (quick.beyond, quick.sample_rates, quick.leaks) == (report.beyond, report.sample_rates, report.leaks)
@@ -79,7 +79,7 @@ def test_check_of_hdf5(tmp_path: Path) -> None:
         file["P01_1"], file["P02_9"] = sine(300, 1.5, 24_000), sine(200, 0.1, 24_000)
         file["P03_1"] = np.zeros(2400, np.float32)
     for fast in (False, True):
-        report = check(load_dataset("epic-sounds", tmp_path), fast)
+        report = check(load_dataset("epic-sounds", tmp_path), fast=fast)
         assert report.ok and report.clips == 4 and report.unlabelled == 1 and report.recordings == 3
         assert report.sample_rates == {24_000: 3}
         assert report.durations is not None and report.durations.longest == pytest.approx(0.5)
@@ -94,24 +94,26 @@ def ainext(*arguments: object) -> int:
     return stopped.value.code
 
 
-def test_the_command(flawed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command(flawed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ainext("data", "check", "csv", "--root", flawed) == 1
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("csv: 9 clips of 3 classes, in 6 recordings\nfolds      1: 7   2: 2\nsources    7\n")
-    for words in (
+    for text in (
         "[red]hush[/red]",
         "unreadable recordings: 1",
         "Silent (1)",
         "across: ",
         "c: 2 clips in fold 1, fold 2",
     ):
-        assert words in out
+        assert text in out
     assert ainext("data", "check", "csv", "--root", flawed, "--json") == 1
     report = json.loads(capsys.readouterr().out)
     assert report["ok"] is False and report["durations"]["shortest"] == 0.3 and len(report["duplicates"]) == 1
     write_list(flawed / "meta.csv", ("path", "label", "split"), ("sweep.wav", "a", "train"), ("half.wav", "b", "test"))
-    assert ainext("data", "check", "csv", "--root", flawed, "--fast") == 0  # what nothing asks for is no fault
+    assert (
+        ainext("data", "check", "csv", "--root", flawed, "--fast") == 0
+    )  # files that are not in the list do not matter
     assert "wrong      nothing" in capsys.readouterr().out
     assert ainext("data", "check", "csvs", "--root", flawed) == 2
     assert "did you mean csv" in capsys.readouterr().err

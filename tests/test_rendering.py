@@ -1,4 +1,4 @@
-"""Rendered sound: labelled clips without end that need no download."""
+"""Rendered sound: any number of labelled clips, without a download."""
 
 import wave
 
@@ -15,8 +15,8 @@ from tests.test_cli import ainext, refused
 
 @pytest.mark.parametrize("rate", [8_000, 24_000])
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_every_choice_of_a_family_sounds(family, rate):
-    for choices in np.ndindex(*(len(words) for words in family.choices)):
+def test_no_choice_of_a_family_is_silent(family, rate):
+    for choices in np.ndindex(*(len(values) for values in family.choices)):
         sound = family.make(np.random.default_rng(1), rate // 2, rate, *choices)
         assert sound.shape == (rate // 2,) and np.isfinite(sound).all()
         assert sound.std() > 0, choices
@@ -33,33 +33,34 @@ def test_a_clip_depends_on_its_number_alone_and_stays_in_full_scale(seed, second
     assert np.array_equal(sound, again) and label == same
 
 
-def test_labels_say_what_is_heard():
-    """Pitch and decay of struck bodies, colour of noise: what the words claim can be measured."""
+def test_labels_are_true():
+    """The pitch and the decay of struck bodies and the colour of noise can be measured."""
     rng = np.random.default_rng(0)
     body = struck(rng, 24_000, 24_000, 500.0, 0.2, 1)
-    assert abs(np.abs(np.fft.rfft(body)).argmax() - 500) < 15  # 1 Hz a bin; modes stray by 2 %
-    early, late = np.add.reduceat(body**2, [0, 4_800])  # a decay of 0.2 s: then e^-2 of the energy is left
+    assert abs(np.abs(np.fft.rfft(body)).argmax() - 500) < 15  # 1 Hz per bin; modes deviate by up to 2 %
+    early, late = np.add.reduceat(body**2, [0, 4_800])  # with a decay of 0.2 s, e^-2 of the energy is left
     assert abs(late / (early + late) - np.exp(-2)) < 0.01
     power = np.abs(np.fft.rfft(coloured(rng, 1 << 16, 1.0))) ** 2
     octaves = [power[1 << k : 2 << k].sum() for k in range(8, 15)]
-    assert max(octaves) < 1.3 * min(octaves)  # pink: as much in every octave
+    assert max(octaves) < 1.3 * min(octaves)  # pink: the same power in every octave
     inside = np.abs(np.fft.rfft(band(rng.standard_normal(24_000), 1_000, 2_000, 24_000))) ** 2
     assert inside[800:2_500].sum() > 0.9 * inside.sum()
 
 
-def test_a_folder_of_clips_is_a_dataset_and_a_stopped_run_goes_on(tmp_path):
-    call = ("data", "render", tmp_path / "rendered", "--seconds", "0.3", "--rate", "8000", "--workers", "2")
-    assert "10 of them rendered now" in ainext(*call, "--clips", "10").out
-    assert "4 of them rendered now" in ainext(*call, "--clips", "14").out
+def test_a_folder_of_clips_is_a_data_set_and_an_interrupted_run_continues(tmp_path):
+    options = ("--clip-seconds", "0.3", "--sample-rate", "8000", "--jobs", "2")
+    call = ("data", "render", tmp_path / "rendered", *options)
+    assert "of which 10 are new" in ainext(*call, "--clips", "10").out
+    assert "of which 4 are new" in ainext(*call, "--clips", "14").out
     clips = load_dataset("folder", tmp_path / "rendered").clips
     assert len(clips) == 14
     for clip in clips:
         with wave.open(str(clip.path)) as file:
             assert (file.getframerate(), file.getnframes()) == (8_000, 2_400)
-            kept = np.frombuffer(file.readframes(2_400), "<i2") / 32_767
+            written = np.frombuffer(file.readframes(2_400), "<i2") / 32_767
         sound, label = render(int(clip.path.stem), 0.3, 8_000)
         assert clip.path.parent.name == label
-        assert np.abs(kept - sound).max() <= 0.5 / 32_767 + 1e-6
+        assert np.abs(written - sound).max() <= 0.5 / 32_767 + 1e-6
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):

@@ -1,4 +1,4 @@
-"""Pickles are read as data: those of every pandas since 1.0, damaged ones, and forged ones, which run nothing."""
+"""Pickles are read as data: of all versions of pandas since 1.0, damaged ones, and forged ones, which run no code."""
 
 from __future__ import annotations
 
@@ -79,8 +79,7 @@ class Forged:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_a_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
-
+def test_a_forged_pickle_runs_no_code(tmp_path: Path, protocol: int) -> None:
     path, trace = tmp_path / "a.pkl", tmp_path / "trace"
     calls = [
         Forged(os.system, f"touch {trace}"),
@@ -96,7 +95,7 @@ def test_a_pickle_runs_nothing(tmp_path: Path, protocol: int) -> None:
         with pytest.raises(AinextError, match=r"a\.pkl: asks to run .*not read") as caught:
             read_pickle(path)
         assert "\n" not in str(caught.value)
-    # By an attribute of something allowed, and by a codec of the attacker's.
+    # By an attribute of an allowed class, and by a codec of the attacker's choice.
     path.write_bytes(b"\x80\x04\x8c\x06pandas\x8c\x0fDataFrame.query\x93.")
     with pytest.raises(AinextError, match="asks to run"):
         read_pickle(path)
@@ -146,8 +145,8 @@ def test_tables_of_this_pandas(tmp_path: Path) -> None:
         read_pickle(path)
 
 
-def test_damaged_pickles_are_said_to_be(tmp_path: Path) -> None:
-    """pandas and numpy themselves end the process with some of these."""
+def test_damaged_pickles_are_reported(tmp_path: Path) -> None:
+    """Some of these make pandas and numpy themselves end the process."""
     path, chance = tmp_path / "a.pkl", random.Random(0)
     table = pandas.DataFrame({"a": ["x", "y"], "b": [1, 2]})
     values = {"x": np.arange(4.0), "y": np.array(["a", "b"], dtype=object), "z": np.float32(1)}

@@ -1,10 +1,11 @@
-"""What does reading only a clip's samples save? Clips a second from HDF5: the published loader's way against ours.
+"""Measures what it saves to read only the samples of a clip: clips per second from HDF5, published loader and ours.
 
-python tools/hdf5_reading.py [--minutes 30] [--videos 2] [--folder /tmp]
+    python tools/hdf5_reading.py [--minutes 30] [--videos 2] [--folder /tmp]
 
-The published way reads the whole recording for each clip, then slices. Both have the file open already and in memory
-(the disk would make the difference larger). Clips are drawn as in EPIC-SOUNDS' validation list, whose lengths are
-near log-normal: median 1.0 s, mean of their logarithm 0.27, standard deviation 1.24 (8,035 segments).
+The published loader reads the whole recording for each clip, and then slices it. In both cases the file is open already
+and in the page cache (a disk would make the difference larger). The lengths of the clips are drawn as in the validation
+list of EPIC-SOUNDS (8,035 segments), where they are nearly log-normal: median 1.0 s, mean of the logarithm 0.27,
+standard deviation 1.24.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ CLIP_SECONDS = 2.08
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=30.0, help="of each recording")
-    parser.add_argument("--videos", type=int, default=2, help="recordings in the file")
-    parser.add_argument("--clips", type=int, default=2000, help="a pass of ours; the published way hears the first 20")
-    parser.add_argument("--passes", type=int, default=7)
-    parser.add_argument("--folder", type=Path, help="where the file is written; its disk is not measured")
+    parser.add_argument("--minutes", type=float, default=30.0, help="set the length of each recording")
+    parser.add_argument("--videos", type=int, default=2, help="set the number of recordings")
+    parser.add_argument(
+        "--clips", type=int, default=2000, help="read this many clips per pass; the published loader reads 20"
+    )
+    parser.add_argument("--passes", type=int, default=7, help="repeat the measurement this many times")
+    parser.add_argument("--folder", type=Path, help="write the file to this folder; its disk is not measured")
     options = parser.parse_args()
 
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -45,7 +48,7 @@ def main() -> None:
         with h5py.File(path, "r") as file:
             check(file, clips[:5], reader)
             few = range(min(20, len(clips)))
-            ways: dict[str, tuple[Sequence[int], Callable[[int], object]]] = {
+            loaders: dict[str, tuple[Sequence[int], Callable[[int], object]]] = {
                 "published: the whole recording, then the segment": (few, lambda i: published(file, clips[i])),
                 "ours: the segment": (range(len(clips)), lambda i: reader.read(clips[i])),
                 f"ours, training: at most {CLIP_SECONDS} s of it": (
@@ -54,16 +57,18 @@ def main() -> None:
                 ),
             }
             print(f"{options.videos} x {options.minutes:g} min at {RATE} Hz, {path.stat().st_size / 1e6:.0f} MB")
-            speeds = {name: [speed(way, which) for _ in range(options.passes)] for name, (which, way) in ways.items()}
+            speeds = {
+                name: [speed(load, indices) for _ in range(options.passes)] for name, (indices, load) in loaders.items()
+            }
     base = median(speeds["published: the whole recording, then the segment"])
-    print(f"{'clips a second, median of ' + str(options.passes):50} median  lowest highest   ratio")
-    for name, found in speeds.items():
-        middle = median(found)
-        print(f"{name:50} {middle:6.0f}  {min(found):6.0f}  {max(found):6.0f}  {middle / base:6.0f}")
+    print(f"{'clips per second, median of ' + str(options.passes):50} median  lowest highest   ratio")
+    for name, passes in speeds.items():
+        middle = median(passes)
+        print(f"{name:50} {middle:6.0f}  {min(passes):6.0f}  {max(passes):6.0f}  {middle / base:6.0f}")
 
 
 def write(path: Path, seconds: float, videos: int, count: int) -> list[Clip]:
-    """Noise as float32, one row of numbers a video, and clips of them."""
+    """Write recordings of noise as float32, and return clips of them."""
     rng = np.random.default_rng(0)
     samples = round(seconds * RATE)
     with h5py.File(path, "w") as file:
@@ -79,22 +84,24 @@ def write(path: Path, seconds: float, videos: int, count: int) -> list[Clip]:
 
 
 def published(file: h5py.File, clip: Clip) -> np.ndarray:
+    """Read a clip as the published loader does."""
     assert clip.end is not None
     return file[clip.key][()][round(clip.start * RATE) : round(clip.end * RATE)]
 
 
 def check(file: h5py.File, clips: list[Clip], reader: Reader) -> None:
+    """Exit if the two loaders give different samples."""
     for clip in clips:
         if not np.array_equal(published(file, clip), reader.read(clip)):
-            raise SystemExit(f"{clip.name}: the two ways differ")
+            raise SystemExit(f"{clip.name}: the two loaders differ")
 
 
-def speed(way: Callable[[int], object], which: Sequence[int]) -> float:
-    """Clips a second of one pass."""
-    begun = time.perf_counter()
-    for index in which:
-        way(index)
-    return len(which) / (time.perf_counter() - begun)
+def speed(load: Callable[[int], object], indices: Sequence[int]) -> float:
+    """Clips per second of one pass."""
+    start = time.perf_counter()
+    for index in indices:
+        load(index)
+    return len(indices) / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

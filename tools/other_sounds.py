@@ -1,10 +1,10 @@
-"""Make a folder of sound that is none of a kitchen's, to train with `--set background=DIR` (outlier exposure).
+"""Makes a folder of sounds that do not belong to a kitchen, to train with `--set background=DIR` (outlier exposure).
 
     python tools/other_sounds.py --fsdd fsdd --speakers jackson nicolas theo yweweler --out others
 
-Clips of 5 s, as many of each: digits of the Free Spoken Digit Dataset (CC BY-SA 4.0) strung together as
-`tools/false_alarms.py` does it, speech by espeak-ng where it is installed, rendered voices and calls. What false alarms
-are measured with later are other speakers, other languages and other sentences.
+It writes clips of 5 s, the same number of each kind: digits of the Free Spoken Digit Dataset (CC BY-SA 4.0), joined as
+in `tools/false_alarms.py`; speech by espeak-ng, if it is installed; and rendered voices and calls. `false_alarms.py`
+measures with other speakers, other languages and other sentences.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ SENTENCES = (
     "Do you remember the name of that small village?",
     "Snow fell all night, and in the morning the road was gone.",
 )
-FIRST = 1_000_000  # numbers that no rendered training clip has
+FIRST = 1_000_000  # seed of the first clip, beyond those of rendered training clips
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--fsdd", type=Path, required=True, help="folder of the Free Spoken Digit Dataset")
-    parser.add_argument("--speakers", nargs="+", required=True, metavar="NAME", help="of it, to train on")
-    parser.add_argument("--clips", type=int, default=240, help="of each kind")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--fsdd", type=Path, required=True, help="set the folder of the Free Spoken Digit Dataset")
+    parser.add_argument("--speakers", nargs="+", required=True, metavar="NAME", help="use these of its speakers")
+    parser.add_argument("--clips", type=int, default=240, help="write this many clips of each kind")
+    parser.add_argument("--out", type=Path, required=True, help="write to this folder")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -52,8 +52,8 @@ def main() -> None:
     spoken = sentences(options.clips, RATE, rng, LANGUAGES, VARIANTS, SENTENCES)
     for number, sound in enumerate(spoken):
         write_wav(options.out / f"speech-{number:03}.wav", sound.waveform, RATE)
-    alike = (n for n in count(FIRST) if draw(np.random.default_rng(n))[0].name in FAMILIES)
-    for number in islice(alike, options.clips):
+    numbers = (n for n in count(FIRST) if draw(np.random.default_rng(n))[0].name in FAMILIES)
+    for number in islice(numbers, options.clips):
         write_wav(options.out / f"rendered-{number}.wav", render(number, SECONDS, RATE)[0], RATE)
     print(f"{options.out}: {len(list(options.out.glob('*.wav')))} clips of {SECONDS:g} s")
 

@@ -11,83 +11,110 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from audioinceptionnext.cli import training_options as shared
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from audioinceptionnext.data.check import Report
+    from audioinceptionnext.data.check import DataReport
 
-_SHOWN = 10  # lines of each kind; --json has them all
-_CLASSES = 60
+_MAX_LINES = 10  # of each kind; --json has them all
+_MAX_CLASSES = 60
 
-app = typer.Typer(help="Look at datasets. Try: ainext data check folder --root my_sounds")
+app = typer.Typer(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
+
+
+def _data_sets() -> list[str]:
+    """Names for the completion of the shell."""
+    from audioinceptionnext.data import DATASETS
+
+    return list(DATASETS)
 
 
 @app.command("check")
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset: kitchen20, folder, csv, …")],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")],
-    audio: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Its recordings (a folder or HDF5 file), if not below --root.")
-    ] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Read headers only, no sound.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document, with every line.")] = False,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="The kind of data set: folder, csv, kitchen20, esc10, …", autocompletion=_data_sets
+        ),
+    ],
+    root: shared.Root,
+    audio: shared.Audio = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Read headers only, and decode nothing.")] = False,
+    as_json: shared.AsJson = False,
 ) -> None:
-    """Say what is there of a dataset, what is missing or cannot be read, and what leaks across folds and splits.
+    """Report what a data set contains, what is missing or damaged, and which sources are in several folds or splits.
 
-    Exits with 1 when something is missing, unreadable, damaged or beyond a recording's end.
+    The exit code is 1 if something is missing, unreadable, damaged or beyond the end of its recording.
 
     Example: [bold]ainext data check kitchen20 --root Kitchen20[/bold]
     """
     from audioinceptionnext.data import load_dataset
-    from audioinceptionnext.data.check import check as look
+    from audioinceptionnext.data.check import check as check_dataset
 
-    def tell(done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done}/{of} recordings", end="\n" if done == of else "", file=sys.stderr)
-
-    report = look(load_dataset(name, root, audio), fast, tell)
+    report = check_dataset(load_dataset(data, root, audio), fast=fast, progress=_print_progress)
     if as_json:
         print(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
     else:
-        _show(report)
+        _print_report(report)
     if not report.ok:
         raise typer.Exit(1)
 
 
 @app.command("render")
 def render(
-    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where the clips go, a sub-folder a label.")],
-    clips: Annotated[int, typer.Option(min=1, help="How many.")] = 24_000,
-    seconds: Annotated[float, typer.Option(min=0.1, max=60, help="How long each is.")] = 3.28,
-    rate: Annotated[int, typer.Option(min=4_000, max=192_000, metavar="HZ", help="Samples a second.")] = 24_000,
-    seed: Annotated[int, typer.Option(min=0, help="The first clip's number; other numbers, other sounds.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write to, with one subfolder per label.")
+    ],
+    clips: Annotated[int, typer.Option(min=1, help="Render this many clips.")] = 24_000,
+    clip_seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Set the duration of each clip.")] = 3.28,
+    sample_rate: Annotated[
+        int, typer.Option(min=4_000, max=192_000, metavar="HZ", help="Set the sample rate of the clips.")
+    ] = 24_000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Set the number of the first clip. Each number gives another clip.")
+    ] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Render in this many processes.", show_default="one per core")
+    ] = None,
 ) -> None:
-    """Make sounds to pretrain on: knocks, water, motors, voices …, labelled by what made them and how.
+    """Render labelled clips to pretrain on: knocks, water, motors, voices and more.
 
-    What is there already is kept, so a run that was stopped goes on.
+    Clips that exist are kept, so that an interrupted run can be continued.
 
     Example: [bold]ainext data render rendered --clips 24000[/bold]
     """
     from audioinceptionnext.rendering import LABELS
     from audioinceptionnext.rendering.folder import render_folder
 
-    def tell(done: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done}/{clips} clips", end="\n" if done == clips else "", file=sys.stderr)
+    new = render_folder(
+        folder,
+        clips,
+        clip_seconds=clip_seconds,
+        sample_rate=sample_rate,
+        seed=seed,
+        jobs=jobs or os.cpu_count() or 1,
+        progress=lambda done: _print_progress(done, clips, "clips"),
+    )
+    print(f"{folder}: {clips:,} clips of {len(LABELS)} labels, of which {new:,} are new")
+    print(f"next: ainext train --data folder --root {folder} --recipe rendered --out runs/rendered")
 
-    new = render_folder(out, clips, seconds, rate, seed, workers or os.cpu_count() or 1, tell)
-    print(f"{out}: {clips:,} clips of {len(LABELS)} labels, {new:,} of them rendered now")
-    print(f"next: ainext train --data folder --root {out} --recipe rendered --out runs/rendered")
+
+def _print_progress(done: int, of: int, what: str = "recordings") -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr)
 
 
-def _show(report: Report) -> None:
+def _print_report(report: DataReport) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    named = sum(count.clips > 0 for count in report.classes)
-    of = "" if named == len(report.classes) else f" of {len(report.classes)}"
-    console.print(f"{report.data}: {report.clips:,} clips of {named}{of} classes, in {report.recordings:,} recordings")
+    present = sum(count.clips > 0 for count in report.classes)
+    of = "" if present == len(report.classes) else f" of {len(report.classes)}"
+    console.print(
+        f"{report.data}: {report.clips:,} clips of {present}{of} classes, in {report.recordings:,} recordings"
+    )
     if report.parts:
         parts = "   ".join(f"{part}: {clips:,}" for part, clips in report.parts.items())
         console.print(f"{'folds' if report.folded else 'splits':11}{parts}")
@@ -95,9 +122,9 @@ def _show(report: Report) -> None:
         console.print(f"unlabelled {report.unlabelled:,}")
     if report.groups:
         console.print(f"sources    {report.groups:,}")
-    if long := report.durations:
-        lengths = f"median {long.median:.2f} s, shortest {long.shortest:.2f} s, longest {long.longest:.2f} s"
-        console.print(f"durations  {_hours(long.total)} in all, {lengths}")
+    if durations := report.durations:
+        extremes = f"shortest {durations.shortest:.2f} s, longest {durations.longest:.2f} s"
+        console.print(f"durations  {_hours(durations.total)} in all, median {durations.median:.2f} s, {extremes}")
     if report.sample_rates:
         console.print("rates      " + "   ".join(f"{rate:,} Hz: {n:,}" for rate, n in report.sample_rates.items()))
     for line in _verdict(report):
@@ -111,10 +138,10 @@ def _hours(seconds: float) -> str:
     return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def _verdict(report: Report) -> list[str]:
-    """One line on what must be mended, one on what should be known."""
+def _verdict(report: DataReport) -> list[str]:
+    """One line about what needs fixing, and one about what may matter."""
     wrong = {
-        "problems of its list": len(report.problems),
+        "problems in the list": len(report.problems),
         "unreadable recordings": len(report.unreadable),
         "damaged recordings": len(report.damaged),
         "clips beyond their recording's end": len(report.beyond),
@@ -131,7 +158,7 @@ def _verdict(report: Report) -> list[str]:
     lines = [f"wrong      {_counted(wrong) or 'nothing'}"]
     lines += [f"to know    {_counted(known)}"] if any(known.values()) else []
     if not report.decoded:
-        lines.append("           (only headers were read: nothing is known of silence, damage and identical clips)")
+        lines.append("           (only headers were read: silence, damage and identical clips are unknown)")
     return lines
 
 
@@ -139,13 +166,13 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{what}: {number:,}" for what, number in counts.items() if number)
 
 
-def _class_table(report: Report, console: Console) -> None:
+def _class_table(report: DataReport, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
     classes = report.classes
-    if len(classes) > _CLASSES:
-        classes = tuple(sorted(classes, key=lambda count: count.clips)[:_CLASSES])
+    if len(classes) > _MAX_CLASSES:
+        classes = tuple(sorted(classes, key=lambda count: count.clips)[:_MAX_CLASSES])
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class", no_wrap=True)
     for column in ("clips", *report.parts):
@@ -157,28 +184,28 @@ def _class_table(report: Report, console: Console) -> None:
         console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json has all)")
 
 
-def _details(report: Report, console: Console) -> None:
+def _details(report: DataReport, console: Console) -> None:
     leaks = [f"{leak.group}: {leak.clips} clips in {', '.join(leak.parts)}" for leak in report.leaks]
-    alike = []
+    identical = []
     for duplicate in report.duplicates:
         labels = f" (labelled {' and '.join(duplicate.labels)})" if len(duplicate.labels) > 1 else ""
-        alike.append(("across: " if duplicate.across else "") + " = ".join(duplicate.clips) + labels)
+        identical.append(("across: " if duplicate.across else "") + " = ".join(duplicate.clips) + labels)
     sections: dict[str, Sequence[str]] = {
-        "Problems of its list": report.problems,
+        "Problems in the list": report.problems,
         "Unreadable": report.unreadable,
         "Damaged": report.damaged,
         "Beyond the recording's end": report.beyond,
         "Empty": report.empty,
         "Silent": report.silent,
         "Classes without clips": [count.label for count in report.classes if not count.clips],
-        "Identical clips": alike,
+        "Identical clips": identical,
         "Sources in several folds or splits": leaks,
     }
     for title, lines in sections.items():
         if not lines:
             continue
         console.print(f"\n{title} ({len(lines):,})")
-        for line in lines[:_SHOWN]:
+        for line in lines[:_MAX_LINES]:
             console.print(f"  {line}")
-        if len(lines) > _SHOWN:
-            console.print(f"  and {len(lines) - _SHOWN:,} more (--json has all)")
+        if len(lines) > _MAX_LINES:
+            console.print(f"  and {len(lines) - _MAX_LINES:,} more (--json has all)")

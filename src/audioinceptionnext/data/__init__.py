@@ -1,4 +1,7 @@
-"""Datasets: one file each, all giving the same `Clip` record. A new one is a file here and a line in `DATASETS`."""
+"""Data sets: one module each, all of which give the same records, `Dataset` and `Clip`.
+
+A further data set is a module here and an entry in `DATASETS`.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from audioinceptionnext.data import (
     vggsound,
 )
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
-from audioinceptionnext.errors import AinextError, suggest
+from audioinceptionnext.errors import ParameterError, suggest
 
 DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "kitchen20": kitchen20.load,
@@ -31,26 +34,31 @@ DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
 }
 
 
-def load_dataset(name: str, root: str | Path, audio: str | Path | None = None) -> Dataset:
-    """Read a dataset's list and find its recordings; nothing is decoded.
+def load_dataset(data: str, root: str | Path, audio: str | Path | None = None) -> Dataset:
+    """Read a data set's list and find its recordings, without decoding any.
 
-    Rows that cannot be used are left out and stand in `Dataset.problems`.
+    Rows that cannot be used are left out; `Dataset.problems` says why.
 
     Args:
-        audio: the folder or HDF5 file of the recordings, where they are not below ``root``.
+        data: one of `DATASETS`.
+        root: the folder that holds the data set; for ``csv`` also the list itself.
+        audio: the folder or the HDF5 file of the recordings, if they are not below ``root``.
 
     Raises:
-        AinextError: an unknown dataset (with the nearest known one), a place that does not exist, that holds another
-            dataset, or of which nothing can be used.
+        ParameterError: there is no such data set (the nearest name is suggested), folder or file.
+        FileError: the folder does not hold this data set, or none of its clips can be used.
+
+    >>> load_dataset("kitchen20", "Kitchen20").labels[:2]
+    ('blender', 'dishwasher')
     """
-    if name not in DATASETS:
-        raise AinextError(f"--data {name}: no such dataset; {suggest(name, DATASETS)}")
+    if data not in DATASETS:
+        raise ParameterError("data", data, f"no such data set; {suggest(data, DATASETS)}")
     root, audio = Path(root), None if audio is None else Path(audio)
-    if not root.is_dir() and not (name == "csv" and root.is_file()):
-        raise AinextError(f"--root {root}: no such folder")
+    if not root.is_dir() and not (data == "csv" and root.is_file()):
+        raise ParameterError("root", root, "no such folder")
     if audio is not None and not audio.exists():
-        raise AinextError(f"--audio {audio}: no such folder or file")
-    return DATASETS[name](root, audio)
+        raise ParameterError("audio", audio, "no such folder or file")
+    return DATASETS[data](root, audio)
 
 
 __all__ = ["DATASETS", "UNLABELLED", "Clip", "Dataset", "load_dataset"]

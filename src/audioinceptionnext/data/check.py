@@ -1,4 +1,4 @@
-"""What is there of a dataset and what is wrong with it, before anyone spends a night on it."""
+"""Checks a data set before a night is spent on it: what is there, what is damaged, and what leaks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
-from audioinceptionnext.data.inspection import Heard, Recording, listen, reason
+from audioinceptionnext.data.inspection import ClipInspection, RecordingInspection, describe_overrun, inspect_clips
 from audioinceptionnext.errors import printable
 
-SILENT = 1e-4  # of full scale, -80 dB: below it is digital silence with dither at most
-_LITTLE = 0.1  # seconds: annotations and headers are rounded
+SILENT = 1e-4  # of full scale, -80 dB: below this lies digital silence, with or without dither
+_TOLERANCE = 0.1  # seconds, because annotations and headers are rounded
 
 
 @dataclass(frozen=True)
 class ClassCount:
-    """A class, its clips, and how many of them are in each part (split or fold)."""
+    """The number of clips of a class, in all and in each part (split or fold)."""
 
     label: str
     clips: int
@@ -31,7 +31,7 @@ class ClassCount:
 
 @dataclass(frozen=True)
 class Durations:
-    """Seconds, of the clips that can be read."""
+    """Durations of the clips that can be read, in seconds."""
 
     total: float
     median: float
@@ -41,7 +41,13 @@ class Durations:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Clips that are the same sample for sample; ``across`` parts, or with more than one of the ``labels``."""
+    """Clips whose samples are identical.
+
+    Attributes:
+        clips: their names.
+        labels: the different labels that they have.
+        across: whether they are in different splits or folds.
+    """
 
     clips: tuple[str, ...]
     labels: tuple[str, ...]
@@ -50,7 +56,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Leak:
-    """A group (clips of one source) with clips in more than one part."""
+    """A source with clips in more than one part (split or fold)."""
 
     group: str
     clips: int
@@ -58,21 +64,28 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What `check` found. Lists hold one line, or one record, for each thing found.
+class DataReport:
+    """What `check` found.
 
     Attributes:
-        recordings: files, or members of an HDF5 file.
-        groups: sources that the clips name; 0 where they name none.
-        parts: clips in each split or fold.
-        decoded: False where only headers were read; then nothing is known of silence, damage and duplicates.
-        sample_rates: recordings of each, by Hz.
-        problems: what the list states and the folder does not hold, see `Dataset`.
-        unreadable: recordings.
-        damaged: recordings that can be read but end early, or have holes.
-        beyond: clips whose end, or all of it, lies beyond their recording's end.
-        empty: clips without a sample.
-        silent: clips whose samples are all below `SILENT`.
+        data: name of the data set.
+        clips: number of clips.
+        recordings: number of files, or of recordings in an HDF5 file.
+        groups: number of sources that the clips name.
+        unlabelled: number of clips without a label.
+        decoded: False if only headers were read, so that silence, damage and duplicates are unknown.
+        parts: number of clips in each split, or in each fold if there are no splits.
+        classes: number of clips of each class.
+        durations: of the clips; None if none can be read.
+        sample_rates: number of recordings of each sample rate, by Hz.
+        problems: of the list, see `Dataset.problems`.
+        unreadable: one line for each recording that cannot be read.
+        damaged: one line for each recording that ends early or has holes.
+        beyond: one line for each clip that ends, or lies entirely, beyond the end of its recording.
+        empty: names of the clips without a sample.
+        silent: names of the clips whose samples are all below `SILENT`.
+        duplicates: sets of identical clips, those across splits or folds first.
+        leaks: sources with clips in more than one split or fold.
     """
 
     data: str
@@ -96,67 +109,75 @@ class Report:
 
     @property
     def folded(self) -> bool:
-        """The parts are folds."""
+        """Whether the parts are folds."""
         return all(part.isdecimal() for part in self.parts)
 
     @property
     def ok(self) -> bool:
-        """Nothing is missing, unreadable or beyond an end. Leaks, duplicates and silence are for the user to judge."""
+        """Whether nothing is missing, unreadable, damaged, empty or beyond an end.
+
+        Leaks, duplicates and silence do not count: whether they matter is for the user to judge.
+        """
         return not (self.problems or self.unreadable or self.damaged or self.beyond or self.empty)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        found = asdict(self)
-        if found["durations"]:
-            found["durations"] = {name: round(value, 3) for name, value in found["durations"].items()}
-        return {"data": self.data, "ok": self.ok, **found}
+        """The JSON object: the attributes and ``ok``, durations rounded to the millisecond."""
+        values = asdict(self)
+        if values["durations"]:
+            values["durations"] = {name: round(value, 3) for name, value in values["durations"].items()}
+        return {"data": self.data, "ok": self.ok, **values}
 
 
-def check(dataset: Dataset, fast: bool = False, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Read every recording of a dataset, several at a time, and say what is there.
+def check(dataset: Dataset, *, fast: bool = False, progress: Callable[[int, int], None] | None = None) -> DataReport:
+    """Read every recording of a data set, in as many threads as there are cores, and report what is there.
 
     Args:
-        fast: headers only.
-        progress: called with recordings done, and all of them.
+        dataset: to check.
+        fast: read headers only, and decode nothing.
+        progress: called with the number of recordings that were read so far, and of all recordings.
+
+    >>> report = check(load_dataset("kitchen20", "Kitchen20"))
+    >>> report.ok, report.clips, len(report.leaks)
+    (True, 800, 39)
     """
     recordings: defaultdict[tuple[Path, str | None], list[Clip]] = defaultdict(list)
     for clip in dataset.clips:
         recordings[clip.path, clip.key].append(clip)
-    pool = ThreadPoolExecutor(os.cpu_count())  # FFmpeg decodes without Python's lock
-    found = []
+    pool = ThreadPoolExecutor(os.cpu_count())  # threads, because FFmpeg decodes without Python's lock
+    inspected = []
     try:
-        work = partial(listen, hdf5_rate=dataset.sample_rate, fast=fast)
+        work = partial(inspect_clips, hdf5_rate=dataset.sample_rate, fast=fast)
         for recording in pool.map(work, recordings.values()):
-            found.append(recording)
+            inspected.append(recording)
             if progress is not None:
-                progress(len(found), len(recordings))
+                progress(len(inspected), len(recordings))
     finally:
         pool.shutdown(cancel_futures=True)
-    return _report(dataset, found, fast)
+    return _report(dataset, inspected, fast)
 
 
-def _report(dataset: Dataset, found: list[Recording], fast: bool) -> Report:
-    heard = [clip for recording in found for clip in recording.clips if clip.seconds is not None]
-    beyond = [clip for clip in heard if clip.beyond > _LITTLE or (clip.beyond > 0 and not clip.seconds)]
-    rates = Counter(recording.rate for recording in found if recording.rate)
-    return Report(
+def _report(dataset: Dataset, recordings: list[RecordingInspection], fast: bool) -> DataReport:
+    readable = [clip for recording in recordings for clip in recording.clips if clip.seconds is not None]
+    beyond = [clip for clip in readable if clip.beyond > _TOLERANCE or (clip.beyond > 0 and not clip.seconds)]
+    rates = Counter(recording.sample_rate for recording in recordings if recording.sample_rate)
+    return DataReport(
         data=dataset.name,
         clips=len(dataset.clips),
-        recordings=len(found),
+        recordings=len(recordings),
         groups=len({clip.group for clip in dataset.clips if clip.group is not None}),
         unlabelled=sum(clip.label == UNLABELLED for clip in dataset.clips),
         decoded=not fast,
         parts=_counts(dataset, dataset.clips),
         classes=_classes(dataset),
-        durations=_durations([clip.seconds for clip in heard if clip.seconds]),
+        durations=_durations([clip.seconds for clip in readable if clip.seconds]),
         sample_rates=dict(sorted(rates.items())),
         problems=dataset.problems,
-        unreadable=tuple(recording.unreadable for recording in found if recording.unreadable),
-        damaged=tuple(recording.damage for recording in found if recording.damage),
-        beyond=tuple(map(reason, beyond)),
-        empty=_names(clip for clip in heard if not clip.seconds and not clip.beyond),
-        silent=_names(clip for clip in heard if clip.seconds and clip.peak is not None and clip.peak < SILENT),
-        duplicates=_duplicates(dataset, heard),
+        unreadable=tuple(recording.unreadable for recording in recordings if recording.unreadable),
+        damaged=tuple(recording.damage for recording in recordings if recording.damage),
+        beyond=tuple(map(describe_overrun, beyond)),
+        empty=_names(clip for clip in readable if not clip.seconds and not clip.beyond),
+        silent=_names(clip for clip in readable if clip.seconds and clip.peak is not None and clip.peak < SILENT),
+        duplicates=_duplicates(dataset, readable),
         leaks=tuple(
             Leak(group, len(clips), tuple(sorted({part_of(clip) for clip in clips})))
             for group, clips in sorted(dataset.leaks().items())
@@ -165,12 +186,12 @@ def _report(dataset: Dataset, found: list[Recording], fast: bool) -> Report:
 
 
 def part_of(clip: Clip) -> str:
-    """``train``, ``fold 3``, or both: where a clip stands; nothing where the dataset is not divided."""
+    """The split and fold of a clip, such as ``train``, ``fold 3`` or ``train fold 3``; empty if it has neither."""
     return " ".join(part for part in (clip.split, clip.fold is not None and f"fold {clip.fold}") if part)
 
 
 def _counts(dataset: Dataset, clips: Iterable[Clip]) -> dict[str, int]:
-    """Clips in each split, or in each fold of a dataset without splits; every part is there, if with 0."""
+    """Number of these clips in each split, or in each fold if there are no splits; 0 in parts without any."""
     count = Counter(clip.split if dataset.splits else str(clip.fold) for clip in clips)
     return {part: count[part] for part in dataset.splits or map(str, dataset.folds)}
 
@@ -191,23 +212,23 @@ def _durations(seconds: list[float]) -> Durations | None:
     return Durations(sum(seconds), statistics.median(seconds), min(seconds), max(seconds))
 
 
-def _names(clips: Iterable[Heard]) -> tuple[str, ...]:
-    return tuple(printable(heard.clip.name) for heard in clips)
+def _names(clips: Iterable[ClipInspection]) -> tuple[str, ...]:
+    return tuple(printable(inspected.clip.name) for inspected in clips)
 
 
-def _duplicates(dataset: Dataset, heard: list[Heard]) -> tuple[Duplicate, ...]:
-    """Sets of clips with the same samples, those across parts first. Silence is no duplicate of silence."""
-    alike: defaultdict[str, list[Clip]] = defaultdict(list)
-    for found in heard:
-        if found.digest is not None and found.peak is not None and found.peak >= SILENT:
-            alike[found.digest].append(found.clip)
+def _duplicates(dataset: Dataset, inspections: list[ClipInspection]) -> tuple[Duplicate, ...]:
+    """Sets of identical clips, those across parts first. Silent clips are not compared."""
+    identical: defaultdict[str, list[Clip]] = defaultdict(list)
+    for one in inspections:
+        if one.digest is not None and one.peak is not None and one.peak >= SILENT:
+            identical[one.digest].append(one.clip)
     duplicates = [
         Duplicate(
             tuple(printable(clip.name) for clip in clips),
             tuple(sorted({dataset.labels[clip.label] for clip in clips if clip.label != UNLABELLED})),
             len({part_of(clip) for clip in clips}) > 1,
         )
-        for clips in alike.values()
+        for clips in identical.values()
         if len(clips) > 1
     ]
     return tuple(sorted(duplicates, key=lambda duplicate: (not duplicate.across, duplicate.clips)))

@@ -1,4 +1,4 @@
-"""The one record that every dataset gives."""
+"""The two records that every data set is read into: `Dataset` and `Clip`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, ParameterError
 
 UNLABELLED = -1
 
@@ -17,13 +17,13 @@ class Clip:
 
     Attributes:
         path: the audio or video file, or an HDF5 file.
-        label: index into the dataset's `labels`; `UNLABELLED` in a test set whose labels are kept back.
-        start, end: seconds in the recording; ``end`` None is its end.
-        fold: cross-validation fold, where the dataset has them.
-        split: ``train``, ``validation`` or ``test``, where the dataset has them.
-        group: clips of one group come from one source and belong on one side of a split.
-        key: in an HDF5 file, the name of the recording.
-        id: what the dataset calls this clip; with its list, what a submission calls it.
+        label: index into `Dataset.labels`; `UNLABELLED` in a test set whose labels are not published.
+        start, end: seconds from the start of the recording. An ``end`` of None is the end of the recording.
+        fold: the cross-validation fold; None in a data set without folds.
+        split: ``train``, ``validation`` or ``test``; None in a data set without splits.
+        group: the source that the clip was cut from. Clips of one source belong on the same side of a split.
+        key: the name of the recording in an HDF5 file; None for any other file.
+        id: the data set's own name for the clip, which a submission to a challenge repeats.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Clip:
 
     @property
     def name(self) -> str:
-        """The recording and, for a part of one, its seconds: what messages and reports call the clip."""
+        """The clip's name in messages and reports: its recording and, for a part of it, the seconds."""
         name = f"{self.path}:{self.key}" if self.key else str(self.path)
         if self.start == 0 and self.end is None:
             return name
@@ -47,11 +47,20 @@ class Clip:
 
 @dataclass(frozen=True)
 class Dataset:
-    """
+    """A data set: the names of its classes and its clips.
+
     Attributes:
-        problems: one line each for what its list states and its folder does not hold, or the other way round: rows
-            that were left out. `ainext data check` prints them, training says how many.
-        sample_rate: of HDF5 recordings, which state none; files say theirs themselves.
+        name: one of `DATASETS`.
+        labels: one name per class.
+        clips: in the order of the list or the folder.
+        problems: one line for each row that was left out, and for each file that is missing or in the wrong place.
+            `ainext data check` prints them all, training prints the first and their number.
+        sample_rate: of recordings in HDF5 files, which do not state it, in Hz. Other files state their own.
+
+    >>> dataset = load_dataset("kitchen20", "Kitchen20")
+    >>> training, held_out = dataset.select(folds="1-4")
+    >>> len(training), len(held_out)
+    (640, 160)
     """
 
     name: str
@@ -62,29 +71,35 @@ class Dataset:
 
     @property
     def folds(self) -> tuple[int, ...]:
+        """The numbers of the folds, ascending; empty without folds."""
         return tuple(sorted({clip.fold for clip in self.clips if clip.fold is not None}))
 
     @property
     def splits(self) -> tuple[str, ...]:
+        """The names of the splits in alphabetical order; empty without splits."""
         return tuple(sorted({clip.split for clip in self.clips if clip.split is not None}))
 
     def select(self, folds: str | None = None, split: str | None = None) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
-        """Clips of the folds or splits named, and all others.
+        """Divide the clips into those of some folds or splits, and all others.
 
         Args:
             folds: ``1-4``, ``1,2,5`` or ``all``.
-            split: ``train``, ``validation,test`` or ``all``. With neither, all clips are inside.
+            split: ``train``, ``validation,test`` or ``all``.
+
+        Returns:
+            The selected clips, and the others. All clips are selected if neither argument is given.
 
         Raises:
-            AinextError: folds or splits that the dataset does not have, or both given.
+            ParameterError: the data set does not have such folds or splits, or both arguments are given.
         """
         if folds is not None and split is not None:
-            raise AinextError("--folds and --split: give one of them")
+            raise ParameterError("folds", folds, f"cannot be combined with the split {split}; give one of them")
         if split is not None and split != "all":
             names = {name.strip() for name in split.split(",")}
             if not names <= set(self.splits):
-                has = f"has the splits {', '.join(self.splits)}" if self.splits else "has no splits; try --folds"
-                raise AinextError(f"--split {split}: {self.name} {has}")
+                listed = ", ".join(self.splits)
+                has = f"has the splits {listed}" if self.splits else "has no splits; give folds instead"
+                raise ParameterError("split", split, f"{self.name} {has}")
             return self._divide({id(clip) for clip in self.clips if clip.split in names})
         if folds is None or folds == "all" or split == "all":
             return self.clips, ()
@@ -97,10 +112,11 @@ class Dataset:
                 known &= ends[0] <= ends[1] and set(ends) <= set(self.folds)
                 wanted |= {fold for fold in self.folds if ends[0] <= fold <= ends[1]}
         except ValueError:
-            raise AinextError(f"--folds {folds}: give numbers such as 1-4 or 1,2,5, or all") from None
+            raise ParameterError("folds", folds, "give numbers such as 1-4 or 1,2,5, or all") from None
         if not known:
-            has = f"has the folds {', '.join(map(str, self.folds))}" if self.folds else "has no folds; try --split"
-            raise AinextError(f"--folds {folds}: {self.name} {has}")
+            listed = ", ".join(map(str, self.folds))
+            has = f"has the folds {listed}" if self.folds else "has no folds; give a split instead"
+            raise ParameterError("folds", folds, f"{self.name} {has}")
         return self._divide({id(clip) for clip in self.clips if clip.fold in wanted})
 
     def _divide(self, inside: set[int]) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
@@ -110,45 +126,57 @@ class Dataset:
         )
 
     def leaks(self) -> dict[str, list[Clip]]:
-        """Groups with clips in more than one fold or split, and their clips."""
+        """Find the sources that have clips in more than one fold or split.
+
+        Returns:
+            The clips of each such source, by its name.
+        """
         groups: defaultdict[str, list[Clip]] = defaultdict(list)
         for clip in self.clips:
             if clip.group is not None:
                 groups[clip.group].append(clip)
         return {name: clips for name, clips in groups.items() if len({(c.fold, c.split) for c in clips}) > 1}
 
-    def with_folds(self, folds: int = 5) -> Dataset:
-        """Itself where it has folds; otherwise dealt out into so many, evenly by class.
+    def with_folds(self, num_folds: int = 5) -> Dataset:
+        """Return this data set if it has folds; otherwise a copy that is divided into ``num_folds``, evenly by class.
 
-        Sources are kept whole where clips name them; a clip that names none is one of its own.
+        All clips of one source go into the same fold. A clip that names no source counts as a source of its own.
 
         Raises:
-            AinextError: fewer sources than folds.
+            ParameterError: there are fewer sources than folds.
         """
         if self.folds:
             return self
         clips = tuple(clip if clip.group is not None else replace(clip, group=clip.name) for clip in self.clips)
-        return replace(self, clips=clips).leak_free(folds)
+        return replace(self, clips=clips).leak_free(num_folds)
 
-    def leak_free(self, folds: int | None = None) -> Dataset:
-        """The same clips in folds that keep each group whole.
+    def leak_free(self, num_folds: int | None = None) -> Dataset:
+        """Return the same clips in folds that have no source in common.
 
-        Groups that already lie in one published fold stay there, so that the figure differs by the leak and not by
-        the draw; the others go, largest first, to whichever of their folds has the fewest clips of their classes. A
-        dataset without folds is dealt out into ``folds`` of them, evenly by class.
+        A source whose clips are all in one published fold stays there, so that scores differ because the leak is gone
+        and not because the folds are others. The remaining sources go, largest first, to the one of their own folds
+        that has the fewest clips of their classes so far.
+
+        Args:
+            num_folds: number of folds for a data set that has none, 5 unless given. Its clips are divided evenly by
+                class.
 
         Raises:
-            AinextError: clips without a group, or fewer groups than folds.
+            AinextError: a clip names no source, or there are fewer sources than published folds.
+            ParameterError: there are fewer sources than ``num_folds``.
         """
         groups: defaultdict[str, list[Clip]] = defaultdict(list)
         for clip in self.clips:
             if clip.group is None:
-                raise AinextError(f"{self.name}: {clip.name} names no source, so folds cannot keep sources whole")
+                needed = "to keep the clips of one source together, every clip has to name its source"
+                raise AinextError(f"{self.name}: {clip.name} names no source; {needed}")
             groups[clip.group].append(clip)
-        names = list(self.folds) or list(range(1, (folds or 5) + 1))
+        names = list(self.folds) or list(range(1, (num_folds or 5) + 1))
+        if len(groups) < len(names) and self.folds:
+            raise AinextError(f"{self.name}: its {len(groups)} sources cannot fill its {len(names)} folds")
         if len(groups) < len(names):
-            raise AinextError(f"{self.name}: {len(groups)} sources cannot fill {len(names)} folds")
-        place: dict[str, int] = {}
+            raise ParameterError("num_folds", len(names), f"the {len(groups)} sources of {self.name} cannot fill them")
+        fold_of: dict[str, int] = {}
         count: Counter[tuple[int, int]] = Counter()  # clips by (fold, class)
         size: Counter[int] = Counter()
         whole = {n: c[0].fold for n, c in groups.items() if c[0].fold is not None and len({x.fold for x in c}) == 1}
@@ -158,8 +186,8 @@ class Dataset:
             own = whole.get(name)
             choice = [own] if own is not None else sorted({c.fold for c in clips if c.fold is not None}) or names
             fold = min(choice, key=lambda f: (sum(count[f, c.label] for c in clips), size[f], f))
-            place[name] = fold
+            fold_of[name] = fold
             size[fold] += len(clips)
             count.update((fold, clip.label) for clip in clips)
-        kept = (replace(c, fold=place[c.group], split=None) for c in self.clips if c.group is not None)
+        kept = (replace(c, fold=fold_of[c.group], split=None) for c in self.clips if c.group is not None)
         return replace(self, clips=tuple(kept))

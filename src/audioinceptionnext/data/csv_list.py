@@ -1,8 +1,8 @@
-"""Recordings of your own with a list: one CSV file, one row a clip, which may be a part of a recording.
+"""A CSV list of your own recordings: one row per clip, which may be a part of a recording.
 
 Columns: ``path`` (or ``filename``), ``label`` (or ``category``, ``class``), and as needed ``start`` and ``end``
 (seconds), ``fold``, ``split`` (train, validation, test), ``group`` (or ``source_id``: clips of one source), ``id``.
-Further columns are ignored. Paths count from the list's folder, or from ``audio/`` in it.
+Other columns are ignored. Paths are relative to the folder of the list, or to ``audio/`` in it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from audioinceptionnext.data.table import (
     MissingClip,
     Row,
     Table,
-    in_order,
     is_file,
     read_table,
     seconds,
+    sorted_labels,
     split_of,
-    whole,
+    whole_number,
 )
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.errors import FileError, printable
 
 COLUMNS = {
     "path": ("path", "filename"),
@@ -37,24 +37,23 @@ COLUMNS = {
     "id": ("id",),
 }
 NEEDED = ("path", "label")
-_USUAL = ("meta.csv", "clips.csv")
+_USUAL_NAMES = ("meta.csv", "clips.csv")
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
-    """Read the list at ``root``: a ``.csv`` file, or a folder that holds ``meta.csv``, ``clips.csv`` or one list.
-
-    Labels are in order of their names, or of their values where all are numbers.
+    """Read the list at ``root``. Labels are sorted by name, or by value if all are numbers.
 
     Args:
-        audio: a folder that paths count from instead, or an HDF5 file whose members they name.
+        root: a ``.csv`` file, or a folder that holds ``meta.csv``, ``clips.csv`` or a single other list.
+        audio: a folder that paths are relative to, or an HDF5 file whose recordings they name.
 
     Raises:
-        AinextError: no list or several, columns that are missing or misspelt, no row that can be used.
+        FileError: there is no list or more than one, a column is missing or misspelt, or no row can be used.
     """
     table = _renamed(read_table(_list_in(root), (), "a clip list"))
-    labels = in_order({row["label"] for _, row in table.rows if row["label"]})
+    labels = sorted_labels({row["label"] for _, row in table.rows if row["label"]})
     index = {label: number for number, label in enumerate(labels)}
-    where = _Places(table.path.parent, audio)
+    locations = _Locations(table.path.parent, audio)
     seen: dict[object, int] = {}
 
     def make(line: int, row: Row) -> Clip:
@@ -64,35 +63,35 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
             raise BadRow("no path")
         start, end = seconds(row, "start") or 0.0, seconds(row, "end")
         if end is not None and end <= start:
-            raise BadRow(f"ends at {end:g} s, where it starts at {start:g} s")
-        path, key = where.find(row["path"])
+            raise BadRow(f"ends at {end:g} s, but starts at {start:g} s")
+        path, key = locations.find(row["path"])
         clip = Clip(
             path,
             index[row["label"]],
             start,
             end,
-            fold=whole(row, "fold") if "fold" in row else None,
+            fold=whole_number(row, "fold") if "fold" in row else None,
             split=split_of(row["split"]) if "split" in row else None,
             group=row.get("group") or None,
             key=key,
             id=row.get("id") or None,
         )
-        for what in ((path, key, start, end), clip.id):
-            if what is not None and seen.setdefault(what, line) != line:
-                thing = f"id {clip.id}" if what == clip.id else "this clip"
-                raise BadRow(f"{thing} stands in line {seen[what]} already")
+        for identity in ((path, key, start, end), clip.id):
+            if identity is not None and seen.setdefault(identity, line) != line:
+                what = f"id {clip.id}" if identity == clip.id else "this clip"
+                raise BadRow(f"{what} is already in line {seen[identity]}")
         return clip
 
     return table.dataset("csv", labels, make)
 
 
-class _Places:
-    """Where paths of the list lead."""
+class _Locations:
+    """Finds the recordings that the paths of the list name."""
 
     def __init__(self, folder: Path, audio: Path | None) -> None:
         self.hdf5: Recordings | None = recordings_at(audio) if audio is not None and audio.is_file() else None
         base = folder if audio is None else audio
-        self.bases = (base, base / "audio")
+        self.folders = (base, base / "audio")
 
     def find(self, name: str) -> tuple[Path, str | None]:
         if self.hdf5 is not None:
@@ -100,27 +99,27 @@ class _Places:
             if found is None:
                 raise MissingClip(Path(f"{self.hdf5.place}:{name}"))
             return found
-        for base in self.bases:
-            if is_file(base / name):
-                return base / name, None
-        raise MissingClip(self.bases[0] / name)
+        for folder in self.folders:
+            if is_file(folder / name):
+                return folder / name, None
+        raise MissingClip(self.folders[0] / name)
 
 
 def _list_in(root: Path) -> Path:
     if root.is_file():
         return root
-    for name in _USUAL:
+    for name in _USUAL_NAMES:
         if (root / name).is_file():
             return root / name
     lists = sorted(path for path in root.glob("*.csv") if not path.name.startswith("."))
     if len(lists) == 1:
         return lists[0]
-    what = "no .csv list here" if not lists else f"{len(lists)} .csv lists here and none is called meta.csv"
-    raise AinextError(f"{printable(root)}: {what}; --root names the list or the folder that holds it")
+    what = "no .csv list here" if not lists else f"{len(lists)} .csv lists here, and none is called meta.csv"
+    raise FileError(root, f"{what}; give the list, or the folder that holds it")
 
 
 def _renamed(table: Table) -> Table:
-    """The table under our names of the columns."""
+    """The table with its columns renamed to the keys of `COLUMNS`, and without other columns."""
     columns = list(table.rows[0][1]) if table.rows else []
     names = {}
     for ours, aliases in COLUMNS.items():
@@ -129,11 +128,9 @@ def _renamed(table: Table) -> Table:
             continue
         for column in columns:
             if near := difflib.get_close_matches(column.lower(), aliases, 1, cutoff=0.85):
-                raise AinextError(
-                    f"{printable(table.path)}: has a column {printable(column)!r}; did you mean {near[0]}?"
-                )
+                raise FileError(table.path, f"has a column {printable(column)!r}; did you mean {near[0]}?")
         if ours in NEEDED:
             needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no whole row'}"
-            raise AinextError(f"{printable(table.path)}: {needed}")
+            raise FileError(table.path, needed)
     rows = [(line, {names[old]: value for old, value in row.items() if old in names}) for line, row in table.rows]
     return Table(table.path, rows, table.problems)

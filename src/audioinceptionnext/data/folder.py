@@ -1,4 +1,4 @@
-"""Recordings of your own without a list: one sub-folder a class, or ``train/CLASS`` and ``test/CLASS``."""
+"""A folder of your own recordings: one subfolder per class, or one per split with subfolders per class."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ from pathlib import Path
 
 from audioinceptionnext.audio.discover import MEDIA_SUFFIXES, find_media
 from audioinceptionnext.data.clip import Clip, Dataset
-from audioinceptionnext.data.table import SPLITS, in_order
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.data.table import SPLITS, sorted_labels
+from audioinceptionnext.errors import FileError, ParameterError, printable
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
-    """Take every sub-folder's name for a class, and what lies in it, however deep, for clips of that class.
+    """Read a folder whose subfolders are named after the classes and hold their recordings, at any depth.
 
-    Where the sub-folders are called train, test, validation (or val), they are splits and hold the class folders.
-    Labels are in order of their names, or of their values where all are numbers. Clips name no source: who cut several
-    from one recording gives a list (`csv`) with a ``group``.
+    Subfolders named train, test, validation (or val) are splits, which hold the folders of the classes. Labels are
+    sorted by name, or by value if all are numbers. Clips name no source; clips that were cut from the same recordings
+    need a list with a ``group`` (see `csv_list`).
 
     Raises:
-        AinextError: fewer than two classes with recordings, or ``audio`` given.
+        FileError: fewer than two classes have recordings.
+        ParameterError: ``audio`` is given.
     """
     if audio is not None:
-        raise AinextError("--audio: a folder of classes holds its own recordings; give --root alone")
-    places, problems = _classes(root)
+        raise ParameterError("audio", audio, "a folder of classes holds its own recordings; leave this out")
+    class_folders, problems = _class_folders(root)
     clips = []
-    found = [(split, folder, [p for p in find_media([folder]) if isinstance(p, Path)]) for split, folder in places]
-    labels = in_order({folder.name for _, folder, files in found if files})
+    found = [
+        (split, folder, [path for path in find_media([folder]) if isinstance(path, Path)])
+        for split, folder in class_folders
+    ]
+    labels = sorted_labels({folder.name for _, folder, files in found if files})
     if len(labels) < 2:
-        what = f"one class only, {printable(labels[0])}" if labels else "no recordings in sub-folders"
-        raise AinextError(f"{printable(root)}: {what}; --root names the folder whose sub-folders are the classes")
+        what = f"one class only, {printable(labels[0])}" if labels else "no recordings in subfolders"
+        raise FileError(root, f"{what}; give a folder with one subfolder per class")
     for split, folder, files in found:
         if files:
             clips += [Clip(path, labels.index(folder.name), split=split) for path in files]
@@ -36,34 +40,36 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
             left = "" if folder.name in labels else "; the class is left out"
             problems.append(f"{printable(folder)}: no recordings in this class folder{left}")
     have = {(split, folder.name) for split, folder, _ in found}
-    for split in sorted({split for split, _ in places if split is not None}):
+    for split in sorted({split for split, _ in class_folders if split is not None}):
         absent = [label for label in labels if (split, label) not in have]
         problems += [f"{printable(root)}: no folder of class {printable(label)} in {split}" for label in absent]
     return Dataset("folder", tuple(labels), tuple(clips), tuple(problems))
 
 
-def _classes(root: Path) -> tuple[list[tuple[str | None, Path]], list[str]]:
-    """(split, class folder) of all class folders, and what lies where it says nothing."""
+def _class_folders(root: Path) -> tuple[list[tuple[str | None, Path]], list[str]]:
+    """All class folders with their splits, and one line for each file or folder that is in the wrong place."""
     folders = _folders(root)
-    splits = [folder for folder in folders if folder.name.lower() in SPLITS and _folders(folder) and not _loose(folder)]
-    if len(splits) < min(2, len(folders)):  # one folder called "train" among others is a class: trains make sounds
+    splits = [folder for folder in folders if folder.name.lower() in SPLITS and _folders(folder) and not _files(folder)]
+    if len(splits) < min(2, len(folders)):  # a single folder "train" among others is a class: the vehicle
         splits = []
     if not splits:
         return [(None, folder) for folder in folders], _outside(root)
     problems = _outside(root)
     problems += [f"{printable(folder)}: neither train nor test: left out" for folder in folders if folder not in splits]
-    places = [(SPLITS[split.name.lower()], folder) for split in splits for folder in _folders(split)]
-    return list(places), problems
+    class_folders = [(SPLITS[split.name.lower()], folder) for split in splits for folder in _folders(split)]
+    return list(class_folders), problems
 
 
 def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _loose(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
+    """Audio and video files in the folder itself."""
     files = (path for path in folder.iterdir() if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file())
     return sorted(path for path in files if not path.name.startswith("."))
 
 
 def _outside(folder: Path) -> list[str]:
-    return [f"{printable(path)}: lies outside the class folders: left out" for path in _loose(folder)]
+    """One line for each recording that is not in a class folder."""
+    return [f"{printable(path)}: lies outside the class folders: left out" for path in _files(folder)]

@@ -14,7 +14,11 @@ COLUMNS = Columns()
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
-    """Raises `AinextError`: ``root`` holds no Kitchen20, or none of its clips."""
+    """Read Kitchen20 below ``root``, with its clips in the folder ``audio`` if that is given.
+
+    Raises:
+        FileError: ``root`` does not hold Kitchen20, or none of its clips.
+    """
     table = read_table(list_at(root, "meta.csv", "Kitchen20"), COLUMNS.all, "Kitchen20")
     folder = audio or root / "audio"
-    return folded("kitchen20", table, COLUMNS, lambda row: folder / row[COLUMNS.file], folds=5)
+    return folded("kitchen20", table, COLUMNS, lambda row: folder / row[COLUMNS.file], num_folds=5)

@@ -1,7 +1,7 @@
-"""Text columns as pandas 3 pickles them where pyarrow is installed, read without it: Arrow's own layout.
+"""Reads text columns that pandas 3 pickled with pyarrow, without pyarrow.
 
-https://arrow.apache.org/docs/format/Columnar.html, "Variable-size Binary Layout": a bit a value that says whether it is
-there, offsets, and UTF-8.
+The layout is https://arrow.apache.org/docs/format/Columnar.html, "Variable-size Binary Layout": one bit per value that
+says whether it is there, offsets, and UTF-8.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ _OFFSETS: dict[str, np.dtype[Any]] = {"string": np.dtype("<i4"), "large_string":
 
 
 def _type(name: Any) -> str:
-    """Stands for ``pyarrow.lib.type_for_alias``."""
+    """Stand-in for ``pyarrow.lib.type_for_alias``."""
     if name not in _OFFSETS:
         raise Damaged(f"a column of {name!r:.20}")
     return str(name)
 
 
 def _buffer(content: Any) -> bytes:
-    """Stands for ``pyarrow.lib.py_buffer``."""
+    """Stand-in for ``pyarrow.lib.py_buffer``."""
     if not isinstance(content, bytes | bytearray):
         raise Damaged("buffer")
     return bytes(content)
 
 
 def _array(parts: Any) -> np.ndarray:
-    """Stands for ``pyarrow.lib._restore_array``: (n,) of `str` and None."""
+    """Stand-in for ``pyarrow.lib._restore_array``: (n,) of `str` and None."""
     kind, length, _, first, buffers, *_ = parts
     present, offsets, text = buffers
     if kind not in _OFFSETS or type(length) is not int or type(first) is not int or min(length, first) < 0:
@@ -51,5 +51,5 @@ def _array(parts: Any) -> np.ndarray:
     return values
 
 
-#: What a pickle may name of ``pyarrow.lib``.
+#: The names of ``pyarrow.lib`` that a pickle may contain.
 ARROW: dict[str, Callable[..., Any]] = {"type_for_alias": _type, "py_buffer": _buffer, "_restore_array": _array}

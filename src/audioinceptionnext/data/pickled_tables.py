@@ -1,5 +1,8 @@
-"""pandas tables out of pickles of any pandas from 1.0 to 3: the parts that a pickle names are taken down, and the table
-is then built from its columns by pandas's public constructor."""
+"""Rebuilds tables from pickles of pandas 1.0 to 3.
+
+The parts that a pickle names are recorded first. The table is then made of its columns by the public constructor of
+pandas, so that no function of the pickle's choice is called.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ import numpy as np
 
 
 class Damaged(Exception):
-    """A pickle that does not fit together."""
+    """The pickle contradicts itself."""
 
 
 class Part:
-    """One pandas object of a pickle: what it was to be made of, and its state. Nothing is made yet."""
+    """One pandas object of a pickle: the arguments it was to be made with, and its state. Nothing is made yet."""
 
     args: tuple[Any, ...]
     state: Any
@@ -29,34 +32,34 @@ class Part:
 
 
 class Frame(Part):
-    pass
+    """A DataFrame."""
 
 
 class Series(Part):
-    pass
+    """A Series."""
 
 
 class Manager(Part):
-    """Of blocks; args (blocks, axes), or in pandas before 1.3 a state with both."""
+    """The manager of the blocks: args are (blocks, axes); before pandas 1.3, the state has both."""
 
 
 class Block(Part):
-    """Columns of one type; args (values, placement, …)."""
+    """Columns of one type: args are (values, placement, …)."""
 
 
 class Index(Part):
-    """args (class, {"data", "name"}), or for a range {"start", "stop", "step", "name"}."""
+    """An index: args are (class, {"data", "name"}), or for a range (class, {"start", "stop", "step", "name"})."""
 
 
 class Strings(Part):
-    """An extension array of text; its one numpy array is somewhere in args or state."""
+    """An extension array of text: its only numpy array is somewhere in args or state."""
 
 
 class Other(Part):
-    """What only stands as an argument."""
+    """An object that is only used as an argument of others."""
 
 
-#: What a pickle may name of pandas, whatever module it gives: classes move between versions.
+#: The names of pandas that a pickle may contain, in any module: classes move between versions.
 PARTS: dict[str, Any] = {
     "DataFrame": Frame,
     "Series": Series,
@@ -73,7 +76,7 @@ PARTS: dict[str, Any] = {
 
 
 def resolve(found: Any) -> Any:
-    """The same with tables in place of their parts. Raises `Damaged`."""
+    """Replace the parts in a pickle's content by tables and arrays. Raises `Damaged`."""
     if isinstance(found, dict):
         return {key: resolve(value) for key, value in found.items()}
     if isinstance(found, list | tuple):
@@ -117,14 +120,14 @@ def _blocks_and_axes(part: Part) -> tuple[list[tuple[Any, Any]], list[Any]]:
     manager = next(value for value in part.state.values() if isinstance(value, Manager))
     if manager.args:
         blocks, axes = manager.args
-        blocks = [blocks] if isinstance(blocks, Block) else blocks  # a Series has one, and one axis
+        blocks = [blocks] if isinstance(blocks, Block) else blocks  # a Series has one block and one axis
         return [(block.args[0], block.args[1]) for block in blocks], [axes] if isinstance(axes, Part) else axes
     state = manager.state[3]["0.14.1"]
     return [(block["values"], block["mgr_locs"]) for block in state["blocks"]], state["axes"]
 
 
 def _index(part: Index) -> tuple[Any, np.ndarray]:
-    """Its name and its values."""
+    """The name of an index and its values."""
     _, state = part.args
     name = state.get("name")
     if "data" in state:

@@ -1,4 +1,7 @@
-"""Clips as waveforms, from audio and video files and from HDF5: only what is asked for is read. No torch."""
+"""Clips as waveforms, from audio and video files and from HDF5, of which only the requested samples are read.
+
+Nothing here needs torch.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,24 @@ import numpy as np
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import LOUDEST, Resampler
-from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.errors import printable
+from audioinceptionnext.errors import MediaError, printable
 
-FULL_SCALE = 32_767  # of int16 samples
-_MARGIN = 100  # samples at the lower rate: more than the resampler's filter reaches to one side
-_OPEN_FILES = 64  # HDF5 files that a process keeps open
+FULL_SCALE = 32_767  # of int16 samples: float 1.0
+_MARGIN = 100  # samples at the lower rate, more than the resampler's filter reaches to one side
+_MAX_OPEN_FILES = 64  # HDF5 files that a process keeps open
 
 
 class Reader:
-    """Reads clips at one rate. Can be pickled; what it opens belongs to the process that opened it.
+    """Reads clips at one sample rate. Readers can be pickled; each process opens its own files.
 
     Args:
-        sample_rate: Hz, of what is returned.
-        hdf5_rate: Hz, of recordings in HDF5 files, which do not say; see `Dataset.sample_rate`.
+        sample_rate: of the waveforms that are returned, in Hz.
+        hdf5_rate: of recordings in HDF5 files, which do not state it, in Hz; see `Dataset.sample_rate`.
+
+    >>> reader = Reader(24_000)
+    >>> reader.read(Clip(Path("dinner.mp4"), 0, start=1.0, end=3.0)).shape
+    (48000,)
     """
 
     def __init__(self, sample_rate: int, hdf5_rate: int = 24_000) -> None:
@@ -33,10 +39,13 @@ class Reader:
         self._totals: dict[tuple[str, str | None], int] = {}
 
     def samples(self, clip: Clip) -> int:
-        """How long a clip is, in samples at `sample_rate`, without decoding it where that can be known.
+        """Return the length of a clip in samples at `sample_rate`, without decoding it if possible.
 
-        By the list's start and end, the HDF5 recording's shape, or the file's header. A file's header, and a list that
-        names an end beyond the file's, may promise more than `read` then finds. Raises `MediaError`.
+        The length follows from the clip's start and end, the shape of the HDF5 recording, or the header of the file.
+        Headers can be wrong, and so can an ``end`` that lies beyond the file's: `read` may find fewer samples.
+
+        Raises:
+            MediaError: the recording cannot be read.
         """
         first, last = self._bounds(clip)
         if last is None or clip.key is not None:
@@ -45,16 +54,25 @@ class Reader:
         return max(0, last - first)
 
     def seconds(self, clip: Clip) -> float:
-        """How long a clip is, as `samples` has it."""
+        """Return the length of a clip in seconds, see `samples`."""
         return self.samples(clip) / self.sample_rate
 
     def read(self, clip: Clip, start: float = 0.0, seconds: float | None = None) -> np.ndarray:
-        """Return ``seconds`` of a clip from ``start`` seconds after its own start: mono float32, shape (n,).
+        """Read a clip or a part of it.
 
-        n is round(seconds * sample_rate), less where the clip or its recording ends before; all the rest with
-        ``seconds`` None. Positions are rounded to the nearest sample: a start of i / sample_rate is sample i exactly.
+        Args:
+            clip: to read.
+            start: seconds after the start of the clip. Positions are rounded to the nearest sample, so that
+                i / sample_rate is exactly sample i.
+            seconds: length of the part; up to the end of the clip by default.
 
-        Raises `MediaError`: a recording that cannot be read, or that ends before the clip begins.
+        Returns:
+            (samples,) mono float32: round(seconds * sample_rate) samples, or fewer if the clip or its recording ends
+            before that.
+
+        Raises:
+            MediaError: the recording cannot be read, or ends before the clip begins.
+            ValueError: ``start`` or ``seconds`` is negative.
         """
         if start < 0 or (seconds is not None and seconds < 0):
             raise ValueError("start and seconds must not be negative")
@@ -71,17 +89,15 @@ class Reader:
         else:
             found = decode.read(clip.path, rate, begin / rate, None if last is None else (last - begin) / rate)
         if not len(found) and begin == first and seconds != 0:
-            raise MediaError(
-                f"{printable(clip.name)}: the recording has no sound there: correct the list's start and end"
-            )
+            raise MediaError(clip.name, "the recording has no sound there: correct the start and end in the list")
         return found
 
     def _bounds(self, clip: Clip) -> tuple[int, int | None]:
-        """First sample, and the one after the last; None is the recording's end."""
+        """The first sample of the clip, and the one after its last; None for the end of the recording."""
         return round(clip.start * self.sample_rate), None if clip.end is None else round(clip.end * self.sample_rate)
 
     def _total(self, clip: Clip) -> int:
-        """Samples of the clip's whole recording."""
+        """Number of samples of the whole recording, at `sample_rate`."""
         key = (str(clip.path), clip.key)
         if key not in self._totals:
             if clip.key is not None:
@@ -93,7 +109,7 @@ class Reader:
         return self._totals[key]
 
     def _slice(self, clip: Clip, first: int, last: int | None) -> np.ndarray:
-        """Samples [first, last) of an HDF5 recording, counted at `sample_rate`."""
+        """Samples [first, last) of an HDF5 recording, both counted at `sample_rate`."""
         recording = _recording(clip)
         rate, target, total = self.hdf5_rate, self.sample_rate, len(recording)
         end = round(total * target / rate)
@@ -102,54 +118,55 @@ class Reader:
             return np.zeros(0, np.float32)
         if rate == target:
             return _floats(_values(recording, clip, first, last))
-        # The resampler hears a little on both sides, as if it had come from the recording's start; and it begins where
-        # a sample at the new rate falls on one at the old. (Every second such place: round() goes to even numbers.)
+        # The resampler gets some samples more on both sides, so that the slice is the same as that of the whole
+        # recording resampled. It begins where a sample of the new rate falls on one of the old rate. (At every second
+        # such place, because round() rounds to even numbers.)
         divisor = math.gcd(rate, target)
         old, new = 2 * rate // divisor, 2 * target // divisor
         margin = math.ceil(_MARGIN * max(1.0, rate / target))
         blocks = max(0, first * rate // target - margin) // old
         stop = min(total, math.ceil(last * rate / target) + margin)
         resampler = Resampler(rate, target)
-        heard = resampler.push(_floats(_values(recording, clip, blocks * old, stop)))
-        heard = np.concatenate([heard, resampler.finish()])
-        return heard[first - blocks * new : last - blocks * new]
+        resampled = resampler.push(_floats(_values(recording, clip, blocks * old, stop)))
+        resampled = np.concatenate([resampled, resampler.finish()])
+        return resampled[first - blocks * new : last - blocks * new]
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Float samples, full scale -1..1, to int16 of the same shape; what is beyond full scale is clamped to it."""
+    """Convert float samples of -1…1 to int16 of the same shape; samples beyond that are clipped."""
     return np.rint(np.clip(samples, -1, 1) * np.float32(FULL_SCALE)).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """What `to_int16` gave, to float32 again."""
+    """Convert samples of `to_int16` back to float32."""
     return samples.astype(np.float32) / np.float32(FULL_SCALE)
 
 
-@lru_cache(_OPEN_FILES)
+@lru_cache(_MAX_OPEN_FILES)
 def _opened(path: str) -> Any:
-    """The h5py.File, opened once a process."""
-    import h5py  # of the extra [train]
+    """The h5py.File of a path, opened once per process."""
+    import h5py  # comes with the extra [train]
 
     try:
         try:
-            return h5py.File(path, "r", locking=False)  # network folders often cannot lock, and nobody writes here
+            return h5py.File(path, "r", locking=False)  # network folders often cannot lock, and nothing is written
         except OSError:
             return h5py.File(path, "r")  # this process may have it open already, with a lock
     except FileNotFoundError:
-        raise MediaError(f"{printable(path)}: no such file: check the name") from None
+        raise MediaError(path, "no such file: check the name") from None
     except PermissionError:
-        raise MediaError(f"{printable(path)}: no permission to read it: change its rights") from None
+        raise MediaError(path, "no permission to read it: change its permissions") from None
     except OSError as error:
-        raise MediaError(f"{printable(path)}: not a whole HDF5 file: {_line(error)}; get a whole copy") from None
+        raise MediaError(path, f"not a whole HDF5 file: {_line(error)}; get a whole copy") from None
 
 
-# A forked worker must not share its parent's open files: it drops them and opens its own.
+# A forked worker must not use the files that its parent opened; it opens its own.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_opened.cache_clear)
 
 
 def _recording(clip: Clip) -> Any:
-    """The h5py.Dataset of a clip."""
+    """The h5py.Dataset of a clip's recording."""
     import h5py
 
     file = _opened(str(clip.path))
@@ -157,11 +174,11 @@ def _recording(clip: Clip) -> Any:
     try:
         found = file.get(clip.key)
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{name}: damaged: {_line(error)}; get a whole copy") from None
+        raise MediaError(name, f"damaged: {_line(error)}; get a whole copy") from None
     if found is None:
-        raise MediaError(f"{name}: no such recording among the {len(file)} there: check the list, or get the rest")
+        raise MediaError(name, f"no such recording among the {len(file)} there: correct the list, or get the rest")
     if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in "fiu":
-        raise MediaError(f"{name}: not a recording: that is one row of numbers, mono")
+        raise MediaError(name, "not a recording: a recording is one row of numbers, mono")
     return found
 
 
@@ -169,19 +186,20 @@ def _values(recording: Any, clip: Clip, first: int, last: int) -> np.ndarray:
     try:
         return recording[first:last]
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(f"{printable(clip.name)}: damaged: {_line(error)}; get a whole copy") from None
+        raise MediaError(clip.name, f"damaged: {_line(error)}; get a whole copy") from None
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """To float32, full scale -1..1, whatever the type."""
+    """Samples of any type as float32 of -1…1; NaN, infinite and absurd values become 0."""
     if values.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):
             samples = values.astype(np.float32)
         return np.where(np.abs(samples) <= LOUDEST, samples, np.float32(0))
-    full = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
-    silence = full if values.dtype.kind == "u" else np.float32(0)
-    return (values.astype(np.float32) - silence) / full
+    full_scale = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
+    silence = full_scale if values.dtype.kind == "u" else np.float32(0)
+    return (values.astype(np.float32) - silence) / full_scale
 
 
 def _line(error: Exception) -> str:
+    """An error's message as one line."""
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Where the recordings of a list are: files anywhere below a folder, by name, or the members of one HDF5 file."""
+"""Finds the recordings that a list names: files anywhere below a folder, or recordings in an HDF5 file."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.audio.discover import MEDIA_SUFFIXES
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.errors import FileError
 
 HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
-_SOUND_ONLY = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")  # taken before a video of the same name: less to read
+_SOUND_ONLY = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a")  # preferred to a video of the same name: less to read
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Recordings by name: of a file without its suffix, or of an HDF5 dataset."""
+    """Recordings by name.
+
+    Attributes:
+        place: the folder, or the HDF5 file.
+        files: the path of each file, by its name without the suffix.
+        keys: names of the recordings in the HDF5 file.
+    """
 
     place: Path
     files: dict[str, Path]
     keys: frozenset[str]
 
     def find(self, *names: str) -> tuple[Path, str | None] | None:
-        """(path, key) of the first of these names that is there; key None for a file."""
+        """Return the path and the key of the first of these names that is there, or None.
+
+        The key is the name of a recording in an HDF5 file, and None for any other file.
+        """
         for name in names:
             if name in self.keys:
                 return self.place, name
@@ -34,7 +43,13 @@ class Recordings:
         return None
 
     def lengths(self, names: Iterable[str]) -> dict[str, int]:
-        """Samples of those HDF5 datasets that are rows of numbers, without reading them. Raises `AinextError`."""
+        """Return the number of samples of recordings in the HDF5 file, by name, without reading them.
+
+        Names that are not there, or whose shape is not that of a mono recording, are left out.
+
+        Raises:
+            FileError: the file is damaged.
+        """
         if not self.keys:
             return {}
         with _hdf5(self.place) as file:
@@ -43,19 +58,21 @@ class Recordings:
 
 
 def recordings_at(place: Path) -> Recordings:
-    """Index a folder (searched below, hidden names skipped) or an HDF5 file. Raises `AinextError`."""
+    """Find all recordings at any depth of a folder, or in an HDF5 file. Hidden files and folders are skipped.
+
+    Raises:
+        FileError: the file is not an HDF5 file.
+    """
     if place.is_file():
         if place.suffix.lower() not in HDF5_SUFFIXES:
-            raise AinextError(
-                f"{printable(place)}: recordings are in a folder or an HDF5 file ({', '.join(HDF5_SUFFIXES)})"
-            )
+            raise FileError(place, f"recordings are in a folder or an HDF5 file ({', '.join(HDF5_SUFFIXES)})")
         with _hdf5(place) as file:
             return Recordings(place, {}, frozenset(file.keys()))
     files: dict[str, Path] = {}
     for parent, folders, names in os.walk(place):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of hundred thousands
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib is slow for hundreds of thousands of files
             if name.startswith(".") or suffix.lower() not in MEDIA_SUFFIXES:
                 continue
             if stem not in files or (suffix.lower() in _SOUND_ONLY and files[stem].suffix.lower() not in _SOUND_ONLY):
@@ -64,12 +81,12 @@ def recordings_at(place: Path) -> Recordings:
 
 
 def hdf5_below(root: Path, depth: int) -> list[Path]:
-    """HDF5 files in a folder and in those below it, ``depth`` levels deep."""
+    """Find HDF5 files in a folder and up to ``depth`` levels below it."""
     return sorted(path for path in below(root, depth) if path.suffix.lower() in HDF5_SUFFIXES)
 
 
 def below(root: Path, depth: int) -> list[Path]:
-    """Files in a folder and in those below it, ``depth`` levels deep, hidden ones skipped; near ones first."""
+    """Find files in a folder and up to ``depth`` levels below it, the upper levels first. Hidden files are skipped."""
     found, folders = [], [root]
     for _ in range(depth + 1):
         items = [p for folder in folders for p in sorted(folder.iterdir()) if not p.name.startswith(".")]
@@ -87,4 +104,4 @@ def _hdf5(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError) as error:
         line = " ".join(str(error).split())
-        raise AinextError(f"{printable(path)}: not a whole HDF5 file: {line}; get a whole copy") from None
+        raise FileError(path, f"not a whole HDF5 file: {line}; get a whole copy") from None

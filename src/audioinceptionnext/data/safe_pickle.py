@@ -1,5 +1,8 @@
-"""Pickles of tables and arrays, read without running what they ask for, and without pandas's and numpy's own ways to
-rebuild their objects, which trust what they are given and crash with what is damaged."""
+"""Reads pickles of tables and arrays without running any code that they name.
+
+The functions by which pandas and numpy rebuild their objects are not used either: they trust their input, and crash on
+damaged files.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,23 @@ import numpy as np
 
 from audioinceptionnext.data.pickled_arrow import ARROW
 from audioinceptionnext.data.pickled_tables import PARTS, Damaged, Part, resolve
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.errors import FileError, printable
 
 _OTHERS = {
     "builtins": {"bytearray", "complex", "frozenset", "range", "set", "slice"},
     "collections": {"OrderedDict"},
     "datetime": {"date", "datetime", "time", "timedelta"},
-    "functools": {"partial"},  # pandas 1.3 makes blocks through it
+    "functools": {"partial"},  # pandas 1.3 makes blocks with it
 }
-_DTYPE = re.compile(r"[<>=|]?(\?|[biufcSUOMm]\d*)")  # no structures
+_DTYPE = re.compile(r"[<>=|]?(\?|[biufcSUOMm]\d*)")  # no structured types
 
 
 class _Refused(Exception):
-    pass
+    """The pickle names something that is not allowed."""
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stands for ``_codecs.encode``, by which protocols below 3 hold bytes, and which could look up any codec."""
+    """Stand-in for ``_codecs.encode``, which protocols below 3 use for bytes, and which could load any codec."""
     if encoding not in ("latin1", "latin-1"):
         raise Damaged(encoding)
     return text.encode("latin-1")
@@ -42,11 +45,11 @@ def _latin1(text: str, encoding: str) -> bytes:
 def _dtype(name: Any, *_: Any) -> np.dtype[Any]:
     if not isinstance(name, str) or not _DTYPE.fullmatch(name):
         raise Damaged(f"dtype {name!r:.20}")
-    return np.dtype(name).newbyteorder("<")  # a copy, which `_set_dtype` may change
+    return np.dtype(name).newbyteorder("<")  # a copy, so that `_set_dtype` may change it
 
 
 def _set_dtype(dtype: np.dtype[Any], state: Any) -> None:
-    """Of its state the byte order, and the unit of times, count; all else follows from its name."""
+    """Set the byte order, and the unit of times. Everything else in the state follows from the name of the type."""
     order = state[1]
     if dtype.kind in "mM" and len(state) > 8:
         unit, count, *_ = state[8][1]
@@ -67,13 +70,13 @@ def _array(*_: Any) -> np.ndarray:
 def _set_array(array: np.ndarray, state: Any) -> None:
     _, shape, dtype, fortran, data = state
     if array.size or array.base is not None:
-        raise Damaged("array")  # set before: something may look at its memory
+        raise Damaged("array")  # already set: another object may use its memory
     _check(dtype, shape, data)
     _restore(array, (1, tuple(shape), dtype, bool(fortran), data))
 
 
 def _check(dtype: Any, shape: Any, data: Any) -> None:
-    """Raises `Damaged` unless the data are as many as dtype and shape say."""
+    """Raise `Damaged` unless the data have the length that the type and the shape require."""
     if not isinstance(dtype, np.dtype) or not all(type(length) is int and length >= 0 for length in shape):
         raise Damaged("array")
     kinds, length = (list, 1) if dtype.kind == "O" else ((bytes, bytearray), dtype.itemsize)
@@ -82,7 +85,7 @@ def _check(dtype: Any, shape: Any, data: Any) -> None:
 
 
 def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
-    """Protocol 5's way."""
+    """Stand-in for the function that makes arrays in protocol 5."""
     shape = shape if isinstance(shape, tuple) else (shape,)
     _check(dtype, shape, data)
     return np.frombuffer(bytearray(data), dtype).reshape(shape, order="F" if order == "F" else "C")
@@ -94,21 +97,21 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _storage(content: Any) -> Any:
-    """Stands for ``torch.storage._load_from_bytes``, by which a tensor in a plain pickle holds its values."""
+    """Stand-in for ``torch.storage._load_from_bytes``, which holds the values of a tensor in a plain pickle."""
     import torch
 
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> np.ndarray:
-    """Stands for ``torch._utils._rebuild_tensor_v2``, which checks that size and stride stay within the storage."""
+    """Stand-in for ``torch._utils._rebuild_tensor_v2``. torch checks that size and stride stay within the storage."""
     from torch._utils import _rebuild_tensor
 
     return _rebuild_tensor(storage, offset, size, stride).numpy().copy()
 
 
 class _Ndarray:
-    """Stands for the class, which is named as an argument and need not be called."""
+    """Stand-in for the class, which pickles only name as an argument."""
 
 
 _NUMPY: dict[str, Callable[..., Any]] = {
@@ -122,18 +125,18 @@ _TORCH: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,
     ("torch.storage", "_load_from_bytes"): _storage,
 }
-_InPython: Any = pickle._Unpickler  # as pandas does: the one in C does not let one see what an object is set to
+_PythonUnpickler: Any = pickle._Unpickler  # as in pandas: the one in C has no hook for the state of an object
 
 
-class _Unpickler(_InPython):
-    tables = False  # pandas was named
-    dispatch = _InPython.dispatch.copy()
+class _Unpickler(_PythonUnpickler):
+    has_tables = False  # whether the pickle names anything of pandas
+    dispatch = _PythonUnpickler.dispatch.copy()
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("__builtin__", "builtins")
         package = module.partition(".")[0]
         if package == "pandas" and name in PARTS:
-            self.tables = True
+            self.has_tables = True
             return PARTS[name]
         if package == "numpy" and name in _NUMPY:
             return _NUMPY[name]
@@ -156,35 +159,37 @@ class _Unpickler(_InPython):
         elif isinstance(value, Part | partial):
             _restore(value, state)
         else:
-            raise Damaged("state of what has none")
+            raise Damaged("state of an object that has none")
 
     dispatch[pickle.BUILD[0]] = load_build
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle holds: built-in values and containers, numpy arrays and scalars, pandas tables (1.0 to 3).
+    """Read a pickle of built-in values and containers, numpy arrays and scalars, and tables of pandas 1.0 to 3.
 
-    A `pandas.DataFrame` of numbers and text comes as one; a Series, an Index or a torch tensor as an array. Anything
-    else that the file names is refused before it is imported or called, so that a forged file cannot run code. Like any
-    file of a binary format it could still ask for more memory than there is.
+    Anything else that the file names is refused before it is imported or called, so that a forged file cannot run
+    code. As with any binary format, it could still ask for more memory than there is.
+
+    Returns:
+        The object. A `pandas.DataFrame` of numbers and text stays one; a Series, an Index and a torch tensor become
+        arrays.
 
     Raises:
-        AinextError: a file that cannot be opened, is no pickle, is damaged, or asks for something else.
-        ModuleNotFoundError: a table, and pandas is not installed.
+        FileError: the file cannot be opened, is no pickle, is damaged, or names anything else.
+        ModuleNotFoundError: the pickle holds a table and pandas is not installed.
     """
     try:
         reader = _Unpickler(io.BytesIO(path.read_bytes()))
-        found = reader.load()
-        return resolve(found) if reader.tables else found
+        content = reader.load()
+        return resolve(content) if reader.has_tables else content
     except ModuleNotFoundError:
         raise
     except _Refused as error:
-        raise AinextError(
-            f"{printable(path)}: asks to run {printable(str(error))}, which a table or an array does not need, and was not "
-            "read; if you trust it, open it with what wrote it and save it as CSV or as plain numpy arrays"
-        ) from None
+        what = f"asks to run {printable(str(error))}, which a table or an array does not need, and was not read"
+        advice = "if you trust it, open it with the program that wrote it and save it as CSV or as plain numpy arrays"
+        raise FileError(path, f"{what}; {advice}") from None
     except OSError as error:
-        raise AinextError(f"{printable(path)}: cannot be opened: {error.strerror or error}") from None
-    except Exception as error:  # a damaged pickle fails anywhere
+        raise FileError(path, f"cannot be opened: {error.strerror or error}") from None
+    except Exception as error:  # a damaged pickle can fail anywhere
         what = f"is no pickle, or a damaged one ({type(error).__name__})"
-        raise AinextError(f"{printable(path)}: {what}: get it again, or the CSV") from None
+        raise FileError(path, f"{what}: get it again, or get the CSV file") from None

@@ -1,4 +1,4 @@
-"""Which clips an epoch hears, in which order, and which process hears which."""
+"""The order of the clips of an epoch, and how several processes share them."""
 
 from __future__ import annotations
 
@@ -13,62 +13,79 @@ from torch.utils.data import Sampler
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A clip whose turn it is: all that decides which stretch of it is heard.
+    """One use of a clip in training. It alone decides which stretch of the clip is used.
 
     Attributes:
-        epoch, index: of the clip.
-        again: how often this epoch has drawn the clip before.
+        epoch: number of the epoch, from 0.
+        index: of the clip in the list of clips.
+        repeat: how many times this epoch has drawn the clip before.
     """
 
     epoch: int
     index: int
-    again: int = 0
+    repeat: int = 0
 
 
 class EpochOrder(Sampler[Draw]):
-    """An order for each epoch that depends on the seed and the epoch alone: a run that is resumed goes on with it.
+    """A random order of the clips for each epoch. It depends on the seed and the epoch alone, so resumed runs keep it.
 
-    Several processes share an order: its clips [b * batch * world, (b + 1) * batch * world) are the b-th batch of all
-    together, of which each process takes its ``batch`` consecutive ones. So they hear what one process hears at the
-    global batch. What is left at the end is shared out evenly, at most world - 1 clips a second time, since every
-    process must take the same number of steps; with one process no clip is heard twice.
+    Several processes share an order: draws [b * batch_size * world_size, (b + 1) * batch_size * world_size) are the
+    b-th global batch, of which each process takes ``batch_size`` consecutive ones. Together, the processes train on
+    the same batches as one process does with the global batch size. Every process must take the same number of steps,
+    so the draws left at the end are divided evenly, and up to world_size - 1 clips are used twice.
 
     Args:
-        size: clips.
-        batch: clips a process and step; the DataLoader's too.
-        weights: (size,), not negative: draws ``size`` clips an epoch with replacement, in these proportions.
-        rank, world: this process and how many there are.
+        size: number of clips.
+        batch_size: clips per process and step, the same as the loader's.
+        seed: of the order.
+        weights: (size,), not negative. If given, an epoch has ``size`` draws with replacement, in these proportions.
+        rank: number of this process, from 0.
+        world_size: number of processes.
+
+    Raises:
+        ValueError: ``batch_size`` or ``rank`` is out of range, or ``weights`` have another length or are all 0.
+
+    >>> order = EpochOrder(4, batch_size=2, seed=0)
+    >>> sorted(draw.index for draw in order)
+    [0, 1, 2, 3]
     """
 
     def __init__(
-        self, size: int, batch: int, seed: int, weights: Tensor | None = None, rank: int = 0, world: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        seed: int,
+        *,
+        weights: Tensor | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
-        if batch < 1 or not 0 <= rank < world:
-            raise ValueError(f"batch {batch}, rank {rank} of {world}")
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(f"batch size {batch_size}, rank {rank} of {world_size}")
         if weights is not None and (weights.shape != (size,) or not weights.sum() > 0):
             raise ValueError(f"{size} clips need as many weights, not all of them 0")
-        self.size, self.batch, self.seed, self.weights = size, batch, seed, weights
-        self.rank, self.world, self.epoch = rank, world, 0
+        self.size, self.batch_size, self.seed, self.weights = size, batch_size, seed, weights
+        self.rank, self.world_size, self.epoch = rank, world_size, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
+        """Choose the epoch of the next iteration. Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        steps, left = divmod(self.size, self.batch * self.world)
-        return steps * self.batch + -(-left // self.world)
+        steps, left = divmod(self.size, self.batch_size * self.world_size)
+        return steps * self.batch_size + -(-left // self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
         draws = self._draws()
-        together = self.batch * self.world
-        for first in range(0, self.size, together):
-            share = -(-min(together, self.size - first) // self.world)
-            mine = first + self.rank * share
-            for place in range(mine, mine + share):
+        global_batch = self.batch_size * self.world_size
+        for first in range(0, self.size, global_batch):
+            share = -(-min(global_batch, self.size - first) // self.world_size)
+            own = first + self.rank * share
+            for place in range(own, own + share):
                 yield draws[place % self.size]
 
     def _draws(self) -> list[Draw]:
-        """The whole epoch, of all processes."""
+        """All draws of the epoch, of all processes together."""
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
         if self.weights is None:
             return [Draw(self.epoch, index) for index in torch.randperm(self.size, generator=generator).tolist()]
@@ -81,7 +98,18 @@ class EpochOrder(Sampler[Draw]):
 
 
 def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
-    """Weights (clips,), float64, with which every class that has clips is drawn as often. Unlabelled clips get 0."""
+    """Weights for `EpochOrder` with which clips of all classes are drawn equally often.
+
+    Args:
+        labels: class index of each clip, or `UNLABELLED`.
+        classes: number of classes; some may have no clips.
+
+    Returns:
+        (clips,) float64; 0 for unlabelled clips.
+
+    >>> balanced_weights([0, 0, 1], 2).tolist()
+    [0.5, 0.5, 1.0]
+    """
     found = torch.as_tensor(labels, dtype=torch.long)
     known = found >= 0
     count = torch.bincount(found[known], minlength=classes)

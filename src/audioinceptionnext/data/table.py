@@ -1,4 +1,4 @@
-"""CSV lists of clips: what every dataset does with one. A row that cannot be used becomes a problem, one line."""
+"""CSV lists of clips, as most data sets have them. A row that cannot be used becomes a problem, stated in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
-from audioinceptionnext.errors import AinextError, printable
+from audioinceptionnext.errors import FileError, printable
 
 Row = dict[str, str]
 
@@ -26,11 +26,11 @@ SPLITS = {
 
 
 class BadRow(Exception):
-    """Why a row cannot be used; the line and the file are added by `Table.dataset`."""
+    """Why a row cannot be used. `Table` adds the file and the line."""
 
 
 class MissingClip(BadRow):
-    """A recording that the list names and that is not there."""
+    """The recording that a row names is not there."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{printable(path)} is missing")
@@ -39,7 +39,14 @@ class MissingClip(BadRow):
 
 @dataclass
 class Table:
-    """A list as read: its rows with their line numbers, and its problems so far, by line."""
+    """The content of a list.
+
+    Attributes:
+        path: of the list.
+        rows: the number of its line and the values by column, for each row.
+        problems: the number of its line and what is wrong with it, for each row that cannot be used.
+        missing: recordings that rows name and that are not there.
+    """
 
     path: Path
     rows: list[tuple[int, Row]]
@@ -47,7 +54,11 @@ class Table:
     missing: list[Path] = field(default_factory=list)
 
     def clips(self, make: Callable[[int, Row], Clip]) -> list[Clip]:
-        """What ``make`` gives for each line and row; rows that it refuses with `BadRow` become problems."""
+        """Make a clip of each row.
+
+        Args:
+            make: takes a line number and a row. If it raises `BadRow`, the row is left out and becomes a problem.
+        """
         clips = []
         for line, row in self.rows:
             try:
@@ -57,33 +68,38 @@ class Table:
                 self.missing += [bad.path] if isinstance(bad, MissingClip) else []
         return clips
 
-    def lines(self) -> tuple[str, ...]:
-        """The problems as `Dataset` states them."""
+    def messages(self) -> tuple[str, ...]:
+        """The problems as `Dataset.problems` has them, in order of their lines."""
         return tuple(f"{printable(self.path)}: line {line}: {text}" for line, text in sorted(self.problems))
 
     def dataset(self, name: str, labels: Sequence[str], make: Callable[[int, Row], Clip]) -> Dataset:
-        """A dataset of `clips`. Raises `AinextError` where no row can be used."""
+        """Make a data set of `clips`.
+
+        Raises:
+            FileError: no row can be used.
+        """
         clips = self.clips(make)
         if not clips and len(self.missing) == len(self.problems):
             what = f"{len(self.missing)} of {len(self.missing)} clips are missing, e.g. {printable(self.missing[0])}"
-            raise AinextError(f"{printable(self.path)}: {what}; get them, or say where they are (--root, --audio)")
+            raise FileError(self.path, f"{what}; get them, or give the folder that holds them")
         if not clips:
             line, text = min(self.problems)
             what = f"none of its {len(self.problems)} rows can be used"
-            raise AinextError(f"{printable(self.path)}: {what}, e.g. line {line}: {text}")
-        return Dataset(name, tuple(labels), tuple(clips), self.lines())
+            raise FileError(self.path, f"{what}, e.g. line {line}: {text}")
+        return Dataset(name, tuple(labels), tuple(clips), self.messages())
 
 
 def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[str] | None = None) -> Table:
-    """Read a CSV list (UTF-8; comma, semicolon or tab).
+    """Read a CSV list in UTF-8 with commas, semicolons or tabs.
 
     Args:
-        columns: those that it must have.
-        what: the dataset's name in messages.
-        header: names of the columns, for a list whose first line is a row like all others.
+        path: of the list.
+        columns: that the list must have.
+        what: name of the data set in messages.
+        header: names of the columns, for a list without a header.
 
     Raises:
-        AinextError: not text, a column that is not there, no rows.
+        FileError: the list is no text, lacks a column or has no rows.
     """
     rows: list[tuple[int, Row]] = []
     problems: list[tuple[int, str]] = []
@@ -97,25 +113,23 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
                 if len(values) == len(names):
                     rows.append((reader.line_num, dict(zip(names, map(str.strip, values), strict=True))))
                 elif values:
-                    hint = " (a value with a comma in it stands in quotes)" if len(values) > len(names) else ""
+                    hint = " (put a value with a comma in quotes)" if len(values) > len(names) else ""
                     problems.append((reader.line_num, f"{len(values)} values for {len(names)} columns{hint}"))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise AinextError(f"{printable(path)}: not a CSV list in UTF-8: {error}; save it as one") from None
+        raise FileError(path, f"not a CSV list in UTF-8: {error}; save it as one") from None
     except OSError as error:
-        raise AinextError(f"{printable(path)}: cannot be read: {error.strerror or error}") from None
+        raise FileError(path, f"cannot be read: {error.strerror or error}") from None
     if absent := [column for column in columns if column not in names]:
-        has = f"{what}'s list has {', '.join(columns)}"
-        raise AinextError(
-            f"{printable(path)}: has no column {absent[0]!r}; {has}; --root names the folder that holds it"
-        )
+        needed = f"the list of {what} has {', '.join(columns)}"
+        raise FileError(path, f"has no column {absent[0]!r}; {needed}; give the folder that holds it")
     if not rows and not problems:
-        raise AinextError(f"{printable(path)}: lists no clips")
+        raise FileError(path, "lists no clips")
     return Table(path, rows, problems)
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What a list with cross-validation folds calls its columns."""
+    """The names of the columns of a list with cross-validation folds."""
 
     file: str = "filename"
     fold: str = "fold"
@@ -132,50 +146,63 @@ def folded(
     name: str,
     table: Table,
     columns: Columns,
-    place: Callable[[Row], Path],
-    folds: int,
-    names: Sequence[str] | None = None,
+    path_of: Callable[[Row], Path],
+    *,
+    num_folds: int,
+    labels: Sequence[str] | None = None,
 ) -> Dataset:
-    """A dataset of whole files in folds 1 to ``folds``, from a list that states class indices and names.
+    """Make a data set of whole files in folds, from a list that states class indices and names.
 
     Args:
-        place: where a row's file is.
-        names: of the classes; those in the list unless given.
+        name: of the data set.
+        table: its list.
+        columns: how the list calls its columns.
+        path_of: gives the file of a row.
+        num_folds: the folds are 1 to ``num_folds``.
+        labels: names of the classes; those in the list unless given.
 
     Raises:
-        AinextError: class indices that are not 0 to n-1, or no row that can be used.
+        FileError: the class indices are not 0 to n-1, or no row can be used.
     """
-    classes = names or class_names(table, columns.target, columns.label)
+    classes = labels or class_names(table, columns.target, columns.label)
 
     def make(_: int, row: Row) -> Clip:
         label = label_of(row, classes, columns.target, columns.label)
-        fold = whole(row, columns.fold)
-        if not 1 <= fold <= folds:
-            raise BadRow(f"fold {fold}; {name} has the folds 1 to {folds}")
-        return Clip(present(place(row)), label, fold=fold, group=row[columns.group] or None)
+        fold = whole_number(row, columns.fold)
+        if not 1 <= fold <= num_folds:
+            raise BadRow(f"fold {fold}; {name} has the folds 1 to {num_folds}")
+        return Clip(existing(path_of(row)), label, fold=fold, group=row[columns.group] or None)
 
     return table.dataset(name, classes, make)
 
 
 def class_names(table: Table, target: str, label: str) -> list[str]:
-    """The names of classes 0 to n-1, each by the first row that has it. Raises `AinextError` where one is left out."""
+    """Return the names of the classes 0 to n-1, each from the first row that has it.
+
+    Raises:
+        FileError: an index has no name, or two indices have the same name.
+    """
     names: dict[int, str] = {}
     for _, row in table.rows:
         if row[target].isdecimal() and row[label]:
             names.setdefault(int(row[target]), row[label])
     if not names:
-        raise AinextError(f"{printable(table.path)}: no row has a {target} (a whole number) and a {label}")
+        raise FileError(table.path, f"no row has a {target} (a whole number) and a {label}")
     if sorted(names) != list(range(len(names))) or len(set(names.values())) < len(names):
         what = f"the targets are not 0 to {len(names) - 1}, one for each {label}"
-        raise AinextError(f"{printable(table.path)}: {what}; a list of your own is --data csv")
+        raise FileError(table.path, f"{what}; read a list of your own as the data set csv")
     return [names[i] for i in range(len(names))]
 
 
 def label_of(row: Row, names: Sequence[str], target: str, label: str) -> int:
-    """The class index of a row; raises `BadRow` where index and name do not go together."""
+    """Return the class index of a row.
+
+    Raises:
+        BadRow: the index is out of range, or has another name.
+    """
     if not row[label]:
         raise BadRow(f"no {label}")
-    number = whole(row, target)
+    number = whole_number(row, target)
     if not 0 <= number < len(names):
         raise BadRow(f"{target} {number}; the classes are 0 to {len(names) - 1}")
     if names[number] != row[label]:
@@ -183,7 +210,8 @@ def label_of(row: Row, names: Sequence[str], target: str, label: str) -> int:
     return number
 
 
-def whole(row: Row, column: str) -> int:
+def whole_number(row: Row, column: str) -> int:
+    """Return a value as an integer. Raises `BadRow`."""
     try:
         return int(row[column])
     except ValueError:
@@ -191,7 +219,7 @@ def whole(row: Row, column: str) -> int:
 
 
 def seconds(row: Row, column: str) -> float | None:
-    """None where the list has no such column or the row no value. Raises `BadRow`: not a time."""
+    """Return a time in seconds, or None if the list has no such column or the row no value. Raises `BadRow`."""
     text = row.get(column, "")
     try:
         value = float(text) if text else None
@@ -203,36 +231,40 @@ def seconds(row: Row, column: str) -> float | None:
 
 
 def split_of(text: str) -> str:
+    """Return ``train``, ``validation`` or ``test`` for any of `SPLITS`. Raises `BadRow`."""
     if text.lower() not in SPLITS:
         raise BadRow(f"split is {text!r}, not train, validation or test")
     return SPLITS[text.lower()]
 
 
 def is_file(path: Path) -> bool:
-    """Also of a name that no file can have, as stands in a list with its columns mixed up."""
+    """Whether this is a file; also False for names that no file can have, as in a list with mixed-up columns."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def present(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """Return ``path`` if it is a file. Raises `MissingClip`."""
     if not is_file(path):
         raise MissingClip(path)
     return path
 
 
-def in_order(labels: set[str]) -> list[str]:
-    """Class names as a list: by name, and numbers by value."""
+def sorted_labels(labels: set[str]) -> list[str]:
+    """Sort class names by name, or by value if all are numbers."""
     if all(label.isdecimal() for label in labels):
         return sorted(labels, key=lambda label: (int(label), label))
     return sorted(labels)
 
 
 def list_at(root: Path, name: str, what: str) -> Path:
-    """The list itself, for a dataset that is known by it. Raises `AinextError` where it is not there."""
+    """Return the path of a data set's list.
+
+    Raises:
+        FileError: it does not exist, so this is not the folder of the data set ``what``.
+    """
     if not (root / name).is_file():
-        raise AinextError(
-            f"{printable(root)}: no {what} here: {name} is missing; --root names the folder that holds it"
-        )
+        raise FileError(root, f"no {what} here: {name} is missing; give the folder that holds it")
     return root / name

@@ -1,10 +1,11 @@
-"""Clips as waveforms for torch: decoded as they are needed or kept, and handed out in batches."""
+"""Clips as waveforms for torch: decoded each time, or once and kept, and handed out in batches."""
 
 from __future__ import annotations
 
+import gc
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,19 +15,25 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data.cache import DiskCache
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reader import Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
+from audioinceptionnext.errors import MediaError
 
-MEMORY_LIMIT = 2_000_000_000  # bytes of 16-bit samples that are kept in memory without being asked
+MEMORY_LIMIT = 2_000_000_000  # bytes of 16-bit samples that are kept in memory by default
 Keep = Literal["memory", "disk", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A clip that was read: waveform (samples,) float32, label, place in the list of clips."""
+    """A clip that was read.
+
+    Attributes:
+        waveform: (samples,) float32.
+        label: class index.
+        index: of the clip in the list of clips.
+    """
 
     waveform: Tensor
     label: int
@@ -35,21 +42,27 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A clip that cannot be read: place in the list of clips, and one line that names it and says why."""
+    """A clip that cannot be read.
+
+    Attributes:
+        index: of the clip in the list of clips.
+        error: why it cannot be read.
+    """
 
     index: int
-    reason: str
+    error: MediaError
 
 
 class Batch(NamedTuple):
-    """What `collate` gives. Lightning moves the tensors to the device; the list stays as it is.
+    """A batch of clips. Lightning moves its tensors to the device and leaves the list as it is.
 
     Attributes:
-        waveforms: (batch, longest) float32, zeros after the end of the shorter.
-        lengths: (batch,) how many samples of each are sound.
-        labels, indices: (batch,).
-        failures: (index, reason) of clips that should be in the batch and cannot be read. With all of them here, batch
-            is 0.
+        waveforms: (batch, longest) float32; shorter waveforms are followed by zeros.
+        lengths: (batch,) number of samples of each waveform, without those zeros.
+        labels: (batch,) class indices.
+        indices: (batch,) of the clips in the list of clips.
+        failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
+            read, ``batch`` is 0.
     """
 
     waveforms: Tensor
@@ -60,29 +73,43 @@ class Batch(NamedTuple):
 
 
 class Waveforms(Dataset[Item | Failure]):
-    """Clips, or stretches of them, by `Draw` as `EpochOrder` gives it, or by number (which is that of epoch 0).
+    """Clips, or random stretches of them, by `Draw` (as `EpochOrder` gives them) or by index (as in epoch 0).
+
+    A clip that cannot be read gives a `Failure`. Any other error is raised.
 
     Args:
-        seconds: the longest stretch that is of use. Of a longer clip, so much is given from a place that depends on
-            the seed and the draw alone, not on workers, processes or what came before; with ``keep="nothing"`` no
-            more than that is decoded. None gives whole clips.
-        keep: ``memory`` decodes every clip now and keeps it as 16-bit, ``disk`` keeps it in the folder ``cache`` when
-            it is first used, ``nothing`` decodes each time. None chooses: memory where all clips take less than
-            `MEMORY_LIMIT`, else disk if ``cache`` is given, else nothing. What is kept is clamped to -1..1.
-        workers: processes that decode to memory; 0 decodes in this one.
-        progress: called with (done, of) meanwhile.
+        clips: to read.
+        reader: decodes them at its own sample rate.
+        max_seconds: length of the stretch that is taken from a longer clip, at a random place that depends on the
+            seed and the draw alone, not on workers, processes or earlier draws. With ``keep="nothing"`` only that
+            stretch is decoded. Whole clips are given by default.
+        seed: of the random places.
+        keep: ``memory`` decodes all clips now and keeps them with 16 bits; ``disk`` keeps each clip in ``cache`` after
+            its first use; ``nothing`` decodes a clip each time. The default is ``memory`` if all clips fit into
+            `MEMORY_LIMIT`, otherwise ``disk`` if ``cache`` is given, otherwise ``nothing``. Samples that are kept are
+            clipped to -1…1.
+        cache: the folder for ``disk``.
+        workers: processes that decode into memory; 0 decodes in this process.
+        progress: called with the number of clips that were decoded so far, and of all clips.
 
     Attributes:
-        keep: what was chosen.
+        keep: where decoded clips are kept.
 
-    A clip that cannot be read is a `Failure` each time it is drawn; any other error is raised.
+    Raises:
+        ValueError: ``max_seconds`` is shorter than a sample, or ``disk`` is given without ``cache``.
+        FileError: the folder ``cache`` cannot be written.
+
+    >>> waveforms = Waveforms(dataset.clips, Reader(24_000), 2.08)
+    >>> waveforms[Draw(epoch=3, index=17)].waveform.shape
+    torch.Size([49920])
     """
 
     def __init__(
         self,
         clips: Sequence[Clip],
         reader: Reader,
-        seconds: float | None = None,
+        max_seconds: float | None = None,
+        *,
         seed: int = 0,
         keep: Keep | None = None,
         cache: Path | None = None,
@@ -90,16 +117,16 @@ class Waveforms(Dataset[Item | Failure]):
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.clips, self.reader, self.seed = tuple(clips), reader, seed
-        self.longest = None if seconds is None else round(seconds * reader.sample_rate)
-        if self.longest is not None and self.longest < 1:
-            raise ValueError(f"a stretch of {seconds} s has no sample at {reader.sample_rate} Hz")
+        self.max_samples = None if max_seconds is None else round(max_seconds * reader.sample_rate)
+        if self.max_samples is not None and self.max_samples < 1:
+            raise ValueError(f"{max_seconds} s at {reader.sample_rate} Hz is less than one sample")
         if keep == "disk" and cache is None:
-            raise ValueError("keep='disk' needs cache, a folder")
+            raise ValueError("keep='disk' needs cache, the folder to keep decoded clips in")
         self.keep: Keep = keep or ("memory" if self._fits() else "nothing" if cache is None else "disk")
         self._cache = DiskCache(cache, reader) if self.keep == "disk" and cache is not None else None
-        self._reasons: dict[int, str] = {}  # of what could not be decoded to memory
+        self._unreadable: dict[int, MediaError] = {}  # clips that could not be decoded into memory
         if self.keep == "memory":
-            self._decode(workers, progress)
+            self._decode_all(workers, progress)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -107,42 +134,42 @@ class Waveforms(Dataset[Item | Failure]):
     def __getitem__(self, draw: Draw | int) -> Item | Failure:
         draw = draw if isinstance(draw, Draw) else Draw(0, draw)
         try:
-            waveform = self._hear(draw)
+            waveform = self._stretch(draw)
         except MediaError as error:
-            return Failure(draw.index, str(error))
+            return Failure(draw.index, error)
         return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index)
 
-    def _hear(self, draw: Draw) -> np.ndarray:
-        """The draw's stretch, float32. Raises `MediaError`."""
-        clip, longest = self.clips[draw.index], self.longest
+    def _stretch(self, draw: Draw) -> np.ndarray:
+        """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
+        clip, longest = self.clips[draw.index], self.max_samples
         if self.keep == "nothing":
             if longest is None or (length := self.reader.samples(clip)) <= longest:
                 whole = self.reader.read(clip)
             else:
                 rate = self.reader.sample_rate
-                heard = self.reader.read(clip, self._place(draw, length) / rate, longest / rate)
-                if len(heard) == longest:
-                    return heard
-                whole = self.reader.read(clip)  # it ends before its header or the list says: rare, and dear
+                stretch = self.reader.read(clip, self._start(draw, length) / rate, longest / rate)
+                if len(stretch) == longest:
+                    return stretch
+                whole = self.reader.read(clip)  # shorter than its header or the list states: rare, and slow
         elif self._cache is not None:
             whole = self._cache.get(clip)
-        elif draw.index in self._reasons:
-            raise MediaError(self._reasons[draw.index])
+        elif (error := self._unreadable.get(draw.index)) is not None:
+            raise MediaError(error.path, error.reason)
         else:
             whole = self._samples[self._first[draw.index] : self._first[draw.index + 1]].numpy()
         if longest is not None and len(whole) > longest:
-            place = self._place(draw, len(whole))
-            whole = whole[place : place + longest]
+            start = self._start(draw, len(whole))
+            whole = whole[start : start + longest]
         return to_float(whole) if whole.dtype == np.int16 else whole
 
-    def _place(self, draw: Draw, length: int) -> int:
-        """Where the stretch begins in a clip of so many samples."""
-        assert self.longest is not None
-        return int(
-            np.random.default_rng((self.seed, draw.epoch, draw.index, draw.again)).integers(length - self.longest + 1)
-        )
+    def _start(self, draw: Draw, length: int) -> int:
+        """The first sample of a draw's stretch in a clip of ``length`` samples."""
+        assert self.max_samples is not None
+        rng = np.random.default_rng((self.seed, draw.epoch, draw.index, draw.repeat))
+        return int(rng.integers(length - self.max_samples + 1))
 
     def _fits(self) -> bool:
+        """Whether all clips fit into `MEMORY_LIMIT`."""
         size = 0
         for clip in self.clips:
             with suppress(MediaError):
@@ -151,69 +178,98 @@ class Waveforms(Dataset[Item | Failure]):
                 return False
         return True
 
-    def _decode(self, workers: int, progress: Callable[[int, int], None] | None) -> None:
-        """All clips into one tensor, which the workers of a loader share however they are started."""
+    def _decode_all(self, workers: int, progress: Callable[[int, int], None] | None) -> None:
+        """Decode all clips into one tensor, which the workers of a loader share however they are started."""
         plain = Waveforms(self.clips, self.reader, keep="nothing")
-        # Processes, because threads pass Python's lock to and fro for each packet: two are slower than one.
+        # Processes and not threads, which hand Python's lock to and fro for each packet: two are slower than one.
         batches = DataLoader(plain, 8, num_workers=workers, collate_fn=_as_int16, generator=torch.Generator())
+        with _no_garbage_for_workers():
+            iterator = iter(batches)
         decoded: list[np.ndarray] = []
-        for found in itertools.chain.from_iterable(batches):
-            if isinstance(found, str):
-                self._reasons[len(decoded)] = found
-            decoded.append(np.zeros(0, np.int16) if isinstance(found, str) else found)
+        for found in itertools.chain.from_iterable(iterator):
+            if isinstance(found, MediaError):
+                self._unreadable[len(decoded)] = found
+            decoded.append(np.zeros(0, np.int16) if isinstance(found, MediaError) else found)
             if progress is not None:
                 progress(len(decoded), len(self.clips))
         self._first = [0, *itertools.accumulate(len(samples) for samples in decoded)]
         self._samples = torch.empty(self._first[-1], dtype=torch.int16)
         for index, first in enumerate(self._first[:-1]):
             self._samples[first : self._first[index + 1]] = torch.from_numpy(decoded[index])
-            decoded[index] = decoded[index][:0].copy()  # so that never much more than once all of it is in memory
+            decoded[index] = decoded[index][:0].copy()  # frees it, so that hardly more than one copy is in memory
 
 
-def _as_int16(items: Sequence[Item | Failure]) -> list[np.ndarray | str]:
-    """Samples, or why there are none."""
-    return [item.reason if isinstance(item, Failure) else to_int16(item.waveform.numpy()) for item in items]
+def _as_int16(items: Sequence[Item | Failure]) -> list[np.ndarray | MediaError]:
+    """The samples of each clip, or why it cannot be read."""
+    return [item.error if isinstance(item, Failure) else to_int16(item.waveform.numpy()) for item in items]
 
 
 def collate(items: Sequence[Item | Failure]) -> Batch:
-    """The items that were read, in their order, and the list of the others."""
-    heard = [item for item in items if isinstance(item, Item)]
-    waveforms = torch.zeros(len(heard), max((len(item.waveform) for item in heard), default=0))
-    for row, item in zip(waveforms, heard, strict=True):
+    """Make a batch of the clips that were read, in their order, and a list of the others."""
+    read = [item for item in items if isinstance(item, Item)]
+    waveforms = torch.zeros(len(read), max((len(item.waveform) for item in read), default=0))
+    for row, item in zip(waveforms, read, strict=True):
         row[: len(item.waveform)] = item.waveform
     return Batch(
         waveforms,
-        torch.tensor([len(item.waveform) for item in heard], dtype=torch.long),
-        torch.tensor([item.label for item in heard], dtype=torch.long),
-        torch.tensor([item.index for item in heard], dtype=torch.long),
-        [(item.index, item.reason) for item in items if isinstance(item, Failure)],
+        torch.tensor([len(item.waveform) for item in read], dtype=torch.long),
+        torch.tensor([item.label for item in read], dtype=torch.long),
+        torch.tensor([item.index for item in read], dtype=torch.long),
+        [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
     )
+
+
+@contextmanager
+def _no_garbage_for_workers() -> Iterator[None]:
+    """Keep the objects of this process from the garbage collectors of the workers that are forked inside this block.
+
+    A forked worker has a copy of every object of its parent, but only one of its threads. If its collector freed an
+    ONNX Runtime session that was already garbage in the parent, the session's destructor would wait for ever for
+    threads that do not exist in the worker. Frozen objects are never collected; only the worker's stay frozen.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Loader(DataLoader[Any]):
     def __iter__(self) -> Any:
-        # Nothing is fetched before the first batch is asked for: Lightning calls iter() of a resumed run's loader
-        # before set_epoch() of its order, and workers would by then have fetched batches of epoch 0.
-        yield from super().__iter__()
+        # As a generator, it starts no worker before the first batch is requested: when a run is resumed, Lightning
+        # calls iter() of the loader before set_epoch() of the order, and workers would already read epoch 0.
+        with _no_garbage_for_workers():
+            batches = super().__iter__()
+        yield from batches
 
 
-def loader(waveforms: Waveforms, batch: int, order: EpochOrder | None = None, workers: int = 0) -> DataLoader[Any]:
-    """Batches as `collate` makes them, the same ones whatever the number of workers.
+def loader(
+    waveforms: Waveforms, batch_size: int, *, order: EpochOrder | None = None, workers: int = 0
+) -> DataLoader[Any]:
+    """Make a loader of batches (see `Batch`), which are the same for any number of workers.
 
     Args:
-        batch: clips a batch; with an order, the order's.
-        order: None goes through the list once, as evaluation does.
-        workers: processes that read; 0 reads in this one. They live as long as the loader, with one thread each.
+        waveforms: to read.
+        batch_size: clips per batch, the same as the order's.
+        order: the order of the clips; that of the list by default, as for evaluation.
+        workers: processes that read; 0 reads in this process. They live as long as the loader, with one thread each.
+
+    Raises:
+        ValueError: the order is made for another batch size.
+
+    >>> batches = loader(waveforms, 32, order=EpochOrder(len(waveforms), 32, seed=0), workers=2)
+    >>> next(iter(batches)).waveforms.shape
+    torch.Size([32, 49920])
     """
-    if order is not None and order.batch != batch:
-        raise ValueError(f"a batch of {batch}, but its order is made for {order.batch}")
+    if order is not None and order.batch_size != batch_size:
+        raise ValueError(f"batches of {batch_size}, but the order is made for batches of {order.batch_size}")
     return _Loader(
         waveforms,
-        batch,
+        batch_size,
         sampler=order,
         num_workers=workers,
         collate_fn=collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # else each epoch would take a number from the one that training uses
+        generator=torch.Generator(),  # otherwise each epoch would take a number from the global generator
     )

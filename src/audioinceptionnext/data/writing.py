@@ -1,4 +1,4 @@
-"""Clips to files."""
+"""Writes clips to files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ import numpy as np
 from audioinceptionnext.data.reader import to_int16
 
 
-def write_wav(path: Path, waveform: np.ndarray, rate: int) -> None:
-    """Mono WAV of 16 bits; waveform (samples,), full scale 1. A file that exists is replaced; OSError as it comes."""
+def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
+    """Write a mono WAV file with 16 bits. A file that exists is replaced.
+
+    Args:
+        path: of the file.
+        waveform: (samples,) of -1…1; samples beyond that are clipped.
+        sample_rate: in Hz.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(2)
-        out.setframerate(rate)
+        out.setframerate(sample_rate)
         out.writeframes(to_int16(waveform).astype("<i2").tobytes())

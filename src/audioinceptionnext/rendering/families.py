@@ -1,4 +1,6 @@
-"""Families of sound and how each is made. A family's choices (pitch, pace …) are its labels; all else is chance."""
+"""Families of sounds and how each is synthesised. A label names a family and its choices (pitch, pace, …); everything
+else about a sound is random.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,13 @@ from audioinceptionnext.rendering.signals import Rng, in_octaves, unit
 
 @dataclass(frozen=True)
 class Family:
-    """Attributes:
-    make: (rng, samples, rate, one index a choice) to a sound of any loudness, float64 (samples,).
-    choices: for each choice the words for its values.
+    """A family of sounds.
+
+    Attributes:
+        name: first word of its labels.
+        make: renders a sound. Takes a random generator, the number of samples, the sample rate in Hz, and one index per
+            choice; returns (samples,) float64 of any loudness.
+        choices: the names of the values of each choice.
     """
 
     name: str
@@ -27,17 +33,18 @@ class Family:
     choices: tuple[tuple[str, ...], ...]
 
     def labels(self) -> list[str]:
-        return [" ".join((self.name, *words)) for words in product(*self.choices)]
+        """The labels of all combinations of choices."""
+        return [" ".join((self.name, *values)) for values in product(*self.choices)]
 
 
 FAMILIES: list[Family] = []
 
 
 def family(*choices: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
-    """Register a maker; each choice is its values' words, with spaces between."""
+    """Register a function as `Family.make`. Each choice is given as the names of its values, separated by spaces."""
 
     def register(make: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        FAMILIES.append(Family(make.__name__, make, tuple(tuple(words.split()) for words in choices)))
+        FAMILIES.append(Family(make.__name__, make, tuple(tuple(values.split()) for values in choices)))
         return make
 
     return register
@@ -45,15 +52,15 @@ def family(*choices: str) -> Callable[[Callable[..., np.ndarray]], Callable[...,
 
 @family("dull short ringing", "low middle high", "once regular clatter")
 def impact(rng: Rng, n: int, rate: int, decay: int, pitch: int, pattern: int) -> np.ndarray:
-    """A knock, a dropped spoon, a clock: struck bodies with a click at each stroke."""
-    gone = in_octaves(rng, *[(0.008, 0.03), (0.03, 0.12), (0.12, 0.6)][decay])
+    """Struck bodies with a click at each stroke: a knock, a dropped spoon, a clock."""
+    decay_seconds = in_octaves(rng, *[(0.008, 0.03), (0.03, 0.12), (0.12, 0.6)][decay])
     lowest = in_octaves(rng, *[(80, 350), (350, 1400), (1400, 4500)][pitch])
-    several = pattern == 2
-    length = min(n, int(gone * 6 * rate) + 400)
-    bodies = [
-        s.struck(rng, length, rate, lowest * (rng.uniform(0.7, 1.4) if several else 1), gone, int(rng.integers(3, 10)))
-        for _ in range(4 if several else 1)
-    ]
+    clatter = pattern == 2
+    length = min(n, int(decay_seconds * 6 * rate) + 400)
+    bodies = []
+    for _ in range(4 if clatter else 1):
+        mode = lowest * (rng.uniform(0.7, 1.4) if clatter else 1)
+        bodies.append(s.struck(rng, length, rate, mode, decay_seconds, int(rng.integers(3, 10))))
     click = s.white(rng, int(rng.integers(20, 200)))
     click *= rng.uniform(0, 1.5) * np.exp(-4 * np.arange(len(click)) / len(click))
     if pattern == 0:
@@ -70,22 +77,22 @@ def impact(rng: Rng, n: int, rate: int, decay: int, pitch: int, pattern: int) ->
 
 @family("soft crisp", "slow fast")
 def chop(rng: Rng, n: int, rate: int, hardness: int, pace: int) -> np.ndarray:
-    """A knife: a burst of noise as it goes through, a thud as it lands, again and again."""
+    """A knife that chops: each time a burst of noise as it cuts through, and a thud as it lands."""
     centre = in_octaves(rng, *[(400, 1800), (1800, 7000)][hardness])
-    through = int(rate * rng.uniform(0.015, 0.12))
+    cut = int(rate * rng.uniform(0.015, 0.12))
     thud = s.struck(rng, int(0.2 * rate), rate, in_octaves(rng, 90, 500), in_octaves(rng, 0.008, 0.04), 5)
     out = np.zeros(n)
     for at in s.onsets(rng, n, rate, [rng.uniform(0.7, 2), rng.uniform(2.5, 7)][pace], True):
-        burst = s.band(s.white(rng, through), 0.5 * centre, 2 * centre, rate) * np.hanning(through) ** 0.7
+        burst = s.band(s.white(rng, cut), 0.5 * centre, 2 * centre, rate) * np.hanning(cut) ** 0.7
         loud = np.exp(rng.normal(0, 0.3))
         s.place(out, loud * unit(burst), at)
-        s.place(out, loud * rng.uniform(0.5, 2) * thud / (np.abs(thud).max() + 1e-9), at + int(0.8 * through))
+        s.place(out, loud * rng.uniform(0.5, 2) * thud / (np.abs(thud).max() + 1e-9), at + int(0.8 * cut))
     return out
 
 
 @family("low middle high", "slow middle fast")
 def scrape(rng: Rng, n: int, rate: int, pitch: int, pace: int) -> np.ndarray:
-    """Friction to and fro: brushing, sawing, wiping, peeling."""
+    """Friction back and forth: brushing, sawing, wiping, peeling."""
     centre = in_octaves(rng, *[(200, 900), (900, 3000), (3000, 8000)][pitch])
     noise = s.band(s.white(rng, n), 0.6 * centre, rng.uniform(1.5, 2.5) * centre, rate)
     hand = s.strokes(rng, n, rate, [rng.uniform(0.4, 1), rng.uniform(1, 2.5), rng.uniform(2.5, 6)][pace])
@@ -105,7 +112,7 @@ def squeal(rng: Rng, n: int, rate: int, pitch: int, course: int) -> np.ndarray:
 
 @family("bright even dark", "plain resonant")
 def hiss(rng: Rng, n: int, rate: int, colour: int, body: int) -> np.ndarray:
-    """Steady noise: a fan, rain, a tap heard from afar."""
+    """Steady noise: a fan, rain, a distant tap."""
     sound = s.coloured(rng, n, [rng.uniform(-0.3, 0.5), rng.uniform(0.5, 1.5), rng.uniform(1.5, 2.6)][colour])
     if body == 1:
         centre = in_octaves(rng, 150, 5000)
@@ -115,7 +122,7 @@ def hiss(rng: Rng, n: int, rate: int, colour: int, body: int) -> np.ndarray:
 
 @family("few some many", "large small")
 def bubbles(rng: Rng, n: int, rate: int, density: int, size: int) -> np.ndarray:
-    """Drops and boiling: sines that rise a little as they die away (Minnaert's bubble)."""
+    """Drops and boiling: sines that rise a little in pitch as they die away (Minnaert's bubbles)."""
     low, high = [(250, 900), (900, 3500)][size]
     bank = []
     for _ in range(24):
@@ -131,7 +138,7 @@ def bubbles(rng: Rng, n: int, rate: int, density: int, size: int) -> np.ndarray:
 
 @family("dark bright", "even surging filling")
 def flow(rng: Rng, n: int, rate: int, colour: int, course: int) -> np.ndarray:
-    """Water that runs: noise with bubbles in it. A vessel that fills rings higher and higher."""
+    """Running water: noise with bubbles in it. A vessel that is being filled resonates at a rising pitch."""
     centre = in_octaves(rng, *[(400, 1500), (1500, 5000)][colour])
     drops = bubbles(rng, n, rate, int(rng.integers(3)), int(rng.integers(2)))
     noise = s.band(s.coloured(rng, n, rng.uniform(0, 0.8)), 0.4 * centre, 2.2 * centre, rate, 1)
@@ -144,7 +151,7 @@ def flow(rng: Rng, n: int, rate: int, colour: int, course: int) -> np.ndarray:
 
 
 def _swept(rng: Rng, n: int, rate: int, first: float, last: float, width: float) -> np.ndarray:
-    """A band of noise that moves from ``first`` to ``last`` Hz; ``width`` is of its frequency."""
+    """A band of noise that moves from ``first`` to ``last`` Hz; its width is ``width`` times the lower of the two."""
     moving = first * (last / first) ** np.linspace(0, 1, n)
     low = s.smooth(s.white(rng, n), width * min(first, last), rate)
     return unit(low * s.tone(moving, n, rate))
@@ -152,18 +159,18 @@ def _swept(rng: Rng, n: int, rate: int, first: float, last: float, width: float)
 
 @family("few some many", "middle high")
 def crackle(rng: Rng, n: int, rate: int, density: int, pitch: int) -> np.ndarray:
-    """Frying, fire, crumpled foil: clicks of all strengths."""
+    """Clicks of all strengths: frying, fire, crumpled foil."""
     clicks = rng.poisson(in_octaves(rng, *[(5, 30), (30, 150), (150, 900)][density]) * n / rate)
     train = np.zeros(n)
     train[rng.integers(0, n, clicks)] = np.exp(rng.normal(0, 1, clicks)) * rng.choice([-1, 1], clicks)
     low = [rng.uniform(500, 2000), rng.uniform(2000, 5000)][pitch]
-    under = unit(s.band(s.white(rng, n), low, 11_000, rate, 1))
-    return unit(s.band(train, low, rng.uniform(2, 4) * low, rate, 1)) + rng.uniform(0, 0.6) * under
+    noise = unit(s.band(s.white(rng, n), low, 11_000, rate, 1))
+    return unit(s.band(train, low, rng.uniform(2, 4) * low, rate, 1)) + rng.uniform(0, 0.6) * noise
 
 
 @family("low middle high", "steady wavering starting", "clean noisy")
 def motor(rng: Rng, n: int, rate: int, pitch: int, course: int, noise: int) -> np.ndarray:
-    """Engines, mixers, drills: harmonics that turn with the speed, and the air they move."""
+    """Engines, mixers, drills: harmonics of their speed, and the noise of the air that they move."""
     speed = np.full(n, in_octaves(rng, *[(40, 110), (110, 300), (300, 900)][pitch]))
     t = s.seconds(n, rate)
     if course == 1:
@@ -181,7 +188,7 @@ def motor(rng: Rng, n: int, rate: int, pitch: int, course: int, noise: int) -> n
 
 @family("slow fast", "dark bright")
 def rotor(rng: Rng, n: int, rate: int, pace: int, colour: int) -> np.ndarray:
-    """Puffs of noise at an even pace: blades, a printer, an old engine."""
+    """Puffs of noise at a regular pace: blades, a printer, an old engine."""
     turns = [rng.uniform(3, 9), rng.uniform(9, 30)][pace] * s.seconds(n, rate) * (1 + rng.uniform(-0.03, 0.03))
     puff = np.exp(-rng.uniform(2, 10) * ((turns + rng.uniform()) % 1))
     centre = in_octaves(rng, *[(80, 700), (700, 5000)][colour])
@@ -215,7 +222,7 @@ def beep(rng: Rng, n: int, rate: int, pitch: int, course: int) -> np.ndarray:
 
 @family("rising falling", "short long")
 def chirp(rng: Rng, n: int, rate: int, course: int, length: int) -> np.ndarray:
-    """Birds, crickets, sirens: tones that slide."""
+    """Tones that slide: birds, crickets, sirens."""
     out = np.zeros(n)
     for at in s.onsets(rng, n, rate, rng.uniform(1, 6), True):
         size = int(rate * [rng.uniform(0.03, 0.12), rng.uniform(0.12, 0.5)][length])
@@ -227,15 +234,15 @@ def chirp(rng: Rng, n: int, rate: int, course: int, length: int) -> np.ndarray:
 
 
 @family("low high", "voiced mixed")
-def voice(rng: Rng, n: int, rate: int, pitch: int, sounds: int) -> np.ndarray:
-    """Speech without words: syllables of a buzz, or of breath, through three formants."""
+def voice(rng: Rng, n: int, rate: int, pitch: int, voicing: int) -> np.ndarray:
+    """Speech without words: syllables of a buzz, or of breath, filtered by three formants."""
     course = [rng.uniform(80, 150), rng.uniform(160, 320)][pitch] * np.exp(0.12 * s.drift(rng, n, 2, rate))
     turns = (np.cumsum(course) / rate) % 1
     buzz = lfilter([1], [1, -0.9], (np.diff(turns, prepend=0) < -0.5).astype(float)) + 0.02 * s.white(rng, n)
     out, size = np.zeros(n), int(rate / rng.uniform(2.5, 6))
     for at in range(0, n - 1, size):
         part = buzz[at : at + size]
-        if sounds == 1 and rng.random() < 0.25:
+        if voicing == 1 and rng.random() < 0.25:
             part = 0.1 * s.white(rng, len(part))
         for formant, width in (
             (rng.uniform(250, 900), 80),
@@ -250,7 +257,7 @@ def voice(rng: Rng, n: int, rate: int, pitch: int, sounds: int) -> np.ndarray:
 
 @family("low high", "short long", "rising falling")
 def call(rng: Rng, n: int, rate: int, pitch: int, length: int, course: int) -> np.ndarray:
-    """An animal, a baby, a horn: one voiced burst and another like it, rough and sliding."""
+    """Similar voiced bursts, rough and sliding: an animal, a baby, a horn."""
     lowest = in_octaves(rng, *[(120, 400), (400, 1400)][pitch])
     size = int(rate * [rng.uniform(0.08, 0.3), rng.uniform(0.4, 1.4)][length])
     slide = rng.uniform(1.15, 2) ** (1 if course == 0 else -1)
@@ -266,7 +273,7 @@ def call(rng: Rng, n: int, rate: int, pitch: int, length: int, course: int) -> n
 
 @family("rising falling swelling", "slow fast")
 def whoosh(rng: Rng, n: int, rate: int, course: int, pace: int) -> np.ndarray:
-    """Breath, waves, a sneeze, something swung: noise whose colour or strength moves."""
+    """Noise whose colour or strength changes: breath, waves, a sneeze, something swung."""
     size = int(rate * [rng.uniform(0.8, 2.5), rng.uniform(0.15, 0.6)][pace])
     low, high = in_octaves(rng, 200, 1500), in_octaves(rng, 1500, 6000)
     out = np.zeros(n)
@@ -279,7 +286,7 @@ def whoosh(rng: Rng, n: int, rate: int, course: int, pace: int) -> np.ndarray:
 
 @family("few many", "dark bright")
 def rustle(rng: Rng, n: int, rate: int, density: int, colour: int) -> np.ndarray:
-    """Bags, leaves, clothes: grainy noise in bursts."""
+    """Bursts of grainy noise: bags, leaves, clothes."""
     envelope = np.zeros(n)
     for at in s.onsets(rng, n, rate, [rng.uniform(0.6, 2), rng.uniform(3, 12)][density], False):
         size = int(rate * rng.uniform(0.05, [0.7, 0.2][density]))
@@ -289,9 +296,9 @@ def rustle(rng: Rng, n: int, rate: int, density: int, colour: int) -> np.ndarray
 
 
 def draw(rng: Rng) -> tuple[Family, tuple[int, ...], str]:
-    """A family, its choices and the label; a family of more labels comes more often, by the root of their number."""
+    """Draw a family, its choices and their label. The weight of a family is the square root of its number of labels."""
     weights = np.sqrt([prod(map(len, f.choices)) for f in FAMILIES])
-    found = FAMILIES[rng.choice(len(FAMILIES), p=weights / weights.sum())]
-    chosen: tuple[Any, ...] = tuple(int(rng.integers(len(words))) for words in found.choices)
-    label = " ".join((found.name, *(words[i] for words, i in zip(found.choices, chosen, strict=True))))
-    return found, chosen, label
+    one = FAMILIES[rng.choice(len(FAMILIES), p=weights / weights.sum())]
+    chosen: tuple[Any, ...] = tuple(int(rng.integers(len(values))) for values in one.choices)
+    label = " ".join((one.name, *(values[i] for values, i in zip(one.choices, chosen, strict=True))))
+    return one, chosen, label

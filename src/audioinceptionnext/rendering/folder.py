@@ -1,4 +1,4 @@
-"""Rendered clips as a folder of WAV files, a sub-folder a label, as the dataset ``folder`` takes it."""
+"""Writes rendered clips to a folder with one subfolder per label, as the data set ``folder`` expects it."""
 
 from __future__ import annotations
 
@@ -12,63 +12,72 @@ from pathlib import Path
 import numpy as np
 
 from audioinceptionnext.data.writing import write_wav
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError
 from audioinceptionnext.rendering import draw, render
 
-_AT_ONCE = 64  # clips a task of a process
+_TASK_SIZE = 64  # clips per task of a process
 
 
 def render_folder(
     folder: Path,
     clips: int,
-    seconds: float = 3.28,
-    rate: int = 24_000,
+    *,
+    clip_seconds: float = 3.28,
+    sample_rate: int = 24_000,
     seed: int = 0,
-    workers: int = 1,
+    jobs: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write the clips ``seed`` to ``seed + clips - 1`` of `render` into ``folder``: mono, 16 bits.
+    """Write the clips ``seed`` to ``seed + clips - 1`` of `render` as mono WAV files of 16 bits.
 
-    Files that are there are kept, so that a run that was stopped goes on. A file appears whole or not at all.
+    Files that exist are kept, so that an interrupted run can be continued. Each file is written under another name and
+    then renamed, so that no file is incomplete.
 
     Args:
-        workers: processes; the files are the same whatever their number.
-        progress: called with the number of clips that are there so far.
+        folder: is made if it does not exist.
+        clips: number of clips.
+        clip_seconds: duration of each clip.
+        sample_rate: in Hz.
+        seed: number of the first clip.
+        jobs: processes to render with. Their number does not change the files.
+        progress: called with the number of clips that are done so far.
 
     Returns:
-        How many were rendered now.
+        The number of clips that did not exist before.
 
     Raises:
-        AinextError: the folder cannot be written.
+        FileError: the folder cannot be written.
     """
     numbers = range(seed, seed + clips)
-    parts = [numbers[i : i + _AT_ONCE] for i in range(0, clips, _AT_ONCE)]
-    write = partial(_write, folder=folder, seconds=seconds, rate=rate)
+    tasks = [numbers[i : i + _TASK_SIZE] for i in range(0, clips, _TASK_SIZE)]
+    write = partial(_write_clips, folder=folder, clip_seconds=clip_seconds, sample_rate=sample_rate)
     new = done = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            spread: Callable[..., Iterable[int]] = map
-            if workers > 1:
-                spread = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn"))).map
-            for part, written in zip(parts, spread(write, parts), strict=True):
-                new, done = new + written, done + len(part)
+            map_tasks: Callable[..., Iterable[int]] = map
+            if jobs > 1:
+                map_tasks = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))).map
+            for task, written in zip(tasks, map_tasks(write, tasks), strict=True):
+                new, done = new + written, done + len(task)
                 progress(done)
     except OSError as error:
-        raise AinextError(f"{folder}: cannot write rendered clips: {error.strerror}; {done} of {clips} done") from None
+        reason = f"cannot write rendered clips: {error.strerror}; {done} of {clips} done"
+        raise FileError(folder, reason) from None
     return new
 
 
-def _write(numbers: range, folder: Path, seconds: float, rate: int) -> int:
+def _write_clips(numbers: range, folder: Path, clip_seconds: float, sample_rate: int) -> int:
+    """Write those of these clips that do not exist, and return their number."""
     new = 0
     for number in numbers:
         path = folder / draw(np.random.default_rng(number))[2] / f"{number:07}.wav"
         if path.exists():
             continue
-        sound, _ = render(number, seconds, rate)
+        waveform, _ = render(number, clip_seconds, sample_rate)
         path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(".part")
-        write_wav(part, sound, rate)
-        part.replace(path)
+        temporary = path.with_suffix(".part")
+        write_wav(temporary, waveform, sample_rate)
+        temporary.replace(path)
         new += 1
     return new
