@@ -1,4 +1,4 @@
-"""Models that several test files share. Exporting takes seconds, so each file is made once."""
+"""Models that several test files share. Exporting takes seconds, so each file is exported once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel
-from tests.test_network import stirred
+from tests.test_network import with_statistics
 
 LABELS = ("tap", "plate, bowl", "été")
 
 
 @pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Training sets how many torch uses; the next test has as many as before."""
+def restore_threads() -> Iterator[None]:
+    """Restore the number of torch's threads, which training sets."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -26,8 +26,8 @@ def threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Kitchen20 of two classes and two folds, whose sounds anyone can tell apart."""
-    from tests.small_sounds import write_kitchen  # brings Lightning, which few tests need
+    """A Kitchen20 with two classes and two folds, whose sounds are easy to tell apart."""
+    from tests.small_sounds import write_kitchen  # imports Lightning, which few tests need
 
     return write_kitchen(tmp_path_factory.mktemp("tiny kitchen") / "kitchen20")
 
@@ -35,18 +35,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model() -> StoredModel:
     torch.manual_seed(1)
-    net = stirred(create_model("tiny", 3, depths=(1, 1, 1, 1)))
-    net.classifier.weight.data.mul_(30)  # decided answers, so that a difference shows
-    return StoredModel(net, LABELS, run="dense", info={"licence": "none"})
+    net = with_statistics(create_model("tiny", 3, depths=(1, 1, 1, 1)))
+    net.classifier.weight.data.mul_(30)  # for confident predictions, so that a difference shows
+    return StoredModel(net, LABELS, mode="dense", info={"licence": "none"})
 
 
 @pytest.fixture(scope="session")
 def files(model: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The model as ONNX files: dense, windows, half (float16 weights) and log-mel (input)."""
+    """The model as ONNX files: dense, windows, half (float16 weights) and log-mel (as the input)."""
     folder = tmp_path_factory.mktemp("models")
     return {
         "dense": export_onnx(model, folder / "dense.onnx"),
-        "windows": export_onnx(model, folder / "windows.onnx", run="windows"),
+        "windows": export_onnx(model, folder / "windows.onnx", mode="windows"),
         "half": export_onnx(model, folder / "half.onnx", precision="float16"),
-        "log-mel": export_onnx(model, folder / "log-mel.onnx", takes="log-mel"),
+        "log-mel": export_onnx(model, folder / "log-mel.onnx", input="log-mel"),
     }

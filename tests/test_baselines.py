@@ -1,4 +1,4 @@
-"""The baselines can stand wherever our network does."""
+"""The baselines can be used wherever our network can."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError, ModelError, ParameterError
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import AudioInceptionNeXt, count_macs, count_parameters, create_model, fold
 from audioinceptionnext.network.base import Network
-from audioinceptionnext.network.baselines import resize_positions
-from audioinceptionnext.network.registry import build
+from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.network.transformer import resize_positions
 from tests.test_frontend import pink
-from tests.test_network import sound, stirred
+from tests.test_network import log_mels, with_statistics
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra baselines)"
@@ -38,7 +38,7 @@ LABELS = ("tap", "plate", "knife", "pan", "kettle")
 
 
 def small(name: str, **changes: Any) -> Network:
-    """With weights large enough that a difference shows."""
+    """A small network with weights large enough that a difference shows."""
     torch.manual_seed(0)
     net = create_model(name, len(LABELS), **SMALL[name] | changes)
     net.mean.fill_(-3.0)
@@ -51,24 +51,24 @@ def small(name: str, **changes: Any) -> Network:
 def test_a_description_builds_the_same_network(name: str) -> None:
     net = small(name)
     described = json.loads(json.dumps(net.config.as_dict()))
-    again = build(described)
+    again = build_network(described)
     assert type(again) is type(net) and again.config == net.config and described["architecture"] == name
     again.load_state_dict(net.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(again.eval()(sound()), net(sound()), rtol=0, atol=0)
-    with pytest.raises(ValueError, match=r"unknown network setting 'dropuot'; did you mean 'dropout'"):
+        torch.testing.assert_close(again.eval()(log_mels()), net(log_mels()), rtol=0, atol=0)
+    with pytest.raises(ParameterError, match=r"dropuot: this network has no such setting; did you mean dropout\?"):
         create_model(name, 5, dropuot=0.1)
 
 
-def test_what_is_no_baseline() -> None:
-    old = {"num_classes": 3, "widths": [8, 8, 8, 8], "depths": [1, 1, 1, 1]}  # as files before the baselines say
-    assert isinstance(build(old), AudioInceptionNeXt)
+def test_networks_that_are_not_baselines() -> None:
+    old = {"num_classes": 3, "widths": [8, 8, 8, 8], "depths": [1, 1, 1, 1]}  # as in files from before the baselines
+    assert isinstance(build_network(old), AudioInceptionNeXt)
     assert "architecture" not in create_model("tiny", 3).config.as_dict()
-    with pytest.raises(ValueError, match="unknown architecture 'rnn'"):
-        build({"architecture": "rnn", "num_classes": 3})
-    with pytest.raises(ValueError, match="unknown variant 'cn'; did you mean 'cnn'"):
+    with pytest.raises(ParameterError, match="architecture is rnn: this version only has cnn, ast, mobilenet"):
+        build_network({"architecture": "rnn", "num_classes": 3})
+    with pytest.raises(ParameterError, match=r"network is cn: there is no such network; did you mean cnn\?"):
         create_model("cn")
-    with pytest.raises(ValueError, match="4 stages"):
+    with pytest.raises(ParameterError, match="give 4 numbers, one per stage"):
         create_model("cnn", 3, widths=(8, 8))
 
 
@@ -76,26 +76,26 @@ def test_the_cnn_is_dense_as_ours_is() -> None:
     net, ours = small("cnn"), create_model("tiny", 5, depths=(1, 1, 1, 1)).eval()
     assert net.clip_steps == ours.clip_steps == 13
     with torch.no_grad():
-        torch.testing.assert_close(net.dense(sound())[:, 0], net(sound()))
+        torch.testing.assert_close(net.dense(log_mels())[:, 0], net(log_mels()))
         for frames in (416, 417, 448, 449, 1000):
-            assert net.dense(sound(1, frames)).shape == ours.dense(sound(1, frames)).shape
-        # Away from the edges a step hears the same wherever it stands: the stride is 32 frames, exactly.
-        long = sound(1, 1600)
+            assert net.dense(log_mels(1, frames)).shape == ours.dense(log_mels(1, frames)).shape
+        # Away from the edges, a step does not depend on its place: the stride is exactly 32 frames.
+        long = log_mels(1, 1600)
         whole, part = net.dense(long)[0], net.dense(long[:, :, 320:1280])[0]
         torch.testing.assert_close(whole[13:25], part[3:15], rtol=1e-4, atol=1e-5)
 
 
 def test_the_cnn_folds_exactly() -> None:
-    net = stirred(small("cnn"))  # type: ignore[arg-type]
+    net = with_statistics(small("cnn"))  # type: ignore[arg-type]
     folded = fold(net)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     with torch.no_grad():
-        torch.testing.assert_close(folded.dense(sound(2, 500)), net.dense(sound(2, 500)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(folded.dense(log_mels(2, 500)), net.dense(log_mels(2, 500)), rtol=1e-4, atol=1e-4)
 
 
 @needs_transformers
 def test_the_transformer_is_transformers_own() -> None:
-    """The same weights in their class give the same logits, of input standardised to a deviation of 1/2."""
+    """The same weights in their class give the same logits, for input standardised to a deviation of 1/2."""
     from transformers import ASTForAudioClassification
 
     net = small("ast")
@@ -106,15 +106,15 @@ def test_the_transformer_is_transformers_own() -> None:
     theirs.classifier.layernorm.load_state_dict(net.norm.state_dict())
     theirs.classifier.dense.load_state_dict(net.classifier.state_dict())
     with torch.no_grad():
-        expected = theirs.eval()((sound()[:, 0] + 3) / 4).logits
-        torch.testing.assert_close(net(sound()), expected, rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(fold(net)(sound()), net(sound()), rtol=0, atol=0)
+        expected = theirs.eval()((log_mels()[:, 0] + 3) / 4).logits
+        torch.testing.assert_close(net(log_mels()), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(fold(net)(log_mels()), net(log_mels()), rtol=0, atol=0)
 
 
 @needs_transformers
-def test_the_transformer_hears_long_input_clip_by_clip() -> None:
+def test_the_transformer_predicts_long_input_clip_by_clip() -> None:
     net = small("ast")
-    long = sound(2, 1000)
+    long = log_mels(2, 1000)
     with torch.no_grad():
         steps = net.pooled_logits(net.features(long))
         padded = torch.cat([long, long[:, :, -1:].expand(-1, -1, 40, -1)], dim=2)
@@ -122,9 +122,9 @@ def test_the_transformer_hears_long_input_clip_by_clip() -> None:
         torch.testing.assert_close(steps, expected, rtol=1e-4, atol=1e-4)
         for frames, count in ((416, 1), (417, 2), (624, 2), (625, 3)):
             assert net.features(long[:, :, :frames]).shape == (2, 48, count, 1)
-        assert net.dense(sound(1)).shape == (1, 1, 5)
+        assert net.dense(log_mels(1)).shape == (1, 1, 5)
         with pytest.raises(ValueError, match="300 frames, but a clip has 416"):
-            net(sound(1, 300))
+            net(log_mels(1, 300))
 
 
 @BOTH
@@ -132,7 +132,7 @@ def test_a_step_of_training_changes_every_weight_and_lowers_the_loss(name: str) 
     net = small(name).train()
     before = {key: value.clone() for key, value in net.named_parameters()}
     optimizer = torch.optim.AdamW(net.parameters(), 1e-3)
-    x, y = sound(8, 416), torch.arange(8) % len(LABELS)
+    x, y = log_mels(8, 416), torch.arange(8) % len(LABELS)
     losses = []
     for _ in range(6):
         loss = nn.functional.cross_entropy(net.pooled_logits(net.features(x)).mean(1), y)
@@ -141,35 +141,35 @@ def test_a_step_of_training_changes_every_weight_and_lowers_the_loss(name: str) 
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
-    # A key's bias adds the same to all of a token's scores, which their softmax does not see.
+    # A key's bias adds the same to all scores of a token, which does not change their softmax.
     kept = [key for key, value in net.named_parameters() if torch.equal(value, before[key])]
     assert [key for key in kept if not key.endswith("k_proj.bias")] == []
 
 
 @BOTH
-@pytest.mark.parametrize("run", ["dense", "windows"])
-def test_through_the_files(name: str, run: str, tmp_path: Path) -> None:
-    """Saved, loaded, exported, run by ONNX Runtime and by the recogniser."""
+@pytest.mark.parametrize("mode", ["dense", "windows"])
+def test_through_the_files(name: str, mode: str, tmp_path: Path) -> None:
+    """Saved, loaded, exported, computed by ONNX Runtime and by the recogniser."""
     net = small(name)
-    save_model(StoredModel(net, LABELS, run=run), tmp_path / "m.safetensors")  # type: ignore[arg-type]
+    save_model(StoredModel(net, LABELS, mode=mode), tmp_path / "m.safetensors")  # type: ignore[arg-type]
     stored = load_model(tmp_path / "m.safetensors")
     assert type(stored.net) is type(net) and stored.net.config == net.config
     path = tmp_path / "m.onnx"
-    if name == "ast" and run == "dense":
-        with pytest.raises(AinextError, match="one clip at a time; export it with run windows"):
-            export_onnx(stored, path, run="dense")
+    if name == "ast" and mode == "dense":
+        with pytest.raises(ParameterError, match="one clip at a time; use windows"):
+            export_onnx(stored, path, mode="dense")
         export_onnx(stored, path)
         assert load(path).labels == LABELS
         return
     export_onnx(stored, path)
     waveform = np.stack([pink(120_000, 24_000, seed) for seed in range(2)])
     logits, log_mel = ort.InferenceSession(path).run(["logits", "log_mel"], {"waveform": waveform})
-    heard = torch.from_numpy(log_mel)[:, None, :1000]
+    frames = torch.from_numpy(log_mel)[:, None, :1000]
     with torch.no_grad():
-        if run == "dense":
-            expected = net.dense(heard)
+        if mode == "dense":
+            expected = net.dense(frames)
         else:
-            padded = torch.cat([heard, heard[:, :, -1:].expand(-1, -1, 32, -1)], dim=2)
+            padded = torch.cat([frames, frames[:, :, -1:].expand(-1, -1, 32, -1)], dim=2)
             expected = torch.stack([net(padded[:, :, s : s + 416]) for s in range(0, 32 * 20, 32)], dim=1)
     assert logits.shape == expected.shape == (2, 20, 5)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -213,13 +213,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 @needs_transformers
-def test_weights_of_a_folder(
+def test_weights_from_a_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from transformers import ASTModel
 
     def no_network(*_: object) -> None:
-        raise AssertionError("a connection was tried")
+        raise AssertionError("a connection was attempted")
 
     theirs = ASTModel.from_pretrained(folder).eval()
     capfd.readouterr()
@@ -229,16 +229,16 @@ def test_weights_of_a_folder(
     longer = create_model(f"ast:{folder}", 7).eval()
     assert capfd.readouterr() == ("", "")
     assert same.config.num_classes == 7 and same.dropout.p == 0.2 and longer.config.clip_frames == 416
-    x = sound(2, 104)
+    x = log_mels(2, 104)
     with torch.no_grad():
         expected = theirs(x[:, 0] / 2).pooler_output
         torch.testing.assert_close(same.body((x / 2)[:, 0]).pooler_output, expected, rtol=0, atol=0)
         assert float(same.norm.weight.std()) > 0.1  # the folder's, not a fresh one of ones
-        assert longer(sound()).shape == (2, 7)
+        assert longer(log_mels()).shape == (2, 7)
     assert longer.body.embeddings.position_embeddings.shape == (1, 12 * 41 + 2, 48)
-    save_model(StoredModel(longer, tuple("abcdefg")), tmp_path / "m.safetensors")  # needs the folder no more
+    save_model(StoredModel(longer, tuple("abcdefg")), tmp_path / "m.safetensors")  # no longer needs the folder
     with torch.no_grad():
-        torch.testing.assert_close(load_model(tmp_path / "m.safetensors").net(sound()), longer(sound()))
+        torch.testing.assert_close(load_model(tmp_path / "m.safetensors").net(log_mels()), longer(log_mels()))
 
 
 def test_positions_are_interpolated_over_frequency_and_time() -> None:
@@ -255,31 +255,31 @@ def test_positions_are_interpolated_over_frequency_and_time() -> None:
 
 
 @needs_transformers
-def test_folders_that_hold_no_transformer_say_so(folder: Path) -> None:
-    with pytest.raises(AinextError, match=r"ast:nowhere: no config\.json there"):
+def test_folders_without_a_transformer_are_refused(folder: Path) -> None:
+    with pytest.raises(ModelError, match=r"ast:nowhere: the folder has no config\.json"):
         create_model("ast:nowhere", 3)
-    with pytest.raises(ValueError, match="hidden is the folder's"):
+    with pytest.raises(ParameterError, match=r"hidden is 96: ast:.* fixes it; only dropout, clip_frames, bands"):
         create_model(f"ast:{folder}", 3, hidden=96)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "vit"}))
-    with pytest.raises(AinextError, match=r"model_type is 'vit'"):
+    with pytest.raises(FileError, match=r"model_type is 'vit'"):
         create_model(f"ast:{folder}", 3)
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
-    with pytest.raises(AinextError, match=r"\d+ weights are missing"):
+    with pytest.raises(ModelError, match=r"\d+ weights are missing"):
         create_model(f"ast:{folder}", 3)
     (folder / "config.json").write_text(json.dumps(config | {"intermediate_size": 32}))
-    with pytest.raises(AinextError, match="ast:"):
+    with pytest.raises(ModelError, match="ast:"):
         create_model(f"ast:{folder}", 3)
     (folder / "config.json").write_text(json.dumps(config))
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:2000])
-    with pytest.raises(AinextError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot be loaded"):
         create_model(f"ast:{folder}", 3)
     weights.unlink()
-    with pytest.raises(AinextError, match="cannot be loaded"):
+    with pytest.raises(ModelError, match="cannot be loaded"):
         create_model(f"ast:{folder}", 3)
     (folder / "config.json").write_text("[")
-    with pytest.raises(AinextError, match="not JSON"):
+    with pytest.raises(FileError, match="not the JSON configuration"):
         create_model(f"ast:{folder}", 3)
 
 

@@ -1,4 +1,4 @@
-"""The ONNX file gives what the network gives, for any length, by itself."""
+"""The ONNX file gives what the network gives, for any length, and needs no other file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ModelError
 from audioinceptionnext.export.onnx import Exported, export_onnx
-from audioinceptionnext.inference import windows as module
+from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel
-from audioinceptionnext.network.published import describe, load_published
+from audioinceptionnext.network.published import load_published, published_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.results.segmentation import TimelineSettings
+from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.initial_model import begin
+from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe
 from tests.conftest import LABELS
 from tests.test_frontend import by_librosa, pink
-from tests.test_network import REFERENCE, needs_reference, stirred
+from tests.test_network import REFERENCE, needs_reference, with_statistics
 
 CLIP = 49_919
 
 
 def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
-    """Logits, and of a file that takes a waveform the log-mel."""
+    """Logits, and the log-mel if the file takes a waveform."""
     return ort.InferenceSession(path).run(None, inputs)[:2]
 
 
@@ -42,16 +42,16 @@ def by_torch(model: StoredModel, waveform: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("samples", [1, 239, 240, 241, 20_000, 24_000, CLIP - 119, CLIP, CLIP + 1, CLIP + 2, 120_000])
 def test_dense_equals_torch(model: StoredModel, files: dict[str, Path], samples: int) -> None:
-    """Up to a clip as training hears it, the frame that is centred on the end of whole hops with it."""
+    """Up to a clip as in training, which includes the frame centred on the end of whole hops."""
     waveform = np.stack([pink(120_000, 24_000, seed)[:samples] for seed in range(2)])
     logits, log_mel = run(files["dense"], waveform=waveform)
     whole = by_torch(model, waveform)
     np.testing.assert_allclose(log_mel, whole[:, 0], rtol=0, atol=2e-6)
-    heard = whole[:, :, : -(-samples // 120)]
+    frames = whole[:, :, : -(-samples // 120)]
     if samples <= CLIP:
-        heard = crop(LogMel(), torch.from_numpy(waveform), torch.full((2,), samples), 2.08, random=False)
+        frames = crop(LogMel(), torch.from_numpy(waveform), torch.full((2,), samples), 2.08, random=False)
     with torch.no_grad():
-        expected = model.net.dense(heard)
+        expected = model.net.dense(frames)
     assert logits.shape == expected.shape
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=2e-3)
     if samples <= CLIP:
@@ -89,7 +89,7 @@ def test_log_mel_inside_is_librosas(files: dict[str, Path]) -> None:
 
 
 def test_the_front_end_is_kept_as_formulas(files: dict[str, Path], model: StoredModel, tmp_path: Path) -> None:
-    """Its tables would be 2.5 MB at this window; nothing of it may come near that, for no runtime needs them."""
+    """Its tables would be 2.5 MB at this window. Nothing in the file may come near that."""
     longer = export_onnx(replace(model, window_ms=25, hop_ms=10), tmp_path / "longer.onnx")
     for path in (files["dense"], files["windows"], longer):
         graph = onnx.load(path).graph
@@ -100,53 +100,53 @@ def test_the_front_end_is_kept_as_formulas(files: dict[str, Path], model: Stored
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredModel, dict[str, Path]]:
-    """64 bands and clips of 208 frames, which are 6 and a half steps of 32, as two files: dense and windows."""
+    """A model with 64 bands and clips of 208 frames, which are 6.5 steps of 32, as two files: dense and windows."""
     torch.manual_seed(2)
-    recipe = Recipe(model="tiny", bands=64, window_ms=25, hop_ms=10, network={"depths": (1, 1, 1, 1)})
-    model = begin(LABELS, recipe)
-    model.net = stirred(model.net)
+    recipe = Recipe(network="tiny", bands=64, window_ms=25, hop_ms=10, network_settings={"depths": (1, 1, 1, 1)})
+    model = build_initial_model(LABELS, recipe)
+    model.net = with_statistics(model.net)
     model.net.classifier.weight.data.mul_(30)
     folder = tmp_path_factory.mktemp("other")
-    return model, {run: export_onnx(model, folder / f"{run}.onnx", run=run) for run in ("dense", "windows")}
+    return model, {mode: export_onnx(model, folder / f"{mode}.onnx", mode=mode) for mode in ("dense", "windows")}
 
 
 def test_bands_are_the_networks(other: tuple[StoredModel, dict[str, Path]], tmp_path: Path) -> None:
     model, files = other
     assert (model.net.config.bands, model.front_end().bands, model.net.config.clip_frames) == (64, 64, 208)
     save_model(model, tmp_path / "m.safetensors")
-    again = begin(("a", "b"), Recipe(), str(tmp_path / "m.safetensors"))
+    again = build_initial_model(("a", "b"), Recipe(), str(tmp_path / "m.safetensors"))
     assert (again.front_end().bands, again.hop_ms, again.net.config.clip_frames) == (64, 10, 208)
     waveform = pink(60_000, 24_000)
     for path in files.values():
         _, log_mel = run(path, waveform=waveform[None])
         assert np.abs(log_mel[0] - by_librosa(waveform, 24_000, 25, 10, 64)).max() < 1e-4
-    heard = load(files["dense"]).predict(waveform)
-    assert heard.log_mel is not None and heard.log_mel.shape[1] == 64
-    assert (heard.hop, heard.window) == (pytest.approx(0.32), pytest.approx(2.08))
-    heard.plot(tmp_path / "p.png")
+    result = load(files["dense"]).predict(waveform)
+    assert result.log_mel is not None and result.log_mel.shape[1] == 64
+    assert (result.step_seconds, result.window_seconds) == (pytest.approx(0.32), pytest.approx(2.08))
+    result.plot(tmp_path / "p.png")
 
 
-@pytest.mark.parametrize("hears", ["dense", "windows"])
-def test_a_clip_of_broken_steps(
-    other: tuple[StoredModel, dict[str, Path]], hears: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("mode", ["dense", "windows"])
+def test_a_clip_with_a_fraction_of_a_step(
+    other: tuple[StoredModel, dict[str, Path]], mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many steps as the recogniser counts on, equal to the network's, and joined without a seam."""
+    """The recogniser expects this number of steps; they are the network's, and blocks join without a seam."""
     model, files = other
-    monkeypatch.setitem(module.BLOCK_FRAMES, hears, 500)
-    recogniser, waveform = load(files[hears]), pink(24_000 * 20, 24_000)
+    monkeypatch.setitem(module.BLOCK_FRAMES, mode, 500)
+    recogniser, waveform = load(files[mode]), pink(24_000 * 20, 24_000)
     front = model.front_end()
     for frames in (3, 208, 209, 224, 225, 240, 241, 500, 2000):
-        sound = waveform[: 240 * frames - 1]
-        logits, _ = run(files[hears], waveform=sound[None])
-        heard = recogniser.predict(sound)
-        assert heard.probabilities.shape == logits[0].shape
-        np.testing.assert_allclose(heard.probabilities, module.softmax(logits[0]), atol=2e-3)
-        if hears == "windows":
+        part = waveform[: 240 * frames - 1]
+        logits, _ = run(files[mode], waveform=part[None])
+        result = recogniser.predict(part)
+        assert result.probabilities.shape == logits[0].shape
+        np.testing.assert_allclose(result.probabilities, module.softmax(logits[0]), atol=2e-3)
+        if mode == "windows":
             assert len(logits[0]) == 1 + max(0, -(-(frames - 208) // 32))
             continue
         place = torch.arange(max(frames, 208)).clamp(max=frames - 1)
         with torch.no_grad():
-            expected = model.net.dense(front(torch.from_numpy(sound)[None])[:, :, place])
+            expected = model.net.dense(front(torch.from_numpy(part)[None])[:, :, place])
         np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=2e-3)
 
 
@@ -154,10 +154,10 @@ def test_a_clip_of_broken_steps(
 def test_features_are_what_the_linear_layer_reads(
     model: StoredModel, files: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    """Step for step, also where several passes answer in between; and the file says how many channels there are."""
+    """Step for step, also if several passes give the steps in between; and the file states the number of channels."""
     path = files.get(name) or tmp_path / "int8.onnx"
     if name == "int8":
-        export_onnx(model, path, precision="int8", sounds=[pink(60_000, 24_000, seed) for seed in range(2)])
+        export_onnx(model, path, precision="int8", calibration=[pink(60_000, 24_000, seed) for seed in range(2)])
     session = ort.InferenceSession(path)
     layer = model.net.classifier
     weight, bias = (values.detach().numpy() for values in (layer.weight, layer.bias))
@@ -178,7 +178,7 @@ def test_log_mel_input_gives_the_same(files: dict[str, Path]) -> None:
     np.testing.assert_allclose(alone, logits, rtol=1e-4, atol=1e-4)
 
 
-def test_half_the_weights_space_agrees(files: dict[str, Path]) -> None:
+def test_weights_in_half_the_space_agree(files: dict[str, Path]) -> None:
     waveform = pink(120_000, 24_000)[None]
     full, half = (run(files[name], waveform=waveform)[0] for name in ("dense", "half"))
     np.testing.assert_allclose(half, full, rtol=2e-2, atol=2e-2)
@@ -186,21 +186,21 @@ def test_half_the_weights_space_agrees(files: dict[str, Path]) -> None:
 
 
 def test_the_file_needs_no_side_file(files: dict[str, Path]) -> None:
-    facts = ort.InferenceSession(files["dense"]).get_modelmeta().custom_metadata_map
-    assert json.loads(facts["labels"]) == list(LABELS)
-    assert (facts["sample_rate"], facts["clip_samples"], facts["run"]) == ("24000", str(CLIP), "dense")
+    metadata = ort.InferenceSession(files["dense"]).get_modelmeta().custom_metadata_map
+    assert json.loads(metadata["labels"]) == list(LABELS)
+    assert (metadata["sample_rate"], metadata["clip_samples"], metadata["run"]) == ("24000", str(CLIP), "dense")
     assert load(files["dense"]).labels == LABELS
 
 
 def test_stored_weights_come_back(model: StoredModel, tmp_path: Path) -> None:
     save_model(model, tmp_path / "m.safetensors")
     back = load_model(tmp_path / "m.safetensors")
-    assert (back.labels, back.run, back.info, back.net.config) == (LABELS, "dense", model.info, model.net.config)
+    assert (back.labels, back.mode, back.info, back.net.config) == (LABELS, "dense", model.info, model.net.config)
     for key, value in model.net.state_dict().items():
         assert torch.equal(back.net.state_dict()[key], value)
     damaged = tmp_path / "cut.safetensors"
     damaged.write_bytes((tmp_path / "m.safetensors").read_bytes()[:5000])
-    with pytest.raises(AinextError, match=r"cut\.safetensors: not a safetensors file, or damaged"):
+    with pytest.raises(ModelError, match=r"cut\.safetensors: not a safetensors file, or damaged"):
         load_model(damaged)
 
 
@@ -212,8 +212,8 @@ def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, mo
 
     weights = {k: torch.from_numpy(np.asarray(v)) for k, v in seeded_checkpoint.state_dict(dataset, 0).items()}
     torch.save({"model_state": weights}, tmp_path / "official.pyth")
-    stored = describe(load_published(tmp_path / "official.pyth"))
-    path = export_onnx(stored, tmp_path / "official.onnx", takes="log-mel")
+    stored = published_model(load_published(tmp_path / "official.pyth"))
+    path = export_onnx(stored, tmp_path / "official.onnx", input="log-mel")
     inputs = seeded_checkpoint.inputs(dataset, 0)[:, 0]
     (logits,) = run(path, log_mel=inputs)
     published = json.loads((REFERENCE / "official-outputs.json").read_text())[f"{dataset}/0"]
@@ -223,16 +223,16 @@ def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, mo
 
 
 def test_a_temperature_divides_the_logits(model: StoredModel) -> None:
-    sound = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 60_000)).astype(np.float32) * 0.1)
+    waveform = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 60_000)).astype(np.float32) * 0.1)
     hop = torch.tensor(32)
     with torch.no_grad():
-        plain = Exported(model, "dense", "waveform")(sound, hop)[0]
-        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(sound, hop)[0]
+        plain = Exported(model, "dense", "waveform")(waveform, hop)[0]
+        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(waveform, hop)[0]
     torch.testing.assert_close(warm * 2.5, plain)
 
 
 def test_thresholds_travel_with_the_model(model: StoredModel, tmp_path: Path) -> None:
-    """From the weights to the file to what is reported, unless the caller says otherwise."""
+    """From the weights to the file to the segments, unless the caller gives settings."""
     waveform = pink(24_000 * 3, 24_000)
     save_model(model, tmp_path / "plain.safetensors")
     plain = load(export_onnx(load_model(tmp_path / "plain.safetensors"), tmp_path / "plain.onnx"))
@@ -242,4 +242,4 @@ def test_thresholds_travel_with_the_model(model: StoredModel, tmp_path: Path) ->
     own = load(export_onnx(load_model(tmp_path / "own.safetensors"), tmp_path / "own.onnx"))
     assert plain.thresholds == () and own.thresholds == thresholds
     assert own.predict(waveform).segments
-    assert not own.predict(waveform, settings=TimelineSettings(min(1.0, 2 * float(likely)), 0.01)).segments
+    assert not own.predict(waveform, settings=SegmentationSettings(min(1.0, 2 * float(likely)), 0.01)).segments

@@ -1,4 +1,4 @@
-"""`LogMel` is librosa's."""
+"""`LogMel` gives what librosa gives."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from audioinceptionnext.audio.decode import read
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.frontend import mel_filters
 
@@ -27,7 +28,7 @@ def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float,
 
 
 def pink(samples: int, rate: int, seed: int = 0) -> np.ndarray:
-    """Noise as recordings have it, falling with frequency, with a click, a tone and a silence in it."""
+    """Noise that falls with frequency, as in recordings, with a click, a tone and a silence."""
     rng = np.random.default_rng(seed)
     spectrum = np.fft.rfft(rng.standard_normal(samples)) / np.sqrt(1 + np.arange(samples // 2 + 1))
     noise = np.fft.irfft(spectrum, samples)
@@ -53,8 +54,8 @@ def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, bands: int, 
     assert np.abs(found[0, 0].numpy() - expected).max() < 2e-3
 
 
-def test_tables_computed_each_time_are_the_stored_ones() -> None:
-    for window_ms in (10, 25, 10.04):  # the last one an odd number of samples
+def test_computed_tables_equal_the_stored_ones() -> None:
+    for window_ms in (10, 25, 10.04):  # the last one is an odd number of samples
         front = LogMel(24_000, window_ms)
         waveform = torch.from_numpy(pink(20_000, 24_000))[None]
         stored = front(waveform)
@@ -62,9 +63,9 @@ def test_tables_computed_each_time_are_the_stored_ones() -> None:
         torch.testing.assert_close(front(waveform), stored, rtol=0, atol=1e-6)
 
 
-def test_no_bands_or_more_than_there_are_bins() -> None:
+def test_the_number_of_bands_is_limited() -> None:
     for bands in (0, 2048):
-        with pytest.raises(ValueError, match=f"{bands} bands; give 1 to 1024"):
+        with pytest.raises(ParameterError, match=f"bands is {bands}: give 1 to 1024"):
             LogMel(bands=bands)
 
 
@@ -73,8 +74,8 @@ def test_a_clip_has_the_published_frames() -> None:
         assert LogMel(rate, window, hop).frames(round(rate * seconds) - 1) == frames
 
 
-def test_faint_bands_beside_loud_ones_are_librosas() -> None:
-    """A loud hum with next to nothing above it: where a float32 spectrum is off by its own rounding."""
+def test_faint_bands_beside_loud_ones_equal_librosa() -> None:
+    """A loud hum with next to nothing above it, where a float32 spectrum would consist of its own rounding."""
     time = np.arange(48_000) / 24_000
     waveform = (0.9 * np.sin(2 * np.pi * 60 * time) + 1e-6 * np.sin(2 * np.pi * 9000 * time)).astype(np.float32)
     with torch.no_grad():
@@ -82,7 +83,7 @@ def test_faint_bands_beside_loud_ones_are_librosas() -> None:
     assert np.abs(found - by_librosa(waveform, 24_000, 10, 5)).max() < 1e-4
 
 
-def test_filters_are_librosas() -> None:
+def test_filters_equal_librosa() -> None:
     for rate, _, _ in SETTINGS:
         expected = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=128, htk=True, norm=None, dtype=np.float64)
         np.testing.assert_allclose(mel_filters(rate).T.numpy(), expected, atol=1e-9)

@@ -1,9 +1,10 @@
-"""The network is the paper's, and its inference form gives the same outputs."""
+"""The network is that of the paper, and its inference form gives the same outputs."""
 
 from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export.layout import lay_out
+from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.export.layout import time_last
 from audioinceptionnext.network import (
     VARIANTS,
     AudioInceptionNeXt,
@@ -23,7 +24,7 @@ from audioinceptionnext.network import (
     create_model,
     fold,
     load_published,
-    products,
+    matrix_products,
 )
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
@@ -33,8 +34,8 @@ needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"the publis
 SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
 
 
-def stirred(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
-    """With statistics and scales as after training, so that a fold that forgets one of them is found out."""
+def with_statistics(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
+    """The network with statistics and scales as after training, so that a fold that ignores one of them fails."""
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -48,7 +49,7 @@ def stirred(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
     return net.eval()
 
 
-def sound(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
+def log_mels(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
     return torch.randn(batch, 1, frames, 128, generator=torch.Generator().manual_seed(seed)) * 2 - 4
 
 
@@ -75,13 +76,13 @@ def test_base_is_the_papers_size_and_folds_to_a_quarter() -> None:
     ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items()) or "paper",
 )
 def test_every_variant_folds_exactly(variant: str, changes: dict[str, object]) -> None:
-    net = stirred(create_model(variant, 7, **SHORT, **changes))
-    folded, x = fold(net), sound()
+    net = with_statistics(create_model(variant, 7, **SHORT, **changes))
+    folded, x = fold(net), log_mels()
     with torch.no_grad():
         expected = net(x)
         torch.testing.assert_close(folded(x), expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(folded.dense(x)[:, 0], expected, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(lay_out(folded)(x), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(time_last(folded)(x), expected, rtol=1e-4, atol=1e-5)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
     assert count_parameters(folded) < count_parameters(net)
     assert count_parameters(fold(folded)) == count_parameters(folded)
@@ -89,16 +90,16 @@ def test_every_variant_folds_exactly(variant: str, changes: dict[str, object]) -
 
 @pytest.mark.parametrize("bands", [128, 64, 40, 72])
 def test_time_last_is_the_same_network(bands: int) -> None:
-    """Also where the bins of a stage are odd, and where kernels are longer than frequency is."""
-    net = fold(stirred(create_model("tiny", 7, bands=bands, **SHORT)))
-    laid = lay_out(net)
+    """Also if a stage has an odd number of bins, and if kernels are longer than the frequency axis."""
+    net = fold(with_statistics(create_model("tiny", 7, bands=bands, **SHORT)))
+    swapped = time_last(net)
     for frames in (416, 417, 1000):
-        x = sound(2, frames)[..., :bands]
+        x = log_mels(2, frames)[..., :bands]
         with torch.no_grad():
-            torch.testing.assert_close(laid(x), net(x), rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(laid.dense(x), net.dense(x), rtol=1e-4, atol=1e-5)
-    assert count_parameters(laid) < count_parameters(net)
-    assert isinstance(net.stem, Stem)  # a copy was laid out
+            torch.testing.assert_close(swapped(x), net(x), rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(swapped.dense(x), net.dense(x), rtol=1e-4, atol=1e-5)
+    assert count_parameters(swapped) < count_parameters(net)
+    assert isinstance(net.stem, Stem)  # only the copy has changed
 
 
 def test_an_activation_keeps_expansion_and_squeeze_apart() -> None:
@@ -109,33 +110,35 @@ def test_an_activation_keeps_expansion_and_squeeze_apart() -> None:
 
 def test_orders_are_different_networks() -> None:
     torch.manual_seed(0)
-    nets = [stirred(create_model("tiny", 5, order=o, **SHORT)) for o in ("time-frequency", "frequency-time", "both")]
+    nets = [
+        with_statistics(create_model("tiny", 5, order=o, **SHORT)) for o in ("time-frequency", "frequency-time", "both")
+    ]
     for net in nets[1:]:
-        # The same numbers in the same places, where shapes agree; only the order tells them apart.
+        # All have the same weights in the same places. Only their order differs.
         ours, first = net.state_dict(), nets[0].state_dict()
         net.load_state_dict({k: first[k].reshape(ours[k].shape) for k in ours})
     with torch.no_grad():
-        outputs = [net(sound(1)) for net in nets]
+        outputs = [net(log_mels(1)) for net in nets]
     assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)
     assert not torch.allclose(outputs[0], outputs[2], atol=1e-4)
 
 
 def test_dense_gives_a_step_every_32_frames() -> None:
-    net = stirred(create_model("tiny", 5, **SHORT))
+    net = with_statistics(create_model("tiny", 5, **SHORT))
     with torch.no_grad():
-        assert net.dense(sound(1, 416)).shape == (1, 1, 5)
-        assert net.dense(sound(1, 417)).shape == (1, 2, 5)
-        assert net.dense(sound(1, 416 + 5 * 32)).shape == (1, 6, 5)
+        assert net.dense(log_mels(1, 416)).shape == (1, 1, 5)
+        assert net.dense(log_mels(1, 417)).shape == (1, 2, 5)
+        assert net.dense(log_mels(1, 416 + 5 * 32)).shape == (1, 6, 5)
 
 
 @pytest.mark.parametrize("frames", [416, 500])
 def test_matrix_products_are_the_same_network(frames: int) -> None:
     """Outputs, gradients and running statistics of the training form as matrix products, in float64."""
     torch.manual_seed(0)
-    plain, fast = (stirred(create_model("tiny", 5, **SHORT)).double().train() for _ in range(2))
+    plain, fast = (with_statistics(create_model("tiny", 5, **SHORT)).double().train() for _ in range(2))
     fast.load_state_dict(plain.state_dict())
-    x = sound(3, frames).double()
-    expected, found = plain.features(x), products.features(fast, x, torch.float64)
+    x = log_mels(3, frames).double()
+    expected, found = plain.features(x), matrix_products.features(fast, x, torch.float64)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     (expected**2).mean().backward()
     (found**2).mean().backward()
@@ -146,22 +149,27 @@ def test_matrix_products_are_the_same_network(frames: int) -> None:
         torch.testing.assert_close(fast.state_dict()[key], value, rtol=1e-9, atol=1e-9, msg=key)
 
 
-def test_settings_that_make_no_sense_are_named() -> None:
-    with pytest.raises(ValueError, match="did you mean 'base'"):
+def test_wrong_settings_are_named() -> None:
+    with pytest.raises(ParameterError, match=r"network is bas: .*did you mean base\?"):
         create_model("bas")
-    with pytest.raises(ValueError, match="did you mean 'kernels'"):
+    with pytest.raises(ParameterError, match=r"kernel: .*did you mean kernels\?"):
         create_model("base", 5, kernel=(3,))
-    with pytest.raises(ValueError, match="odd"):
+    with pytest.raises(ParameterError, match="odd"):
         create_model("base", 5, kernels=(4,))
-    with pytest.raises(ValueError, match="order"):
+    with pytest.raises(ParameterError, match="order"):
         create_model("base", 5, order="sideways")
     config = create_model("small", 5).config
     assert NetworkConfig.from_dict(json.loads(json.dumps(config.as_dict()))) == config
 
 
+def test_labels_need_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; from audioinceptionnext.network import labels"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def fake_checkpoint(path: Path, **changes: object) -> tuple[Path, AudioInceptionNeXt]:
-    """A checkpoint in the published names, without the reference files: our own network under their names."""
-    net = stirred(create_model("base", 44))
+    """A checkpoint like the published ones: our own network with the published names. Needs no reference files."""
+    net = with_statistics(create_model("base", 44))
     net.mean.zero_()
     net.std.fill_(1.0)
     state = {f"module.{theirs}": net.state_dict()[ours] for ours, theirs in published_names(net).items()}
@@ -176,18 +184,18 @@ def test_published_names_round_trip(tmp_path: Path) -> None:
         assert torch.equal(loaded.state_dict()[key], value), key
 
 
-def test_a_checkpoint_that_is_none_says_so(tmp_path: Path) -> None:
+def test_a_wrong_checkpoint_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.pyth"
     text.write_text("hello")
-    with pytest.raises(AinextError, match=r"text\.pyth"):
+    with pytest.raises(ModelError, match=r"text\.pyth"):
         load_published(text)
-    with pytest.raises(AinextError, match="no such file"):
+    with pytest.raises(ModelError, match="no such file"):
         load_published(tmp_path / "none.pyth")
     torch.save({"model_state": {"a": torch.zeros(1)}}, text)
-    with pytest.raises(AinextError, match=r"head\.projection"):
+    with pytest.raises(ModelError, match=r"head\.projection"):
         load_published(text)
     path, _ = fake_checkpoint(tmp_path / "extra.pyth", **{"module.something.else": torch.zeros(1)})
-    with pytest.raises(AinextError, match=r"1 unknown, e\.g\. something\.else"):
+    with pytest.raises(ModelError, match=r"1 unknown, e\.g\. something\.else"):
         load_published(path)
 
 

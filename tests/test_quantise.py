@@ -1,4 +1,4 @@
-"""Files of less precision answer as float32 does, or are not written."""
+"""Files of lower precision predict as float32 does, or are not written."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.export import onnx as module
+from audioinceptionnext.errors import AinextError, ModelError
+from audioinceptionnext.export import clips as module
 from audioinceptionnext.export.agreement import Agreement, compare
-from audioinceptionnext.export.onnx import convert_to_openvino, export_onnx, heard_by, rendered
-from audioinceptionnext.export.quantise import WIDE, lower, quantise_onnx
-from audioinceptionnext.inference.windows import softmax
+from audioinceptionnext.export.clips import Input, input_batches, rendered_waveforms
+from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.export.openvino import convert_to_openvino
+from audioinceptionnext.export.quantise import MIN_CHANNELS, convert_precision, quantise_onnx
+from audioinceptionnext.inference.steps import softmax
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
@@ -26,12 +28,12 @@ from audioinceptionnext.network.storage import StoredModel, load_model, save_mod
 from tests.conftest import LABELS
 from tests.test_cli import ainext, refused
 
-TRAINED = find_model("rendered").training_weights  # it knows the sounds that anyone can render
+TRAINED = find_model("rendered").training_weights  # trained on rendered sound
 
 
 @pytest.fixture(autouse=True)
 def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RENDERED", 30)
+    monkeypatch.setattr(module, "RENDERED_CLIPS", 30)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +48,8 @@ def exported(trained: StoredModel, tmp_path_factory: pytest.TempPathFactory) -> 
     files = {"float32": export_onnx(trained, folder / "float32.onnx")}
     for precision in ("float16", "bf16", "int8"):
         files[precision] = folder / f"{precision}.onnx"
-        batches = ({"waveform": sound[None]} for sound in rendered(trained, 30))
-        lower(files["float32"], files[precision], precision, batches)
+        batches = input_batches(trained, "waveform", rendered_waveforms(trained, 30))
+        convert_precision(files["float32"], files[precision], precision, batches)
     return files
 
 
@@ -59,7 +61,7 @@ def weights(model: StoredModel, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unfit(trained: StoredModel, tmp_path: Path) -> Path:
-    """In float32 it answers; in 8 bits nothing is left beside one channel that is louder and that nobody hears."""
+    """Works in float32. In 8 bits nothing is left beside one unused channel that is far larger than the others."""
     net = copy.deepcopy(trained.net)
     block = net.blocks[-1]  # type: ignore[index]
     assert isinstance(block, Block) and isinstance(block.mixer, Mixer)
@@ -69,26 +71,26 @@ def unfit(trained: StoredModel, tmp_path: Path) -> Path:
     return tmp_path / "unfit.safetensors"
 
 
-def facts(path: Path) -> dict[str, str]:
+def metadata(path: Path) -> dict[str, str]:
     return ort.InferenceSession(path).get_modelmeta().custom_metadata_map
 
 
 @pytest.mark.parametrize(
     ("precision", "size", "worst"), [("float16", 0.55, 0.005), ("bf16", 0.55, 0.03), ("int8", 0.5, 0.15)]
 )
-def test_answers_as_float32_in_less_space(
+def test_predicts_as_float32_in_less_space(
     exported: dict[str, Path], trained: StoredModel, precision: str, size: float, worst: float
 ) -> None:
     source, path = exported["float32"], exported[precision]
-    found = compare(source, path, rendered(trained, 40, seed=1000), lead=0.1)
-    assert (found.clips, found.top1, found.enough) == (40, 1, True) and found.counted >= 20
-    assert 0 < found.mean_difference < found.worst < worst
+    agreement = compare(source, path, rendered_waveforms(trained, 40, seed=1000), min_lead=0.1)
+    assert (agreement.clips, agreement.top1, agreement.enough) == (40, 1, True) and agreement.counted >= 20
+    assert 0 < agreement.mean_difference < agreement.worst < worst
     assert path.stat().st_size < size * source.stat().st_size
-    assert facts(path) == facts(source) | {"precision": precision}
+    assert metadata(path) == metadata(source) | {"precision": precision}
 
 
-def test_int8_is_for_the_wide_layers_alone(exported: dict[str, Path]) -> None:
-    """Neither the front end, nor the first layers, nor the last; and all that is between the others."""
+def test_int8_is_only_for_the_wide_layers(exported: dict[str, Path]) -> None:
+    """Not for the front end, the first layers or the last one; but for all that lies between the wide layers."""
     graph = onnx.load(exported["int8"]).graph
     weights = {t.name: t for t in graph.initializer}
     source = {name: node for node in graph.node for name in node.output}
@@ -99,7 +101,7 @@ def test_int8_is_for_the_wide_layers_alone(exported: dict[str, Path]) -> None:
             stored = weights[weight.input[0] if weight is not None else node.input[1]]
             kinds[stored.name] = (stored.data_type, stored.dims[0], source[node.input[0]].op_type)
     for kind, channels, _ in kinds.values():
-        assert (kind == onnx.TensorProto.INT8) == (channels >= WIDE)
+        assert (kind == onnx.TensorProto.INT8) == (channels >= MIN_CHANNELS)
     assert {before for kind, _, before in kinds.values() if kind == onnx.TensorProto.INT8} == {"DequantizeLinear"}
     after = [n.op_type for n in graph.node][[n.op_type for n in graph.node].index("ReduceMean") :]
     assert "QuantizeLinear" not in after and "MatMul" in after
@@ -107,65 +109,65 @@ def test_int8_is_for_the_wide_layers_alone(exported: dict[str, Path]) -> None:
     assert "QuantizeLinear" not in [n.op_type for n in graph.node[:first]]
 
 
-def test_int8_hears_long_audio(exported: dict[str, Path], trained: StoredModel) -> None:
-    waveform = np.concatenate(list(rendered(trained, 16, seed=2000)))
-    whole, short = (load(exported[name]).predict(waveform) for name in ("float32", "int8"))
-    assert len(waveform) > 40 * trained.sample_rate and whole.probabilities.shape == short.probabilities.shape
-    assert np.abs(whole.probabilities - short.probabilities).mean() < 0.002
-    sure = np.sort(whole.probabilities, axis=1)[:, -2:]
-    sure = sure[:, 1] - sure[:, 0] > 0.2
-    same = whole.probabilities.argmax(1) == short.probabilities.argmax(1)
-    assert sure.sum() > 50 and same[sure].mean() > 0.98
+def test_int8_predicts_long_audio(exported: dict[str, Path], trained: StoredModel) -> None:
+    waveform = np.concatenate(list(rendered_waveforms(trained, 16, seed=2000)))
+    full, int8 = (load(exported[name]).predict(waveform).probabilities for name in ("float32", "int8"))
+    assert len(waveform) > 40 * trained.sample_rate and full.shape == int8.shape
+    assert np.abs(full - int8).mean() < 0.002
+    best = np.sort(full, axis=1)[:, -2:]
+    clear = best[:, 1] - best[:, 0] > 0.2
+    same = full.argmax(1) == int8.argmax(1)
+    assert clear.sum() > 50 and same[clear].mean() > 0.98
 
 
 def test_int8_of_windows_and_of_log_mels(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
-    """Of a narrow network the widest layers; the hop can be given still, and the log-mel taken."""
-    sounds, short = list(rendered(model, 20)), tmp_path / "int8.onnx"
-    for whole, name, extra in (
+    """Of a narrow network, the widest layers become int8. Such files still take a hop, or a log-mel."""
+    waveforms, int8 = list(rendered_waveforms(model, 20)), tmp_path / "int8.onnx"
+    cases: list[tuple[Path, Input, dict[str, np.ndarray]]] = [
         (files["windows"], "waveform", {"hop": np.array(100)}),
-        (files["log-mel"], "log_mel", {}),
-    ):
-        heard = heard_by(model, "waveform" if name == "waveform" else "log-mel", sounds)
-        quantise_onnx(whole, short, ({name: sound[None]} for sound in heard))
-        assert short.stat().st_size < 0.8 * whole.stat().st_size
-        (sound,) = heard_by(model, "waveform" if name == "waveform" else "log-mel", sounds[:1])
-        a, b = (ort.InferenceSession(p).run(["logits"], {name: sound[None], **extra})[0] for p in (whole, short))
+        (files["log-mel"], "log-mel", {}),
+    ]
+    for full, input, extra in cases:
+        quantise_onnx(full, int8, input_batches(model, input, waveforms))
+        assert int8.stat().st_size < 0.8 * full.stat().st_size
+        (batch,) = input_batches(model, input, waveforms[:1])
+        a, b = (ort.InferenceSession(path).run(["logits"], batch | extra)[0] for path in (full, int8))
         assert a.shape == b.shape and 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
 
 
-def test_what_cannot_be_int8(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(AinextError, match="int8 needs clips to calibrate on"):
+def test_files_that_cannot_become_int8(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(AinextError, match="no clips to calibrate int8 on"):
         quantise_onnx(files["log-mel"], tmp_path / "a.onnx", iter(()))
-    batches = ({"waveform": sound[None]} for sound in rendered(model, 1))
-    with pytest.raises(AinextError, match=r"half\.onnx: is float16 already"):
+    batches = input_batches(model, "waveform", rendered_waveforms(model, 1))
+    with pytest.raises(ModelError, match=r"half\.onnx: is float16 already"):
         quantise_onnx(files["half"], tmp_path / "a.onnx", batches)
     bare = onnx.load(files["dense"])
     convolutions = [node for node in bare.graph.node if node.op_type == "Conv"]
     for node in convolutions[1:]:
         bare.graph.node.remove(node)
     onnx.save(bare, tmp_path / "bare.onnx")
-    with pytest.raises(AinextError, match=r"bare\.onnx: no convolutions but the first"):
+    with pytest.raises(ModelError, match=r"bare\.onnx: has no convolutions but the first"):
         quantise_onnx(tmp_path / "bare.onnx", tmp_path / "a.onnx", batches)
     assert not list(tmp_path.glob("a.onnx*"))
 
 
-def test_agreement_counts_the_clips_that_are_sure(exported: dict[str, Path], trained: StoredModel) -> None:
-    def sounds() -> Iterator[np.ndarray]:
-        return rendered(trained, 30)
+def test_agreement_counts_the_clips_with_a_clear_best_class(exported: dict[str, Path], trained: StoredModel) -> None:
+    def waveforms() -> Iterator[np.ndarray]:
+        return rendered_waveforms(trained, 30)
 
-    whole, half = exported["float32"], exported["float16"]
-    assert compare(whole, whole, sounds()) == Agreement(1.0, 0.0, 0.0, 30, 30)
-    session = ort.InferenceSession(whole)
-    heard = [softmax(session.run(["logits"], {"waveform": sound[None]})[0][0]).mean(0) for sound in sounds()]
-    leads = np.sort([p[-1] - p[-2] for p in np.sort(heard, axis=1)])
-    few, most = (start + int(np.diff(leads[start : start + 8]).argmax()) for start in (1, 18))  # the widest gaps
-    found = [compare(whole, half, sounds(), (leads[i] + leads[i + 1]) / 2) for i in (few, most)]
-    assert [agreement.counted for agreement in found] == [29 - few, 30]  # with fewer than 20, all
+    full, half = exported["float32"], exported["float16"]
+    assert compare(full, full, waveforms()) == Agreement(1.0, 0.0, 0.0, 30, 30)
+    session = ort.InferenceSession(full)
+    predicted = [softmax(session.run(["logits"], {"waveform": one[None]})[0][0]).mean(0) for one in waveforms()]
+    leads = np.sort([p[-1] - p[-2] for p in np.sort(predicted, axis=1)])
+    low, high = (start + int(np.diff(leads[start : start + 8]).argmax()) for start in (1, 18))  # the widest gaps
+    found = [compare(full, half, waveforms(), (leads[i] + leads[i + 1]) / 2) for i in (low, high)]
+    assert [agreement.counted for agreement in found] == [29 - low, 30]  # with fewer than 20, all
     with pytest.raises(AinextError, match="no clips to compare"):
-        compare(whole, half, ())
+        compare(full, half, ())
 
 
-def test_export_tells_how_well_it_agrees(weights: Path, root: Path, tmp_path: Path) -> None:
+def test_export_prints_how_well_it_agrees(weights: Path, root: Path, tmp_path: Path) -> None:
     found = ainext("export", weights, tmp_path / "a.onnx", "--precision", "bf16", "--json")
     assert found.code == 0 and not found.err
     agreement = found.json["agreement"]
@@ -173,10 +175,10 @@ def test_export_tells_how_well_it_agrees(weights: Path, root: Path, tmp_path: Pa
     assert 0 < agreement["mean_difference"] <= agreement["worst"] < 0.05
     found = ainext(
         *("export", weights, tmp_path / "a.onnx", "--precision", "int8", "--data", "kitchen20", "--root", root),
-        *("--folds", "1", "--force"),
+        *("--calibration-folds", "1", "--force"),
     )
     assert found.code == 0 and " of 6 clips of kitchen20" in found.out
-    assert load(tmp_path / "a.onnx").facts["precision"] == "int8"
+    assert load(tmp_path / "a.onnx").metadata["precision"] == "int8"
     assert not any(path.name.startswith(".") for path in tmp_path.iterdir())
 
 
@@ -187,20 +189,22 @@ def test_a_file_that_disagrees_is_refused(unfit: Path, trained: StoredModel, tmp
     found = ainext("export", unfit, target, "--precision", "int8", "--json")
     assert found.code == 1 and not found.out
     (line,) = found.complaints
-    assert "a.onnx: not written: int8 has the same best class as float32 in " in line and "--force" in line
+    assert "a.onnx: not written: int8 has the same best class as float32 for only " in line and "--force" in line
     assert [path.read_bytes() for path in target.parent.iterdir()] == [b"older"]
     found = ainext("export", unfit, target, "--precision", "int8", "--json", "--force")
     assert found.code == 0 and found.json["agreement"]["top1"] < 99
-    assert len(found.complaints) == 1 and "written all the same" in found.err
+    assert len(found.complaints) == 1 and "ainext: warning: " in found.err and "written, but int8" in found.err
     assert load(target).labels == trained.labels and len(list(target.parent.iterdir())) == 1
 
 
 def test_export_calls_that_are_wrong(weights: Path, tmp_path: Path) -> None:
     target = tmp_path / "a.onnx"
-    assert "ends in .onnx, or in .xml" in refused("export", weights, tmp_path / "a.tflite")
-    assert "give both" in refused("export", weights, target, "--precision", "int8", "--data", "kitchen20")
-    assert "give both" in refused("export", weights, target, "--precision", "int8", "--root", tmp_path)
-    assert "stores no bf16" in refused("export", weights, tmp_path / "a.xml", "--precision", "bf16")
+    assert "must end in .onnx, or in .xml" in refused("export", weights, tmp_path / "a.tflite")
+    assert "--root: give both" in refused("export", weights, target, "--precision", "int8", "--data", "kitchen20")
+    assert "--data: give both" in refused("export", weights, target, "--precision", "int8", "--root", tmp_path)
+    assert "--precision bf16: OpenVINO's format cannot store bf16" in refused(
+        "export", weights, tmp_path / "a.xml", "--precision", "bf16"
+    )
     assert not target.exists()
 
 
@@ -218,4 +222,4 @@ def test_openvinos_own_format(weights: Path, files: dict[str, Path], tmp_path: P
     whole = tmp_path / "whole.xml"
     convert_to_openvino(files["dense"], whole)
     assert target.with_suffix(".bin").stat().st_size < whole.with_suffix(".bin").stat().st_size
-    assert compare(files["dense"], whole, rendered(load_model(weights), 5)).worst < 1e-4
+    assert compare(files["dense"], whole, rendered_waveforms(load_model(weights), 5)).worst < 1e-4

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError, MediaError, ParameterError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from audioinceptionnext.data import Clip
     from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.export.agreement import Agreement
-    from audioinceptionnext.export.onnx import Sounds
+    from audioinceptionnext.export.clips import ExportClips
     from audioinceptionnext.network.storage import StoredModel
 
-CLIPS = 400  # of a dataset, drawn by chance: one half to calibrate on, one to compare on
-SECONDS = 10.0  # of each, at most
+MAX_CLIPS = 400  # of a data set, chosen at random: one half to calibrate on, the other to compare on
+MAX_SECONDS = 10.0  # of each clip
+_CHECK = "Calibration and comparison"
 
 
 class Input(StrEnum):
@@ -38,151 +39,204 @@ class Precision(StrEnum):
     int8 = "int8"
 
 
-class Run(StrEnum):
+class Mode(StrEnum):
     dense = "dense"
     windows = "windows"
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A .safetensors file of train or convert.")],
-    target: Annotated[
-        Path, typer.Argument(metavar="OUT", help=".onnx, or .xml for OpenVINO's own format (extra: openvino).")
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Export this .safetensors file, from train or convert.")
     ],
-    input: Annotated[Input, typer.Option("--input", help="What the file takes.")] = Input.waveform,
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Write this file: .onnx, or .xml for OpenVINO (extra: openvino)."),
+    ],
+    input: Annotated[Input, typer.Option("--input", help="Choose what the file takes.")] = Input.waveform,
     precision: Annotated[
         Precision,
         typer.Option(
-            "--precision", help="float16, bf16: how weights are stored. int8: how the network's wide layers compute."
+            "--precision",
+            help="Store the weights in 16 bits (float16, bf16), or compute the wide layers in 8 bits (int8).",
         ),
     ] = Precision.float32,
-    run: Annotated[
-        Run | None, typer.Option("--run", help="How long audio is heard.", show_default="as the model was trained")
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            help="Process long audio in one pass (dense) or window by window (windows).",
+            show_default="as the model was trained",
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
+            "--data",
             metavar="NAME",
-            help="A dataset to calibrate int8 and compare with float32 on, best what it was trained on; with --root.",
+            help="Calibrate int8 and compare with float32 on this data set, best the one that the model was trained "
+            "on. Needs --root.",
             show_default="rendered sound",
+            rich_help_panel=_CHECK,
         ),
     ] = None,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds it.")] = None,
-    folds: Annotated[str | None, typer.Option(help="Its folds: 5, 1-4, 1,3 or all.", show_default="all")] = None,
-    split: Annotated[str | None, typer.Option(help="Its splits: train, validation.", show_default="all")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Read the data set from this folder.", rich_help_panel=_CHECK),
+    ] = None,
+    calibration_folds: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration-folds",
+            metavar="FOLDS",
+            help="Use only these folds of the data set: 5, 1-4, 1,3 or all.",
+            show_default="all",
+            rich_help_panel=_CHECK,
+        ),
+    ] = None,
+    calibration_split: Annotated[
+        str | None,
+        typer.Option(
+            "--calibration-split",
+            metavar="SPLIT",
+            help="Use only this split of the data set, such as train.",
+            show_default="all",
+            rich_help_panel=_CHECK,
+        ),
+    ] = None,
     audio: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Its recordings, where they lie elsewhere: a folder or HDF5.")
+        Path | None,
+        typer.Option(
+            "--audio",
+            metavar="PATH",
+            help="Read the recordings from this folder or HDF5 file, if they are not below --root.",
+            rich_help_panel=_CHECK,
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Write it even where it agrees with float32 in less than 99 % of clips.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Write the file even if it agrees with float32 on less than 99 % of the clips.",
+            rich_help_panel=_CHECK,
+        ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Fold a trained network and write it as ONNX, with all that it takes to use it inside.
+    """Write a trained network, in its inference form, as an ONNX file that needs no other file.
 
-    Any precision but float32 is compared with float32 on clips it was not calibrated on.
+    Any precision but float32 is compared with float32, on clips that it was not calibrated on.
 
-    Example: [bold]ainext export runs/mine/model.safetensors mine.onnx --precision int8 --data kitchen20 --root
-    Kitchen20[/bold]
+    Example: [bold]ainext export runs/mine/model.safetensors mine.onnx --precision float16[/bold]
     """
-    _check(target, precision, data, root)
-    from audioinceptionnext.export.onnx import export_checked, export_onnx, rendered_sounds
+    _check(out, precision, data, root)
+    from audioinceptionnext.export.clips import rendered_clips
+    from audioinceptionnext.export.onnx import export_checked, export_onnx
     from audioinceptionnext.network.storage import load_model
 
     stored = load_model(model)
-    found: Agreement | None = None
-    if precision == Precision.float32 and target.suffix == ".onnx":
-        export_onnx(stored, target, run.value if run else None, input.value)
+    agreement: Agreement | None = None
+    options: Any = {"mode": mode.value if mode else None, "input": input.value}
+    if precision == Precision.float32 and out.suffix == ".onnx":
+        export_onnx(stored, out, **options)
     else:
-        sounds = rendered_sounds(stored) if data is None else _sounds(stored, data, root, folds, split, audio)
-        found = export_checked(stored, target, sounds, run.value if run else None, input.value, precision.value, force)
-        if not found.enough:
-            _object(found, target, precision, data, force)
-    files = [target, target.with_suffix(".bin")] if target.suffix == ".xml" else [target]
-    size = sum(file.stat().st_size for file in files)
-    facts = {
-        "file": str(target),
-        "bytes": size,
+        if data is None:
+            clips = rendered_clips(stored)
+        else:
+            clips = _dataset_clips(stored, data, root, audio, calibration_folds, calibration_split)
+        agreement = export_checked(stored, out, clips, **options, precision=precision.value, force=force)
+        if not agreement.enough:
+            _report_disagreement(agreement, out, precision, data, force)
+    files = [out, out.with_suffix(".bin")] if out.suffix == ".xml" else [out]
+    result: dict[str, Any] = {
+        "file": str(out),
+        "bytes": sum(file.stat().st_size for file in files),
         "classes": len(stored.labels),
-        "run": run or stored.run,
+        "mode": mode or stored.mode,
         "precision": precision,
     }
-    if found is not None:
-        facts["agreement"] = {
-            "top1": round(100 * found.top1, 2),
-            "worst": round(found.worst, 5),
-            "mean_difference": round(found.mean_difference, 6),
-            "clips": found.clips,
-            "counted": found.counted,
+    if agreement is not None:
+        result["agreement"] = {
+            "top1": round(100 * agreement.top1, 2),
+            "worst": round(agreement.worst, 5),
+            "mean_difference": round(agreement.mean_difference, 6),
+            "clips": agreement.clips,
+            "counted": agreement.counted,
             "data": data or "rendered",
         }
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json.dumps(result, indent=2))
         return
-    print(f"{target}: {size / 1e6:.1f} MB, {facts['classes']} classes, run {facts['run']}")
-    if found is not None:
+    print(f"{out}: {result['bytes'] / 1e6:.1f} MB, {result['classes']} classes, mode {result['mode']}")
+    if agreement is not None:
         print(
-            f"the same best class as float32 in {_share(found, data)}; "
-            f"probabilities differ by {found.worst:.3f} at most, {found.mean_difference:.5f} on average"
+            f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "
+            f"{agreement.worst:.3f}, by {agreement.mean_difference:.5f} on average."
         )
 
 
-def _check(target: Path, precision: Precision, data: str | None, root: Path | None) -> None:
-    if target.suffix not in (".onnx", ".xml"):
-        raise AinextError(f"{target}: the output's name ends in .onnx, or in .xml for OpenVINO")
-    if target.suffix == ".xml" and precision == Precision.bf16:
-        raise AinextError(
-            f"{target}: OpenVINO's format stores no bf16; it computes in bf16 by itself where the processor can, from "
-            "a float32 or float16 file"
+def _check(out: Path, precision: Precision, data: str | None, root: Path | None) -> None:
+    if out.suffix not in (".onnx", ".xml"):
+        raise FileError(out, "the name of the output must end in .onnx, or in .xml for OpenVINO")
+    if out.suffix == ".xml" and precision == Precision.bf16:
+        reason = (
+            "OpenVINO's format cannot store bf16; export float32 or float16, from which OpenVINO computes in bf16 by "
+            "itself where the processor can"
         )
+        raise ParameterError("precision", precision.value, reason)
     if (data is None) != (root is None):
-        raise AinextError("--data and --root: give both, a dataset's name and its folder, or none for rendered sound")
+        missing = "root" if root is None else "data"
+        raise ParameterError(missing, None, "give both --data and --root, or neither to use rendered sound")
 
 
-def _sounds(
-    model: StoredModel, data: str, root: Path | None, folds: str | None, split: str | None, audio: Path | None
-) -> Sounds:
-    """Clips of a dataset, whose labels need not be the model's."""
+def _dataset_clips(
+    model: StoredModel, data: str, root: Path | None, audio: Path | None, folds: str | None, split: str | None
+) -> ExportClips:
+    """Clips of a data set, whose labels need not be those of the model."""
     import numpy as np
 
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.reader import Reader
-    from audioinceptionnext.export.onnx import Sounds
+    from audioinceptionnext.export.clips import ExportClips
 
     dataset = load_dataset(data, root or "", audio)
-    clips, _ = dataset.select(folds, split)
+    try:
+        clips, _ = dataset.select(folds, split)
+    except ParameterError as error:  # of folds or split
+        raise ParameterError(f"calibration_{error.name}", error.value, error.reason) from error
     if len(clips) < 2:
-        raise AinextError(f"--data {data}: {len(clips)} clips; give two at least, to calibrate on and to compare on")
-    drawn = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))[:CLIPS]]
+        reason = f"{len(clips)} clips; at least two are needed, one to calibrate and one to compare on"
+        raise ParameterError("data", data, reason)
+    chosen = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))[:MAX_CLIPS]]
     reader = Reader(model.sample_rate, dataset.sample_rate)
-    return Sounds(_read(reader, drawn[::2]), _read(reader, drawn[1::2]))
+    return ExportClips(_read(reader, chosen[::2]), _read(reader, chosen[1::2]))
 
 
 def _read(reader: Reader, clips: Iterable[Clip]) -> Iterator[np.ndarray]:
-    from audioinceptionnext.audio.source import MediaError
-
     for clip in clips:
         try:
-            yield reader.read(clip, 0, SECONDS)
+            yield reader.read(clip, 0, MAX_SECONDS)
         except MediaError as error:
-            print(f"ainext: left out: {error}", file=sys.stderr)
+            print(f"ainext: warning: left out: {error}", file=sys.stderr)
 
 
-def _share(found: Agreement, data: str | None) -> str:
-    """``99.50 % of 200 clips of kitchen20``; of rendered clips those that float32 is sure of, if there are enough."""
-    share = f"{100 * found.top1:.2f} % of"
+def _share(agreement: Agreement, data: str | None) -> str:
+    """``99.50 % of 200 clips of kitchen20``; of rendered clips those that count, if not all do."""
+    share = f"{100 * agreement.top1:.2f} % of"
     if data is not None:
-        return f"{share} {found.clips} clips of {data}"
-    if found.counted == found.clips:
-        return f"{share} {found.clips} rendered clips"
-    return f"{share} the {found.counted} rendered clips, of {found.clips}, that float32 is sure of"
+        return f"{share} {agreement.clips} clips of {data}"
+    if agreement.counted == agreement.clips:
+        return f"{share} {agreement.clips} rendered clips"
+    return f"{share} the {agreement.counted} rendered clips (of {agreement.clips}) with a clear best class"
 
 
-def _object(found: Agreement, target: Path, precision: Precision, data: str | None, force: bool) -> None:
-    """Says that the two disagree, and without ``force`` ends."""
-    line = f"{precision} has the same best class as float32 in {_share(found, data)}, not in 99 %"
+def _report_disagreement(agreement: Agreement, out: Path, precision: Precision, data: str | None, force: bool) -> None:
+    """Print that the file does not agree with float32, and exit unless ``force``."""
+    line = f"{precision} has the same best class as float32 for only {_share(agreement, data)}; 99 % are required"
     if force:
-        print(f"ainext: {target}: {line}; written all the same", file=sys.stderr)
+        print(f"ainext: warning: {out}: written, but {line}", file=sys.stderr)
         return
-    hint = "--force writes it" if data else "give clips of the kind it is to hear (--data, --root), or --force"
-    print(f"ainext: {target}: not written: {line}: {hint}", file=sys.stderr)
+    hint = "--force writes it all the same"
+    if data is None:
+        hint = f"give recordings of the kind that it will be used on (--data and --root); {hint}"
+    print(f"ainext: {out}: not written: {line}: {hint}", file=sys.stderr)
     raise typer.Exit(1)

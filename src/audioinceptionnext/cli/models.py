@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from audioinceptionnext.models.names import ModelEntry
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False) -> None:
-    """List the models that `--model` takes by name.
+
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+    """List the models that other commands take by name, with their size, licence and measured accuracy.
 
     Example: [bold]ainext models --json[/bold]
     """
     from audioinceptionnext.models.names import model_entries
 
-    found = model_entries()
+    entries = model_entries()
     if as_json:
-        print(json.dumps([entry.facts | {"path": str(entry.path)} for entry in found], ensure_ascii=False, indent=2))
+        print(json.dumps([_as_dict(entry) for entry in entries], ensure_ascii=False, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold")
-    for name, justify in (("model", "left"), ("classes", "right"), ("parameters", "right"), ("GMAC", "right"),
-                          ("MB", "right"), ("licence", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for entry in found:
-        facts = entry.facts
+    table.add_column("model", no_wrap=True)
+    for name in ("classes", "parameters", "GMAC", "size"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    for entry in entries:
+        description = entry.description
         table.add_row(
             entry.name,
-            str(len(facts["labels"])),
-            f"{facts['parameters']:,}",
-            f"{facts['gmac']:.3f}",
-            f"{facts['bytes'] / 1e6:.1f}",
-            facts["licence"],
+            str(len(description["labels"])),
+            f"{description['parameters']:,}",
+            f"{description['gmac']:.3f}",
+            f"{description['bytes'] / 1e6:.1f} MB",
+            description["licence"],
         )
     console = Console(highlight=False)
     console.print(table)
-    console.print()
-    for entry in found:
-        console.print(f"{entry.name}: {entry.facts['measured']}", markup=False)
+    console.print("\nGMAC: billions of multiply-accumulates per clip.\n\nMeasured accuracy:")
+    for entry in entries:
+        console.print(f"{entry.name}: {entry.description['measured']}", markup=False)
+
+
+def _as_dict(entry: ModelEntry) -> dict[str, Any]:
+    """What ``model.json`` says, whose key for the mode is older than that word, and where the model is."""
+    description = {"mode" if key == "run" else key: value for key, value in entry.description.items()}
+    return description | {"path": str(entry.path)}

@@ -17,20 +17,24 @@ def push(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A shipped name, an .onnx file, a .safetensors file of training, or a folder of both."
+            metavar="MODEL",
+            help="Upload this model: a shipped name, an .onnx file, a .safetensors file from training, or a folder "
+            "with both.",
         ),
     ],
-    name: Annotated[str, typer.Argument(metavar="USER/NAME", help="What the hub is to call it.")],
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository one that you alone see.")] = False,
+    name: Annotated[str, typer.Argument(metavar="USER/NAME", help="Upload it to this repository.")],
+    private: Annotated[
+        bool, typer.Option("--private", help="Create a private repository, if it does not exist yet.")
+    ] = False,
     to_folder: Annotated[
         Path | None,
-        typer.Option("--to-folder", metavar="DIR", help="Write the files here instead; nothing is uploaded."),
+        typer.Option("--to-folder", metavar="DIR", help="Write the files to this folder and upload nothing."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Put a model on the Hugging Face hub, with a card; `--model user/name` then finds it.
+    """Upload a model to the Hugging Face hub, with a model card. Other commands then take it as --model USER/NAME.
 
-    Who you are is the business of the hub's own client (hf auth login, HF_TOKEN).
+    Log in with the hub's own client first (hf auth login), or set HF_TOKEN.
 
     Example: [bold]ainext push runs/mine/model.safetensors me/my-sounds --private[/bold]
     """
@@ -39,16 +43,16 @@ def push(
     with _with_onnx(model, name) as source:
         if to_folder is not None:
             files = [str(file) for file in write_folder(source, name, to_folder)]
-            found, lines = {"name": name, "folder": str(to_folder), "files": files}, files
+            result, lines = {"name": name, "folder": str(to_folder), "files": files}, files
         else:
-            address = push_to_hub(source, name, private)
-            found, lines = {"name": name, "url": address}, [address]
-    print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
+            address = push_to_hub(source, name, private=private)
+            result, lines = {"name": name, "url": address}, [address]
+    print(json.dumps(result, ensure_ascii=False, indent=2) if as_json else "\n".join(lines))
 
 
 @contextmanager
 def _with_onnx(model: str, name: str) -> Iterator[str]:
-    """The model as given; for weights alone, a folder that holds them and the ONNX file made from them."""
+    """The model as given; for weights from training, a folder with them and the ONNX file made from them."""
     if not model.endswith(".safetensors"):
         yield model
         return

@@ -1,4 +1,4 @@
-"""Do two files of one network give the same answers? No torch: the files are run as their users run them."""
+"""Compares the predictions of two files of one network. Needs no torch: the files are run as their users run them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.backends import open_session
-from audioinceptionnext.inference.windows import softmax
+from audioinceptionnext.inference.steps import softmax
 
-LEAST = 0.99  # share of clips with the same top-1, below which a file of less precision is not worth having
-ENOUGH = 20  # clips that are sure; with fewer, all count
+MIN_AGREEMENT = 0.99  # share of clips with the same top-1, below which a file of lower precision is not worth having
+MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """
+    """How well two files agree. A clip's probabilities are the mean over its steps.
+
     Attributes:
-        top1: share of the clips counted, 0 to 1, for which both give the same class. A clip's probabilities are the
-            mean over its steps.
-        worst, mean_difference: of the probabilities of all classes and clips, between the two.
-        clips: how many were heard.
-        counted: how many count for ``top1``: all, or those that the first file is sure of.
+        top1: share of the counted clips, 0 to 1, for which both files have the same best class.
+        worst, mean_difference: the largest and the mean difference of the probabilities, over all classes and clips.
+        clips: number of clips.
+        counted: number of clips that count for ``top1``.
     """
 
     top1: float
@@ -36,42 +36,45 @@ class Agreement:
 
     @property
     def enough(self) -> bool:
-        return self.top1 >= LEAST
+        """Whether ``top1`` is high enough to use the second file in place of the first."""
+        return self.top1 >= MIN_AGREEMENT
 
 
-def compare(a_path: str | Path, b_path: str | Path, sounds: Iterable[np.ndarray], lead: float = 0.0) -> Agreement:
-    """Hears the same sounds with both files, ``.onnx`` or OpenVINO's ``.xml``.
+def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray], min_lead: float = 0.0) -> Agreement:
+    """Predict the same clips with both files and compare the probabilities.
 
     Args:
-        sounds: of each clip the files' first input without its batch, e.g. a waveform (samples,).
-        lead: count for ``top1`` the clips of which the first file's best class is ahead of its second by so much
-            probability: of sounds that a network has no answer to, the order of its classes is chance. Where fewer than
-            `ENOUGH` are, all count.
+        a_path, b_path: ``.onnx`` files, or OpenVINO's ``.xml``.
+        inputs: the first input of the files for each clip, without the batch: a waveform (samples,), for instance.
+        min_lead: clips count for ``top1`` only if the first file's best class leads the second one by this
+            probability, since the order of classes is chance where the network is undecided. If fewer than
+            `MIN_COUNTED` clips do, all count.
 
     Raises:
-        AinextError: no sounds; a file that cannot be run.
+        AinextError: there are no clips.
+        ModelError: a file is not an ONNX model.
     """
-    run_a, run_b = _runner(Path(a_path)), _runner(Path(b_path))
-    pairs = [(run_a(sound), run_b(sound)) for sound in sounds]
+    predict_a, predict_b = _predictor(Path(a_path)), _predictor(Path(b_path))
+    pairs = [(predict_a(values), predict_b(values)) for values in inputs]
     if not pairs:
-        raise AinextError(f"{b_path}: no clips to compare it with {a_path} on")
+        raise AinextError(f"there are no clips to compare {b_path} with {a_path} on; give at least one")
     a, b = (np.stack(side) for side in zip(*pairs, strict=True))  # each (clips, classes)
     same, difference = a.argmax(1) == b.argmax(1), np.abs(a - b)
     best = np.sort(a, axis=1)[:, -2:]
-    sure = best[:, -1] - best[:, 0] >= lead if a.shape[1] > 1 else np.ones(len(a), bool)
-    counted = same[sure] if sure.sum() >= ENOUGH else same
+    clear = best[:, -1] - best[:, 0] >= min_lead if a.shape[1] > 1 else np.ones(len(a), bool)
+    counted = same[clear] if clear.sum() >= MIN_COUNTED else same
     return Agreement(float(counted.mean()), float(difference.max()), float(difference.mean()), len(pairs), len(counted))
 
 
-def _runner(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """From an input without its batch to probabilities (classes,), the mean over the steps."""
+def _predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from an input without its batch to probabilities (classes,), the mean over the steps."""
     run = _openvino(path) if path.suffix == ".xml" else _onnx_runtime(path)
-    return lambda sound: softmax(run(sound[None])[0]).mean(axis=0)
+    return lambda values: softmax(run(values[None])[0]).mean(axis=0)
 
 
 def _onnx_runtime(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     session = open_session(path.read_bytes(), str(path), "onnxruntime")
-    name = "log_mel" if session.facts.get("input") == "log-mel" else "waveform"
+    name = "log_mel" if session.metadata.get("input") == "log-mel" else "waveform"
     return lambda batch: session.run(["logits"], {name: batch})[0]
 
 

@@ -1,10 +1,11 @@
-"""The folded network as exported files hold it: the same answers but for rounding, laid out for speed.
+"""Rearranges a folded network for speed in exported files. The outputs stay the same up to rounding.
 
-Engines compute rows along the last axis, and what lies at a row's ends costs extra. As trained that axis is frequency,
-with a few bins in the late stages; time is longer. And where a kernel is longer than its axis, some of its taps only
-ever meet padding: all lengths of time are heard, but frequency has as many bins as the front end has bands.
-ONNX Runtime 1.32, one core with AVX-512, 2026-11-23, before and after: base size, 416 frames of 128 bands, 11.3 and
-10.4 ms; `small`, 208 of 64, 1.44 and 1.12 ms; `small`, 3072 of 64, 17.8 and 13.7 ms.
+Engines compute rows along the last axis, and the ends of a row cost extra. In training the last axis is frequency, with
+only a few bins in the late stages, while time is longer. So time becomes the last axis. And where a kernel is longer
+than the frequency axis, some of its taps only ever meet padding and are cut off. (Time can have any length.)
+
+Measured before and after (ONNX Runtime 1.32, one core with AVX-512, 2026-11-23): base size, 416 frames of 128 bands,
+11.3 and 10.4 ms; `small`, 208 of 64, 1.44 and 1.12 ms; `small`, 3072 of 64, 17.8 and 13.7 ms.
 """
 
 from __future__ import annotations
@@ -18,55 +19,55 @@ from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.model import AudioInceptionNeXt
 
 
-class Turned(nn.Module):
-    """(batch, channels, time, frequency) to (batch, channels, frequency, time), and back."""
+class SwapAxes(nn.Module):
+    """(batch, channels, time, frequency) to (batch, channels, frequency, time), or back."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(2, 3)
 
 
-def lay_out(net: Network) -> Network:
-    """A copy of a folded network that computes with time last; it takes and gives what ``net`` does.
+def time_last(net: Network) -> Network:
+    """A copy of a folded network that computes with time as the last axis. Its inputs and outputs stay the same.
 
-    Networks of another architecture come back as they are.
+    Networks of other architectures are reswapped as they are.
     """
     if not isinstance(net, AudioInceptionNeXt):
         return net
-    laid: AudioInceptionNeXt = copy.deepcopy(net)
+    swapped: AudioInceptionNeXt = copy.deepcopy(net)
     bins = _halved(_halved(net.config.bands))
-    _turn(laid.stem, bins)
-    for block in laid.blocks:
+    _swap_children(swapped.stem, bins)
+    for block in swapped.blocks:
         head = block.get_submodule("head")
         if isinstance(head, nn.Conv2d) and head.stride[1] == 2:
             bins = _halved(bins)
-        _turn(block, bins)
-    laid.stem = nn.Sequential(Turned(), laid.stem)  # type: ignore[assignment]
-    laid.blocks = nn.Sequential(*laid.blocks, Turned())
-    return laid
+        _swap_children(block, bins)
+    swapped.stem = nn.Sequential(SwapAxes(), swapped.stem)  # type: ignore[assignment]
+    swapped.blocks = nn.Sequential(*swapped.blocks, SwapAxes())
+    return swapped
 
 
 def _halved(bins: int) -> int:
     return -(-bins // 2)
 
 
-def _turn(module: nn.Module, bins: int) -> None:
+def _swap_children(module: nn.Module, bins: int) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d):
-            setattr(module, name, _turned(child, bins))
+            setattr(module, name, _swapped(child, bins))
         else:
-            _turn(child, bins)
+            _swap_children(child, bins)
 
 
 @torch.no_grad()
-def _turned(conv: nn.Conv2d, bins: int) -> nn.Conv2d:
-    """Of a convolution over ``bins`` of frequency, the taps that reach any of them, with the axes exchanged."""
+def _swapped(conv: nn.Conv2d, bins: int) -> nn.Conv2d:
+    """A convolution with its axes swapped, without the taps that reach none of the ``bins`` of frequency."""
     weight = conv.weight
     if conv.stride[1] == 1:  # with a stride, the output has fewer bins than the input
-        spare = max(0, (weight.shape[3] - (2 * bins - 1)) // 2)
-        weight = weight[..., spare : weight.shape[3] - spare]
+        unused = max(0, (weight.shape[3] - (2 * bins - 1)) // 2)
+        weight = weight[..., unused : weight.shape[3] - unused]
     weight = weight.transpose(2, 3)
     kernel = (weight.shape[2], weight.shape[3])
-    turned = nn.Conv2d(
+    swapped = nn.Conv2d(
         conv.in_channels,
         conv.out_channels,
         kernel,
@@ -77,7 +78,7 @@ def _turned(conv: nn.Conv2d, bins: int) -> nn.Conv2d:
         device=weight.device,
         dtype=weight.dtype,
     )
-    turned.weight.copy_(weight)
-    if conv.bias is not None and turned.bias is not None:
-        turned.bias.copy_(conv.bias)
-    return turned
+    swapped.weight.copy_(weight)
+    if conv.bias is not None and swapped.bias is not None:
+        swapped.bias.copy_(conv.bias)
+    return swapped

@@ -1,9 +1,9 @@
 """Depthwise branches as products with banded matrices, a few channels at a time.
 
-A depthwise convolution along one axis is, channel by channel, a product with a banded matrix. Nothing in the branches
-mixes channels, so a few of them go through all that happens, forward or backward, while their activations stay in the
-processor's cache. The backward pass computes those activations again rather than fetching them from memory, which is
-slower; so only the branches' input is kept.
+A depthwise convolution along one axis is, for each channel, a product with a banded matrix. The branches never mix
+channels, so a few channels at a time go through the whole forward or backward pass while their activations stay in the
+processor's cache. The backward pass recomputes these activations, which is faster than fetching them from memory, so
+only the branches' input is kept.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 aten = torch.ops.aten
-# Elements that go through together: 2 MB in bf16. Measured at base size on 2 cores (2 MB of L2 each, 2026-11-22): the
-# first stage takes 184 + 67 ms at 0.2 M, 86 + 37 ms at 0.9 M, and no less above.
-TOGETHER = 1_000_000
-PER_BRANCH = 6  # kernel, scale, shift along time; the same along frequency
+# Elements processed together: 2 MB in bf16. Measured at base size on 2 cores (2 MB of L2 each, 2026-11-22): the first
+# stage takes 184 + 67 ms at 0.2 M, 86 + 37 ms at 0.9 M, and no less above that.
+CHUNK_ELEMENTS = 1_000_000
+PER_BRANCH = 6  # tensors: kernel, scale and shift along time, and the same along frequency
 
 
 def banded(kernels: Tensor, size: int) -> Tensor:
-    """(channels, k) to the (channels, size, size) matrices that convolve ``size`` points, zero-padded."""
+    """Kernels (channels, k) to matrices (channels, size, size) that convolve ``size`` zero-padded points with them."""
     reach = kernels.shape[1] // 2
-    # Laid out over every offset from -(size - 1) to size - 1, row t of the matrix is a window on the kernel.
+    # With the kernel padded to all offsets from -(size - 1) to size - 1, row t of the matrix is a window on it.
     if size > reach:
         offsets = pad(kernels, (size - 1 - reach, size - 1 - reach))
     else:
@@ -33,19 +33,20 @@ def banded(kernels: Tensor, size: int) -> Tensor:
 
 
 def diagonal_sums(matrices: Tensor, k: int) -> Tensor:
-    """The transpose of `banded`: gradients (channels, size, size) of matrices to those (channels, k) of kernels."""
+    """The transpose of `banded`: gradients of matrices (channels, size, size) to those of kernels (channels, k)."""
     channels, size, _ = matrices.shape
-    wide = size + 2 * (k // 2)
+    width = size + 2 * (k // 2)
     rows = pad(matrices, (k // 2, k // 2)).contiguous()
-    return rows.as_strided((channels, k, size), (size * wide, 1, wide + 1)).sum(2)
+    return rows.as_strided((channels, k, size), (size * width, 1, width + 1)).sum(2)
 
 
 class Branches(torch.autograd.Function):
-    """The sum of all branches: each a convolution along time, normalised, ReLU, then one along frequency likewise.
+    """The sum of all branches, each a convolution along time and one along frequency with normalisation and ReLU.
 
-    ``apply(h, eps, *parameters)`` takes ``h`` (channels, time, batch, frequency) and for each branch `PER_BRANCH`
-    tensors: kernel (channels, k), scale and shift (channels,) of its normalisation along time, then along frequency.
-    It gives the sum, of ``h``'s shape, and the batch statistics (branches, 2 axes, mean and 1/deviation, channels).
+    ``apply(h, eps, *parameters)`` takes ``h`` (channels, time, batch, frequency) and `PER_BRANCH` tensors per branch:
+    the kernel (channels, k), and scale and shift (channels,) of its normalisation, along time and then along frequency.
+    It returns the sum, in the shape of ``h``, and the batch statistics (branches, 2 axes, mean and 1/deviation,
+    channels).
     """
 
     @staticmethod
@@ -53,13 +54,13 @@ class Branches(torch.autograd.Function):
         channels, time, batch, frequency = h.shape
         branches = [parameters[i : i + PER_BRANCH] for i in range(0, len(parameters), PER_BRANCH)]
         matrices = [
-            # A row vector times the second goes along frequency, the innermost axis: hence its transpose.
+            # The second one is transposed, since it multiplies row vectors along frequency, the innermost axis.
             (banded(p[0], time).to(h.dtype), banded(p[3], frequency).mT.to(h.dtype, copy=True).contiguous())
             for p in branches
         ]
         total = torch.empty_like(h)
-        statistics = torch.empty((len(branches), 2, 2, channels), device=h.device, dtype=wide(h))
-        for part in _parts(h):
+        statistics = torch.empty((len(branches), 2, 2, channels), device=h.device, dtype=accumulator_dtype(h))
+        for part in _channel_chunks(h):
             x, out = h[part].flatten(2), total[part].flatten(1, 2)
             for i, ((along_time, along_frequency), p) in enumerate(zip(matrices, branches, strict=True)):
                 y, mean, scale = _normalise(torch.bmm(along_time[part], x), p[1][part], p[2][part], eps)
@@ -80,16 +81,16 @@ class Branches(torch.autograd.Function):
         _, time, batch, frequency = h.shape
         g_total = gradients[0].contiguous()
         g_h = torch.empty_like(h)
-        g_parameters = [torch.empty_like(p, dtype=wide(h)) for p in parameters]
+        g_parameters = [torch.empty_like(p, dtype=accumulator_dtype(h)) for p in parameters]
         g_matrices = [(torch.empty_like(a), torch.empty_like(b)) for a, b in ctx.matrices]
-        for part in _parts(h):
+        for part in _channel_chunks(h):
             x, g_x = h[part].flatten(2), g_h[part].flatten(2)
             g_sum = g_total[part].flatten(1, 2)
             for i, matrices in enumerate(ctx.matrices):
                 along_time, along_frequency = (m[part] for m in matrices)
                 _, scale, shift, _, scale2, shift2 = (p[part] for p in parameters[i * PER_BRANCH :][:PER_BRANCH])
                 own = g_parameters[i * PER_BRANCH :][:PER_BRANCH]
-                # What the forward pass had; its statistics are at hand, but normalising once more is one call.
+                # The activations of the forward pass. Its statistics are stored, but normalising again is one call.
                 u = torch.bmm(along_time, x)
                 y = _normalise(u, scale, shift, ctx.eps)[0].relu_().view(-1, time * batch, frequency)
                 v = torch.bmm(y, along_frequency)
@@ -107,25 +108,26 @@ class Branches(torch.autograd.Function):
                     g_x.baddbmm_(along_time.mT, g)
         for i, (g_time, g_frequency) in enumerate(g_matrices):
             at = i * PER_BRANCH
-            g_parameters[at] = diagonal_sums(g_time.to(wide(h)), parameters[at].shape[1])
-            g_parameters[at + 3] = diagonal_sums(g_frequency.to(wide(h)).mT, parameters[at + 3].shape[1])
+            g_parameters[at] = diagonal_sums(g_time.to(accumulator_dtype(h)), parameters[at].shape[1])
+            g_parameters[at + 3] = diagonal_sums(g_frequency.to(accumulator_dtype(h)).mT, parameters[at + 3].shape[1])
         return g_h, None, *g_parameters
 
 
-def wide(x: Tensor) -> torch.dtype:
-    """What sums over x are kept in."""
+def accumulator_dtype(x: Tensor) -> torch.dtype:
+    """The type in which sums over x are accumulated."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def _parts(h: Tensor) -> list[slice]:
-    """Channels that go through together. On a GPU all of them: what counts there is the number of calls."""
+def _channel_chunks(h: Tensor) -> list[slice]:
+    """Channels to process together. On a GPU, where the number of calls matters most, these are all of them."""
     channels = h.shape[0]
-    step = channels if h.is_cuda else max(1, TOGETHER * channels // max(1, h.numel()))
+    step = channels if h.is_cuda else max(1, CHUNK_ELEMENTS * channels // max(1, h.numel()))
     return [slice(first, min(channels, first + step)) for first in range(0, channels, step)]
 
 
 def _normalise(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch normalisation of (channels, …), to PyTorch one sample with channels second; mean and 1/deviation."""
+    """Batch normalisation of (channels, …), with its mean and 1/deviation."""
+    # PyTorch wants the channels second: here is one sample of them.
     flat = x.view(1, x.shape[0], -1)
     y, mean, inverse = aten.native_batch_norm(flat, scale, shift, None, None, True, 0.0, eps)
     return y.view(x.shape), mean, inverse
@@ -134,7 +136,7 @@ def _normalise(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> tuple[Ten
 def _normalise_back(
     g: Tensor, x: Tensor, scale: Tensor, statistics: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of `_normalise`'s x, scale and shift."""
+    """Gradients of x, scale and shift of `_normalise`."""
     g_x, g_scale, g_shift = aten.native_batch_norm_backward(
         g.view(1, x.shape[0], -1),
         x.view(1, x.shape[0], -1),

@@ -1,4 +1,4 @@
-"""What every network here is: a configuration, a stack from log-mel to logits, and how both are counted."""
+"""What all networks share: a configuration, the way from log-mel to logits, and counts of parameters and operations."""
 
 from __future__ import annotations
 
@@ -8,56 +8,70 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import suggest
+from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.network.blocks import ConvNorm
 
 CLIP_FRAMES = 416  # 2.08 s at the EPIC-SOUNDS setting
-STEP_FRAMES = 32  # the network's stride over time: a step of the dense timeline, 160 ms at that setting
+STEP_FRAMES = 32  # the network's stride over time, and so one step of the dense timeline: 160 ms at that setting
 
 
-class Config:
-    """What every network's configuration is: a frozen dataclass with at least these fields."""
+class BaseConfig:
+    """The fields that every network's configuration has. A subclass is a frozen dataclass and gives the defaults.
+
+    Attributes:
+        num_classes: number of classes, at least 1.
+        dropout: share of the features that are dropped in front of the linear layer, in training.
+        clip_frames: frames of one clip.
+        bands: mel bands of the input.
+        architecture: name of a baseline. It is empty for `NetworkConfig`, and then not written, so that files from
+            before there were baselines load.
+    """
 
     num_classes: int
     dropout: float
     clip_frames: int
     bands: int
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    architecture: ClassVar[str] = ""  # which of the baselines; of ours none is written, so that older files load
+    architecture: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
-            raise ValueError(f"num_classes is {self.num_classes}; a network needs at least one class")
+            raise ParameterError("num_classes", self.num_classes, "a network needs at least one class")
 
     def as_dict(self) -> dict[str, Any]:
+        """All fields, and the architecture if it is a baseline's. `from_dict` takes this back, also from JSON."""
         values = asdict(self)
         return {"architecture": self.architecture, **values} if self.architecture else values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Unknown keys are an error (``ValueError``) that names the nearest known one."""
+        """The configuration that `as_dict` wrote.
+
+        Raises:
+            ParameterError: a field is unknown (the nearest known one is suggested), or has a value out of range.
+        """
         values = dict(values)
         architecture = values.pop("architecture", cls.architecture)
         if architecture != cls.architecture:
-            raise ValueError(f"architecture {architecture!r}, where {cls.__name__} was to be made")
-        known = [repr(f.name) for f in fields(cls)]
-        for key in map(repr, values):
+            raise ParameterError("architecture", architecture, f"{cls.__name__} describes another network")
+        known = [field.name for field in fields(cls)]
+        for key in values:
             if key not in known:
-                raise ValueError(f"unknown network setting {key}; {suggest(key, known)}")
+                raise ParameterError(key, None, f"this network has no such setting; {suggest(key, known)}")
         return cls(**values)
 
 
 class Network(nn.Module):
-    """Log-mel ``(batch, 1, frames, bands)`` to logits. Always logits: softmax is the caller's.
+    """Log-mel ``(batch, 1, frames, bands)`` to logits, to which the caller applies softmax.
 
-    A subclass gives `features`, ``dropout`` and ``classifier``.
+    A subclass defines `features`, ``dropout`` and ``classifier``.
 
     Attributes:
-        convolutional: hears input of any length at once, so that `dense` is a timeline; others hear clip by clip.
-        scale: what becomes of the log-mel before it is standardised, of the same shape; nothing unless a subclass says.
-
-    Buffers ``mean`` and ``std`` (scalars) standardise the input. They are 0 and 1, as published, until training sets
-    them from its data; they travel with the weights.
+        convolutional: whether the network takes input of any length in one pass, so that `dense` gives a timeline. The
+            other networks predict clip by clip.
+        scale: applied to the log-mel before it is standardised; keeps its shape. The identity by default.
+        mean, std: scalar buffers that standardise the input. They are 0 and 1, as published, until training sets them
+            from its data. They are stored with the weights.
     """
 
     convolutional: ClassVar[bool] = True
@@ -66,7 +80,7 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: BaseConfig) -> None:
         super().__init__()
         self.config = config
         self.scale: nn.Module = nn.Identity()
@@ -74,7 +88,8 @@ class Network(nn.Module):
         self.register_buffer("std", torch.ones(()))
 
     def reset_parameters(self) -> None:
-        """Kaiming normal (fan out, ReLU) convolutions that have a normalisation; linear layers of deviation 0.01."""
+        """Initialise as published: Kaiming normal (fan out, ReLU) for each convolution with a normalisation, and a
+        standard deviation of 0.01 for linear layers."""
         for module in self.modules():
             if isinstance(module, ConvNorm):
                 nn.init.kaiming_normal_(module.conv.weight, mode="fan_out", nonlinearity="relu")
@@ -83,15 +98,15 @@ class Network(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def standardised(self, log_mel: Tensor) -> Tensor:
-        """What is heard of a log-mel (batch, 1, frames, bands), of the same shape."""
+        """Scale and standardise a log-mel (batch, 1, frames, bands), which keeps its shape."""
         return (self.scale(log_mel) - self.mean) / self.std
 
     def features(self, log_mel: Tensor) -> Tensor:
-        """(batch, 1, frames, bands) to a map (batch, channels, time, frequency)."""
+        """Log-mel (batch, 1, frames, bands) to a feature map (batch, channels, time, frequency)."""
         raise NotImplementedError
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """One answer for the whole input: (batch, 1, frames, bands) to logits (batch, classes)."""
+        """One prediction for the whole input: log-mel (batch, 1, frames, bands) to logits (batch, classes)."""
         return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
 
     @property
@@ -101,44 +116,59 @@ class Network(nn.Module):
 
     @property
     def step_frames(self) -> int:
-        """Frames between the steps of `pooled_logits`."""
+        """Frames from one step of `pooled_logits` to the next."""
         return STEP_FRAMES
 
     def steps(self, frames: Tensor) -> Tensor:
-        """How many steps `pooled_logits` gives for so many frames, whole numbers; for a clip and less one.
+        """Number of steps that `pooled_logits` gives for these numbers of frames: one for a clip or less.
 
-        They slide over the positions of the feature map, so that a clip of 208 frames counts as 224, 7 positions.
+        The pooling slides over positions of the feature map, so that a clip of 208 frames counts as 224, 7 positions.
         """
         return (-(-frames // STEP_FRAMES) - self.clip_steps).clamp(min=0) + 1
 
     def dense(self, log_mel: Tensor) -> Tensor:
-        """An answer for each window of one clip, 32 frames apart: the global pooling made a sliding one.
+        """One prediction per window of a clip's length, every 32 frames: a sliding pooling in place of the global one.
 
-        (batch, 1, frames, bands) to logits (batch, steps, classes); one clip's length gives one step, equal to
-        `forward`. Shorter input is a ``ValueError``: pad it as training does, by repeating its last frame.
+        Args:
+            log_mel: (batch, 1, frames, bands), at least one clip long. Pad shorter input by repeating its last frame,
+                as training does.
+
+        Returns:
+            Logits (batch, steps, classes). One clip's length gives one step, equal to `forward`.
         """
         return self.pooled_logits(self.features(log_mel))
 
     def pooled_logits(self, features: Tensor) -> Tensor:
-        """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), a clip's window a step."""
+        """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), one step per window."""
         pooled = nn.functional.avg_pool1d(features.mean(dim=3), self.clip_steps, stride=1)
         return self.classifier(self.dropout(pooled.transpose(1, 2)))
 
     def product_macs(self, frames: int) -> int:
-        """Multiply-accumulates of products between activations, which no layer's weights show; `count_macs` adds it."""
+        """Multiply-accumulates of products between activations, as in attention, which no layer's weights show."""
         return 0
 
 
 def count_parameters(net: nn.Module) -> int:
+    """Number of weights, without buffers.
+
+    >>> count_parameters(create_model("base", num_classes=44))
+    11698924
+    """
     return sum(p.numel() for p in net.parameters())
 
 
 def count_macs(net: Network, frames: int | None = None) -> int:
-    """Multiply-accumulates for one clip, counted while it runs, by the convention of the published figures (fvcore's).
+    """Multiply-accumulates for one clip, counted while the network runs, by the convention of the published figures.
 
-    A weight applied once is one; a batch normalisation is two an element, for its scale and its shift; a network's
-    products between activations (attention) are added by `Network.product_macs`. Activations, softmax and layer
-    normalisation are not counted.
+    That convention is fvcore's: each application of a weight counts one; a batch normalisation counts two per element,
+    for its scale and its shift. Products between activations (attention) are added by `Network.product_macs`.
+    Activations, softmax and layer normalisation are not counted.
+
+    Args:
+        frames: length of the input; one clip unless given.
+
+    >>> round(count_macs(create_model("base", num_classes=44)) / 1e9, 4)
+    2.1325
     """
     frames = frames or net.config.clip_frames
     total = 0

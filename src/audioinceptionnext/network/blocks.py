@@ -12,7 +12,7 @@ Activation = Literal["", "relu", "gelu"]
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, then batch normalisation (eps 1e-5, momentum 0.1)."""
+    """A convolution without bias, followed by batch normalisation (eps 1e-5, momentum 0.1)."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ConvNorm(nn.Module):
 
 
 class Stem(nn.Module):
-    """5x7 convolution, normalisation, ReLU, 3x3 max pooling; stride 2 each: a quarter of time and frequency is left."""
+    """5x7 convolution, normalisation, ReLU, 3x3 max pooling. The two strides of 2 quarter time and frequency."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,10 +44,10 @@ class Stem(nn.Module):
 
 
 class Branch(nn.Module):
-    """One kernel size: along time and along frequency (in either order or side by side), or k x k at once.
+    """The convolutions of one kernel size, each followed by normalisation and ReLU.
 
-    Depthwise, or as standard convolutions, which mix all channels. Each convolution is followed by normalisation and
-    ReLU. Side by side, the two results are summed.
+    One runs along time and one along frequency, in either order or side by side, in which case their results are
+    summed; or a single k x k kernel does both. They are depthwise, or standard convolutions, which mix all channels.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class Branch(nn.Module):
 
 
 class Mixer(nn.Module):
-    """1x1 expansion and 1x1 squeeze, each normalised.
+    """A 1x1 expansion and a 1x1 squeeze, each followed by normalisation.
 
-    The paper has no activation between the two, which is why they fold into one.
+    The paper has no activation between the two, which is why they fold into one convolution.
     """
 
     def __init__(self, channels: int, expansion: float, activation: Activation = "") -> None:
@@ -93,7 +93,7 @@ class Mixer(nn.Module):
 
 
 class Block(nn.Module):
-    """Head 1x1 (with the stride), parallel branches summed, mixer; added to the shortcut, then ReLU."""
+    """A 1x1 head (with the stride), the sum of parallel branches, and a mixer; plus the shortcut, then ReLU."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The front end: waveform to log-mel spectrogram. Its only definition; training, export and the pictures all use it."""
+"""The front end: waveform to log-mel spectrogram. Training, export and explanations all use this one definition."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ import math
 import torch
 from torch import Tensor, nn
 
-N_FFT = 2048  # samples; longer than the window, so the spectrum is interpolated between its bins
+from audioinceptionnext.errors import ParameterError
+
+N_FFT = 2048  # samples. It is longer than the window, so that the spectrum is interpolated between the window's bins.
 BANDS = 128
 LOG_OFFSET = 1e-6
 
 
 def hz_to_mel(hz: float | Tensor) -> Tensor:
-    """The HTK formula: ``2595 log10(1 + f / 700)``."""
+    """Hertz to mel by the HTK formula, ``2595 log10(1 + f / 700)``."""
     return 2595.0 * torch.log10(1.0 + torch.as_tensor(hz, dtype=torch.float64) / 700.0)
 
 
 def mel_to_hz(mel: Tensor) -> Tensor:
+    """Mel to hertz, the inverse of `hz_to_mel`."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
 
 
 def _exact(value: float) -> Tensor:
-    """A number for a float64 formula. The ONNX exporter rounds Python's own to float32."""
+    """A number for a float64 formula. The ONNX exporter would round Python's own numbers to float32."""
     return torch.tensor(value, dtype=torch.float64)
 
 
 def mel_filters(sample_rate: int, n_fft: int = N_FFT, bands: int = BANDS) -> Tensor:
-    """Triangular filters of height 1, even on the HTK mel scale from 0 Hz to half the rate.
+    """Triangular filters of height 1, evenly spaced on the HTK mel scale from 0 Hz to half the sample rate.
 
     Returns:
-        (n_fft // 2 + 1, bands), float64; equals ``librosa.filters.mel(htk=True, norm=None).T``.
+        (n_fft // 2 + 1, bands) float64; equal to ``librosa.filters.mel(htk=True, norm=None).T``.
     """
     highest = 2595.0 * math.log10(1.0 + sample_rate / 2 / 700.0)  # mel
     edges = mel_to_hz(torch.arange(bands + 2, dtype=torch.float64) * _exact(highest / (bands + 1)))
@@ -43,31 +46,36 @@ def mel_filters(sample_rate: int, n_fft: int = N_FFT, bands: int = BANDS) -> Ten
 class LogMel(nn.Module):
     """Waveform ``(batch, samples)`` to log-mel ``(batch, 1, frames, bands)``, ``frames = 1 + samples // hop``.
 
-    Natural logarithm of (mel + 1e-6), where mel sums the magnitudes of a centred, zero-padded STFT (``n_fft`` 2048,
-    periodic Hann window). Agrees with ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)``.
+    It is the natural logarithm of (mel + 1e-6), where mel sums the magnitudes of a centred, zero-padded STFT (``n_fft``
+    2048, periodic Hann window), as ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)`` gives it.
 
-    The window (10 or 20 ms) is far shorter than ``n_fft``, and a magnitude does not care where the phase is counted
-    from. Counted from the window's centre, the real part of the spectrum sees only the even half of a frame and the
-    imaginary part only the odd half: two small matrix products, less work than a 2048-point FFT, exact, and made of
-    operations that every runtime has.
+    The window (10 or 20 ms) is far shorter than ``n_fft``, and a magnitude does not depend on where the phase is
+    counted from. If it is counted from the window's centre, the real part of the spectrum depends only on the even half
+    of a frame and the imaginary part only on the odd half. That makes two small matrix products, which are exact, less
+    work than a 2048-point FFT, and made of operations that every runtime has.
 
-    The spectrum is computed in float64: in float32 the rounding of loud low frequencies covers faint high ones, and
-    real clips differed from librosa by up to 0.006. Its tables are float32 pairs (value and rest), for devices that
-    have no float64 (Apple's), where the values alone are used.
+    The spectrum is computed in float64. In float32 the rounding of loud low frequencies covers faint high ones, and
+    real clips differed from librosa by up to 0.006. The tables are stored as pairs of float32 (value and remainder), so
+    that devices without float64 (Apple's) can use the values alone.
 
     Args:
-        sample_rate: Hz.
-        window_ms: milliseconds; published are 10 at 24 kHz and 20 at 16 kHz.
-        hop_ms: milliseconds; published is half the window.
-        bands: mel bands; 128 as published.
+        sample_rate: in Hz.
+        window_ms: in milliseconds; 10 at 24 kHz and 20 at 16 kHz as published.
+        hop_ms: in milliseconds; half the window as published.
+        bands: number of mel bands; 128 as published.
 
     Attributes:
-        exact: False computes in float32, a third of the time, for training, whose augmentation changes far more.
-        stored: False computes the tables in each forward, so that an exported graph holds their formulas, a few
-            kilobytes, in place of megabytes; a runtime that folds constants computes them once, when it loads.
+        window, hop: in samples.
+        exact: False computes in float32, which takes a third of the time. For training, whose augmentation changes the
+            log-mel far more.
+        stored: False computes the tables in each forward pass, so that an exported graph holds their formulas (a few
+            kilobytes) and not their values (megabytes). A runtime that folds constants computes them once, on loading.
 
     Raises:
-        ValueError: a window longer than ``n_fft``, or a window, hop or number of bands that leaves nothing.
+        ParameterError: the window is longer than ``n_fft``, or the window, the hop or the number of bands is too small.
+
+    >>> LogMel()(torch.zeros(1, 49_919)).shape
+    torch.Size([1, 1, 416, 128])
     """
 
     cosines: Tensor
@@ -81,9 +89,10 @@ class LogMel(nn.Module):
         self.window = round(sample_rate * window_ms / 1000)  # samples
         self.hop = round(sample_rate * hop_ms / 1000)  # samples
         if not 2 <= self.window <= N_FFT or self.hop < 1:
-            raise ValueError(f"a window of {window_ms} ms and a hop of {hop_ms} ms do not fit at {sample_rate} Hz")
+            reason = f"this window and a hop of {hop_ms} ms do not fit at {sample_rate} Hz"
+            raise ParameterError("window_ms", window_ms, reason)
         if not 1 <= bands <= N_FFT // 2:
-            raise ValueError(f"{bands} bands; give 1 to {N_FFT // 2}")
+            raise ParameterError("bands", bands, f"give 1 to {N_FFT // 2}")
         *waves, filters = self.tables()
         self.register_buffer("filters", filters.float(), persistent=False)  # (bins, bands)
         for name, exact in zip(("cosines", "sines"), waves, strict=True):
@@ -91,29 +100,29 @@ class LogMel(nn.Module):
             self.register_buffer(name, pair, persistent=False)
 
     def tables(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Cosines and sines under the window (window // 2, bins) and the mel filters (bins, bands), in float64."""
+        """Cosines and sines times the window (window // 2, bins), and the mel filters (bins, bands), in float64."""
         # Sample 0 of a periodic Hann window is 0 and the rest is symmetric: sample n pairs with window - n.
         n = torch.arange(1, self.window // 2 + 1)
         weight = torch.sin(n.double() * _exact(math.pi / self.window)).square()
-        weight = weight * torch.where(2 * n == self.window, 0.5, 1.0)  # the one in the middle is its own partner
+        weight = weight * torch.where(2 * n == self.window, 0.5, 1.0)  # the middle sample pairs with itself
         bins = torch.arange(N_FFT // 2 + 1)
-        # Whole turns are taken off as whole numbers. No cosine: ONNX Runtime 1.19 has none of float64.
+        # Whole turns are subtracted as integers. Sines only, since ONNX Runtime 1.19 has no cosine of float64.
         angle = ((2 * n - self.window)[:, None] * bins % (2 * N_FFT)).double() * _exact(math.pi / N_FFT)
         cosines, sines = torch.sin(angle + _exact(math.pi / 2)), torch.sin(angle)
         return weight[:, None] * cosines, weight[:, None] * sines, mel_filters(self.sample_rate, bands=self.bands)
 
     def frames(self, samples: int) -> int:
-        """How many frames a waveform of so many samples gives."""
+        """Number of frames of a waveform with this number of samples."""
         return 1 + samples // self.hop
 
     def forward(self, waveform: Tensor) -> Tensor:
         hop, window, half = self.hop, self.window, self.window // 2
         count = self.frames(waveform.shape[-1])
-        # Frame t covers the samples from t * hop - window / 2: what librosa's centred padding amounts to.
+        # Frame t covers the samples from t * hop - window / 2 on, as with librosa's centred padding.
         left = N_FFT // 2 - (N_FFT - window) // 2
         chunks = -(-window // hop)
         padded = nn.functional.pad(waveform, (left, chunks * hop))
-        # A window is a few whole hops side by side, so frames are slices of one reshaped waveform, not a gather.
+        # A window fits into a few whole hops side by side, so frames are slices of a reshaped waveform, not a gather.
         hops = padded[:, : (count + chunks - 1) * hop].unflatten(1, (-1, hop))  # (batch, count + chunks - 1, hop)
         framed = torch.cat([hops[:, i : i + count] for i in range(chunks)], dim=2)
         wide = torch.float64 if self.exact and waveform.device.type != "mps" else torch.float32

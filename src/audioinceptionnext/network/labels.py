@@ -1,4 +1,4 @@
-"""Names of the classes that published checkpoints tell apart, in the order of their ids."""
+"""The class names of the published EPIC-SOUNDS checkpoints, in the order of their ids. Needs no torch."""
 
 EPIC_SOUNDS_LABELS = (
     "metal-only collision",

@@ -1,6 +1,6 @@
-"""MobileNetV2 through ``transformers``, the efficient network that anyone can run, to compare with.
+"""MobileNetV2 from ``transformers``, as a widely used efficient network to compare with.
 
-Needs the extra ``[baselines]``; its weights are random, nothing is ever fetched.
+It needs the extra ``[baselines]``. Its weights are random; nothing is ever downloaded.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from audioinceptionnext.network.base import CLIP_FRAMES, Config, Network
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.network.base import CLIP_FRAMES, BaseConfig, Network
 from audioinceptionnext.network.blocks import ConvNorm
 from audioinceptionnext.network.frontend import BANDS
 
 
 @dataclass(frozen=True)
-class MobileNetConfig(Config):
-    """What makes a `MobileNet`; ``clip_frames``, ``bands`` as in `NetworkConfig`.
+class MobileNetConfig(BaseConfig):
+    """The settings of a `MobileNet`.
 
     Attributes:
-        multiplier: of all widths ("depth multiplier" in ``transformers``); 1.0 is the published size.
-        dropout: before the linear layer. The published network keeps 0.8 of its features.
+        multiplier: scales all widths ("depth multiplier" in ``transformers``). 1.0 is the published size.
+        dropout: in front of the linear layer. The published network keeps 0.8 of its features.
+        clip_frames, bands: as in `NetworkConfig`.
     """
 
     architecture: ClassVar[str] = "mobilenet"
@@ -34,17 +36,18 @@ class MobileNetConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.multiplier <= 0:
-            raise ValueError(f"multiplier is {self.multiplier}; give one above 0, such as 1.0")
+            raise ParameterError("multiplier", self.multiplier, "give a number above 0, such as 1.0")
 
 
 class MobileNet(Network):
-    """``transformers.MobileNetV2Model`` (Sandler et al., 2018) of one input channel, and a linear layer.
+    """``transformers.MobileNetV2Model`` (Sandler et al., 2018) with one input channel, and a linear layer.
 
-    Its five strides of 2 make 32 frames a step, as in our network, so it can be trained for and run ``dense``.
+    Its five strides of 2 give one step per 32 frames, as in our network, so it can be trained for and used in the mode
+    ``dense``.
 
-    Two things differ from what ``transformers`` builds, so that it trains by our recipes and folds: convolutions are
-    padded evenly and not as in TensorFlow, and a normalisation moves its statistics by a tenth a step (0.997 there,
-    TensorFlow's way to count, which in torch leaves those of the last batch).
+    Two things differ from what ``transformers`` builds, so that it trains with our recipes and folds. Convolutions are
+    padded evenly and not as in TensorFlow. And a normalisation moves its statistics by a tenth per step; the 0.997 of
+    ``transformers`` is TensorFlow's momentum, which in torch keeps little but the last batch.
     """
 
     config: MobileNetConfig
@@ -57,18 +60,18 @@ class MobileNet(Network):
         self.body = MobileNetV2Model(settings, add_pooling_layer=False)
         layers: list[Any] = [layer for layer in self.body.modules() if hasattr(layer, "normalization")]
         for layer in layers:
-            layer.convolution, layer.normalization = _pair(layer.convolution, layer.normalization.eps), None
+            layer.convolution, layer.normalization = _conv_norm(layer.convolution, layer.normalization.eps), None
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(layers[-1].convolution.norm.num_features, config.num_classes)
         self.reset_parameters()
 
     def features(self, log_mel: Tensor) -> Tensor:
-        """(batch, 1, frames, bands) to (batch, channels, frames / 32 rounded up, bands / 32 rounded up)."""
+        """Log-mel (batch, 1, frames, bands) to (batch, channels, frames / 32 rounded up, bands / 32 rounded up)."""
         return self.body((log_mel - self.mean) / self.std).last_hidden_state
 
 
-def _pair(conv: nn.Conv2d, eps: float) -> ConvNorm:
-    """Convolution and normalisation of the same sizes as one of ours, which `fold` knows."""
+def _conv_norm(conv: nn.Conv2d, eps: float) -> ConvNorm:
+    """A fresh `ConvNorm`, which `fold` knows, of the same size."""
     height, width = conv.kernel_size
     pair = ConvNorm(conv.in_channels, conv.out_channels, (height, width), conv.stride[0], conv.groups)
     pair.norm.eps = eps

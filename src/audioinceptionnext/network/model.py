@@ -1,14 +1,15 @@
-"""The paper's network and its variants. ``create_model("base", num_classes=44)`` in `registry` makes it."""
+"""The paper's network and its variants; `registry.create_model` makes them by name."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from audioinceptionnext.network.base import CLIP_FRAMES, Config, Network
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.network.base import CLIP_FRAMES, BaseConfig, Network
 from audioinceptionnext.network.blocks import Activation, Block, Mixer, Order, Stem
 from audioinceptionnext.network.frontend import BANDS
 from audioinceptionnext.network.pcen import PCEN
@@ -17,23 +18,27 @@ Scaling = Literal["log", "pcen"]
 
 
 @dataclass(frozen=True)
-class NetworkConfig(Config):
-    """What makes a network: enough, with its weights, to build it again.
+class NetworkConfig(BaseConfig):
+    """The settings of an `AudioInceptionNeXt`. Together with the weights they are enough to build it again.
 
     Attributes:
-        widths, depths: channels and blocks of each stage; the first block of every later stage has stride 2.
-        kernels: sizes of the parallel depthwise kernels.
-        order: time then frequency, the reverse, or ``both`` side by side. Read only where ``separable``.
-        separable: k x 1 and 1 x k kernels; otherwise one k x k kernel.
-        depthwise: each channel has kernels of its own; otherwise standard convolutions, which mix all channels.
+        num_classes: number of classes, at least 1.
+        widths, depths: channels and number of blocks, one per stage. The first block of each later stage has stride 2.
+        kernels: sizes of the parallel depthwise kernels, which must be odd.
+        order: ``time-frequency``, ``frequency-time``, or ``both`` side by side. Only used if ``separable``.
+        separable: whether a kernel is k x 1 and 1 x k; otherwise it is k x k.
+        depthwise: whether each channel has kernels of its own; otherwise standard convolutions mix all channels.
         expansion: channels between expansion and squeeze, as a multiple of the stage's width.
-        activation: ``relu`` or ``gelu`` between expansion and squeeze; the paper has none (empty), and only without one
-            do they fold. True, as older files have it, is ``relu``.
-        dropout: before the linear layer.
-        clip_frames: frames of one clip, the window over which the dense timeline pools.
+        activation: ``relu`` or ``gelu`` between expansion and squeeze. It is empty in the paper, and only then do the
+            two fold into one. Older files have True for ``relu``.
+        dropout: share of the features that are dropped in front of the linear layer, in training.
+        clip_frames: frames of one clip, over which the dense timeline pools.
         bands: mel bands of the input.
-        scaling: what is heard of the input: the log-mel, or its PCEN (see `pcen.PCEN`).
-        time_constant: of PCEN, in frames; training sets it to 0.4 s of its hop. Read only where ``scaling`` is pcen.
+        scaling: whether the network sees the log-mel (``log``) or its PCEN (``pcen``, see `pcen.PCEN`).
+        time_constant: of PCEN, in frames; training sets it to 0.4 s. Only used with ``pcen``.
+
+    Raises:
+        ParameterError: a value is out of range.
     """
 
     num_classes: int
@@ -57,26 +62,21 @@ class NetworkConfig(Config):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, as JSON gives them
         if isinstance(self.activation, bool):
             object.__setattr__(self, "activation", "relu" if self.activation else "")
-        if self.activation not in Activation.__args__:  # type: ignore[attr-defined]
-            raise ValueError(f"activation {self.activation!r}: choose from relu and gelu, or leave it empty")
+        if self.activation not in get_args(Activation):
+            raise ParameterError("activation", self.activation, "choose from relu and gelu, or leave it empty")
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths; give one of each a stage")
+            raise ParameterError("depths", self.depths, f"give one number per stage, {len(self.widths)} as in widths")
         if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
-            raise ValueError(f"kernels {self.kernels}: give odd sizes, so that a kernel has a middle")
-        if self.order not in Order.__args__:  # type: ignore[attr-defined]
-            raise ValueError(f"order {self.order!r}: choose from {', '.join(Order.__args__)}")  # type: ignore[attr-defined]
-        if self.scaling not in Scaling.__args__:  # type: ignore[attr-defined]
-            raise ValueError(f"scaling {self.scaling!r}: choose from log, pcen")
+            raise ParameterError("kernels", self.kernels, "give odd sizes, so that each kernel has a middle")
+        for name, choices in (("order", Order), ("scaling", Scaling)):
+            if getattr(self, name) not in get_args(choices):
+                raise ParameterError(name, getattr(self, name), f"choose from {', '.join(get_args(choices))}")
         if not 1 <= self.time_constant < math.inf:
-            raise ValueError(f"time_constant is {self.time_constant}; give frames, one at least")
+            raise ParameterError("time_constant", self.time_constant, "give a number of frames, at least 1")
 
 
 class AudioInceptionNeXt(Network):
-    """The paper's network. See `Network` for what it takes and gives.
-
-    Args:
-        config: see `NetworkConfig`.
-    """
+    """The paper's network: stem, four stages of blocks, global pooling, linear layer. See `Network` for the shapes."""
 
     config: NetworkConfig
 
@@ -110,12 +110,12 @@ class AudioInceptionNeXt(Network):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """As published: besides what all networks do, each block's last normalisation starts at 0."""
+        """Initialise as published: like all networks, and each block's last normalisation starts at 0."""
         super().reset_parameters()
         for module in self.modules():
             if isinstance(module, Mixer):
                 nn.init.zeros_(module.squeeze.norm.weight)
 
     def features(self, log_mel: Tensor) -> Tensor:
-        """(batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
+        """Log-mel (batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
         return self.blocks(self.stem(self.standardised(log_mel)))

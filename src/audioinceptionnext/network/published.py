@@ -1,4 +1,4 @@
-"""The authors' checkpoints: their names and ours."""
+"""Loads the checkpoints that the paper's authors published: translates their names of weights into ours."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig
 from audioinceptionnext.network.registry import create_model
 from audioinceptionnext.network.storage import StoredModel
 
-# The two published settings, told apart by the number of classes (the paper trains on VGG-Sound, then EPIC-SOUNDS).
+# The two published settings differ in their number of classes (the paper trains on VGG-Sound, then on EPIC-SOUNDS).
 EPIC_SOUNDS_CLASSES, VGG_SOUND_CLASSES = 44, 309
 CLIP_FRAMES_BY_CLASSES = {EPIC_SOUNDS_CLASSES: 416, VGG_SOUND_CLASSES: 512}
 FRONT_ENDS: dict[int, dict[str, Any]] = {
     EPIC_SOUNDS_CLASSES: {"sample_rate": 24_000, "window_ms": 10, "hop_ms": 5, "clip_seconds": 2.08},
     VGG_SOUND_CLASSES: {"sample_rate": 16_000, "window_ms": 20, "hop_ms": 10, "clip_seconds": 5.119},
 }
-BRANCHES = ("_small", "_medium", "")  # kernels 3, 11, 21
-UNITS = {
+BRANCHES = ("_small", "_medium", "")  # their names of kernels 3, 11, 21
+UNITS = {  # our names and theirs
     "shortcut": "branch1",
     "head": "branch2.a_head",
     "mixer.expand": "branch2.c",
@@ -33,34 +33,36 @@ UNITS = {
 
 
 def load_published(path: str | Path) -> AudioInceptionNeXt:
-    """The network in a published ``.pyth`` checkpoint, in evaluation mode.
+    """Load the network of a published ``.pyth`` checkpoint, in evaluation mode.
 
-    Read with ``weights_only``: nothing in the file is executed.
+    The file is read with ``weights_only``, so that nothing in it is executed.
 
     Raises:
-        AinextError: no such file, not a checkpoint, or not this network's; the message says which weights differ.
+        ModelError: there is no such file, or it is not a checkpoint of this network; says which weights differ.
+
+    >>> load_published("checkpoint_best.pyth").config.num_classes
+    44
     """
     path = Path(path)
     if not path.is_file():
-        raise AinextError(f"{path}: no such file")
+        raise ModelError(path, "no such file: check the name")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AinextError(
-            f"{path}: not a checkpoint that torch.load reads with weights_only ({reason[:120]})"
-        ) from error
+        reason = f"not a checkpoint that torch.load can read with weights_only ({reason[:120]})"
+        raise ModelError(path, reason) from error
     state = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise AinextError(f"{path}: holds no weights under 'model_state'; is it a checkpoint of the published system?")
+        raise ModelError(path, "has no weights under 'model_state'; give a checkpoint of the published system")
     state = {key.removeprefix("module."): value for key, value in state.items()}
     head = state.get("head.projection.weight")
     if head is None:
-        raise AinextError(f"{path}: has no 'head.projection.weight'; is it a checkpoint of the published system?")
+        raise ModelError(path, "has no 'head.projection.weight'; give a checkpoint of the published system")
     classes = head.shape[0]
     net = create_model("base", classes, clip_frames=CLIP_FRAMES_BY_CLASSES.get(classes, NetworkConfig.clip_frames))
     ours = {ours: state.pop(theirs) for ours, theirs in published_names(net).items() if theirs in state}
-    ours |= {"mean": torch.zeros(()), "std": torch.ones(())}  # published networks hear the log-mel as it is
+    ours |= {"mean": torch.zeros(()), "std": torch.ones(())}  # published networks do not standardise the log-mel
     expected = net.state_dict()
     missing = sorted(expected.keys() - ours.keys())
     wrong = sorted(k for k in ours if k in expected and ours[k].shape != expected[k].shape)
@@ -68,34 +70,37 @@ def load_published(path: str | Path) -> AudioInceptionNeXt:
         found = ", ".join(([f"{len(missing)} missing, e.g. {missing[0]}"] if missing else [])
                           + ([f"{len(wrong)} of another shape, e.g. {wrong[0]}"] if wrong else [])
                           + ([f"{len(state)} unknown, e.g. {next(iter(state))}"] if state else []))  # fmt: skip
-        raise AinextError(f"{path}: not the published AudioInceptionNeXt: {found}")
+        raise ModelError(path, f"not the published AudioInceptionNeXt: {found}")
     net.load_state_dict(ours)
     return net.eval()
 
 
-def describe(net: AudioInceptionNeXt, labels: Sequence[str] | None = None) -> StoredModel:
-    """A published network with its front end and labels; heard by windows, as it was trained.
+def published_model(net: AudioInceptionNeXt, labels: Sequence[str] | None = None) -> StoredModel:
+    """A published network with its front end and labels, in the mode ``windows``, as it was trained.
 
     Args:
-        labels: a name a class; EPIC-SOUNDS' own unless given. VGG-Sound's have to be given to have names.
+        net: from `load_published`.
+        labels: one name per class. Those of EPIC-SOUNDS are known; the classes of other networks are numbered unless
+            labels are given.
 
     Raises:
-        AinextError: as many labels as there are classes are needed.
+        ParameterError: the number of labels is not the number of classes.
     """
     classes = net.config.num_classes
     if labels is None:
         known = classes == EPIC_SOUNDS_CLASSES
         labels = EPIC_SOUNDS_LABELS if known else [f"class {number}" for number in range(classes)]
     if len(labels) != classes:
-        raise AinextError(f"{len(labels)} labels for {classes} classes: the list has to name each class once, in order")
+        reason = f"{len(labels)} labels for {classes} classes; name each class once, in their order"
+        raise ParameterError("labels", None, reason)
     data = {EPIC_SOUNDS_CLASSES: "epic-sounds", VGG_SOUND_CLASSES: "vggsound"}.get(classes, "unknown")
     info = {"data": data, "source": "published AudioInceptionNeXt checkpoint (arXiv 2307.07265)"}
     front_end = FRONT_ENDS.get(classes, FRONT_ENDS[EPIC_SOUNDS_CLASSES])
-    return StoredModel(net, tuple(labels), **front_end, run="windows", info=info)
+    return StoredModel(net, tuple(labels), **front_end, mode="windows", info=info)
 
 
 def published_names(net: AudioInceptionNeXt) -> dict[str, str]:
-    """Our name of each weight and buffer of a base network, and the published one."""
+    """Our name of each weight and buffer of a base network, mapped to the published name."""
     stages = enumerate(net.config.depths, start=2)
     places = [f"s{stage}.pathway0_res{index}" for stage, depth in stages for index in range(depth)]
     names = {}

@@ -1,10 +1,10 @@
-"""Networks by name: ``create_model("base", num_classes=44)`` is the paper's."""
+"""Creates networks by name; ``create_model("base", num_classes=44)`` is the paper's."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from audioinceptionnext.errors import suggest
+from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.network import baselines
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.baselines import BASELINES
@@ -19,41 +19,46 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @overload
 def create_model(
-    variant: Literal["base", "small", "tiny"] = "base", num_classes: int = 44, **changes: Any
+    network: Literal["base", "small", "tiny"] = "base", num_classes: int = 44, **settings: Any
 ) -> AudioInceptionNeXt: ...
 
 
 @overload
-def create_model(variant: str, num_classes: int = 44, **changes: Any) -> Network: ...
+def create_model(network: str, num_classes: int = 44, **settings: Any) -> Network: ...
 
 
-def create_model(variant: str = "base", num_classes: int = 44, **changes: Any) -> Network:
-    """A network in its training form, freshly initialised.
+def create_model(network: str = "base", num_classes: int = 44, **settings: Any) -> Network:
+    """Create a freshly initialised network in its training form.
 
     Args:
-        variant: a name in `VARIANTS` (``base`` is the paper's) or of a baseline: ``cnn``, ``ast``, ``ast:FOLDER``,
-            ``mobilenet``.
-        changes: any field of the network's configuration (`NetworkConfig`), e.g. ``kernels=(11,)``.
+        network: ``base`` (the paper's), ``small``, ``tiny``, or another name in `VARIANTS`; or a baseline: ``cnn``,
+            ``mobilenet``, ``ast``, or ``ast:FOLDER`` with the weights that ``transformers`` saved in a folder.
+        num_classes: number of classes.
+        settings: fields of the network's configuration, such as `NetworkConfig`.
 
     Raises:
-        ValueError: an unknown variant or setting, with the nearest known name.
-        AinextError: a folder that holds no such network.
+        ParameterError: the network or a setting is unknown (the nearest known name is suggested), or a setting is out
+            of range.
+        ModelError, FileError: the folder holds no such network.
+
+    >>> create_model("small", num_classes=20, kernels=(11,)).config.widths
+    (32, 64, 128, 256)
     """
-    if variant in BASELINES or variant.startswith("ast:"):
-        return baselines.create(variant, num_classes, changes)
-    if variant not in VARIANTS:
-        hint = suggest(repr(variant), map(repr, (*VARIANTS, *BASELINES)))
-        raise ValueError(f"unknown variant {variant!r}; {hint}")
-    config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[variant] | changes)
+    if network in BASELINES or network.startswith("ast:"):
+        return baselines.create_baseline(network, num_classes, settings)
+    if network not in VARIANTS:
+        reason = f"there is no such network; {suggest(network, (*VARIANTS, *BASELINES))}"
+        raise ParameterError("network", network, reason)
+    config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[network] | settings)
     return AudioInceptionNeXt(config)
 
 
-def build(values: dict[str, Any]) -> Network:
-    """The network, freshly initialised, that a configuration's `as_dict` describes.
+def build_network(config: dict[str, Any]) -> Network:
+    """Create a freshly initialised network from its configuration as `BaseConfig.as_dict` wrote it.
 
     Raises:
-        ValueError: an unknown architecture or setting.
+        ParameterError: the architecture or a setting is unknown, or a setting is out of range.
     """
-    if "architecture" in values:
-        return baselines.build_baseline(values)
-    return AudioInceptionNeXt(NetworkConfig.from_dict(values))
+    if "architecture" in config:
+        return baselines.build_baseline(config)
+    return AudioInceptionNeXt(NetworkConfig.from_dict(config))

@@ -1,4 +1,4 @@
-"""A network on disk: one safetensors file with the weights, and in its metadata all that it takes to use them."""
+"""Trained networks on disk: safetensors files with the weights, and metadata with all that is needed to use them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.registry import build
+from audioinceptionnext.network.registry import build_network
 
-Run = Literal["dense", "windows"]
+Mode = Literal["dense", "windows"]  # of a file; a recogniser also has the mode `clips`
 FORMAT = "audioinceptionnext/1"
 
 
 @dataclass
 class StoredModel:
-    """A network and what it was made for.
+    """A network with its labels, its front end, and how it is used.
 
     Attributes:
         net: the training form.
-        labels: one name a class.
-        sample_rate, window_ms, hop_ms: the front end (see `LogMel`); its bands are those of the network.
-        run: how long audio is heard: ``dense`` in one pass with sliding pooling, for networks trained so, or
+        labels: one name per class.
+        sample_rate, window_ms, hop_ms: of the front end, see `LogMel`. Its bands are those of the network.
+        mode: how long audio is processed: ``dense``, in one pass with sliding pooling, for networks trained for it; or
             ``windows``, clip by clip, as published.
-        clip_seconds: of one clip; that of its frames unless given (VGG-Sound's 512 frames of 10 ms are 5.119 s).
-        temperature: what logits are divided by in exported files, so that probabilities are right as often as they say
-            (Guo et al., 2017); found on held-out clips.
-        thresholds: how sure an exported file has to be of each class to report it; None is the same for all.
-        info: anything else worth keeping (name, licence, recipe, data, figures); JSON values.
+        info: further JSON values, such as name, licence, recipe, data set and figures.
+        clip_seconds: length of one clip. The length of its frames unless given (VGG-Sound's 512 frames of 10 ms are
+            5.119 s).
+        temperature: exported files divide the logits by it, so that probabilities are calibrated (Guo et al., 2017). It
+            is fitted on held-out clips.
+        thresholds: onset threshold of each class in exported files; None if there are none.
+
+    Raises:
+        ParameterError: the number of labels is not the number of classes.
     """
 
     net: Network
@@ -43,7 +47,7 @@ class StoredModel:
     sample_rate: int = 24_000
     window_ms: float = 10
     hop_ms: float = 5
-    run: Run = "windows"
+    mode: Mode = "windows"
     info: dict[str, Any] = field(default_factory=dict)
     clip_seconds: float = 0
     temperature: float = 1.0
@@ -53,25 +57,28 @@ class StoredModel:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
         self.labels = tuple(self.labels)
         if len(self.labels) != self.net.config.num_classes:
-            raise ValueError(f"{len(self.labels)} labels for {self.net.config.num_classes} classes")
+            reason = f"{len(self.labels)} labels for {self.net.config.num_classes} classes; give one per class"
+            raise ParameterError("labels", None, reason)
 
     def front_end(self) -> LogMel:
+        """A new front end with these settings."""
         return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands)
 
     @property
     def clip_samples(self) -> int:
-        """Samples of one clip, as published: 49,919 at the EPIC-SOUNDS setting, which make 416 frames."""
+        """Samples of one clip: 49,919 at the EPIC-SOUNDS setting, as published, which make 416 frames."""
         return round(self.sample_rate * self.clip_seconds) - 1
 
     def folded(self) -> Network:
+        """A copy of the network in its inference form, see `fold`."""
         return fold(self.net)
 
 
 def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Written beside its final name first, so that an interrupted save leaves an older file as it was.
+    """Write a model to a ``.safetensors`` file, and create its folder if there is none.
 
     Args:
-        dtype: of the stored weights; they are float32 again once loaded.
+        dtype: type of the stored weights, which become float32 again when they are loaded.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +94,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
                 "clip_seconds": model.clip_seconds,
             }
         ),
-        "run": model.run,
+        "run": model.mode,
         "temperature": json.dumps(model.temperature),
         "thresholds": json.dumps(model.thresholds),
         "info": json.dumps(model.info, ensure_ascii=False),
@@ -96,37 +103,46 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in model.net.state_dict().items()
     }
+    # Renamed when complete, so that an interrupted save leaves an older file as it was.
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(save(weights, metadata=header))  # `save_file` would hide the file from everyone else
+    partial.write_bytes(save(weights, metadata=header))  # `save_file` would make it readable by its owner alone
     partial.replace(path)
 
 
 def load_model(path: str | Path) -> StoredModel:
-    """Raises `AinextError`: no such file, damaged, or not written by `save_model`."""
+    """Load a model that `save_model` wrote, in evaluation mode.
+
+    Raises:
+        ModelError: there is no such file, or it is damaged, or `save_model` did not write it.
+
+    >>> load_model("runs/mine/model.safetensors").labels
+    ('doorbell', 'kettle')
+    """
     path = Path(path)
     if not path.is_file():
-        raise AinextError(f"{path}: no such file")
+        raise ModelError(path, "no such file: check the name")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise AinextError(f"{path}: not a safetensors file, or damaged ({error})") from error
+        raise ModelError(path, f"not a safetensors file, or damaged ({error})") from error
     if header.get("format") != FORMAT:
-        raise AinextError(f"{path}: safetensors, but not of this project; `ainext convert` makes one from a checkpoint")
+        reason = "not a safetensors file of AudioInceptionNeXt; `ainext convert` writes one from a published checkpoint"
+        raise ModelError(path, reason)
     try:
-        net = build(json.loads(header["network"]))
+        net = build_network(json.loads(header["network"]))
         net.load_state_dict(weights)
         front = json.loads(header["front_end"])
         return StoredModel(
             net.eval(),
             tuple(json.loads(header["labels"])),
             **front,
-            run=header["run"],
+            mode=header["run"],
             temperature=json.loads(header.get("temperature", "1.0")),
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise AinextError(f"{path}: its weights and its description do not fit together ({reason})") from error
+        raise ModelError(path, f"its weights do not fit its description ({reason})") from error

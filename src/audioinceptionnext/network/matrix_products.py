@@ -1,14 +1,15 @@
-"""The network in training as matrix products: the same weights and outputs as `AudioInceptionNeXt`, sooner.
+"""`AudioInceptionNeXt` in training as matrix products: the same weights and outputs, computed faster.
 
-With activations laid out (channels, time, batch, frequency) every layer is a matrix product, which processors with bf16
-matrix units do far faster than depthwise convolutions and, above all, their backward pass. Two things make it fast:
+If activations are laid out as (channels, time, batch, frequency), every layer is a matrix product. Processors with bf16
+matrix units compute these far faster than depthwise convolutions, and above all than their backward pass. Two things
+make it fast:
 
-- the depthwise branches go through a few channels at a time (`banded.py`);
-- a normalised 1x1 convolution is folded before it is applied, in training too. The mean and the variance of ``W x``
+- The depthwise branches process a few channels at a time (`banded.py`).
+- A normalised 1x1 convolution is folded before it is applied, in training too. The mean and the variance of ``W x``
   over the batch follow from the mean and the covariance of ``x``, so that the normalisation becomes part of W and its
-  output is written once. Expansion and squeeze, with nothing but normalisations between them, become one C x C product:
-  the activations of 4C channels, most of what a step reads and writes, never exist. Gradients flow through the
-  covariance.
+  output is written once. Expansion and squeeze have nothing but normalisations between them and become one C x C
+  product. The activations of 4C channels, which are most of what a step reads and writes, are never computed. Gradients
+  flow through the covariance.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
-from audioinceptionnext.network.banded import Branches, wide
+from audioinceptionnext.network.banded import Branches, accumulator_dtype
 from audioinceptionnext.network.blocks import Block, Branch, ConvNorm, Stem
 from audioinceptionnext.network.model import AudioInceptionNeXt
 
@@ -28,6 +29,7 @@ Fold = Callable[..., tuple[Tensor, Tensor]]
 
 
 def supports(net: nn.Module) -> bool:
+    """Whether `features` can compute this network."""
     if not isinstance(net, AudioInceptionNeXt):
         return False
     config = net.config
@@ -35,15 +37,15 @@ def supports(net: nn.Module) -> bool:
 
 
 def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """`AudioInceptionNeXt.features` in training mode: batch statistics, which move the running ones as usual.
+    """`AudioInceptionNeXt.features` in training mode: uses batch statistics, and updates the running ones as usual.
 
     Args:
-        net: unfolded, and one that `supports` accepts.
-        log_mel: (batch, 1, frames, bands), float32.
-        dtype: of the activations; weights and statistics stay float32.
+        net: an unfolded network that `supports` accepts.
+        log_mel: (batch, 1, frames, bands) float32.
+        dtype: of the activations. Weights and statistics stay float32.
 
     Returns:
-        (batch, channels, time, frequency), ``dtype``.
+        (batch, channels, time, frequency) of ``dtype``.
     """
     x = _stem(net.stem, net.standardised(log_mel).to(dtype))
     for block in net.blocks:
@@ -53,11 +55,14 @@ def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torc
 
 
 def _stem(stem: Stem, x: Tensor) -> Tensor:
-    """To (channels, time, batch, frequency). Pooled before the ReLU, which comes to the same, on a quarter of it."""
+    """To (channels, time, batch, frequency).
+
+    Pooling comes before the ReLU, which gives the same result on a quarter of the values.
+    """
     conv, norm = stem.conv.conv, stem.conv.norm
     weight = conv.weight.to(x.dtype).contiguous(memory_format=torch.channels_last)  # so that pooling is vectorised
     y = conv2d(x, weight, None, 2, (2, 3)).contiguous(memory_format=torch.channels_last)
-    factor = _count(norm)
+    factor = _count_batch(norm)
     y = batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, factor, norm.eps)
     return torch.relu_(max_pool2d(y, 3, 2, 1)).permute(1, 2, 0, 3).contiguous()
 
@@ -69,7 +74,7 @@ def _block(block: Block, x: Tensor) -> Tensor:
     flat = x.flatten(1)
     n = flat.shape[1]
 
-    # The head and the shortcut's 1x1 read the same x: one product.
+    # The head and the 1x1 convolution of the shortcut read the same x, so one product computes both.
     units = [unit for unit in (block.head, block.shortcut) if isinstance(unit, ConvNorm)]
 
     def fold_heads(covariance: Tensor, mean: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,9 +90,9 @@ def _block(block: Block, x: Tensor) -> Tensor:
     expand, squeeze = block.mixer.expand, block.mixer.squeeze
 
     def fold_mixer(covariance: Tensor, mean: Tensor, *parameters: Tensor) -> tuple[Tensor, Tensor]:
-        wide, bias = _fold(expand, covariance, mean, n, *parameters[:3])
+        expanded, bias = _fold(expand, covariance, mean, n, *parameters[:3])
         weight, scale, shift = parameters[3:]
-        return _fold(squeeze, covariance, mean, n, weight @ wide, scale, shift, offset=weight @ bias)
+        return _fold(squeeze, covariance, mean, n, weight @ expanded, scale, shift, offset=weight @ bias)
 
     mixed = FoldedProduct.apply(summed.flatten(1), fold_mixer, *_parameters(expand), *_parameters(squeeze))
     return torch.relu_(mixed.add_(shortcut)).view(channels, time, batch, frequency)
@@ -98,23 +103,23 @@ def _branches(block: Block, h: Tensor) -> Tensor:
     summed, statistics = Branches.apply(h, block.head.norm.eps, *(p for conv in convs for p in _parameters(conv)))
     for conv, (mean, inverse) in zip(convs, statistics.flatten(0, 1), strict=True):
         assert isinstance(conv, ConvNorm)
-        _track(conv.norm, mean, inverse**-2 - conv.norm.eps, h[0].numel())
+        _update_statistics(conv.norm, mean, inverse**-2 - conv.norm.eps, h[0].numel())
     return summed
 
 
 class FoldedProduct(torch.autograd.Function):
-    """``weight @ x + bias``, where both depend on x's own statistics.
+    """``weight @ x + bias``, where weight and bias depend on the statistics of x.
 
-    ``apply(x, fold, *parameters)``: x is (channels, n); ``fold(covariance, mean, *parameters)`` gives weight
-    (outputs, channels) and bias (outputs,) in float32. The derivative of ``fold`` is PyTorch's, on matrices that do not
-    grow with n; that of the statistics is added here: for a gradient S of the covariance, (S + S') (x - mean) / n.
+    ``apply(x, fold, *parameters)`` takes x (channels, n); ``fold(covariance, mean, *parameters)`` returns weight
+    (outputs, channels) and bias (outputs,) in float32. PyTorch differentiates ``fold``, whose matrices do not grow with
+    n. The derivative of the statistics is added here: for a gradient S of the covariance, (S + S') (x - mean) / n.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, fold: Fold, *parameters: Tensor) -> Tensor:
         n = x.shape[1]
         mean = _row_sums(x) / n
-        covariance = (x @ x.mT).to(wide(x)) / n - torch.outer(mean, mean)
+        covariance = (x @ x.mT).to(accumulator_dtype(x)) / n - torch.outer(mean, mean)
         with torch.enable_grad():
             leaves = [p.detach().requires_grad_() for p in (covariance, mean, *parameters)]
             weight, bias = fold(*leaves)
@@ -127,9 +132,9 @@ class FoldedProduct(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, folded = ctx.saved_tensors
         g, n = gradients[0], x.shape[1]
-        outputs = [(g @ x.mT).to(wide(x)), _row_sums(g)]
+        outputs = [(g @ x.mT).to(accumulator_dtype(x)), _row_sums(g)]
         found = torch.autograd.grad(ctx.folded, ctx.leaves, outputs, allow_unused=True)
-        # A shift before a normalisation changes nothing: its gradient is 0, not absent, as in the plain form.
+        # A shift before a normalisation changes nothing. Its gradient is 0 and not absent, as with convolutions.
         full = [torch.zeros_like(leaf) if d is None else d for d, leaf in zip(found, ctx.leaves, strict=True)]
         g_covariance, g_mean, *g_parameters = full
         spread = (g_covariance + g_covariance.mT) / n
@@ -148,16 +153,16 @@ def _fold(
     shift: Tensor,
     offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of ``unit``'s normalisation applied to ``weight @ x``, or to that plus ``offset``."""
+    """Weight and bias of the normalisation of ``unit`` applied to ``weight @ x``, plus ``offset`` if there is one."""
     centre = weight @ mean
     variance = ((weight @ covariance) * weight).sum(1).clamp(min=0)
-    _track(unit.norm, centre if offset is None else centre + offset, variance, n)
+    _update_statistics(unit.norm, centre if offset is None else centre + offset, variance, n)
     gain = scale * torch.rsqrt(variance + unit.norm.eps)
     return gain[:, None] * weight, shift - gain * centre
 
 
 def _row_sums(x: Tensor) -> Tensor:
-    """Sums in float32; of bf16 as a product, whose sums are kept in float32, since PyTorch's own sum is slow there."""
+    """Sums in float32. For bf16 as a product, which accumulates in float32, since PyTorch's own sum is slow there."""
     if x.dtype.itemsize >= 4:
         return x.sum(1)
     return (x @ x.new_ones(x.shape[1], 1))[:, 0].float()
@@ -168,17 +173,19 @@ def _parameters(unit: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     return unit.conv.weight.flatten(1), unit.norm.weight, unit.norm.bias
 
 
-def _count(norm: nn.BatchNorm2d) -> float:
-    """Counts a batch; how far the running statistics move towards it: all the way to a plain mean where momentum is
-    None, as in PyTorch."""
+def _count_batch(norm: nn.BatchNorm2d) -> float:
+    """Count a batch, and return the share of the running statistics that it replaces.
+
+    As in PyTorch, a momentum of None makes them a plain mean over all batches.
+    """
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
     return 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
 
 
 @torch.no_grad()
-def _track(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> None:
+def _update_statistics(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, n: int) -> None:
     assert norm.running_mean is not None and norm.running_var is not None
-    factor = _count(norm)
+    factor = _count_batch(norm)
     norm.running_mean.lerp_(mean.detach(), factor)
     norm.running_var.lerp_(variance.detach() * (n / max(1, n - 1)), factor)
