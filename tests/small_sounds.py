@@ -1,4 +1,4 @@
-"""A small dataset whose classes anyone can tell apart, and the smallest training that tells something."""
+"""A small data set with two classes that are easy to tell apart, and the smallest training that learns something."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RATE = 24_000
 LABELS = ("hiss", "whistle")
 NETWORK = {"depths": [1, 1, 1, 1], "widths": [8, 8, 16, 16]}
 QUICK: dict[str, Any] = {
-    "model": "tiny",
-    "network": NETWORK,
+    "network": "tiny",
+    "network_settings": NETWORK,
     "clip_seconds": 0.64,
-    "batch": 4,
+    "batch_size": 4,
     "epochs": 3,
     "learning_rate": 0.003,
     "dropout": 0.0,
@@ -30,7 +30,7 @@ QUICK: dict[str, Any] = {
 
 
 def write_kitchen(folder: Path, clips: int = 24, folds: int = 2, seconds: tuple[float, float] = (0.5, 1.2)) -> Path:
-    """A Kitchen20 of two classes, in turns; each source has two clips next to each other, so in different classes."""
+    """A Kitchen20 of two classes, which alternate. Each source has two neighbouring clips, one of each class."""
     (folder / "audio").mkdir(parents=True)
     rng = np.random.default_rng(0)
     with (folder / "meta.csv").open("w", newline="", encoding="utf-8") as file:
@@ -45,7 +45,7 @@ def write_kitchen(folder: Path, clips: int = 24, folds: int = 2, seconds: tuple[
 
 
 def sound(target: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise, or a tone of some pitch in a little noise."""
+    """Noise for class 0, a tone of random pitch in a little noise for class 1."""
     time = np.arange(int(RATE * seconds)) / RATE
     noise = rng.standard_normal(len(time)) * 0.02
     return noise * 8 if target == 0 else noise + 0.3 * np.sin(2 * np.pi * rng.uniform(900, 1500) * time)
@@ -56,7 +56,7 @@ def quick(**changes: Any) -> Recipe:
 
 
 def run_on(root: Path, out: Path, folds: str | None = "1", **changes: Any) -> Run:
-    """Trains on fold 1 and holds out the others."""
+    """A run that trains on fold 1 and holds out the others."""
     dataset: Dataset = load_dataset("kitchen20", root)
     training, held_out = dataset.select(folds)
     return Run(dataset, training, held_out, out, quick(**changes))

@@ -1,4 +1,4 @@
-"""Each augmentation does what it says, on signals whose truth is known."""
+"""Each augmentation on signals for which the result is known."""
 
 from __future__ import annotations
 
@@ -34,13 +34,15 @@ def peak(waveform: Tensor) -> float:
     return float(spectrum.argmax()) * RATE / len(waveform)
 
 
-def test_shift_turns_each_clip_round_in_itself() -> None:
+def test_shift_is_circular_within_each_clip() -> None:
     torch.manual_seed(0)
     clips = [torch.arange(1.0, n + 1) for n in (500, 300, 40)]
     waveforms, lengths = batch(*clips)
     moves = []
     for _ in range(20):
-        shifted = shift(waveforms, lengths, 0.005, RATE)  # up to 120 samples: the shortest clip goes round three times
+        shifted = shift(
+            waveforms, lengths, 0.005, RATE
+        )  # up to 120 samples: three times the length of the shortest clip
         for row, clip in zip(shifted, clips, strict=True):
             turned = row[: len(clip)]
             start = int((turned == 1).nonzero())
@@ -54,21 +56,21 @@ def test_shift_turns_each_clip_round_in_itself() -> None:
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_noise_has_the_ratio_asked_for(recorded: bool) -> None:
+def test_noise_has_the_requested_ratio(recorded: bool) -> None:
     torch.manual_seed(0)
     waveforms, lengths = batch(tone(440, 2.0), tone(1000, 0.7, 0.01), tone(3000, 1.3, 0.9))
     noise = torch.randn(4, 10_007) * torch.tensor([[0.01], [1.0], [0.1], [3.0]]) if recorded else None
-    for asked in (-5.0, 0.0, 20.0):
-        heard = add_noise(waveforms, lengths, (asked, asked), 1.0, noise)
-        for row, clean, length in zip(heard, waveforms, lengths.tolist(), strict=True):
+    for requested in (-5.0, 0.0, 20.0):
+        noisy = add_noise(waveforms, lengths, (requested, requested), 1.0, noise)
+        for row, clean, length in zip(noisy, waveforms, lengths.tolist(), strict=True):
             added = (row - clean)[:length].double()
             ratio = 10 * torch.log10(clean[:length].double().square().mean() / added.square().mean())
-            assert abs(float(ratio) - asked) < 0.2
+            assert abs(float(ratio) - requested) < 0.2
             assert not row[length:].any()
 
 
 def test_recorded_noise_is_a_stretch_of_a_piece() -> None:
-    """Ramps tell the place: differences are one step, and one jump back where the piece begins again."""
+    """Ramps show the place: differences are one step, with one jump back where the piece begins again."""
     torch.manual_seed(0)
     waveforms, lengths = batch(*[torch.ones(250)] * 16)
     noise = torch.stack([torch.arange(1.0, 101), torch.arange(1001.0, 1101)])
@@ -122,7 +124,7 @@ def test_speed_moves_pitch_and_tempo_together() -> None:
     assert counts.tolist() == lengths.tolist()
 
 
-def test_each_clip_has_its_own_speed_evenly_in_octaves() -> None:
+def test_each_clip_has_its_own_speed_uniform_in_octaves() -> None:
     torch.manual_seed(0)
     waveforms, lengths = batch(*[torch.ones(10_000)] * 400)
     _, counts = change_speed(waveforms, lengths, (0.5, 2.0))
@@ -132,8 +134,8 @@ def test_each_clip_has_its_own_speed_evenly_in_octaves() -> None:
     assert -1.001 <= float(octaves.min()) < -0.9 and 0.9 < float(octaves.max()) <= 1.001
 
 
-def test_speed_stays_exact_in_long_sound() -> None:
-    """After ten minutes the place between two samples is still right: float32 positions would be half a sample off."""
+def test_speed_stays_exact_in_long_waveforms() -> None:
+    """After ten minutes, the place between two samples is still correct; float32 would be off by half a sample."""
     samples = 600 * RATE
     ramp = torch.arange(samples, dtype=torch.float64)[None] / 1e6
     played, counts = change_speed(ramp, torch.tensor([samples]), (0.9, 0.9))
@@ -143,14 +145,14 @@ def test_speed_stays_exact_in_long_sound() -> None:
 
 @pytest.mark.parametrize("semitones", [-3.0, -0.7, 2.0, 4.0])
 def test_pitch_moves_a_ridge_where_the_mel_formula_says(semitones: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same draw for all: a tone's log-mel, moved, peaks where the log-mel of the moved tone does."""
+    """With a fixed shift: the moved log-mel of a tone peaks where the log-mel of the moved tone does."""
     monkeypatch.setattr(Tensor, "uniform_", lambda self, low, high: self.fill_(semitones))
     front = LogMel()
     for frequency in (600.0, 1500.0, 4000.0):
         moved = change_pitch(front(tone(frequency, 0.5)[None]), 4.0, RATE)[0, 0, 40]
         expected = front(tone(frequency * 2 ** (semitones / 12), 0.5)[None])[0, 0, 40]
         assert abs(int(moved.argmax()) - int(expected.argmax())) <= 1
-    # and exactly: a straight line over the bands keeps its value at the place the formula names
+    # A straight line over the bands shows the exact place of the formula.
     bands = torch.arange(128.0).expand(1, 1, 3, 128)
     edges = np.linspace(0, 2595 * np.log10(1 + RATE / 2 / 700), 130)
     hz = 700 * (10 ** (edges[1:-1] / 2595) - 1) / 2 ** (semitones / 12)
@@ -158,7 +160,7 @@ def test_pitch_moves_a_ridge_where_the_mel_formula_says(semitones: float, monkey
     np.testing.assert_allclose(change_pitch(bands, 4.0, RATE)[0, 0, 1], place, atol=1e-3)
 
 
-def test_pitch_of_nothing_is_as_it_was_and_clips_differ() -> None:
+def test_no_pitch_shift_changes_nothing_and_clips_differ() -> None:
     torch.manual_seed(0)
     x = torch.randn(4, 1, 20, 128)
     torch.testing.assert_close(change_pitch(x, 0.0, RATE), x, rtol=1e-3, atol=1e-3)
@@ -169,15 +171,15 @@ def test_pitch_of_nothing_is_as_it_was_and_clips_differ() -> None:
 
 def test_time_warp_stretches_both_sides_of_a_moment() -> None:
     torch.manual_seed(0)
-    frames, most = 200, 5
+    frames, max_frames = 200, 5
     x = torch.arange(float(frames))[None, None, :, None].expand(64, 1, frames, 3).contiguous()
-    warped = time_warp(x, most)
+    warped = time_warp(x, max_frames)
     assert warped.shape == x.shape
     for row in warped[:, 0, :, 0].double():
         assert row[0] == 0 and abs(float(row[-1]) - (frames - 1)) < 1e-3
         steps = row.diff()
         assert bool((steps > 0).all())
-        assert float((row - torch.arange(frames)).abs().max()) <= most + 1e-3
+        assert float((row - torch.arange(frames)).abs().max()) <= max_frames + 1e-3
         rounded = (steps * 500).round()
         assert len(set(rounded.tolist())) <= 4  # two slopes, the one frame between them, and rounding
     moves = (warped[:, 0, :, 0] - x[:, 0, :, 0]).abs().amax(1)
@@ -189,13 +191,13 @@ def test_time_warp_stretches_both_sides_of_a_moment() -> None:
 def test_silence_stays_silence() -> None:
     waveforms, lengths = torch.zeros(3, 1000), torch.tensor([1000, 10, 0])
     noise = torch.zeros(2, 50)
-    for heard in (
+    for result in (
         shift(waveforms, lengths, 0.01, RATE),
         add_noise(waveforms, lengths, (0.0, 20.0), 1.0),
         add_noise(waveforms, lengths, (0.0, 20.0), 1.0, noise),
         change_speed(waveforms, lengths, (0.8, 1.25))[0],
     ):
-        assert not heard.any()
+        assert not result.any()
     sound = tone(500, 0.05)[None]
     torch.testing.assert_close(add_noise(sound, torch.tensor([1200]), (0.0, 0.0), 1.0, noise), sound)
 
@@ -209,7 +211,7 @@ def test_silence_stays_silence() -> None:
     high=st.floats(1.0, 2.0),
     seed=st.integers(0, 2**31 - 1),
 )
-def test_any_shape_is_finite_and_the_same_again(
+def test_any_shape_gives_finite_and_reproducible_results(
     lengths: list[int], spare: int, pieces: tuple[int, int] | None, low: float, high: float, seed: int
 ) -> None:
     samples = max(1, max(lengths) + spare)
@@ -220,7 +222,7 @@ def test_any_shape_is_finite_and_the_same_again(
     noise = None if pieces is None else torch.randn(*pieces, generator=generator)
     before = waveforms.clone()
 
-    def heard() -> list[Tensor]:
+    def augmented() -> list[Tensor]:
         torch.manual_seed(seed)
         shifted = shift(waveforms, counts, 0.01, RATE)
         noisy = add_noise(shifted, counts, (-5.0, 30.0), 0.7, noise)
@@ -228,7 +230,7 @@ def test_any_shape_is_finite_and_the_same_again(
         x = torch.randn(len(lengths), 1, samples, 16)
         return [shifted, noisy, played, new, change_pitch(x, 3.0, RATE), time_warp(x, 5)]
 
-    first, again = heard(), heard()
+    first, again = augmented(), augmented()
     assert torch.equal(waveforms, before)
     shifted, noisy, played, new, pitched, warped = first
     assert shifted.shape == noisy.shape == waveforms.shape

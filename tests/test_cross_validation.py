@@ -1,4 +1,4 @@
-"""A network a fold, and the figure that all clips give together."""
+"""One network per fold, and figures over all clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.test_trust import last_line
 
 
 def leaking(folder: Path) -> Path:
-    """Two folds, with most sources in both."""
+    """A data set with two folds, where most sources have clips in both."""
     root = write_kitchen(folder / "kitchen20")
     head, *lines = (root / "meta.csv").read_text().splitlines()
     rows = [line.rsplit(",", 1)[0] + f",{number % 13}" for number, line in enumerate(lines)]
@@ -30,10 +30,10 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     (tmp_path / "mine.yaml").write_text(as_yaml(quick(epochs=4, evaluate_every=9)), encoding="utf-8")
     call = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", out, "--leak-free")
     call = (*call, "--recipe", tmp_path / "mine.yaml", "--threads", 1, "--json")
-    part = ainext(*call, "--only", "2").json
+    part = ainext(*call, "--folds", "2").json
     assert set(part["folds"]) == {"2"} and part["clips"] == part["folds"]["2"]["clips"] < 24
-    assert "--only 3: kitchen20 has the folds" in last_line(*call, "--only", "3")
-    first: Outcome = ainext(*call)  # which does what is left
+    assert "--folds 3: kitchen20 has the folds" in last_line(*call, "--folds", "3")
+    first: Outcome = ainext(*call)  # does the other fold
     assert first.json["folds"]["2"] == part["folds"]["2"]
     assert first.code == 0
     found = first.json
@@ -46,10 +46,10 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     assert found["top1_deviation_of_folds"] == pytest.approx(np.std(each, ddof=1), abs=1e-3)
     right = sum(found["folds"][str(n + 1)]["top1"] * fold["held_out"] / 100 for n, fold in enumerate(folds))
     assert found["top1"] == pytest.approx(100 * right / 24, abs=1e-2)
-    assert "unseen_sources" not in found  # nothing leaks
+    assert "unseen_sources" not in found  # no source lies in both folds
     assert set(found["thresholds"]) == set(LABELS) and "temperature" in found  # for a model trained on all of it
 
-    # A call that goes on does no fold again: one that is done is read, though its weights are gone.
+    # Another call trains nothing again: a fold that is done is read from its files, even without its checkpoint.
     (out / "fold-1" / LAST).unlink()
     times = {n: (out / f"fold-{n}" / MODEL).stat().st_mtime_ns for n in (1, 2)}
     second = ainext(*call)
@@ -57,19 +57,21 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
     assert times == {n: (out / f"fold-{n}" / MODEL).stat().st_mtime_ns for n in (1, 2)}
     assert not (out / "fold-1" / LAST).exists()
 
-    # But figures of two recipes or of two sets of folds are not put together.
-    said = last_line(*call, "--epochs", 5)
-    assert f"{out / 'fold-1' / RUN}: the run was begun with epochs 4, not 5" in said
-    said = last_line(*(part for part in call if part != "--leak-free"))
-    assert "the run was begun with" in said and "fold-1" in said
+    # Figures of two recipes, or of two sets of folds, are not combined.
+    message = last_line(*call, "--epochs", 5)
+    assert f"{out / 'fold-1' / RUN}: the run was started with epochs 4, not 5" in message
+    message = last_line(*(part for part in call if part != "--leak-free"))
+    assert "the run was started with" in message and "fold-1" in message
 
-    # A second round: each fold goes on from the network that has not heard it.
+    # A second round: each fold starts from the network that was not trained on its clips.
     start, again = out / "fold-{fold}" / MODEL, tmp_path / "again"
-    (tmp_path / "more.yaml").write_text(as_yaml(quick(epochs=1, evaluate_every=9, network={})), encoding="utf-8")
+    (tmp_path / "more.yaml").write_text(
+        as_yaml(quick(epochs=1, evaluate_every=9, network_settings={})), encoding="utf-8"
+    )
     more = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", again, "--leak-free", "--threads", 1)
     assert ainext(*more, "--recipe", tmp_path / "more.yaml", "--from", start).code == 0
-    begun = [json.loads((again / f"fold-{n}" / RUN).read_text())["from"] for n in (1, 2)]
-    assert begun == [str(out / f"fold-{n}" / MODEL) for n in (1, 2)]
+    started = [json.loads((again / f"fold-{n}" / RUN).read_text())["initial_weights"] for n in (1, 2)]
+    assert started == [str(out / f"fold-{n}" / MODEL) for n in (1, 2)]
 
 
 def test_a_dataset_without_folds(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_a_dataset_without_folds(tmp_path: Path) -> None:
         (tmp_path / "classes" / label).mkdir(parents=True)
         (tmp_path / "kitchen20" / "audio" / f"{LABELS.index(label)}.wav").rename(tmp_path / "classes" / label / "1.wav")
     call = ("cross-validate", "--data", "folder", "--root", tmp_path / "classes", "--out", tmp_path / "run")
-    assert "2 sources cannot fill 5 folds" in refused(*call)
+    assert "--num-folds 5: the 2 sources of folder cannot fill them" in refused(*call)
     assert "names no source" in refused(*call, "--leak-free")
     assert not (tmp_path / "run").exists()
     dealt = load_dataset("folder", tmp_path / "classes").with_folds(2)

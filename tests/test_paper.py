@@ -1,4 +1,4 @@
-"""The paper's experiment end to end on stand-in data, and its recipes against the published facts, line by line."""
+"""The paper's experiment end to end on stand-in data, and its recipes compared with the published settings."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from audioinceptionnext.cli import main
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms, collate
-from audioinceptionnext.evaluation.evaluate import hear
+from audioinceptionnext.evaluation.evaluate import predict_clips
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
-from audioinceptionnext.network.published import describe
+from audioinceptionnext.network.published import published_model
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.training.batch_transform import Hearing
+from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe
 from tests.audio_files import write_video, write_wav
-from tests.test_network import stirred
+from tests.test_network import with_statistics
 from tools.stand_in import write_epic_sounds, write_vggsound
 
 RATE = 24_000
 # What the paper states of both recipes; everything else is at the plainest setting there is, `Recipe`'s defaults.
 BOTH = {
-    "model": "base",
+    "network": "base",
     "standardise": "nothing",
     "dropout": 0.5,
-    "batch": 32,
+    "batch_size": 32,
     "optimizer": "sgd",
     "momentum": 0.9,
     "weight_decay": 1e-4,
@@ -61,7 +61,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "learning_rate": 0.01,
         "rate_at": {30: 0.1, 40: 0.01},
         "epochs": 50,
-        "views": 2,
+        "eval_clips": 2,
     },
     "epic-sounds-finetune": {
         "sample_rate": 24_000,
@@ -71,7 +71,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "learning_rate": 0.001,
         "rate_at": {20: 0.1, 25: 0.01},
         "epochs": 30,
-        "views": 5,
+        "eval_clips": 5,
     },
 }
 CLIPS = [("vggsound-pretrain", 81_903, 512), ("epic-sounds-finetune", 49_919, 416)]
@@ -103,9 +103,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     write_vggsound(root / "vggsound", train=1, test=16, seconds=(5.0, 5.3))  # some shorter than a clip of 5.119 s
     write_epic_sounds(root / "epic-sounds", train=1, validation=1, test=12, videos=2)
     first, second = root / "pretrain", root / "finetune"
-    short = ["--epochs", 1, "--set", "batch=64"]
+    short = ["--epochs", 1, "--set", "batch_size=64"]
     pretrain = ["train", "--data", "vggsound", "--root", root / "vggsound", "--recipe", "vggsound-pretrain"]
-    assert ainext(*pretrain, *short, "--set", f"network={json.dumps(TOY)}", "--out", first) == 0
+    assert ainext(*pretrain, *short, "--set", f"network_settings={json.dumps(TOY)}", "--out", first) == 0
     finetune = ["train", "--data", "epic-sounds", "--root", root / "epic-sounds", "--recipe", "epic-sounds-finetune"]
     assert ainext(*finetune, *short, "--from", first / "model.safetensors", "--out", second) == 0
     return Runs(root, first, second)
@@ -117,7 +117,7 @@ def test_the_recipes_are_the_papers(name: str) -> None:
     assert recipe.as_dict() == expected(name)
 
     # ... and mean what they say.
-    net = create_model(recipe.model, 3, depths=(1, 1, 1, 1), widths=(4, 4, 8, 8))
+    net = create_model(recipe.network, 3, depths=(1, 1, 1, 1), widths=(4, 4, 8, 8))
     optimizer = make_optimiser(net, recipe)
     assert type(optimizer) is torch.optim.SGD
     for group in optimizer.param_groups:
@@ -131,27 +131,27 @@ def test_the_recipes_are_the_papers(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "samples", "frames"), CLIPS)
-def test_a_step_hears_the_papers_clip_and_masks(name: str, samples: int, frames: int) -> None:
+def test_a_training_step_gets_the_papers_clip_and_masks(name: str, samples: int, frames: int) -> None:
     recipe = load_recipe(name)
     assert recipe.sample_rate and recipe.window_ms and recipe.hop_ms and recipe.clip_seconds
     front_end = LogMel(recipe.sample_rate, recipe.window_ms, recipe.hop_ms)
     waveforms, lengths = torch.randn(6, samples + 999), torch.tensor([samples // 2] + 5 * [samples + 999])
 
-    def heard(**changes: tuple[int, int]) -> Tensor:
-        torch.manual_seed(3)  # the same places
+    def transformed(**changes: tuple[int, int]) -> Tensor:
+        torch.manual_seed(3)  # crops at the same places
         only = replace(recipe, **{"time_warp": 0, "frequency_masks": (0, 0), "time_masks": (0, 0)} | changes)
-        return Hearing(front_end, only, recipe.clip_seconds or 0)(waveforms, lengths, torch.eye(6))[0]
+        return BatchTransform(front_end, only, recipe.clip_seconds or 0)(waveforms, lengths, torch.eye(6))[0]
 
-    plain = heard()
+    plain = transformed()
     assert plain.shape == (6, 1, frames, 128)
     end = samples // 2 // front_end.hop
     assert torch.equal(plain[0, 0, end:], plain[0, 0, end].expand(frames - end, 128))  # the last frame, repeated
     assert not torch.equal(plain[0, 0, end - 1], plain[0, 0, end])
     mean = plain.mean(dim=(2, 3), keepdim=True)
-    for masks, dim, most in (("frequency_masks", 2, 2 * 27), ("time_masks", 3, 2 * 25)):
-        masked = (heard(**{masks: getattr(recipe, masks)}) == mean).all(dim=dim).sum(dim=2)
-        assert 0 < masked.max() <= most, masks
-    x, targets = Hearing(front_end, recipe, recipe.clip_seconds)(waveforms, lengths, torch.eye(6))
+    for masks, dim, max_masked in (("frequency_masks", 2, 2 * 27), ("time_masks", 3, 2 * 25)):
+        masked = (transformed(**{masks: getattr(recipe, masks)}) == mean).all(dim=dim).sum(dim=2)
+        assert 0 < masked.max() <= max_masked, masks
+    x, targets = BatchTransform(front_end, recipe, recipe.clip_seconds)(waveforms, lengths, torch.eye(6))
     assert x.shape == plain.shape and torch.equal(targets, torch.eye(6))  # no mixup
 
 
@@ -159,7 +159,7 @@ def test_a_step_hears_the_papers_clip_and_masks(name: str, samples: int, frames:
 def test_a_published_checkpoint_has_the_front_end_of_its_recipe(name: str, samples: int, frames: int) -> None:
     classes = {512: 309, 416: 44}[frames]
     net = create_model("base", classes, depths=(1, 1, 1, 1), widths=(4, 4, 8, 8), clip_frames=frames)
-    found, recipe = describe(net), load_recipe(name)
+    found, recipe = published_model(net), load_recipe(name)
     for setting in ("sample_rate", "window_ms", "hop_ms", "clip_seconds"):
         assert getattr(found, setting) == getattr(recipe, setting)
     assert found.clip_samples == samples
@@ -167,8 +167,8 @@ def test_a_published_checkpoint_has_the_front_end_of_its_recipe(name: str, sampl
 
 def test_both_recipes_train_one_from_the_other(runs: Runs) -> None:
     recipes = [yaml.safe_load((run / "recipe.yaml").read_text()) for run in (runs.pretrained, runs.finetuned)]
-    assert recipes[0] == expected("vggsound-pretrain", epochs=1, batch=64, network=TOY)
-    assert recipes[1] == expected("epic-sounds-finetune", epochs=1, batch=64)
+    assert recipes[0] == expected("vggsound-pretrain", epochs=1, batch_size=64, network_settings=TOY)
+    assert recipes[1] == expected("epic-sounds-finetune", epochs=1, batch_size=64)
 
     first, second = (load_model(run / "model.safetensors") for run in (runs.pretrained, runs.finetuned))
     assert (len(first.labels), second.labels) == (309, EPIC_SOUNDS_LABELS)
@@ -176,7 +176,7 @@ def test_both_recipes_train_one_from_the_other(runs: Runs) -> None:
     assert (second.sample_rate, second.window_ms, second.hop_ms, second.clip_samples) == (24_000, 10, 5, 49_919)
     assert (first.net.config.clip_frames, second.net.config.clip_frames) == (512, 416)
     assert second.net.config.widths == (8, 8, 16, 16)  # the network is that of the weights
-    assert [recipe["epochs"] for recipe in second.info["recipes"]] == [1, 1] and second.run == "windows"
+    assert [recipe["epochs"] for recipe in second.info["recipes"]] == [1, 1] and second.mode == "windows"
     for model in (first, second):
         assert (float(model.net.mean), float(model.net.std)) == (0, 1)  # the log-mel as it is
         assert model.net.dropout.p == 0.5 and model.temperature == 1  # the softmax as it is
@@ -185,14 +185,14 @@ def test_both_recipes_train_one_from_the_other(runs: Runs) -> None:
     assert tracked == [2 * 5, 2 * 5 + 2 * 1]
 
     onnx = load(runs.finetuned / "model.onnx")
-    assert onnx.facts["clip_samples"] == "49919" and onnx.facts["clip_frames"] == "416"
+    assert onnx.metadata["clip_samples"] == "49919" and onnx.metadata["clip_frames"] == "416"
     figures = json.loads((runs.finetuned / "figures.json").read_text())
-    assert figures["views"] == 5 and figures["clips"] == 44
+    assert figures["eval_clips"] == 5 and figures["clips"] == 44
 
 
 def test_evaluation_submission(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, model = runs.root / "epic-sounds", runs.finetuned / "model.onnx"
-    evaluate = ["evaluate", "--data", "epic-sounds", "--root", root, "--model", model, "--views", 5]
+    evaluate = ["evaluate", "--data", "epic-sounds", "--root", root, "--model", model, "--eval-clips", 5]
     validation, test, submission = tmp_path / "val.pkl", tmp_path / "test.pkl", tmp_path / "out.zip"
     assert ainext(*evaluate, "--split", "validation", "--predictions", validation, "--json", "--resamples", 0) == 0
     figures = json.loads(capsys.readouterr().out)
@@ -204,7 +204,7 @@ def test_evaluation_submission(runs: Runs, tmp_path: Path, capsys: pytest.Captur
     assert ainext("epic-sounds", "score", validation, root / "EPIC_Sounds_validation.csv", "--json") == 0
     scored = json.loads(capsys.readouterr().out)
     assert scored.keys() == KEYS and scored["segments"] == 44
-    for key in KEYS - {"segments"}:  # the views' mean and their sum rank alike
+    for key in KEYS - {"segments"}:  # the mean and the sum of the clips' probabilities give the same ranks
         assert scored[key] == pytest.approx(figures[key], abs=1e-3), key
 
     assert ainext(*evaluate, "--split", "test", "--predictions", test) == 0
@@ -218,7 +218,7 @@ def test_evaluation_submission(runs: Runs, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_recordings_as_files(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A WAV file and a video in the place of the HDF5 file: the same is heard."""
+    """A WAV file and a video in place of the HDF5 file give the same predictions."""
     lists, sounds = tmp_path / "annotations", tmp_path / "sounds"
     lists.mkdir()
     sounds.mkdir()
@@ -226,13 +226,13 @@ def test_recordings_as_files(runs: Runs, tmp_path: Path, capsys: pytest.CaptureF
     evaluate = ["evaluate", "--data", "epic-sounds", "--root", lists, "--model", runs.finetuned / "model.onnx"]
     assert ainext(*evaluate) == 2  # neither an HDF5 file nor recordings there
     error = capsys.readouterr().err
-    assert "P02_01" in error and "--audio" in error and error.count("\n") == 1
+    assert "P02_01" in error and "give the folder or the HDF5 file" in error and error.count("\n") == 1
     assert ainext(*evaluate, "--audio", tmp_path / "nowhere") == 2
     assert "--audio" in capsys.readouterr().err
 
     hdf5_file = runs.root / "epic-sounds" / "EPIC_audio.hdf5"
     train = ["train", "--data", "epic-sounds", "--root", lists, "--recipe", "epic-sounds-finetune", "--out", tmp_path]
-    assert ainext(*train, "--audio", hdf5_file) == 2  # it would have trained on what is there to validate
+    assert ainext(*train, "--audio", hdf5_file) == 2  # it must not train on the validation split
     assert "no split train" in capsys.readouterr().err
 
     with h5py.File(hdf5_file, "r", locking=False) as file:
@@ -244,7 +244,7 @@ def test_recordings_as_files(runs: Runs, tmp_path: Path, capsys: pytest.CaptureF
     found = []
     for audio in (sounds, hdf5_file):
         path = tmp_path / f"{audio.stem}.pkl"
-        assert ainext(*evaluate, "--audio", audio, "--views", 5, "--predictions", path, "--resamples", 0) == 0
+        assert ainext(*evaluate, "--audio", audio, "--eval-clips", 5, "--predictions", path, "--resamples", 0) == 0
         found.append(pickle.loads(path.read_bytes()))
     files, hdf5 = found
     assert list(files["annotation_id"]) == list(hdf5["annotation_id"])
@@ -254,12 +254,12 @@ def test_recordings_as_files(runs: Runs, tmp_path: Path, capsys: pytest.CaptureF
     assert outputs[0][~wav].shape == (22, 5, 44)
 
 
-def test_views_are_as_published(tmp_path: Path) -> None:
-    """Training's evaluation and that of the exported file against the protocol written out here."""
+def test_eval_clips_are_as_published(tmp_path: Path) -> None:
+    """The evaluations in training and of the exported file, compared with the published protocol as written here."""
     torch.manual_seed(0)
-    net = stirred(create_model("base", 5, **TOY)).eval()
+    net = with_statistics(create_model("base", 5, **TOY)).eval()
     model = StoredModel(net, tuple("abcde"), clip_seconds=2.08)
-    clip, views = 49_919, 5
+    clip, count = 49_919, 5
     rng = np.random.default_rng(0)
     clips = []
     # Shorter than a clip (whole hops and not), one clip, and longer, by a number that four steps do not divide.
@@ -272,15 +272,15 @@ def test_views_are_as_published(tmp_path: Path) -> None:
 
     def published(wave: np.ndarray) -> np.ndarray:
         found = []
-        for view in range(views):
-            start = max(0, len(wave) - clip) * view // (views - 1)
+        for number in range(count):
+            start = max(0, len(wave) - clip) * number // (count - 1)
             log_mel = front_end(torch.from_numpy(wave[None, start : start + clip]))
             log_mel = torch.cat([log_mel, log_mel[:, :, -1:].expand(-1, -1, 416 - log_mel.shape[2], -1)], dim=2)
             found.append(torch.softmax(net(log_mel), dim=1))
         return torch.stack(found).mean(0)[0].numpy()
 
     with torch.no_grad():
-        # Answers that differ from clip to clip, so that a difference shows.
+        # Predictions that differ from clip to clip, so that an error shows.
         maps = [net.features(front_end(torch.from_numpy(reader.read(one, 0, 2.08)[None]))) for one in clips]
         pooled = torch.cat([m.mean((2, 3)) for m in maps])
         net.classifier.weight.normal_().div_(pooled.std(0).clamp(min=0.2 * float(pooled.std(0).max())))
@@ -288,17 +288,17 @@ def test_views_are_as_published(tmp_path: Path) -> None:
         wanted = np.stack([published(reader.read(one)) for one in clips])
         module = SoundClassifier(model, load_recipe("epic-sounds-finetune"), 1)
         trained = module.eval().probabilities(collate([Waveforms(clips, reader)[i] for i in range(len(clips))])).numpy()
-    heard = hear(load(export_onnx(model, tmp_path / "m.onnx")), clips, reader, views)
-    assert [steps.shape for steps in heard.outputs] == [(views, 5)] * len(clips)
+    predictions = predict_clips(load(export_onnx(model, tmp_path / "m.onnx")), clips, reader, eval_clips=count)
+    assert [steps.shape for steps in predictions.outputs] == [(count, 5)] * len(clips)
     assert np.ptp(wanted, axis=0).max() > 0.3
-    np.testing.assert_allclose(heard.probabilities, wanted, atol=1e-4)
+    np.testing.assert_allclose(predictions.probabilities, wanted, atol=1e-4)
     np.testing.assert_allclose(trained, wanted, atol=2e-3)  # float32 log-mel of 16-bit samples
 
 
-def test_precise_bn_takes_the_recipes_batches_or_what_there_is() -> None:
+def test_precise_bn_takes_the_recipes_batches_or_as_many_as_there_are() -> None:
     recipe = load_recipe("epic-sounds-finetune", {"precise_bn": 3})
     module = SoundClassifier(StoredModel(create_model("base", 2, **TOY), ("a", "b"), clip_seconds=2.08), recipe, 5)
     item = collate([])._replace(
         waveforms=torch.randn(1, 9_000), lengths=torch.tensor([9_000]), labels=torch.tensor([1])
     )
-    assert [len(list(module.heard([item] * batches))) for batches in (5, 2)] == [3, 2]
+    assert [len(list(module.training_inputs([item] * batches))) for batches in (5, 2)] == [3, 2]

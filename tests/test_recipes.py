@@ -1,17 +1,18 @@
-"""Recipes: files that state differences, and settings that make no sense. The paper's two are in `test_paper`."""
+"""Recipes: files that state differences, and settings that are refused. `test_paper` has the paper's two recipes."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from audioinceptionnext.cli.training_options import read_recipe
+from audioinceptionnext.cli.training_options import ImplementationName, PrecisionName, read_recipe
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.training.recipe import Recipe, as_yaml, load_recipe, names
+from audioinceptionnext.training.implementations import Implementation
+from audioinceptionnext.training.recipe import Precision, Recipe, as_yaml, load_recipe, names
 from tests.test_cli import ainext, refused
 
 
@@ -26,59 +27,63 @@ def test_every_recipe_prints_and_reads_back(name: str, tmp_path: Path) -> None:
     assert name in ainext("recipes").out
 
 
-def test_a_recipe_with_nothing_left_as_it_was_reads_back(tmp_path: Path) -> None:
-    changed: dict[str, Any] = {"rate_at": {3: 0.5, 12: 1e-6}, "network": {"kernels": [3, 11]}, "crops": (2.08, 3.2)}
+def test_a_recipe_with_every_kind_of_change_reads_back(tmp_path: Path) -> None:
+    changed: dict[str, Any] = {
+        "rate_at": {3: 0.5, 12: 1e-6},
+        "network_settings": {"kernels": [3, 11]},
+        "crops": (2.08, 3.2),
+    }
     changed |= {"noise": str(tmp_path), "speed": (0.9, 1.1), "noise_snr_db": (-5.0, 20.5), "frequency_masks": (1, 9)}
-    changed |= {"weight_decay": 1e-5, "gradient_norm": float("inf"), "window_ms": 12.5, "model": "été"}
+    changed |= {"weight_decay": 1e-5, "gradient_norm": float("inf"), "window_ms": 12.5, "network": "été"}
     file = tmp_path / "mine.yaml"
     file.write_text(as_yaml(Recipe(**changed)), encoding="utf-8")
     assert load_recipe(str(file)) == Recipe(**changed)
-    # And as JSON, in which keys are texts: what a stored model and run.json hold.
+    # And as JSON, in which keys are text: this is how stored models and run.json hold recipes.
     assert Recipe.from_dict(json.loads(json.dumps(Recipe(**changed).as_dict()))) == Recipe(**changed)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"learning_rat": 1}, "mine.yaml: no setting is called learning_rat; did you mean learning_rate?"),
+    ({"learning_rat": 1}, "mine.yaml: learning_rat: there is no such setting; did you mean learning_rate?"),
     ({"like": "modem"}, "did you mean modern?"),
-    ({"epochs": 2.5}, "epochs: 2.5 is not a whole number"),
-    ({"epochs": "many"}, "epochs: 'many' is not a whole number"),
-    ({"epochs": None}, "epochs: None is not a whole number"),
-    ({"epochs": True}, "epochs: True is not a whole number"),
-    ({"epochs": 0}, "epochs is 0; it goes from 1 to 100000"),
-    ({"dropout": True}, "dropout: True is not a number"),
-    ({"dropout": "half"}, "dropout: 'half' is no number"),
+    ({"epochs": 2.5}, "mine.yaml: epochs is 2.5: give a whole number"),
+    ({"epochs": "many"}, "epochs is many: give a whole number"),
+    ({"epochs": None}, "epochs: give a whole number"),
+    ({"epochs": True}, "epochs is True: give a whole number"),
+    ({"epochs": 0}, "epochs is 0: give a number from 1 to 100000"),
+    ({"dropout": True}, "dropout is True: give a number"),
+    ({"dropout": "half"}, "dropout is half: give a number"),
     ({"dropout": float("nan")}, "dropout is nan"),
-    ({"dropout": [0.5]}, "dropout: [0.5] is not a number"),
-    ({"model": 3}, "model: 3 is not a text"),
-    ({"optimizer": "adam"}, "optimizer is 'adam'; choose from adamw, sgd"),
-    ({"network": "kernels"}, "network: 'kernels' is not settings, {key: value}"),
-    ({"rate_at": {"soon": 0.1}}, "rate_at: {'soon': 0.1} is not {epoch: factor}"),
-    ({"rate_at": {3: "less"}}, "rate_at: {3: 'less'} is not {epoch: factor}"),
-    ({"rate_at": {-1: 0.1}}, "rate_at: {-1: 0.1} is not {epoch: factor}"),
-    ({"crops": "long"}, "crops: 'long' is no list of numbers"),
-    ({"crops": [0]}, "crops are (0.0,); give lengths in seconds, above 0 and up to 60"),
-    ({"crops": [float("nan")]}, "crops are (nan,)"),
-    ({"frequency_masks": [2]}, "frequency_masks is (2,); give two numbers"),
-    ({"frequency_masks": [2, 2.5]}, "frequency_masks: [2, 2.5] is no list of numbers"),
+    ({"dropout": [0.5]}, "dropout is [0.5]: give a number"),
+    ({"network": 3}, "network is 3: give text"),
+    ({"optimizer": "adam"}, "optimizer is adam: choose from adamw, sgd"),
+    ({"network_settings": "kernels"}, "network_settings is kernels: give settings, {key: value}"),
+    ({"rate_at": {"soon": 0.1}}, "rate_at is {'soon': 0.1}: give {epoch: factor}"),
+    ({"rate_at": {3: "less"}}, "rate_at is {3: 'less'}: give {epoch: factor}"),
+    ({"rate_at": {-1: 0.1}}, "rate_at is {-1: 0.1}: give {epoch: factor}"),
+    ({"crops": "long"}, "crops is long: give numbers such as 2.08,3.2"),
+    ({"crops": [0]}, "crops is (0.0,): give lengths in seconds, above 0 and at most 60"),
+    ({"crops": [float("nan")]}, "crops is (nan,)"),
+    ({"frequency_masks": [2]}, "frequency_masks is (2,): give two numbers"),
+    ({"frequency_masks": [2, 2.5]}, "frequency_masks is [2, 2.5]: give whole numbers"),
     ({"time_masks": [-1, 5]}, "time_masks is (-1, 5)"),
-    ({"speed": [1.1, 0.9]}, "speed is (1.1, 0.9); give slowest and fastest"),
+    ({"speed": [1.1, 0.9]}, "speed is (1.1, 0.9): give the slowest and the fastest"),
     ({"noise_snr_db": [20, 5]}, "noise_snr_db is (20.0, 5.0)"),
     ({"noise_snr_db": [float("nan"), 5]}, "noise_snr_db is (nan, 5.0)"),
-    ({"noise": "no such place"}, "noise: no such place: no such folder"),
-    ({"sample_rate": 0}, "sample_rate is 0; give a number above 0"),
+    ({"noise": "no such place"}, "noise is no such place: there is no such folder"),
+    ({"sample_rate": 0}, "sample_rate is 0: give a number above 0"),
     ({"clip_seconds": float("inf")}, "clip_seconds is inf"),
 ]
 
 
-@pytest.mark.parametrize(("values", "words"), WRONG, ids=[next(iter(values)) for values, _ in WRONG])
-def test_settings_that_make_no_sense_are_named(values: dict[str, Any], words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("values", "expected"), WRONG, ids=[next(iter(values)) for values, _ in WRONG])
+def test_settings_that_are_refused_are_named(values: dict[str, Any], expected: str, tmp_path: Path) -> None:
     import yaml
 
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(AinextError) as caught:
         load_recipe(str(file))
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_files_state_differences_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +92,7 @@ def test_files_state_differences_to_others(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "first.yaml").write_text("like: modern\nepochs: 7\nmixup: 0\n")
     (below / "second.yaml").write_text("like: ../first.yaml\nepochs: 9\n")
     (below / "third.yml").write_text("like: second.yaml\n")
-    monkeypatch.chdir(tmp_path.parent)  # what a file names counts from the file
+    monkeypatch.chdir(tmp_path.parent)  # paths in a file are relative to the file
     modern = load_recipe("modern")
     assert load_recipe(str(below / "third.yml")) == replace(modern, epochs=9, mixup=0.0)
     assert load_recipe(str(below / "third.yml"), {"epochs": 11}).epochs == 11
@@ -98,44 +103,64 @@ def test_files_state_differences_to_others(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "tail.yaml").write_text("like: below/snake.yaml\n")
     (tmp_path / "self.yaml").write_text("like: ./self.yaml\n")
     for name in ("below/snake.yaml", "tail.yaml", "self.yaml"):
-        with pytest.raises(AinextError, match="comes back to itself"):
+        with pytest.raises(AinextError, match="leads back to this file"):
             load_recipe(str(tmp_path / name))
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [(b"a: [1", "not YAML"), (b"\xff\xfe\x00", "not YAML"), (b"- mixup\n- ema\n", "lines of `setting: value`")],
+    ("content", "expected"),
+    [
+        (b"a: [1", "not YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"- mixup\n- ema\n", "lines of the form `setting: value`"),
+    ],
 )
-def test_files_that_are_no_recipe(content: bytes, words: str, tmp_path: Path) -> None:
+def test_files_that_are_no_recipe(content: bytes, expected: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_bytes(content)
     with pytest.raises(AinextError) as caught:
         load_recipe(str(file))
-    assert str(caught.value).startswith(f"{file}: ") and words in str(caught.value)
-    with pytest.raises(AinextError, match=r"gone\.yaml: no such file"):
+    assert str(caught.value).startswith(f"{file}: ") and expected in str(caught.value)
+    with pytest.raises(AinextError, match=r"gone\.yaml: there is no such file"):
         load_recipe(str(tmp_path / "gone.yaml"))
 
 
 def test_the_command_line_changes_any_setting() -> None:
-    changes = ["mixup=0.2", "speed=[0.9, 1.1]", "crops=2.08,3.2", "network={kernels: [11]}", "rate_at={3: 0.1}"]
+    changes = [
+        "mixup=0.2",
+        "speed=[0.9, 1.1]",
+        "crops=2.08,3.2",
+        "network_settings={kernels: [11]}",
+        "rate_at={3: 0.1}",
+    ]
     changes += ["learning_rate=1e-3", "frequency_masks=2,27", "keep=best", "hop_ms=", "weight_decay = 0"]
-    wanted: dict[str, Any] = {"mixup": 0.2, "speed": (0.9, 1.1), "crops": (2.08, 3.2), "network": {"kernels": [11]}}
+    wanted: dict[str, Any] = {
+        "mixup": 0.2,
+        "speed": (0.9, 1.1),
+        "crops": (2.08, 3.2),
+        "network_settings": {"kernels": [11]},
+    }
     wanted |= {"rate_at": {3: 0.1}, "learning_rate": 1e-3, "frequency_masks": (2, 27), "keep": "best", "hop_ms": None}
     wanted |= {"weight_decay": 0.0, "epochs": 3}
-    assert read_recipe(None, None, changes, epochs=3, batch=None) == replace(load_recipe("modern"), **wanted)
-    assert read_recipe(None, None, ["epochs=5"], epochs=3).epochs == 3  # the option of its own is the more explicit
+    assert read_recipe(None, None, changes, epochs=3, batch_size=None) == replace(load_recipe("modern"), **wanted)
+    assert read_recipe(None, None, ["epochs=5"], epochs=3).epochs == 3  # an option of its own takes precedence
     assert read_recipe(None, "kitchen20", None) == load_recipe("finetune")
     assert read_recipe("modern", "kitchen20", None) == load_recipe("modern")
 
 
-def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
+def test_the_command_line_offers_the_choices_of_the_library() -> None:
+    assert tuple(PrecisionName) == get_args(Precision)
+    assert tuple(ImplementationName) == get_args(Implementation)
+    assert read_recipe(None, None, None, precision=PrecisionName.fp16).as_dict()["precision"] == "fp16"
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     call = ("train", "--data", "folder", "--root", tmp_path, "--out", tmp_path / "run")
     assert "--set mixup: give SETTING=VALUE" in refused(*call, "--set", "mixup")
-    assert "--set crops=[1: the value cannot be read" in refused(*call, "--set", "crops=[1")
+    assert "--set crops=[1: the value cannot be read as YAML" in refused(*call, "--set", "crops=[1")
     assert "did you mean mixup?" in refused(*call, "--set", "mixupp=1")
     assert "did you mean modern?" in refused(*call, "--recipe", "moderm")
-    assert "--model base: --from kitchen20 brings its own network" in refused(
-        *call, "--model", "base", "--from", "kitchen20"
-    )
+    message = refused(*call, "--network", "base", "--from", "kitchen20")
+    assert "--network base: the weights of kitchen20 bring their own network" in message
     assert "did you mean modern?" in refused("recipes", "moderm")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Distillation: what a network learns from trained ones."""
+"""Distillation: what a network learns from trained networks."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, train
-from audioinceptionnext.training.hardware import Machine
+from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.teacher import open_teacher
 from tests.small_sounds import quick, run_on
 
-ALONE = Machine(threads=1)
+ALONE = Hardware(threads=1)
 
 
 @pytest.fixture(scope="module")
 def teacher(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Knows a hiss from a whistle, and is sure of it."""
-    path = train(run_on(root, tmp_path_factory.mktemp("teacher"), epochs=8), machine=ALONE)
+    """A network that tells a hiss from a whistle with high confidence."""
+    path = train(run_on(root, tmp_path_factory.mktemp("teacher"), epochs=8), hardware=ALONE)
     assert path is not None
     model = load_model(path)
     for values in (model.net.classifier.weight.data, model.net.classifier.bias.data):
@@ -33,16 +33,14 @@ def teacher(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_student_learns_what_its_teacher_says_and_not_what_the_labels_say(
-    root: Path, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_student_learns_from_its_teacher_in_place_of_the_labels(root: Path, teacher: Path, tmp_path: Path) -> None:
     dataset = load_dataset("kitchen20", root)
     inside, outside = dataset.select("1")
-    wrong = [replace(clip, label=0) for clip in inside]  # every whistle called a hiss
+    wrong = [replace(clip, label=0) for clip in inside]  # every whistle is labelled a hiss
     right = {}
     for share in (0.0, 1.0):
         recipe = quick(epochs=8, learning_rate=0.01, teacher=str(teacher), teacher_share=share, mixup=0.2)
-        path = train(Run(dataset, wrong, [], tmp_path / str(share), recipe), machine=ALONE)
+        path = train(Run(dataset, wrong, [], tmp_path / str(share), recipe), hardware=ALONE)
         assert path is not None
         model = load_model(path)
         front, net = model.front_end(), model.folded().eval()
@@ -57,7 +55,7 @@ def test_a_student_learns_what_its_teacher_says_and_not_what_the_labels_say(
     assert right[1.0] > 0.9
 
 
-def test_teachers_are_averaged_by_fold_and_refused_where_they_do_not_fit(teacher: Path, tmp_path: Path) -> None:
+def test_teachers_are_averaged_taken_by_fold_and_refused_if_they_do_not_fit(teacher: Path, tmp_path: Path) -> None:
     model = load_model(teacher)
     other = load_model(teacher)
     with torch.no_grad():
@@ -72,9 +70,11 @@ def test_teachers_are_averaged_by_fold_and_refused_where_they_do_not_fit(teacher
     torch.testing.assert_close(both.sum(1), torch.ones(3))
     assert (alone[0] - alone[1]).abs().max() > 0.05
 
-    with pytest.raises(AinextError, match=r"only ainext cross-validate knows what \{fold\} stands for"):
+    with pytest.raises(AinextError, match=r"only a cross-validation gives \{fold\} a number"):
         open_teacher(names[1], model)
-    with pytest.raises(AinextError, match=r"its 2 classes are not the 2 that are learnt here"):
+    with pytest.raises(AinextError, match=r"its 2 classes are not the 2 classes of this run"):
         open_teacher(names[0], replace(model, labels=("tap", "door")))
-    with pytest.raises(AinextError, match=r"hears 24000 Hz, 10 ms .* every 5 ms, 128 bands; here it is .* every 10"):
+    with pytest.raises(
+        AinextError, match=r"front end is 24000 Hz, 10 ms .* every 5 ms, 128 bands; this run has .* every 10"
+    ):
         open_teacher(names[0], replace(model, hop_ms=10.0))

@@ -1,4 +1,4 @@
-"""Training learns, and what it leaves can be evaluated, exported, used and trained further."""
+"""Training learns, and the model it leaves can be evaluated, exported, used and trained further."""
 
 from __future__ import annotations
 
@@ -16,36 +16,38 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training.fit import LAST, MODEL, Run, train
-from audioinceptionnext.training.hardware import Machine
+from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.audio_files import write_wav
 from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on
 from tests.test_cli import ainext, plain, refused
-from tests.test_network import stirred
+from tests.test_network import with_statistics
 from tests.test_trust import content, same, weights
 
-ALONE = Machine(threads=1, form="products")
+ALONE = Hardware(threads=1, implementation="matrix-products")
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights to begin with: of three classes, at 16 kHz, with statistics of their own."""
+    """Weights to start from: three classes, at 16 kHz, with their own input statistics."""
     torch.manual_seed(0)
-    net = stirred(create_model("tiny", 3, **NETWORK, clip_frames=64))
+    net = with_statistics(create_model("tiny", 3, **NETWORK, clip_frames=64))
     path = tmp_path_factory.mktemp("weights") / "before.safetensors"
     save_model(StoredModel(net, ("a", "b", "c"), 16_000, 20, 10, info={"recipes": [{"epochs": 1}]}), path)
     return path
 
 
 def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
-    """In bf16, with crops of two lengths, so that the model is heard as a timeline."""
+    """In bf16, with crops of two lengths, so that the model has the mode dense."""
     run = tmp_path / "run"
     recipe = quick(epochs=8, precision="bf16", crops="0.64,0.96", mixup=0.2, ema=0.5, label_smoothing=0.1)
     (tmp_path / "mine.yaml").write_text(as_yaml(recipe), encoding="utf-8")
     data = ("--data", "kitchen20", "--root", root)
-    trained = ainext("train", *data, "--folds", 1, "--out", run, "--recipe", tmp_path / "mine.yaml", "--threads", 1)
+    trained = ainext(
+        "train", *data, "--train-folds", 1, "--out", run, "--recipe", tmp_path / "mine.yaml", "--threads", 1
+    )
     assert trained.code == 0
-    out = plain(trained.out)  # figures and where things are; the progress went to stderr
+    out = plain(trained.out)  # figures and paths; the progress went to stderr
     assert "top-1" in out and str(run / "model.onnx") in out and str(run / "report" / "index.html") in out
     assert "Epoch" not in out and "12 clips to train on, 12 held out" in trained.err
     assert {path.name for path in run.iterdir()} >= {
@@ -56,38 +58,51 @@ def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
     assert json.loads((run / "run.json").read_text())["recipe"] == recipe.as_dict()
 
     stored = load_model(run / MODEL)
-    assert (stored.labels, stored.run, stored.sample_rate, stored.clip_seconds) == (LABELS, "dense", RATE, 0.64)
+    assert (stored.labels, stored.mode, stored.sample_rate, stored.clip_seconds) == (LABELS, "dense", RATE, 0.64)
     assert stored.info["recipes"] == [recipe.as_dict()] and stored.info["data"] == "kitchen20"
-    assert abs(float(stored.net.std) - 1) > 0.1 and abs(float(stored.net.mean)) > 0.1  # the input's, from the data
+    assert abs(float(stored.net.std) - 1) > 0.1 and abs(float(stored.net.mean)) > 0.1  # input statistics from the data
 
     figures = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json").json
     assert set(figures) >= {"data", "model", "clips", "top1", "top5", "mca", "map", "mauc", "per_class"}
     assert figures["clips"] == 12 and figures["top1"] >= 90 and set(figures["per_class"]) == set(LABELS)
     kept = json.loads((run / "figures.json").read_text())
     assert figures["top1"] == pytest.approx(kept["top1"]) and figures["map"] == pytest.approx(kept["map"], abs=1e-4)
-    heard = ainext("predict", root / "audio" / "21.wav", "--model", run / "model.onnx", "--json")
-    assert heard.json[0]["clip"][0]["label"] == "whistle"
-    said = refused("evaluate", *data, "--model", run / "model.onnx", "--run", "windows")
-    assert "windows" in said
+    predicted = ainext("predict", root / "audio" / "21.wav", "--model", run / "model.onnx", "--json")
+    assert predicted.json[0]["clip"][0]["label"] == "whistle"
+    message = refused("evaluate", *data, "--model", run / "model.onnx", "--mode", "windows")
+    assert "windows" in message
 
 
-def test_other_classes_get_a_fresh_linear_layer_and_the_body_waits(root: Path, before: Path, tmp_path: Path) -> None:
+def test_other_classes_get_a_fresh_linear_layer_and_the_body_is_frozen_at_first(
+    root: Path, before: Path, tmp_path: Path
+) -> None:
     started = load_model(before)
     own = started.net.state_dict()
-    recipe = {"model": "base", "network": {}, "clip_seconds": None, "epochs": 2, "evaluate_every": 2, "keep": "last"}
-    frozen = train(replace(run_on(root, tmp_path / "head", **recipe, head_epochs=2), start=str(before)), machine=ALONE)
+    recipe = {
+        "network": "base",
+        "network_settings": {},
+        "clip_seconds": None,
+        "epochs": 2,
+        "evaluate_every": 2,
+        "keep": "last",
+    }
+    frozen = train(
+        replace(run_on(root, tmp_path / "head", **recipe, head_epochs=2), initial_weights=str(before)), hardware=ALONE
+    )
     assert frozen is not None
     model, found = load_model(frozen), weights(frozen)
     assert model.labels == LABELS
     assert (model.sample_rate, model.window_ms, model.hop_ms, model.clip_seconds) == (16_000, 20, 10, 0.64)
     assert model.info["recipes"][0] == {"epochs": 1} and model.info["recipes"][1]["head_epochs"] == 2
     body = {key for key in own if not key.startswith("classifier.")}
-    assert all(torch.equal(found[key], own[key]) for key in body)  # bit by bit, the input's statistics among them
+    assert all(torch.equal(found[key], own[key]) for key in body)  # bit by bit, including the input statistics
     assert found["classifier.weight"].shape[0] == 2
-    untrained = 4 * 0.01  # the spread of a fresh linear layer is 0.01
+    untrained = 4 * 0.01  # a fresh linear layer has a standard deviation of 0.01
     assert found["classifier.bias"].any() and found["classifier.weight"].abs().max() < untrained
 
-    moving = train(replace(run_on(root, tmp_path / "all", **recipe, head_epochs=1), start=str(before)), machine=ALONE)
+    moving = train(
+        replace(run_on(root, tmp_path / "all", **recipe, head_epochs=1), initial_weights=str(before)), hardware=ALONE
+    )
     assert moving is not None
     moved = weights(moving)
     assert all(not torch.equal(moved[key], own[key]) for key in body if key.endswith("conv.weight"))
@@ -99,28 +114,28 @@ def test_the_same_classes_keep_their_linear_layer(root: Path, before: Path, tmp_
     stored.net = create_model("tiny", 2, **NETWORK, clip_frames=64)
     stored.labels = LABELS
     save_model(stored, tmp_path / "same.safetensors")
-    changes = {"network": {}, "clip_seconds": None, "epochs": 1, "learning_rate": 0, "evaluate_every": 9}
-    run = replace(run_on(root, tmp_path / "run", **changes), start=str(tmp_path / "same.safetensors"))
-    model = train(run, machine=ALONE)
+    changes = {"network_settings": {}, "clip_seconds": None, "epochs": 1, "learning_rate": 0, "evaluate_every": 9}
+    run = replace(run_on(root, tmp_path / "run", **changes), initial_weights=str(tmp_path / "same.safetensors"))
+    model = train(run, hardware=ALONE)
     assert model is not None
     found = weights(model)
     assert all(torch.equal(found[key], value) for key, value in stored.net.named_parameters())
-    with pytest.raises(AinextError, match="brings its own network; leave out the recipe's setting network"):
-        train(replace(run, recipe=replace(run.recipe, network=NETWORK)), machine=ALONE)
+    with pytest.raises(AinextError, match="bring their own network; leave out the recipe's network_settings"):
+        train(replace(run, recipe=replace(run.recipe, network_settings=NETWORK)), hardware=ALONE)
     with pytest.raises(AinextError, match=r"no such file|did you mean"):
-        train(replace(run, start="kitchen2O"), machine=ALONE)
+        train(replace(run, initial_weights="kitchen2O"), hardware=ALONE)
 
 
 def test_accumulated_gradients_are_those_of_one_large_batch(root: Path, before: Path, tmp_path: Path) -> None:
-    """Only the linear layer learns here: normalisation over smaller batches is another network."""
+    """Only the linear layer learns here, since normalisation depends on the size of a batch."""
     found = []
-    for name, batch, accumulate in (("large", 8, 1), ("small", 4, 2), ("smaller", 2, 4)):
-        changes = {"network": {}, "clip_seconds": None, "batch": batch, "accumulate": accumulate, "head_epochs": 2}
-        # No clip is longer than this, so that no place in it is random.
+    for name, batch_size, accumulate in (("large", 8, 1), ("small", 4, 2), ("smaller", 2, 4)):
+        changes = {"network_settings": {}, "batch_size": batch_size, "accumulate": accumulate, "head_epochs": 2}
+        # No clip is longer than this, so that no crop is at a random place.
         changes |= {"epochs": 2, "evaluate_every": 9, "sample_rate": 16_000}
         changes |= {"clip_seconds": 1.28, "warmup": 0.5, "optimizer": "sgd", "learning_rate": 0.1}
-        run = replace(run_on(root, tmp_path / name, folds="all", **changes), start=str(before))
-        model = train(run, machine=ALONE)
+        run = replace(run_on(root, tmp_path / name, folds="all", **changes), initial_weights=str(before))
+        model = train(run, hardware=ALONE)
         assert model is not None
         state = content(run.out / LAST)
         assert state["global_step"] == 6 == state["lr_schedulers"][0]["last_epoch"]
@@ -131,38 +146,41 @@ def test_accumulated_gradients_are_those_of_one_large_batch(root: Path, before: 
 
 
 def test_an_epoch_whose_batches_do_not_fill_the_last_step(root: Path, tmp_path: Path) -> None:
-    """24 clips are 5 batches of 5, which are 3 steps of 2; the cosine ends with the last of them."""
-    run = run_on(root, tmp_path / "run", folds="all", batch=5, accumulate=2, epochs=2, ema=0.9, warmup=0.34)
-    train(run, machine=ALONE)
+    """24 clips are 5 batches of 5, or 3 steps of 2 batches; the cosine ends with the last step."""
+    run = run_on(root, tmp_path / "run", folds="all", batch_size=5, accumulate=2, epochs=2, ema=0.9, warmup=0.34)
+    train(run, hardware=ALONE)
     state = content(run.out / LAST)
     assert state["global_step"] == 6 and int(state["state_dict"]["average.updates"]) == 6
     assert state["lr_schedulers"][0]["last_epoch"] == 6 and max(state["lr_schedulers"][0]["_last_lr"]) < 1e-12
 
 
-def test_seeds_and_forms(root: Path, tmp_path: Path) -> None:
-    """The same seed gives the same weights; both forms of a step train the same network."""
+def test_seeds_and_implementations(root: Path, tmp_path: Path) -> None:
+    """The same seed gives the same weights, and both implementations train the same network."""
     settings = {"epochs": 1, "evaluate_every": 9, "mixup": 0.4}
     made = {}
-    for name, seed in (("products", 0), ("again", 0), ("seed", 1), ("convolutions", 0)):
-        machine = replace(ALONE, form="convolutions" if name == "convolutions" else "products")
-        model = train(run_on(root, tmp_path / name, seed=seed, **settings), machine=machine)
+    for name, seed in (("matrix-products", 0), ("again", 0), ("seed", 1), ("convolutions", 0)):
+        hardware = replace(ALONE, implementation="convolutions" if name == "convolutions" else "matrix-products")
+        model = train(run_on(root, tmp_path / name, seed=seed, **settings), hardware=hardware)
         assert model is not None
         made[name] = weights(model)
-    assert same(made["products"], made["again"]) and not same(made["products"], made["seed"])
-    for key, value in made["products"].items():
+    assert same(made["matrix-products"], made["again"]) and not same(made["matrix-products"], made["seed"])
+    for key, value in made["matrix-products"].items():
         torch.testing.assert_close(made["convolutions"][key], value, rtol=1e-2, atol=1e-3, msg=key)
-    with pytest.raises(AinextError, match="--form products: this network with float32 can take convolutions"):
-        train(run_on(root, tmp_path / "cnn", model="cnn", network={}), machine=ALONE)
+    with pytest.raises(
+        AinextError,
+        match="implementation is matrix-products: this network with float32 can only be trained with convolutions",
+    ):
+        train(run_on(root, tmp_path / "cnn", network="cnn", network_settings={}), hardware=ALONE)
 
 
 def test_recordings_are_mixed_in_from_a_folder(root: Path, tmp_path: Path) -> None:
     (tmp_path / "backgrounds").mkdir()
     changes = {"noise": str(tmp_path / "backgrounds"), "noise_probability": 1.0, "epochs": 1, "evaluate_every": 9}
-    with pytest.raises(AinextError, match=r"noise: .*backgrounds.*"):
-        train(run_on(root, tmp_path / "run", **changes), machine=ALONE)
+    with pytest.raises(AinextError, match=r"noise is .*backgrounds.*"):
+        train(run_on(root, tmp_path / "run", **changes), hardware=ALONE)
     write_wav(tmp_path / "backgrounds" / "hum.wav", np.sin(np.arange(8000) * 0.3) * 0.3, 8000)
     with_noise, without = (
-        train(run_on(root, tmp_path / name, **changes | {"noise_probability": share}), machine=ALONE)
+        train(run_on(root, tmp_path / name, **changes | {"noise_probability": share}), hardware=ALONE)
         for name, share in (("with", 1.0), ("without", 0.0))
     )
     assert with_noise is not None and without is not None and not same(weights(with_noise), weights(without))
@@ -173,35 +191,35 @@ def test_calls_that_cannot_work(root: Path, tmp_path: Path) -> None:
         (("--data", "kitchen", "--root", root), "did you mean kitchen20"),
         (("--data", "kitchen20", "--root", tmp_path / "none"), "no such folder"),
         (("--data", "kitchen20", "--root", tmp_path), "meta.csv"),
-        (("--data", "kitchen20", "--root", root, "--folds", "7"), "has the folds 1, 2"),
-        (("--data", "kitchen20", "--root", root, "--folds", "x"), "1-4"),
-        (("--data", "kitchen20", "--root", root, "--folds", "1", "--split", "train"), "give one of them"),
-        (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "crops: 'two' is no list of numbers"),
+        (("--data", "kitchen20", "--root", root, "--train-folds", "7"), "has the folds 1, 2"),
+        (("--data", "kitchen20", "--root", root, "--train-folds", "x"), "1-4"),
+        (("--data", "kitchen20", "--root", root, "--train-folds", "1", "--train-split", "train"), "give one of them"),
+        (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "crops is two: give numbers"),
         (("--data", "kitchen20", "--root", root, "--set", "optimizer=adam"), "choose from adamw, sgd"),
-        (("--data", "kitchen20", "--root", root, "--lr", "nan"), "learning_rate is nan"),
+        (("--data", "kitchen20", "--root", root, "--lr", "nan"), "--lr nan: give a number from 0 to 100"),
         (("--data", "kitchen20", "--root", root, "--epochs", "0"), "--epochs"),
         (("--data", "kitchen20", "--root", root, "--threads", "0"), "--threads"),
     ]
-    for arguments, words in cases:
-        assert words in refused("train", *arguments, "--out", tmp_path / "run"), arguments
+    for arguments, expected in cases:
+        assert expected in refused("train", *arguments, "--out", tmp_path / "run"), arguments
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "expected"),
     [
-        ({"model": "bas"}, "model bas: unknown variant 'bas'; did you mean 'base'"),
-        ({"network": {"kernals": [3]}}, "unknown network setting 'kernals'; did you mean 'kernels'"),
-        ({"hop_ms": 0.01}, "the recipe's front end: a window of 10"),
-        ({"window_ms": 200.0}, "the recipe's front end: a window of 200"),
-        ({"precision": "fp16"}, "precision fp16 needs a GPU"),
+        ({"network": "bas"}, "network is bas: there is no such network; did you mean base?"),
+        ({"network_settings": {"kernals": [3]}}, "kernals: this network has no such setting; did you mean kernels?"),
+        ({"hop_ms": 0.01}, "window_ms is 10.0: this window and a hop of 0.01 ms do not fit"),
+        ({"window_ms": 200.0}, "window_ms is 200.0: this window and a hop of 5.0 ms do not fit"),
+        ({"precision": "fp16"}, "precision is fp16: it needs a GPU"),
     ],
 )
-def test_recipes_that_cannot_work(root: Path, tmp_path: Path, changes: dict[str, object], words: str) -> None:
+def test_recipes_that_cannot_work(root: Path, tmp_path: Path, changes: dict[str, object], expected: str) -> None:
     run = run_on(root, tmp_path / "run", **changes)
     with pytest.raises(AinextError) as caught:
         train(run)
-    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_weights_and_biases_is_an_extra(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,8 +230,8 @@ def test_weights_and_biases_is_an_extra(root: Path, tmp_path: Path, monkeypatch:
 
 def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AinextError, match=r"cannot write .*run\.json"):
-        train(run_on(root, tmp_path / "file" / "run"), machine=ALONE)
+    with pytest.raises(AinextError, match=r"run\.json: cannot be written"):
+        train(run_on(root, tmp_path / "file" / "run"), hardware=ALONE)
 
 
 def test_a_missing_clip_is_named(root: Path, tmp_path: Path) -> None:
@@ -227,6 +245,6 @@ def test_a_run_is_described(root: Path, tmp_path: Path) -> None:
     run: Run = run_on(root, tmp_path)
     assert run.describe() == json.loads(json.dumps(run.describe()))
     moved = replace(run, training=[replace(c, path=Path("elsewhere") / c.path.name) for c in run.training])
-    assert moved.describe() == run.describe()  # a folder that moved is no other data
+    assert moved.describe() == run.describe()  # a folder that was moved holds the same data
     for other in (run.training[1:], [*run.training[1:], run.training[0]], [replace(run.training[0], end=0.5)]):
-        assert replace(run, training=other).describe()["training_list"] != run.describe()["training_list"]
+        assert replace(run, training=other).describe()["training_digest"] != run.describe()["training_digest"]

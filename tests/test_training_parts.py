@@ -22,7 +22,7 @@ from audioinceptionnext.training.augment import mask, mixup, random_gain, reverb
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
-from audioinceptionnext.training.implementations import FORMS
+from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
@@ -92,15 +92,15 @@ def test_the_moving_average_is_its_formula() -> None:
         torch.testing.assert_close(tensor, wanted[key], rtol=1e-5, atol=1e-5, msg=key)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_precise_statistics_are_those_of_the_same_batches(form: str) -> None:
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_precise_statistics_are_those_of_the_same_batches(implementation: Implementation) -> None:
     net = small_net()
     for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):  # else the last one of each block lets nothing through
+        if isinstance(module, nn.BatchNorm2d):  # the last one of each block starts at 0 and lets nothing through
             nn.init.uniform_(module.weight, 0.5, 1.0)
     batches = [torch.randn(6, 1, 64, 128) * (1 + n) + n for n in range(3)]
     weights = copy.deepcopy(dict(net.named_parameters()))
-    assert recompute_statistics(net, lambda x: FORMS[form](net, x, torch.float32), batches) == 3
+    assert recompute_statistics(net, lambda x: IMPLEMENTATIONS[implementation](net, x, torch.float32), batches) == 3
     assert not any(norm.momentum != 0.1 for norm in net.modules() if isinstance(norm, nn.BatchNorm2d))
     assert all(torch.equal(parameter, weights[key]) for key, parameter in net.named_parameters())
 
@@ -122,7 +122,7 @@ def test_precise_statistics_are_those_of_the_same_batches(form: str) -> None:
     with torch.no_grad():
         for batch in batches:
             plain.features(batch)
-    tolerance = 1e-5 if form == "convolutions" else 1e-3
+    tolerance = 1e-5 if implementation == "convolutions" else 1e-3
     for name, found in ((n, m) for n, m in net.named_modules() if n in norms):
         assert isinstance(found, nn.BatchNorm2d) and found.running_mean is not None and found.running_var is not None
         mean, variance = torch.stack(means[name]), torch.stack(variances[name])
@@ -151,12 +151,12 @@ def module_of(recipe: Recipe, class_weights: Tensor | None = None, classes: int 
 def test_the_loss_is_weighted_smoothed_cross_entropy() -> None:
     recipe = Recipe(precision="float32", dropout=0, label_smoothing=0.1)
     weights = torch.tensor([0.5, 2.0, 1.0])
-    batch = batch_of([0, 1, 1, 2, 0], round(RATE * 0.32) - 1)  # one clip, so that no place is random
+    batch = batch_of([0, 1, 1, 2, 0], round(RATE * 0.32) - 1)  # as long as a crop, so that no place is random
     for chosen in (None, weights):
         module = module_of(recipe, chosen, classes=3)
         loss = module.training_step(batch, 0)
         assert loss is not None
-        x = crop(module.hearing.log_mel, batch.waveforms, batch.lengths, module.model.clip_seconds)
+        x = crop(module.batch_transform.log_mel, batch.waveforms, batch.lengths, module.model.clip_seconds)
         logits = module.net.train().forward(x)
         targets = nn.functional.one_hot(batch.labels, 3) * 0.9 + 0.1 / 3
         each = -(targets * torch.log_softmax(logits, 1)).sum(1)
@@ -175,18 +175,18 @@ def test_balanced_classes_weigh_the_same() -> None:
     assert _class_weights(run, Recipe()) is None
 
 
-def test_long_crops_fall_on_the_mean_of_the_steps_distributions() -> None:
+def test_the_loss_of_long_crops_is_that_of_the_mean_distribution_over_the_steps() -> None:
     module = module_of(Recipe(precision="float32", dropout=0)).eval()
     x = torch.randn(3, 1, 64 + 3 * 32, 128)
     with torch.no_grad():
         steps = torch.softmax(module.net.dense(x), 2)
-        module.form = lambda net, log_mel, _: net.features(log_mel)  # type: ignore[operator]
+        module.feature_maps = lambda net, log_mel, _: net.features(log_mel)  # type: ignore[operator]
         found = module.log_probabilities(x)
     assert steps.shape[1] == 4
     torch.testing.assert_close(found, steps.mean(1).log(), rtol=1e-4, atol=1e-5)
 
 
-# --- What a step hears ---
+# --- Crops and augmentation ---
 
 
 def test_a_crop_is_the_log_mel_of_that_stretch() -> None:
@@ -195,10 +195,10 @@ def test_a_crop_is_the_log_mel_of_that_stretch() -> None:
     waveforms = nn.utils.rnn.pad_sequence([long, short], batch_first=True)
     found = crop(log_mel, waveforms, torch.tensor([100_000, 1000]), 2.08, random=False)
     torch.testing.assert_close(found[:1], log_mel(long[None, :49_919]))
-    alone = log_mel(short[None])  # 9 frames, then the last one repeated
+    alone = log_mel(short[None])  # 9 frames; then the last one is repeated
     torch.testing.assert_close(found[1:, :, :9], alone)
     torch.testing.assert_close(found[1:, :, 9:], alone[:, :, -1:].expand(-1, -1, 407, -1))
-    # A random place is anywhere in the long one, and a short one is heard whole.
+    # A random place is anywhere in the long one, and a short one is used whole.
     places = torch.stack([crop(log_mel, waveforms, torch.tensor([100_000, 1000]), 2.08)[0, 0, 0] for _ in range(5)])
     assert len(torch.unique(places, dim=0)) == 5
 
@@ -213,7 +213,7 @@ def test_augmentation_does_what_it_says() -> None:
     targets = torch.eye(4)[torch.arange(64) % 4]
     mixed, shares = mixup(x, targets, 0.4)
     assert torch.allclose(shares.sum(1), torch.ones(64))
-    assert (shares.argmax(1) == targets.argmax(1)).float().mean() > 0.95  # the clip stays the larger part
+    assert (shares.argmax(1) == targets.argmax(1)).float().mean() > 0.95  # the clip keeps the larger part
     assert torch.equal(mixup(x, targets, 0)[0], x) and not torch.equal(mixed, x)
 
     for dim, longest in ((2, 25), (3, 27)):
@@ -223,8 +223,8 @@ def test_augmentation_does_what_it_says() -> None:
         assert changed.sum(1).max() <= 2 * longest
 
 
-def test_reverberation_is_what_a_tail_of_noise_adds_to_the_sound_itself() -> None:
-    """Against waveforms convolved with rooms of Polack's model, of which the mean power over many is compared."""
+def test_reverberation_adds_what_a_tail_of_noise_adds_to_the_direct_sound() -> None:
+    """Compared with the mean power of waveforms convolved with many rooms of Polack's model."""
     torch.manual_seed(0)
     rate, hop, reverberation = 8_000, 0.01, 0.4  # seconds
     log_mel = LogMel(rate, 20, 10, bands=16)
@@ -237,9 +237,9 @@ def test_reverberation_is_what_a_tail_of_noise_adds_to_the_sound_itself() -> Non
     measured = 10 * (2 * log_mel(wet)).exp().mean((0, 3)).log10()[0]  # (frames,) dB
     found = reverberate(log_mel(dry[None]), 1, (reverberation, reverberation), (0, 0), hop)
     expected = 10 * (2 * found).exp().mean(3).log10()[0, 0]
-    heard = slice(20, 70)  # from the burst to 0.5 s after it
-    assert (measured - expected)[heard].abs().max() < 3 and (measured - expected)[heard].mean().abs() < 1
-    assert (2 * log_mel(dry[None])).exp().mean(3).log10()[0, 0, 40] < -10  # which without the room is silence
+    audible = slice(20, 70)  # from the burst to 0.5 s after it
+    assert (measured - expected)[audible].abs().max() < 3 and (measured - expected)[audible].mean().abs() < 1
+    assert (2 * log_mel(dry[None])).exp().mean(3).log10()[0, 0, 40] < -10  # silence without the room
 
     x = torch.randn(64, 1, 30, 16)
     torch.testing.assert_close(reverberate(x, 0, (0.1, 1), (-20, 0), hop), x)

@@ -1,12 +1,12 @@
-"""The mean of two networks' weights, of which the second went on from the first; and what it is worth, fold by fold.
+"""Average the weights of two networks, the second of which was trained on from the first, and score the average.
 
     python tools/average_weights.py runs/all/model.safetensors runs/second/model.safetensors runs/mean.safetensors
     python tools/average_weights.py runs/folds runs/second-folds runs/mean-folds --data kitchen20 --root Kitchen20
 
-A network that learnt something more forgets a little of the rest; half-way between the two, it often has both (Wortsman
-et al., 2022, "Robust fine-tuning of zero-shot models"). Given the folders of two cross-validations, the folds' networks
-are averaged one by one and score the clips of their folds, and the third folder is as `ainext cross-validate` would
-have left it: its figures.json calibrates a model, and `tools/calibration_error.py` reads it.
+A network that learns something more forgets a little of the rest; half-way between the two, it often knows both
+(Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"). Given the folders of two cross-validations, the
+networks of each fold are averaged and score its clips, and the third folder is as `ainext cross-validate` would have
+left it: its figures.json calibrates a model, and `tools/calibration_error.py` reads it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ def main() -> None:
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--share", type=float, default=0.5, help="of the second")
-    parser.add_argument("--data", help="of folds: the dataset")
-    parser.add_argument("--root", type=Path, help="of folds: its folder")
+    parser.add_argument("--share", type=float, default=0.5, help="weight of the second network")
+    parser.add_argument("--data", help="with two cross-validations: the data set")
+    parser.add_argument("--root", type=Path, help="with two cross-validations: the folder of the data set")
     options = parser.parse_args()
     if options.first.is_file():
         return average(options.first, options.second, options.out, options.share)
-    folds(options)
+    average_folds(options)
 
 
 def average(first: Path, second: Path, out: Path, share: float) -> None:
-    """Labels, settings and what else a model carries are the second's."""
+    """Save the average. The labels, the settings and everything else are those of the second model."""
     one, other = load_model(first), load_model(second)
     before, weights = one.net.state_dict(), other.net.state_dict()
     for name, value in weights.items():
@@ -49,20 +49,20 @@ def average(first: Path, second: Path, out: Path, share: float) -> None:
     save_model(other, out)
 
 
-def folds(options: argparse.Namespace) -> None:
+def average_folds(options: argparse.Namespace) -> None:
+    """Average and score the networks of all folds, and write the figures of the cross-validation."""
     dataset = load_dataset(options.data, options.root)
     for fold in dataset.folds:
-        place = options.out / f"fold-{fold}"
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(options.second / place.name / RUN, place / RUN)
-        average(
-            *(folder / place.name / MODEL for folder in (options.first, options.second)), place / MODEL, options.share
-        )
+        folder = options.out / f"fold-{fold}"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(options.second / folder.name / RUN, folder / RUN)
+        first, second = (given / folder.name / MODEL for given in (options.first, options.second))
+        average(first, second, folder / MODEL, options.share)
         clips = [clip for clip in dataset.select(str(fold))[0] if clip.label != UNLABELLED]
-        score_fold(dataset, clips, place, minutes=0.0)
+        score_fold(dataset, clips, folder, minutes=0.0)
     run = json.loads((options.out / f"fold-{fold}" / RUN).read_text(encoding="utf-8"))
-    start = run["from"].replace(f"fold-{fold}", "fold-{fold}")
-    evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), start).run()
+    weights = run["initial_weights"].replace(f"fold-{fold}", "fold-{fold}")
+    evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), initial_weights=weights).run()
     print(json.dumps({key: evaluation.figures[key] for key in ("top1", "intervals", "temperature")}, indent=2))
 
 

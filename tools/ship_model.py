@@ -1,11 +1,11 @@
-"""Put a trained network into the zoo: the ONNX file for the wheel, the weights for fine-tuning, and its description.
+"""Put a trained network into the zoo: the ONNX file for the wheel, the weights for fine-tuning, and a description.
 
     python tools/ship_model.py runs/all/model.safetensors kitchen20 --measured "…" --licence CC-BY-4.0 \\
         --calibration runs/folds/figures.json
 
-The temperature and the thresholds of a model that has heard all clips come from a cross-validation with its recipe.
+A model that was trained on all clips gets its temperature and thresholds from a cross-validation with its recipe.
 
-The card (zoo/NAME/CARD.md) is written by hand: what it was trained on, how, how well it does and where it fails.
+The card (zoo/NAME/CARD.md) is written by hand: how and on what the model was trained, how good it is, where it fails.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def main() -> None:
     folder = ROOT / "src" / "audioinceptionnext" / "models" / "zoo" / options.name
     save_model(model, folder / "training.safetensors", torch.float16)
     path = export_onnx(model, folder / "model.onnx", precision="float16", name=options.name)
-    facts = load(path).facts
+    metadata = load(path).metadata
     description = {
         "name": options.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "bytes": path.stat().st_size,
-        "parameters": int(facts["parameters"]),
-        "gmac": float(facts["gmac"]),
-        "run": facts["run"],
-        "sample_rate": int(facts["sample_rate"]),
+        "parameters": int(metadata["parameters"]),
+        "gmac": float(metadata["gmac"]),
+        "run": metadata["run"],
+        "sample_rate": int(metadata["sample_rate"]),
         "licence": options.licence,
         "measured": options.measured,
         "data": model.info["data"],

@@ -15,33 +15,32 @@ from audioinceptionnext.cli import training_options as shared
 def cross_validate(
     data: shared.Data,
     root: shared.Root,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the runs and the report are kept.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Write the runs and the report here.")],
     leak_free: Annotated[
-        bool, typer.Option("--leak-free", help="Folds that keep all clips of one source together.")
+        bool, typer.Option("--leak-free", help="Make folds that keep all clips of a source together.")
     ] = False,
-    folds: Annotated[int, typer.Option(min=2, help="How many, of a dataset without folds.")] = 5,
-    only: Annotated[
-        str | None,
-        typer.Option(help="Do these folds, 1,2 say: for a quick look, or to share them out.", show_default="all"),
+    num_folds: Annotated[int, typer.Option(min=2, help="Deal a data set without folds into this many.")] = 5,
+    folds: Annotated[
+        str | None, typer.Option("--folds", help="Train and score these folds only, such as 1,2.", show_default="all")
     ] = None,
     audio: shared.Audio = None,
     recipe: shared.RecipeName = None,
-    start: shared.Start = None,
+    initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
-    model: shared.Model = None,
+    network: shared.NetworkName = None,
     epochs: shared.Epochs = None,
-    batch: shared.Batch = None,
+    batch_size: shared.BatchSize = None,
     learning_rate: shared.LearningRate = None,
     precision: shared.Precision = None,
     seed: shared.Seed = None,
     threads: shared.Threads = None,
-    workers: shared.Workers = 0,
+    loader_workers: shared.LoaderWorkers = 0,
     cache: shared.Cache = None,
     as_json: shared.AsJson = False,
 ) -> None:
-    """Train a network a fold and score all clips, each with the network that has not heard it.
+    """Train one network per fold, and score each clip with the network that was not trained on it.
 
-    Folds that are done are kept: the same command goes on after a stop.
+    Folds that are done are kept: to continue after an interruption, run the same command again.
 
     Example: [bold]ainext cross-validate --data esc10 --root ESC-50 --out runs/esc10[/bold]
     """
@@ -49,23 +48,33 @@ def cross_validate(
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training.cross_validation import CrossValidation
-    from audioinceptionnext.training.hardware import Machine
+    from audioinceptionnext.training.hardware import Hardware
 
     settings = shared.read_recipe(
-        recipe, start, changes,
-        model=model, epochs=epochs, batch=batch, learning_rate=learning_rate, precision=precision, seed=seed,
+        recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     dataset = load_dataset(data, root, audio)
-    unnamed = not dataset.folds and any(clip.group is None for clip in dataset.clips)
-    dataset = dataset.leak_free(folds) if leak_free else dataset.with_folds(folds)
-    if unnamed:
-        how = f"dealt out into {folds} folds clip by clip; clips cut from one recording make the figure too good"
-        print(f"ainext: --data {data}: names neither folds nor sources: {how}", file=sys.stderr)
+    unknown_sources = not dataset.folds and any(clip.group is None for clip in dataset.clips)
+    dataset = dataset.leak_free(num_folds) if leak_free else dataset.with_folds(num_folds)
+    if unknown_sources:
+        print(
+            f"ainext: warning: --data {data} names neither folds nor sources, so its clips are dealt into {num_folds} "
+            "folds one by one; if some were cut from the same recording, the figures are too good",
+            file=sys.stderr,
+        )
     check_can_report(out / "report")
-    machine = Machine(threads=threads, workers=workers, cache=cache)
-    evaluation = CrossValidation(dataset, out, settings, start, machine, settings.views, only).run()
+    evaluation = CrossValidation(
+        dataset,
+        out,
+        settings,
+        initial_weights=initial_weights,
+        hardware=Hardware(threads=threads, loader_workers=loader_workers, cache=cache),
+        eval_clips=settings.eval_clips,
+        folds=folds,
+    ).run()
     kind = "leak-free folds" if leak_free else "folds"
-    title = f"{settings.model} on {data}, {len(evaluation.figures['folds'])} {kind}"
+    title = f"{settings.network} on {data}, {len(evaluation.figures['folds'])} {kind}"
     page = evaluation.report(out / "report", title)
     if as_json:
         from audioinceptionnext.cli.evaluate import rounded

@@ -9,18 +9,21 @@ import typer
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", help="One recipe, all settings.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE", help="Print all settings of this recipe.", show_default="lists them"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the training recipes, or print one in full.
+    """List the training recipes, or print all settings of one.
 
     Example: [bold]ainext recipes modern > mine.yaml[/bold], then [bold]ainext train --recipe mine.yaml …[/bold]
     """
     from audioinceptionnext.training.recipe import FOLDER, as_yaml, load_recipe, names
 
-    if name is not None:
-        recipe = load_recipe(name)
-        print(json.dumps(recipe.as_dict(), indent=2) if as_json else as_yaml(recipe).rstrip())
+    if recipe is not None:
+        settings = load_recipe(recipe)
+        print(json.dumps(settings.as_dict(), indent=2) if as_json else as_yaml(settings).rstrip())
         return
     about = {n: (FOLDER / f"{n}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for n in names()}
     if as_json:

@@ -14,75 +14,83 @@ from audioinceptionnext.cli import training_options as shared
 def train(
     data: shared.Data,
     root: shared.Root,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the run is kept.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Write the model and the report here.")],
     folds: Annotated[
-        str | None, typer.Option(help="The folds to train on, 1-4 say; the rest is held out.", show_default="all")
+        str | None,
+        typer.Option(
+            "--train-folds", help="Train on these folds, such as 1-4, and hold out the rest.", show_default="all"
+        ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="The splits to train on, of a dataset that has them.", show_default="train")
+        str | None,
+        typer.Option("--train-split", help="Train on these splits of a data set that has some.", show_default="train"),
     ] = None,
     hold_out: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Of a dataset without folds or splits: the share that is held out.")
+        float, typer.Option(min=0, max=0.9, help="Hold out this share of a data set without folds or splits.")
     ] = 0.2,
     per_class: Annotated[
-        int | None, typer.Option(min=1, help="Train on so many clips a class only.", show_default="all")
+        int | None, typer.Option(min=1, help="Train on at most this many clips of each class.", show_default="all")
     ] = None,
     audio: shared.Audio = None,
     recipe: shared.RecipeName = None,
-    start: shared.Start = None,
+    initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
-    model: shared.Model = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last epoch.")] = False,
+    network: shared.NetworkName = None,
     epochs: shared.Epochs = None,
-    batch: shared.Batch = None,
+    batch_size: shared.BatchSize = None,
     learning_rate: shared.LearningRate = None,
     precision: shared.Precision = None,
     seed: shared.Seed = None,
     threads: shared.Threads = None,
-    workers: shared.Workers = 0,
+    loader_workers: shared.LoaderWorkers = 0,
     cache: shared.Cache = None,
-    devices: Annotated[int, shared.of_machine(min=1, help="GPUs, or processes on a CPU.")] = 1,
+    devices: Annotated[
+        int, shared.hardware_option(min=1, help="Use this many GPUs per machine, or processes on a CPU.")
+    ] = 1,
     nodes: Annotated[
         int,
-        shared.of_machine(min=1, help="Machines; start it on each with torchrun or SLURM."),
+        shared.hardware_option(min=1, help="Use this many machines; torchrun or SLURM starts the command on each."),
     ] = 1,
-    form: Annotated[
-        str | None,
-        shared.of_machine(help="How steps are computed: products or convolutions.", show_default="the faster"),
+    implementation: Annotated[
+        shared.ImplementationName | None,
+        shared.hardware_option(help="Choose how training steps are computed.", show_default="the faster one"),
     ] = None,
-    wandb: Annotated[bool, shared.of_machine("--wandb", help="Log to Weights & Biases too.")] = False,
+    wandb: Annotated[bool, shared.hardware_option("--wandb", help="Log to Weights & Biases too.")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
-    """Train or fine-tune a network on a dataset, and leave a model that `ainext predict` takes.
+    """Train or fine-tune a network on a data set, and write a model for `ainext predict`.
 
     Example: [bold]ainext train --data folder --root my_sounds --from kitchen20 --out runs/mine[/bold]
     """
     settings = shared.read_recipe(
-        recipe, start, changes,
-        model=model, epochs=epochs, batch=batch, learning_rate=learning_rate, precision=precision, seed=seed,
+        recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
+        learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.evaluation.report_folder import check_can_report
-    from audioinceptionnext.training.finish import conclude
-    from audioinceptionnext.training.fit import Run
-    from audioinceptionnext.training.fit import train as fit
-    from audioinceptionnext.training.hardware import Machine, first_process
-    from audioinceptionnext.training.splits import divide, few
+    from audioinceptionnext.training import fit
+    from audioinceptionnext.training.finish import finish_run
+    from audioinceptionnext.training.hardware import Hardware, is_first_process
+    from audioinceptionnext.training.splits import limit_per_class, split_clips
 
     dataset = load_dataset(data, root, audio)
-    training, held_out = divide(dataset, folds, split, hold_out, settings.seed)
-    training = few(training, per_class, settings.seed) if per_class else training
-    if first_process():
-        shared.tell_of(dataset, training, held_out)
+    training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
+    training = limit_per_class(training, per_class, settings.seed) if per_class else training
+    if is_first_process():
+        shared.print_clip_counts(dataset, training, held_out)
     if held_out:
         check_can_report(out / "report")
-    what = {"folds": folds, "split": split, "per_class": per_class}
-    run = Run(dataset, training, held_out, out, settings, start, what)
-    machine = Machine(devices, nodes, threads, workers, cache, form, wandb)
-    weights = fit(run, resume, machine)
-    if weights is None:  # one of several processes; the first one concludes
+    details = {"folds": folds, "split": split, "per_class": per_class}
+    run = fit.Run(dataset, training, held_out, out, settings, initial_weights, details)
+    hardware = Hardware(
+        devices=devices, nodes=nodes, threads=threads, loader_workers=loader_workers, cache=cache,
+        implementation=implementation.value if implementation else None, wandb=wandb,
+    )  # fmt: skip
+    weights = fit.train(run, resume=resume, hardware=hardware)
+    if weights is None:  # one of several processes; the first one does the rest
         return
-    found = conclude(run, weights)
+    found = finish_run(run, weights)
     if as_json:
         from audioinceptionnext.cli.evaluate import rounded
 

@@ -1,65 +1,104 @@
-"""Options that `train` and `cross-validate` share."""
+"""Options that `train` and `cross-validate` share, some of them with other commands."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from enum import Enum, StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
     from audioinceptionnext.training.recipe import Recipe
 
-# Panels of the help.
-of_recipe = partial(typer.Option, rich_help_panel="Recipe")
-of_machine = partial(typer.Option, rich_help_panel="Machine")
 
-Data = Annotated[str, typer.Option(metavar="NAME", help="The dataset: folder, csv, kitchen20, esc10, esc50, …")]
-Root = Annotated[Path, typer.Option(metavar="DIR", help="The folder that holds it.")]
+class PrecisionName(StrEnum):
+    bf16 = "bf16"
+    fp16 = "fp16"
+    float32 = "float32"
+
+
+class ImplementationName(StrEnum):
+    convolutions = "convolutions"
+    matrix_products = "matrix-products"
+
+
+# Options in panels of the help.
+recipe_option = partial(typer.Option, rich_help_panel="Recipe")
+hardware_option = partial(typer.Option, rich_help_panel="Hardware")
+
+Data = Annotated[
+    str, typer.Option(metavar="NAME", help="Name the kind of data set: folder, csv, kitchen20, esc10, esc50, …")
+]
+Root = Annotated[Path, typer.Option(metavar="DIR", help="Set the folder of the data set.")]
 Audio = Annotated[
-    Path | None, typer.Option(metavar="PATH", help="Recordings that lie elsewhere: a folder or an HDF5 file.")
+    Path | None,
+    typer.Option(metavar="PATH", help="Look for the recordings elsewhere: in a folder or an HDF5 file."),
 ]
 RecipeName = Annotated[
     str | None,
-    of_recipe("--recipe", metavar="NAME|FILE", help="See ainext recipes.", show_default="modern, or finetune"),
+    recipe_option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="Choose the recipe; ainext recipes lists them.",
+        show_default="modern; finetune with --from",
+    ),
 ]
-Start = Annotated[
+InitialWeights = Annotated[
     str | None,
-    of_recipe("--from", metavar="NAME|FILE", help="Begin with these weights: kitchen20, a .safetensors, a .pyth."),
+    recipe_option(
+        "--from", metavar="NAME|FILE", help="Start from these weights: a model's name, a .safetensors or a .pyth file."
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
-    of_recipe("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe; may be repeated."),
+    recipe_option("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe. May be repeated."),
 ]
-Model = Annotated[
+NetworkName = Annotated[
     str | None,
-    of_recipe("--model", "-m", help="base, small, tiny, cnn, mobilenet or ast.", show_default="small"),
+    recipe_option(
+        "--network",
+        metavar="NAME",
+        help="Train this network: base, small, tiny, cnn, mobilenet or ast.",
+        show_default="small",
+    ),
 ]
-Epochs = Annotated[int | None, of_recipe(min=1, show_default="the recipe's")]
-Batch = Annotated[int | None, of_recipe(min=1, help="Clips a step.", show_default="the recipe's")]
-LearningRate = Annotated[float | None, of_recipe("--learning-rate", "--lr", show_default="the recipe's")]
-Precision = Annotated[str | None, of_recipe(help="bf16, fp16 or float32.", show_default="the recipe's")]
-Seed = Annotated[int | None, of_recipe(show_default="0")]
-Threads = Annotated[int | None, of_machine(min=1, help="CPU threads.", show_default="all")]
-Workers = Annotated[int, of_machine(min=0, help="Processes that read audio.")]
-Cache = Annotated[Path | None, of_machine(metavar="DIR", help="Keep decoded audio here.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+Epochs = Annotated[int | None, recipe_option(min=1, help="Train for this many epochs.", show_default="the recipe's")]
+BatchSize = Annotated[
+    int | None, recipe_option(min=1, help="Set the clips per step and process.", show_default="the recipe's")
+]
+LearningRate = Annotated[
+    float | None,
+    recipe_option("--learning-rate", "--lr", help="Set the highest learning rate.", show_default="the recipe's"),
+]
+Precision = Annotated[
+    PrecisionName | None, recipe_option(help="Set the precision of the activations.", show_default="the recipe's")
+]
+Seed = Annotated[int | None, recipe_option(help="Set the seed of all randomness.", show_default="0")]
+Threads = Annotated[int | None, hardware_option(min=1, help="Use this many CPU threads.", show_default="all")]
+LoaderWorkers = Annotated[
+    int, hardware_option(min=0, help="Decode audio in this many processes; 0 decodes in the main one.")
+]
+Cache = Annotated[Path | None, hardware_option(metavar="DIR", help="Keep decoded audio in this folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def read_recipe(name: str | None, start: str | None, changes: list[str] | None, **options: Any) -> Recipe:
-    """The recipe named, or the one that fits, with what the command line changes."""
-    if start and options.get("model"):
-        raise AinextError(f"--model {options['model']}: --from {start} brings its own network; give one of them")
+def read_recipe(name: str | None, initial_weights: str | None, changes: list[str] | None, **options: Any) -> Recipe:
+    """The recipe that was named, or the one that fits, with what the command line changes."""
+    if initial_weights and options.get("network"):
+        reason = f"the weights of {initial_weights} bring their own network; give either the network or the weights"
+        raise ParameterError("network", options["network"], reason)
     from audioinceptionnext.training.recipe import load_recipe
 
-    values = read_changes(changes) | {key: value for key, value in options.items() if value is not None}
-    return load_recipe(name or ("finetune" if start else "modern"), values)
+    given = {key: value for key, value in options.items() if value is not None}
+    values = {key: value.value if isinstance(value, Enum) else value for key, value in given.items()}
+    return load_recipe(name or ("finetune" if initial_weights else "modern"), read_changes(changes) | values)
 
 
 def read_changes(changes: list[str] | None) -> dict[str, Any]:
@@ -70,26 +109,26 @@ def read_changes(changes: list[str] | None) -> dict[str, Any]:
     for change in changes or []:
         key, equals, text = change.partition("=")
         if not equals:
-            raise AinextError(f"--set {change}: give SETTING=VALUE, such as --set mixup=0.2")
+            raise ParameterError("changes", change, "give SETTING=VALUE, such as mixup=0.2")
         try:
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise AinextError(f"--set {change}: the value cannot be read") from error
+            raise ParameterError("changes", change, "the value cannot be read as YAML") from error
     return values
 
 
-def tell_of(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
-    """On stderr, what is trained on, and what the dataset's list says that its folder does not hold."""
+def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
+    """On stderr, print what is trained on, and what the data set's list names that its folder lacks."""
     print(f"{dataset.name}: {len(training)} clips to train on, {len(held_out)} held out", file=sys.stderr)
     absent = [dataset.labels[i] for i in sorted(set(range(len(dataset.labels))) - {c.label for c in training})]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         print(f"no clips to train on of the class {absent[0]}{more}", file=sys.stderr)
-    tell_of_problems(dataset)
+    print_problems(dataset)
 
 
-def tell_of_problems(dataset: Dataset) -> None:
-    """On stderr, what the dataset's list says that its folder does not hold."""
+def print_problems(dataset: Dataset) -> None:
+    """On stderr, print the first clip that the data set's list names and its folder lacks, and how many more."""
     if dataset.problems:
         first = dataset.problems[0]
         more = f", and {len(dataset.problems) - 1} more" if len(dataset.problems) > 1 else ""

@@ -1,4 +1,4 @@
-"""Weights and statistics that are evaluated in the place of those that training left last."""
+"""Weights and statistics that are evaluated in place of those of the last training step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from audioinceptionnext.network.base import Network
 class MovingAverage(nn.Module):
     """An exponential moving average of a network's weights and running statistics.
 
-    Young averages forget faster: the n-th update uses min(decay, (1 + n) / (10 + n)), so that the random start is gone
-    soon. Kept as a module, its state travels with a checkpoint.
+    The n-th update, counted from 0, uses the decay min(decay, (1 + n) / (10 + n)), so that the random initial weights
+    are soon forgotten. It is a module, so that checkpoints contain its state.
+
+    Args:
+        net: copied; the average starts as its weights.
+        decay: of the average per update, from 0 to below 1.
+
+    Attributes:
+        net: the network with the averaged weights, in evaluation mode.
+        updates: the number of updates so far.
     """
 
     updates: Tensor
@@ -29,6 +37,7 @@ class MovingAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, net: nn.Module) -> None:
+        """Move the average towards the weights of ``net``; what is no float is copied."""
         n = int(self.updates)
         keep = min(self.decay, (1 + n) / (10 + n))
         self.updates += 1
@@ -43,17 +52,19 @@ class MovingAverage(nn.Module):
 
 
 @torch.no_grad()
-def recompute_statistics(net: nn.Module, hear: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
-    """Replaces the running statistics of all normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
+def recompute_statistics(net: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
+    """Replace the running statistics of all normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
 
-    The mean is that of the batches' means; the variance that of all their elements: the mean of the batches' variances
-    plus the variance of their means.
+    The new mean is the mean of the batches' means. The new variance is that of all elements: the mean of the batches'
+    variances plus the variance of their means.
 
     Args:
-        hear: one forward pass in training mode.
+        net: in training mode during the call.
+        forward: computes a forward pass of ``net``.
+        batches: the inputs of the passes.
 
     Returns:
-        How many batches there were; with none the statistics stay.
+        The number of batches. If there are none, the statistics stay as they are.
     """
     norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     mean: list[Tensor] = []
@@ -61,7 +72,7 @@ def recompute_statistics(net: nn.Module, hear: Callable[[Tensor], object], batch
     count = 0
     with _training_mode(net), _momentum(norms, 1.0):  # with momentum 1 the running statistics are the batch's
         for batch in batches:
-            hear(batch)
+            forward(batch)
             means, squares = [], []
             for norm in norms:
                 assert norm.running_mean is not None and norm.running_var is not None

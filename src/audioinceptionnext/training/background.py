@@ -1,7 +1,7 @@
-"""Outlier exposure: sound that holds none of the classes, from which the network learns when to be unsure.
+"""Outlier exposure: the network learns from sound of none of the classes when to be unsure.
 
 Hendrycks, Mazeika and Dietterich, 2019, "Deep Anomaly Detection with Outlier Exposure": such clips are added to each
-batch, and their target is the uniform distribution. Randomness is torch's own: seed it to repeat a result.
+batch, and their target is the uniform distribution. All randomness is from torch's global generator.
 """
 
 from __future__ import annotations
@@ -13,41 +13,51 @@ from torch import Tensor
 
 from audioinceptionnext.training.waveform_augment import NOISE_PERIOD, coloured
 
-LEVEL_DB = (-70.0, -10.0)  # root mean square, over full scale
-HUSH_DB = (-100.0, -70.0)  # near silence: from a 16-bit recording's own rounding up to a quiet room
-GAIN_DB = 12.0  # of recordings, either way
-BLUE = 0.5  # of the amplitude: noise is lifted by up to so much, or white would lie at the very end of its colours
-HUM_HZ = (40.0, 1000.0)  # whistles and beeps, which are classes of many data sets, lie higher
+LEVEL_DB = (-70.0, -10.0)  # root mean square, relative to full scale
+NEAR_SILENCE_DB = (-100.0, -70.0)  # from the rounding of a 16-bit recording to a quiet room
+GAIN_DB = 12.0  # of recordings, in either direction
+BLUE = 0.5  # largest exponent by which noise rises with frequency; without it, white would be an extreme colour
+HUM_HZ = (40.0, 1000.0)  # whistles and beeps, which are classes in many data sets, are higher
 HARMONICS = 16
-UNDER_HUM_DB = 60.0  # the noise that comes with a hum is up to so much softer
+UNDER_HUM_DB = 60.0  # the noise under a hum is softer by at most this
 BAND_OCTAVES = (1 / 3, 3.0)
-NOISE, BAND, HUM, HUSH = range(4)
+NOISE, BAND, HUM, NEAR_SILENCE = range(4)
 
 
-def how_many(share: float, clips: int) -> int:
-    """Background clips to a batch of ``clips``, rounded up; a billionth more, as of 0.7 * 10, is floating point's."""
-    return math.ceil(share * clips - 1e-9)
+def background_count(share: float, clips: int) -> int:
+    """The number of background clips to add to a batch of ``clips``, rounded up.
+
+    >>> background_count(0.25, 10)
+    3
+    """
+    return math.ceil(share * clips - 1e-9)  # 0.7 * 10 is a little more than 7 in floating point
 
 
 def background(
     count: int, samples: int, rate: int, recordings: Tensor | None = None, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """(count, samples) of background: the first half from ``recordings``, if there are any, the others rendered.
+    """Clips of none of the classes: the first half from ``recordings``, if there are any, the others generated.
 
-    Where ``count`` is odd, the half that gets one more is drawn.
+    If ``count`` is odd, it is random which half has one clip more.
 
     Args:
-        rate: Hz.
+        count: number of clips.
+        samples: of each clip.
+        rate: sampling rate in Hz.
         recordings: (pieces, length), see `noise.read_noise`.
+        device: of the result.
+
+    Returns:
+        (count, samples) float32.
     """
     if recordings is None:
-        return rendered(count, samples, rate, device)
+        return generated(count, samples, rate, device)
     half = (count + int(torch.randint(2, ()))) // 2
-    return torch.cat([recorded(recordings, half, samples), rendered(count - half, samples, rate, device)])
+    return torch.cat([recorded(recordings, half, samples), generated(count - half, samples, rate, device)])
 
 
 def recorded(recordings: Tensor, count: int, samples: int) -> Tensor:
-    """(count, samples): a random stretch of a random piece each, `GAIN_DB` louder or softer; short pieces repeat."""
+    """Random stretches of random pieces, at most `GAIN_DB` louder or softer, (count, samples). Short pieces repeat."""
     pieces, length = recordings.shape
     device = recordings.device
     piece = torch.randint(pieces, (count,), device=device)
@@ -57,12 +67,12 @@ def recorded(recordings: Tensor, count: int, samples: int) -> Tensor:
     return recordings[piece].gather(1, place) * 10 ** (gain / 20)
 
 
-def rendered(count: int, samples: int, rate: int, device: torch.device | str = "cpu") -> Tensor:
-    """(count, samples), each of a kind that is drawn: coloured noise, a band of it, a hum with some, near silence.
+def generated(count: int, samples: int, rate: int, device: torch.device | str = "cpu") -> Tensor:
+    """Clips of random kinds, (count, samples): coloured noise, a band of noise, a hum in noise, or near silence.
 
-    Levels are drawn evenly in dB. Longer sound than `NOISE_PERIOD` is that period repeated, without a seam.
+    Levels are even in dB. A clip that is longer than `NOISE_PERIOD` repeats that period without a seam.
     """
-    if not count:  # which an FFT would refuse
+    if not count:  # an FFT refuses an empty batch
         return torch.zeros(0, samples, device=device)
     period = min(samples, NOISE_PERIOD)
     kind = torch.randint(4, (count, 1), device=device)
@@ -71,27 +81,27 @@ def rendered(count: int, samples: int, rate: int, device: torch.device | str = "
     noise = noise * torch.arange(noise.shape[1], device=device) ** lift
     spectrum = torch.where((kind == BAND) & ~_band(count, period, rate, device), 0, noise)
     softer = torch.empty(count, 1, device=device).uniform_(-UNDER_HUM_DB, 0)
-    hum = _unit(_lines(count, period, rate, device)) + _unit(noise) * 10 ** (softer / 20)
+    hum = _unit(_harmonics(count, period, rate, device)) + _unit(noise) * 10 ** (softer / 20)
     spectrum = torch.where(kind == HUM, hum, spectrum)
     wave = torch.fft.irfft(spectrum, n=period).repeat(1, math.ceil(samples / period))[:, :samples]
     level = torch.empty(2, count, 1, device=device)
     level[0].uniform_(*LEVEL_DB)
-    level[1].uniform_(*HUSH_DB)
-    return _unit(wave) * math.sqrt(samples) * 10 ** (torch.where(kind == HUSH, level[1], level[0]) / 20)
+    level[1].uniform_(*NEAR_SILENCE_DB)
+    return _unit(wave) * math.sqrt(samples) * 10 ** (torch.where(kind == NEAR_SILENCE, level[1], level[0]) / 20)
 
 
 def _band(count: int, period: int, rate: int, device: torch.device | str) -> Tensor:
-    """(count, bins), true within a band of each row's own: its centre and its width in octaves are drawn."""
+    """(count, bins) bool: true within a band of random centre and width, one per row, both even in octaves."""
     frequency = torch.arange(period // 2 + 1, device=device) * (rate / period)
     centre = _evenly_in_octaves(count, 100, rate / 4, device)
     half_width = torch.exp2(torch.empty(count, 1, device=device).uniform_(*BAND_OCTAVES) / 2)
     return (frequency >= centre / half_width) & (frequency <= centre * half_width)
 
 
-def _lines(count: int, period: int, rate: int, device: torch.device | str) -> Tensor:
-    """(count, bins), complex: a tone and its harmonics, which fall off steeply (a pure tone) or slowly (mains hum).
+def _harmonics(count: int, period: int, rate: int, device: torch.device | str) -> Tensor:
+    """(count, bins) complex: a tone and its harmonics, which fall off steeply (a pure tone) or slowly (mains hum).
 
-    On whole bins, so that they go on evenly from one period to the next.
+    They lie on whole bins, so that one period continues in the next without a seam.
     """
     bins = period // 2 + 1
     first = (_evenly_in_octaves(count, *HUM_HZ, device) * (period / rate)).round().clamp(min=1)
@@ -110,5 +120,5 @@ def _evenly_in_octaves(count: int, low: float, high: float, device: torch.device
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """Rows of length 1; of a waveform, a mean square of 1 / samples."""
+    """Rows of Euclidean length 1. A waveform then has a mean square of 1 / samples."""
     return rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp(min=1e-12)

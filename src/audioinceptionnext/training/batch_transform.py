@@ -1,4 +1,4 @@
-"""What a training step hears: waveforms to log-mel and targets, cropped and augmented, on the device."""
+"""From a batch of waveforms to the input of a training step: cropped and augmented log-mel, and targets."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, reverberate, time_warp
-from audioinceptionnext.training.background import background, how_many
+from audioinceptionnext.training.background import background, background_count
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.waveform_augment import add_noise, change_speed, shift
 
 
-class Hearing(nn.Module):
-    """
+class BatchTransform(nn.Module):
+    """Crops and augments a batch as a recipe says.
+
     Args:
-        noise, background: (pieces, samples) of the recordings that are mixed in and of those that are heard as none of
-            the classes, None where the recipe names none.
+        log_mel: the front end.
+        recipe: gives the lengths of the crops and the augmentation.
+        clip_seconds: length of the crops if the recipe gives none.
+        noise, background: (pieces, samples), recordings to mix into clips, and recordings to add as clips of no
+            class; None where they are generated. See `noise.read_noise`.
     """
 
     noise: Tensor | None
@@ -39,20 +43,21 @@ class Hearing(nn.Module):
 
     @property
     def longest(self) -> float:
-        """Seconds of sound that a step can need: the longest crop, played at the highest speed."""
+        """Seconds of a recording that a step may need: the longest crop at the highest speed."""
         return max(self.crops) * self.recipe.speed[1]
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Draws from torch's global generator.
+        """Crop and augment a batch, with random numbers of torch's global generator.
 
         Args:
-            waveforms: (batch, samples); lengths: (batch,), how many samples of each are sound.
+            waveforms: (batch, samples).
+            lengths: (batch,), the number of samples that are not padding.
             targets: (batch, classes), rows sum to 1.
 
         Returns:
-            log-mel (batch, 1, frames, bands) and the targets, mixed if the recipe says so. If it asks for background,
-            those of that come after those of the batch.
+            log-mel (batch, 1, frames, bands) and targets (batch, classes), mixed if the recipe says so. Clips of
+            background, if it asks for them, follow those of the batch.
         """
         recipe, rate = self.recipe, self.log_mel.sample_rate
         seconds = self.crops[int(torch.randint(len(self.crops), ()))] if len(self.crops) > 1 else self.crops[0]
@@ -65,14 +70,14 @@ class Hearing(nn.Module):
         x = crop(self.log_mel, waveforms, lengths, seconds)
         x = self._gain(x)
         if recipe.reverb_probability:
-            x = self._room(x)
+            x = self._reverberate(x)
         if recipe.pitch_semitones:
             x = change_pitch(x, recipe.pitch_semitones, rate)
         if recipe.time_warp:
             x = time_warp(x, recipe.time_warp)
         x, targets = mixup(x, targets, recipe.mixup)
         if recipe.background_share:
-            extra = self._background(how_many(recipe.background_share, len(x)), seconds, x.device)
+            extra = self._background(background_count(recipe.background_share, len(x)), seconds, x.device)
             x = torch.cat([x, extra])
             classes = targets.shape[1]
             targets = torch.cat([targets, targets.new_full((len(extra), classes), 1 / classes)])
@@ -84,12 +89,12 @@ class Hearing(nn.Module):
         gain, equaliser = self.recipe.gain_db, self.recipe.equaliser_db
         return random_gain(x, gain, equaliser) if gain or equaliser else x
 
-    def _room(self, x: Tensor) -> Tensor:
+    def _reverberate(self, x: Tensor) -> Tensor:
         recipe, hop = self.recipe, self.log_mel.hop / self.log_mel.sample_rate
         return reverberate(x, recipe.reverb_probability, recipe.reverb_seconds, recipe.reverb_db, hop)
 
     def _background(self, count: int, seconds: float, device: torch.device) -> Tensor:
-        """Log-mel (count, 1, frames, bands) of sound that is none of the classes."""
+        """Log-mel of background, (count, 1, frames, bands)."""
         rate = self.log_mel.sample_rate
         waveforms = background(count, round(rate * seconds) - 1, rate, self.background, device)
         lengths = torch.full((count,), waveforms.shape[1], device=device)
@@ -97,10 +102,20 @@ class Hearing(nn.Module):
 
 
 def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, random: bool = True) -> Tensor:
-    """Log-mel of a stretch of each waveform, (batch, 1, frames, bands); from its start unless ``random``.
+    """Log-mel of a stretch of each waveform.
 
-    The stretch is ``round(rate * seconds) - 1`` samples long, which makes 416 frames of 2.08 s at 24 kHz. A shorter
-    waveform is heard whole and its last frame repeated. Both as published.
+    A stretch has ``round(rate * seconds) - 1`` samples, which are 416 frames for 2.08 s at 24 kHz. A waveform that is
+    shorter is used whole, and its last frame is repeated. Both are as published.
+
+    Args:
+        log_mel: the front end.
+        waveforms: (batch, samples).
+        lengths: (batch,), the number of samples that are not padding.
+        seconds: length of the stretch.
+        random: whether it begins at a random place or at the start.
+
+    Returns:
+        (batch, 1, frames, bands).
     """
     samples = round(log_mel.sample_rate * seconds) - 1
     frames = log_mel.frames(samples)

@@ -1,4 +1,4 @@
-"""Where the test clips of a recording lie."""
+"""Where the clips lie over which an evaluation averages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ import torch
 from torch import Tensor
 
 
-def view_starts(lengths: Tensor, samples: int, views: int) -> Tensor:
-    """(batch, views): first samples of ``views`` clips, evenly from each recording's start to its end less a clip.
+def clip_starts(lengths: Tensor, samples: int, count: int) -> Tensor:
+    """The first samples of ``count`` clips, evenly spaced from a recording's start to its end less a clip.
+
+    A single clip lies in the middle. In a recording that is shorter than a clip, all clips begin at 0.
 
     Args:
-        lengths: (batch,) samples of each recording. A single view lies in the middle; in a recording shorter than a
-            clip all begin at 0.
+        lengths: (batch,) number of samples of each recording.
+        samples: number of samples of a clip.
+        count: number of clips per recording.
+
+    Returns:
+        (batch, count) int64.
+
+    >>> clip_starts(torch.tensor([100, 5]), 20, 3)
+    tensor([[ 0, 40, 80],
+            [ 0,  0,  0]])
     """
     spare = (lengths - samples).clamp(min=0)
-    if views == 1:
+    if count == 1:
         return (spare // 2)[:, None]
-    return spare[:, None] * torch.arange(views, device=lengths.device) // (views - 1)  # whole numbers: no rounding
+    return spare[:, None] * torch.arange(count, device=lengths.device) // (count - 1)  # integers: nothing is rounded

@@ -1,11 +1,11 @@
-"""One network a fold, each trained on all the others, and the figure that all clips give together."""
+"""Cross-validation: one network per fold, trained on the other folds, and figures over all clips."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,17 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.evaluation.evaluate import Evaluation, Heard, figures_of, hear, open_model, unseen_sources
+from audioinceptionnext.errors import writing
+from audioinceptionnext.evaluation.evaluate import (
+    ClipPredictions,
+    Evaluation,
+    figures_of,
+    open_model,
+    predict_clips,
+    unseen_sources,
+)
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
-from audioinceptionnext.training.hardware import Machine
+from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_record import check_same
 from audioinceptionnext.training.teacher import FOLD
@@ -27,87 +34,90 @@ OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """
+    """Trains and scores one network per fold.
+
     Attributes:
-        dataset: with folds; `Dataset.leak_free` makes those that keep sources whole.
-        out: gets a folder a fold, ``figures.json`` and the report. Folds that are done are not done again, and one that
-            was stopped goes on.
-        start: weights to begin each fold with; ``{fold}`` in it stands for the fold's number, so that each goes on from
-            a network that has not heard its clips.
-        only: the folds to do, ``1,2`` say, and figures of their clips alone; None does all.
+        dataset: with folds; `Dataset.leak_free` makes folds that keep sources whole.
+        out: the folder for one subfolder per fold, ``figures.json`` and the report. Folds that are done are kept, and
+            a fold that was interrupted is resumed.
+        recipe: the settings.
+        initial_weights: weights that each fold starts from; ``{fold}`` in the name is replaced by the fold's number, so
+            that each fold can start from a network that was not trained on its clips.
+        hardware: what to compute on.
+        eval_clips: number of evenly spaced clips over which to average; 0 uses whole recordings.
+        folds: the folds to do, such as ``1,2``; the figures are then of their clips only. None does all.
+
+    >>> CrossValidation(dataset, Path("runs/folds"), load_recipe("modern")).run().figures["top1"]
     """
 
     dataset: Dataset
     out: Path
     recipe: Recipe
-    start: str | None = None
-    machine: Machine = field(default_factory=Machine)
-    views: int = 0
-    only: str | None = None
+    _: KW_ONLY
+    initial_weights: str | None = None
+    hardware: Hardware = field(default_factory=Hardware)
+    eval_clips: int = 0
+    folds: str | None = None
 
     def run(self) -> Evaluation:
-        """Trains, scores every fold with the network that has not heard it, and writes it all down.
+        """Train the network of every fold, score its clips, and write the figures of all of them together.
 
         Raises:
-            AinextError: ``only`` names folds that do not exist; what `fit.train` raises.
+            ParameterError: ``folds`` names folds that do not exist.
+            AinextError: as `fit.train`.
         """
-        heard, unseen = Heard(), Heard()
-        folds: dict[str, Any] = {}
-        for fold in self._chosen():
-            part, figures = self.run_fold(fold)
-            folds[str(fold)] = figures
-            heard.add(part)
+        predictions, unseen = ClipPredictions(), ClipPredictions()
+        figures_by_fold: dict[str, Any] = {}
+        chosen = self.dataset.select(self.folds)[0]
+        for fold in sorted({clip.fold for clip in chosen if clip.fold is not None}):
+            part, figures_by_fold[str(fold)] = self.run_fold(fold)
+            predictions.add(part)
             unseen.add(part.only(unseen_sources(part.clips, self.dataset.select(str(fold))[1])))
-        figures = figures_of(self.dataset, heard, None, self.views)
-        if 0 < len(unseen.clips) < len(heard.clips):  # the folds leak: what is left without the leak
-            figures["unseen_sources"] = figures_of(self.dataset, unseen, None, self.views)
-        figures |= _to_ship(self.dataset, heard)
-        top1 = np.array([fold["top1"] for fold in folds.values()])
+        figures = figures_of(self.dataset, predictions, None, eval_clips=self.eval_clips)
+        if 0 < len(unseen.clips) < len(predictions.clips):  # sources lie in several folds: the figures without those
+            figures["unseen_sources"] = figures_of(self.dataset, unseen, None, eval_clips=self.eval_clips)
+        figures |= _calibration(self.dataset, predictions)
+        top1 = np.array([figures_of_fold["top1"] for figures_of_fold in figures_by_fold.values()])
         figures |= {
-            "model": self.recipe.model,
-            "folds": folds,
+            "model": self.recipe.network,
+            "folds": figures_by_fold,
             "top1_mean_of_folds": float(top1.mean()),
             "top1_deviation_of_folds": float(top1.std(ddof=1)) if len(top1) > 1 else 0.0,
-            "minutes": sum(fold["minutes"] for fold in folds.values()),
+            "minutes": sum(figures_of_fold["minutes"] for figures_of_fold in figures_by_fold.values()),
             "recipe": self.recipe.as_dict(),
         }
         path = self.out / FIGURES
         with writing(path):
             path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        return Evaluation(self.dataset, heard, figures, self._reader(fold))
+        return Evaluation(self.dataset, predictions, figures, self._reader(fold))
 
-    def _chosen(self) -> list[int]:
-        try:
-            return sorted({clip.fold for clip in self.dataset.select(self.only)[0] if clip.fold is not None})
-        except AinextError as error:
-            raise AinextError(str(error).replace("--folds", "--only", 1)) from None
-
-    def run_fold(self, fold: int, training: list[Clip] | None = None) -> tuple[Heard, dict[str, Any]]:
-        """What the network of one fold makes of its clips, and the figures; trained first, unless that is done.
+    def run_fold(self, fold: int, training: list[Clip] | None = None) -> tuple[ClipPredictions, dict[str, Any]]:
+        """Train the network of a fold, unless that is done, and score the fold's clips.
 
         Args:
-            training: clips to train on, if not all of the other folds.
+            fold: its number.
+            training: the clips to train on; those of all other folds unless given.
+
+        Returns:
+            The predictions for the fold's clips, and their figures.
 
         Raises:
-            AinextError: what `fit.train` raises.
+            AinextError: as `fit.train`.
         """
-        place = self.out / f"fold-{fold}"
+        folder = self.out / f"fold-{fold}"
         clips, others = ([c for c in part if c.label != UNLABELLED] for part in self.dataset.select(str(fold)))
         others = others if training is None else training
-        start = self.start and self.start.replace(FOLD, str(fold))
-        run = Run(self.dataset, others, clips, place, self.recipe, start, {"fold": fold})
-        if (place / DONE).is_file():
-            check_same(json.loads((place / RUN).read_text(encoding="utf-8")), run.describe(), place / RUN)
-            figures = json.loads((place / DONE).read_text(encoding="utf-8"))
-            stored = np.load(place / OUTPUTS)
-            kept = [clips[index] for index in stored["clips"]]
-            return Heard(kept, [stored[f"output{i}"] for i in range(len(kept))], figures["unreadable_clips"]), figures
-        begun = time.monotonic()
-        train(run, resume=(place / LAST).is_file(), machine=self.machine)
-        minutes = (time.monotonic() - begun) / 60
-        heard, figures = score_fold(self.dataset, clips, place, minutes, self.views)
+        initial_weights = self.initial_weights and self.initial_weights.replace(FOLD, str(fold))
+        run = Run(self.dataset, others, clips, folder, self.recipe, initial_weights, {"fold": fold})
+        if (folder / DONE).is_file():
+            check_same(json.loads((folder / RUN).read_text(encoding="utf-8")), run.describe(), folder / RUN)
+            return _read_fold(clips, folder)
+        started = time.monotonic()
+        train(run, resume=(folder / LAST).is_file(), hardware=self.hardware)
+        minutes = (time.monotonic() - started) / 60
+        predictions, figures = score_fold(self.dataset, clips, folder, minutes=minutes, eval_clips=self.eval_clips)
         print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
-        return heard, figures
+        return predictions, figures
 
     def _reader(self, fold: int) -> Reader:
         from audioinceptionnext.network.storage import load_model
@@ -117,25 +127,47 @@ class CrossValidation:
 
 
 def score_fold(
-    dataset: Dataset, clips: list[Clip], place: Path, minutes: float, views: int = 0
-) -> tuple[Heard, dict[str, Any]]:
-    """Has the network in ``place`` hear the clips, and writes down there what it said: the fold is done."""
-    recogniser = open_model(str(place / MODEL))
-    heard = hear(recogniser, clips, Reader(recogniser.sample_rate, dataset.sample_rate), views)
-    figures = figures_of(dataset, heard, recogniser, views, resamples=0)
-    figures |= {"minutes": minutes, "unreadable_clips": heard.unreadable}
+    dataset: Dataset, clips: list[Clip], folder: Path, *, minutes: float, eval_clips: int = 0
+) -> tuple[ClipPredictions, dict[str, Any]]:
+    """Predict clips with the network in ``folder`` and write the predictions and figures there: the fold is done.
+
+    Args:
+        dataset: the data set that the clips belong to.
+        clips: those of the fold.
+        folder: holds ``model.safetensors``.
+        minutes: the time that training took, for the figures.
+        eval_clips: number of evenly spaced clips over which to average; 0 uses whole recordings.
+
+    Returns:
+        The predictions and the figures.
+    """
+    recogniser = open_model(str(folder / MODEL))
+    reader = Reader(recogniser.sample_rate, dataset.sample_rate)
+    predictions = predict_clips(recogniser, clips, reader, eval_clips=eval_clips)
+    figures = figures_of(dataset, predictions, recogniser, eval_clips=eval_clips, resamples=0)
+    figures |= {"minutes": minutes, "unreadable_clips": predictions.unreadable}
     index = {id(clip): number for number, clip in enumerate(clips)}
-    arrays = {f"output{i}": steps for i, steps in enumerate(heard.outputs)}
-    with writing(place / OUTPUTS):
-        np.savez(place / OUTPUTS, clips=[index[id(clip)] for clip in heard.clips], **arrays)  # type: ignore[arg-type]
-        partial = place / f"{DONE}.part"  # the fold is done once this has its name
+    arrays = {f"output{i}": steps for i, steps in enumerate(predictions.outputs)}
+    with writing(folder / OUTPUTS):
+        indices = [index[id(clip)] for clip in predictions.clips]
+        np.savez(folder / OUTPUTS, clips=indices, **arrays)  # type: ignore[arg-type]
+        partial = folder / f"{DONE}.part"  # the fold is done once this file has its final name
         partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
-        partial.replace(place / DONE)
-    return heard, figures
+        partial.replace(folder / DONE)
+    return predictions, figures
 
 
-def _to_ship(dataset: Dataset, heard: Heard) -> dict[str, Any]:
-    """What a model trained on all folds cannot find out by itself: each clip was heard by a network new to it."""
-    temperature = heard.temperature()
-    thresholds = heard.thresholds(temperature or 1.0)
+def _read_fold(clips: list[Clip], folder: Path) -> tuple[ClipPredictions, dict[str, Any]]:
+    """What `score_fold` wrote."""
+    figures = json.loads((folder / DONE).read_text(encoding="utf-8"))
+    stored = np.load(folder / OUTPUTS)
+    kept = [clips[index] for index in stored["clips"]]
+    outputs = [stored[f"output{i}"] for i in range(len(kept))]
+    return ClipPredictions(kept, outputs, figures["unreadable_clips"]), figures
+
+
+def _calibration(dataset: Dataset, predictions: ClipPredictions) -> dict[str, Any]:
+    """Temperature and thresholds for a model that is trained on all folds, which has no held-out clips of its own."""
+    temperature = predictions.temperature()
+    thresholds = predictions.thresholds(temperature or 1.0)
     return {"temperature": temperature, "thresholds": dict(zip(dataset.labels, thresholds, strict=True))}

@@ -1,4 +1,4 @@
-"""What makes several processes train as one would at their global batch: normalisation, and sums over all of them."""
+"""What makes several processes train as one would with their global batch: sums and statistics over all of them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor, distributed, nn
 
 
 def processes() -> int:
-    """How many train together."""
+    """The number of processes that train together."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def summed(values: Tensor) -> Tensor:
-    """The sum of each process's ``values``, without a gradient; every process has to call it."""
+    """The sum of ``values`` over all processes, without a gradient. Every process has to call it."""
     return _Sum.apply(values.detach()) if processes() > 1 else values.detach()
 
 
 def gathered(items: list[Any]) -> list[Any]:
-    """The items of all processes in the order of their ranks; every process has to call it."""
+    """The items of all processes, in the order of their ranks. Every process has to call it."""
     if processes() == 1:
         return items
     lists: list[Any] = [None] * processes()
@@ -28,7 +28,7 @@ def gathered(items: list[Any]) -> list[Any]:
 
 
 class _Sum(torch.autograd.Function):
-    """Each process's sum depends on all processes' values, so gradients are summed as well."""
+    """The sum over all processes. It depends on the values of each, so gradients are summed as well."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
@@ -41,10 +41,10 @@ class _Sum(torch.autograd.Function):
         return _Sum.forward(ctx, gradients[0].contiguous())
 
 
-class SyncedNorm(nn.BatchNorm2d):
-    """`nn.BatchNorm2d` whose statistics are those of all processes. On any device; `nn.SyncBatchNorm` needs a GPU.
+class SynchronisedBatchNorm(nn.BatchNorm2d):
+    """`nn.BatchNorm2d` with the statistics of all processes, on any device (`nn.SyncBatchNorm` needs a GPU).
 
-    A process may come with an empty batch, which takes part in the sums with nothing.
+    The batch of a process may be empty; it then adds nothing to the sums.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class SyncedNorm(nn.BatchNorm2d):
 
     @staticmethod
     def _sum(x: Tensor) -> Tensor:
-        """(channels,), in float64: the difference of two such sums is the variance."""
+        """(channels,) float64, because the variance is the difference of two such sums."""
         return x.sum((0, 2, 3), dtype=torch.float64)
 
     @torch.no_grad()
@@ -79,13 +79,14 @@ class SyncedNorm(nn.BatchNorm2d):
 
 
 def synchronise(net: nn.Module) -> None:
-    """Makes every normalisation of ``net`` a `SyncedNorm`, in place; weights, statistics and names stay."""
+    """Turn every batch normalisation of ``net`` into a `SynchronisedBatchNorm`. Weights and names stay the same."""
     for module in net.modules():
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = SyncedNorm
+            module.__class__ = SynchronisedBatchNorm
 
 
 def desynchronise(net: nn.Module) -> None:
+    """Undo `synchronise`."""
     for module in net.modules():
-        if type(module) is SyncedNorm:
+        if type(module) is SynchronisedBatchNorm:
             module.__class__ = nn.BatchNorm2d  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What a run leaves besides its weights: a model to use, and how good it is."""
+"""What a run leaves besides its weights: an exported model, and figures that say how good it is."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ from audioinceptionnext.training.fit import Run
 ONNX, REPORT, FIGURES = "model.onnx", "report", "figures.json"
 
 
-def conclude(run: Run, weights: Path) -> dict[str, Any]:
-    """Exports ``weights``, scores the held-out clips with what was exported, and calibrates it on them.
+def finish_run(run: Run, weights: Path) -> dict[str, Any]:
+    """Export a trained model, score the held-out clips with the exported file, and calibrate it on them.
 
-    Leaves ``model.onnx``, and where clips are held out ``figures.json`` and ``report/``. The temperature is stored in
-    both models where there are mistakes enough to tell it; a recipe with views gets none, for the published evaluation
-    averages the softmax as it is.
+    Writes ``model.onnx``, and if clips are held out ``figures.json`` and ``report/``. If the clips and the mistakes
+    among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
+    published evaluation averages the softmax as it is.
+
+    Args:
+        run: what was trained.
+        weights: the path that `train` returned.
 
     Returns:
-        The figures (see `evaluate`), with ``model_file``, ``weights`` and ``report``.
+        The figures (see `evaluate`) with ``model_file``, ``weights`` and ``report``. Without held-out clips, only the
+        first two of these.
     """
     print("exporting", file=sys.stderr, flush=True)
     model = load_model(weights)
@@ -34,8 +39,9 @@ def conclude(run: Run, weights: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"model_file": str(onnx), "weights": str(weights)}
     if not run.held_out:
         return found
-    evaluation = evaluate(run.dataset, run.held_out, load(onnx), run.recipe.views)
-    temperature = None if run.recipe.views else evaluation.heard.temperature()
+    eval_clips = run.recipe.eval_clips
+    evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
+    temperature = None if eval_clips else evaluation.predictions.temperature()
     if temperature is not None:
         model.temperature = temperature
         with writing(run.out):

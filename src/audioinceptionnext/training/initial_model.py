@@ -1,4 +1,4 @@
-"""The network that a run begins with."""
+"""The network that a run starts from."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from audioinceptionnext.data.waveforms import Item, Waveforms
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
-from audioinceptionnext.network.published import describe, load_published
+from audioinceptionnext.network.published import load_published, published_model
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
 
@@ -28,87 +28,111 @@ FRONT_END: dict[str, Any] = {
 }
 
 
-def begin(labels: tuple[str, ...], recipe: Recipe, start: str | None = None) -> StoredModel:
-    """A fresh network, or that of ``start`` (see `open_weights`) with a fresh linear layer if its classes are others.
+def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights: str | None = None) -> StoredModel:
+    """Build the network of a recipe, with fresh or with trained weights.
 
-    Front end and clip are those that the recipe states, else those of the weights; the weights' input statistics stay.
+    The front end and the clip are those of the recipe; what it leaves open comes from the initial weights, which also
+    keep their input statistics, or else from `FRONT_END`.
+
+    Args:
+        labels: one per class.
+        recipe: names the network and its settings.
+        initial_weights: see `open_weights`. The linear layer is fresh unless their labels are the same.
 
     Raises:
-        AinextError: an unknown network, weights that cannot be read or that cannot take the recipe's clip.
+        ParameterError: there is no such network or setting, the front end is impossible, or the weights do not fit.
+        AinextError: the weights cannot be read.
     """
-    before = open_weights(start) if start is not None else None
+    pretrained = open_weights(initial_weights) if initial_weights is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
-    front = (FRONT_END if before is None else _front_end_of(before)) | stated
-    bands = front.pop("bands")  # the network's, which `StoredModel` asks
-    try:
-        log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
-    except ValueError as error:
-        raise AinextError(f"the recipe's front end: {error}") from error
+    front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
+    bands = front.pop("bands")  # `StoredModel` takes them from the network
+    log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
-    if before is not None and recipe.network:
-        raise AinextError(f"--from {start}: brings its own network; leave out the recipe's setting network")
-    try:
-        if before is None:
-            changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network
-            if changes.get("scaling") == "pcen":
-                changes.setdefault("time_constant", 1000 * TIME_CONSTANT / front["hop_ms"])
-            net = create_model(recipe.model, len(labels), **changes)
-        else:
-            net = _adapt(before, labels, frames, front["hop_ms"], bands, recipe.dropout)
-    except (ValueError, TypeError) as error:
-        raise AinextError(f"model {recipe.model}: {error}") from error
+    if pretrained is not None and recipe.network_settings:
+        reason = "these weights bring their own network; leave out the recipe's network_settings"
+        raise ParameterError("initial_weights", initial_weights, reason)
+    if pretrained is None:
+        changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network_settings
+        if changes.get("scaling") == "pcen":
+            changes.setdefault("time_constant", 1000 * TIME_CONSTANT / front["hop_ms"])
+        try:
+            net = create_model(recipe.network, len(labels), **changes)
+        except ParameterError:
+            raise
+        except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
+            raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
+    else:
+        net = _adapt(pretrained, labels, frames, front["hop_ms"], bands, recipe.dropout)
+        if net is None:
+            reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
+            raise ParameterError("initial_weights", initial_weights, reason)
     crops = recipe.crops or (front["clip_seconds"],)
-    longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.views
-    recipes = before.info.get("recipes", []) if before is not None else []
+    longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.eval_clips
+    recipes = pretrained.info.get("recipes", []) if pretrained is not None else []
     info = {"recipes": [*recipes, recipe.as_dict()]}
-    return StoredModel(net, labels, **front, run="dense" if longer and net.convolutional else "windows", info=info)
+    return StoredModel(net, labels, **front, mode="dense" if longer and net.convolutional else "windows", info=info)
 
 
 def open_weights(name: str) -> StoredModel:
-    """Weights in training form: a shipped model's by name, a ``.safetensors`` file, a published ``.pyth``.
+    """Load weights in their training form.
+
+    Args:
+        name: a shipped model's name, a ``.safetensors`` file, or a published ``.pyth`` checkpoint.
 
     Raises:
-        AinextError: nothing of that name, or a file that holds no such weights.
+        ModelError: there is no such model, or it is shipped without weights in training form.
+        AinextError: the file holds no such weights.
+
+    >>> open_weights("kitchen20").sample_rate
+    24000
     """
     if name.endswith((".pyth", ".pt", ".pth")):
-        return describe(load_published(name))
+        return published_model(load_published(name))
     if name.endswith(".safetensors") or Path(name).is_file():
         return load_model(name)
     entry = find_model(name)
     if not entry.training_weights.is_file():
-        raise AinextError(f"{name}: its weights in training form are not installed; give a .safetensors file")
+        raise ModelError(name, "its weights in training form are not installed; give a .safetensors file")
     return load_model(entry.training_weights)
 
 
 def _front_end_of(model: StoredModel) -> dict[str, Any]:
-    """Its settings of `FRONT_END`."""
+    """The settings of `FRONT_END` that a model has."""
     return {name: getattr(model.net.config if name == "bands" else model, name) for name in FRONT_END}
 
 
-def _adapt(before: StoredModel, labels: tuple[str, ...], frames: int, hop_ms: float, bands: int, dropout: float) -> Any:
-    """The network of ``before`` for these classes and a clip of so many frames and bands."""
-    net = before.net
+def _adapt(
+    pretrained: StoredModel, labels: tuple[str, ...], frames: int, hop_ms: float, bands: int, dropout: float
+) -> Any:
+    """The network of ``pretrained`` for these classes, frames and bands; None if its weights do not fit."""
+    net = pretrained.net
     config = replace(net.config, num_classes=len(labels), clip_frames=frames, bands=bands, dropout=dropout)
-    if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # as many seconds as before
-        config = replace(config, time_constant=config.time_constant * before.hop_ms / hop_ms)
+    if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # the same time constant in seconds
+        config = replace(config, time_constant=config.time_constant * pretrained.hop_ms / hop_ms)
     fresh = type(net)(config)
-    kept = before.labels == labels
+    kept = pretrained.labels == labels
     weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
     own = fresh.state_dict()
-    wrong = [k for k, v in weights.items() if k not in own or own[k].shape != v.shape]
-    if wrong:
-        raise AinextError(f"these weights do not fit a clip of {frames} frames and {bands} bands ({wrong[0]})")
+    if any(k not in own or own[k].shape != v.shape for k, v in weights.items()):
+        return None
     fresh.load_state_dict(own | weights)
     return fresh
 
 
-def standardise(model: StoredModel, heard: Waveforms, most: int = 400) -> None:
-    """Sets the network's input statistics from the training clips, evenly chosen."""
+def standardise(model: StoredModel, waveforms: Waveforms, max_clips: int = 400) -> None:
+    """Set the network's input statistics from the training clips, or from evenly spaced ones of them.
+
+    Args:
+        model: its network's ``mean`` and ``std`` are set.
+        waveforms: the training clips.
+        max_clips: about how many of them to use at most.
+    """
     front = model.front_end()
-    step = max(1, math.ceil(len(heard) / most))
+    stride = max(1, math.ceil(len(waveforms) / max_clips))
     count, total, square = 0, 0.0, 0.0
-    for index in range(0, len(heard), step):
-        item = heard[index]
+    for index in range(0, len(waveforms), stride):
+        item = waveforms[index]
         if isinstance(item, Item) and len(item.waveform):
             values = model.net.scale(front(item.waveform[None])).double()
             count += values.numel()

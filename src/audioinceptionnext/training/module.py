@@ -1,4 +1,4 @@
-"""The Lightning module: what is heard, the network, the loss, and the weights that are evaluated."""
+"""The Lightning module: the network, its loss, and the weights that are evaluated."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
-from audioinceptionnext.training.batch_transform import Hearing, crop
-from audioinceptionnext.training.clip_starts import view_starts
+from audioinceptionnext.training.batch_transform import BatchTransform, crop
+from audioinceptionnext.training.callbacks import print_line
+from audioinceptionnext.training.clip_starts import clip_starts
 from audioinceptionnext.training.distributed import gathered, processes, summed
-from audioinceptionnext.training.hardware import tell
-from audioinceptionnext.training.implementations import FORMS
+from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
-from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.recipe import Precision, Recipe
 from audioinceptionnext.training.teacher import Teacher
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-UNREADABLE = 0.01  # the share of an epoch's clips above which training stops
-RECORD = "audioinceptionnext"  # the key in a checkpoint
-ADVICE = "last.ckpt is that of the epoch before; try a lower --learning-rate, a longer warmup or --precision float32"
+DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+MAX_UNREADABLE_SHARE = 0.01  # of the training clips; with more than that, training stops
+RECORD = "audioinceptionnext"  # the key of the run's record in a checkpoint
+ADVICE = "last.ckpt holds the epoch before; try a lower learning rate, a longer warmup or float32 as the precision"
 
 
 class SoundClassifier(L.LightningModule):
-    """Trains ``model.net`` by ``recipe``.
+    """Trains ``model.net`` as a recipe says.
 
     Args:
-        clips: what the loader's indices stand for; for messages.
-        form: a name in `forms.FORMS`.
-        class_weights: (classes,), of the loss; background weighs 1, the mean over the clips.
-        noise, background: see `Hearing`.
-        teacher: what it says of each clip is a share of the targets.
+        model: the initial model; its network is trained in place.
+        recipe: the settings of the run.
+        steps_per_epoch: number of optimiser steps per epoch.
+        clips: the training clips, in the order of the loader's indices; only messages use them.
+        implementation: how the feature maps of a training step are computed.
+        class_weights: (classes,), weights of the loss, with mean 1 over the clips. Background has the weight 1.
+        noise, background: see `BatchTransform`.
+        teacher: its predictions are a share of the targets.
         record: written into every checkpoint; JSON values.
     """
 
@@ -51,9 +54,10 @@ class SoundClassifier(L.LightningModule):
         self,
         model: StoredModel,
         recipe: Recipe,
-        steps_an_epoch: int,
+        steps_per_epoch: int,
+        *,
         clips: Sequence[Clip] = (),
-        form: str = "convolutions",
+        implementation: Implementation = "convolutions",
         class_weights: Tensor | None = None,
         noise: Tensor | None = None,
         background: Tensor | None = None,
@@ -61,39 +65,39 @@ class SoundClassifier(L.LightningModule):
         record: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.model, self.recipe, self.steps_an_epoch = model, recipe, steps_an_epoch
-        self.clips, self.form, self.record = clips, FORMS[form], record
+        self.model, self.recipe, self.steps_per_epoch = model, recipe, steps_per_epoch
+        self.clips, self.feature_maps, self.record = clips, IMPLEMENTATIONS[implementation], record
         self.net: Network = model.net
-        self.teacher = teacher  # no module: its weights belong in no checkpoint
-        self.hearing = Hearing(model.front_end(), recipe, model.clip_seconds, noise, background)
+        self.teacher = teacher  # not a module, so that checkpoints do not contain its weights
+        self.batch_transform = BatchTransform(model.front_end(), recipe, model.clip_seconds, noise, background)
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
-        self.dtype_inside = DTYPES[recipe.precision]
+        self.activation_dtype = DTYPES[recipe.precision]
         self.unreadable: dict[int, str] = {}
         self._not_scored: dict[int, str] = {}
         self._scored = 0
-        self._folded: list[Network] = []  # one or none; in a list, so that checkpoints do not hold it too
+        self._folded: list[Network] = []  # one or none; in a list, so that checkpoints do not contain it too
         self._averaged_at = 0
-        self._statistics_at = -1  # the step after which normalisation statistics were computed anew
+        self._statistics_at = -1  # the step after which normalisation statistics were recomputed
 
     # Training
 
     def training_step(self, batch: Batch, number: int) -> Tensor | None:
         self._note_unreadable(batch)
-        if not self._heard_anywhere(batch):
+        if not self._any_process_has_clips(batch):
             return None
         self._seed(number)
-        x, targets = self._hear(batch)
-        clips = len(batch.labels)  # what follows them is background
+        x, targets = self._inputs(batch)
+        clips = len(batch.labels)  # the rows after them are background
         if self.teacher is not None and clips:
             share = self.recipe.teacher_share
-            taught = self.teacher(x[:clips], self.dtype_inside)
-            targets = torch.cat([(1 - share) * targets[:clips] + share * taught, targets[clips:]])
+            predicted = self.teacher(x[:clips], self.activation_dtype)
+            targets = torch.cat([(1 - share) * targets[:clips] + share * predicted, targets[clips:]])
         weights = torch.ones_like(targets[:, 0])
         if self.class_weights is not None:
             weights[:clips] = targets[:clips] @ self.class_weights
         per_clip = -(targets * self.log_probabilities(x, clips)).sum(1)
-        # The mean over the clips of all processes, also where they have not as many each: their gradients are averaged.
+        # The mean over the clips of all processes, also if these have different numbers: gradients are averaged.
         loss = (weights * per_clip).sum() / (summed(weights.sum()) / processes())
         mean = summed(loss) / processes()
         if not torch.isfinite(mean):
@@ -101,32 +105,33 @@ class SoundClassifier(L.LightningModule):
         self.log("loss", mean, prog_bar=True, batch_size=max(1, clips))
         return loss
 
-    def _hear(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-mel and targets, of the batch's clips and of background after them."""
+    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-mel and targets of the clips of a batch, and of background after them."""
         targets = self._targets(batch.labels)
         if len(batch.labels):
-            return self.hearing(batch.waveforms, batch.lengths, targets)
+            return self.batch_transform(batch.waveforms, batch.lengths, targets)
         config = self.net.config
         return torch.zeros(0, 1, config.clip_frames, config.bands, device=self.device), targets
 
-    def _heard_anywhere(self, batch: Batch) -> bool:
-        """Whether any process has a clip; one without takes part with an empty batch, or the others would wait."""
+    def _any_process_has_clips(self, batch: Batch) -> bool:
+        """Whether to do this step. A process without clips takes part with an empty batch, or the others would wait."""
         if processes() == 1:
             return len(batch.labels) > 0
         return bool(summed(torch.tensor(float(len(batch.labels)), device=self.device)) > 0)
 
     def log_probabilities(self, log_mel: Tensor, clips: int | None = None) -> Tensor:
-        """(batch, classes): logarithm of the mean over the steps of each step's distribution.
+        """Logarithms of the probabilities of each clip as a whole, (batch, classes).
 
-        Of the rows after the first ``clips`` the mean of the logarithms: each step of background has to be unsure. The
-        mean alone would let one step be sure of one class and the next one of another.
+        For the first ``clips`` rows (all by default), the logarithm of the mean probability over the steps. For
+        background, in the rows after them, the mean of the logarithms, so that every single step has to be unsure. The
+        mean probability would let one step be sure of one class and the next one of another.
         """
         net = self.net
         if self._body_is_frozen:
             with torch.no_grad():
-                maps = self.form_of_evaluation(log_mel).float()
+                maps = self.folded_feature_maps(log_mel).float()
         else:
-            maps = self.form(net, log_mel, self.dtype_inside).float()
+            maps = self.feature_maps(net, log_mel, self.activation_dtype).float()
         with torch.autocast(log_mel.device.type, enabled=False):
             steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
         pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
@@ -141,8 +146,8 @@ class SoundClassifier(L.LightningModule):
         return nn.functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
 
     def _seed(self, number: int) -> None:
-        """Augmentation and dropout depend on seed, batch and process alone: a run that is resumed goes on the same."""
-        batches = self.steps_an_epoch * self.recipe.accumulate
+        """Let augmentation and dropout depend only on seed, batch and process, so that a resumed run is the same."""
+        batches = self.steps_per_epoch * self.recipe.accumulate
         step = self.current_epoch * batches + number
         torch.manual_seed(1_000_003 * self.recipe.seed + 7_919 * self.global_rank * batches + step)
 
@@ -150,19 +155,19 @@ class SoundClassifier(L.LightningModule):
         self._averaged_at = self.global_step
 
     def on_train_epoch_start(self) -> None:
-        self._folded.clear()  # of the epoch before, or of a body that is about to move
+        self._folded.clear()  # it has the weights of the epoch before, or a body that is no longer frozen
 
     def on_train_batch_end(self, *_: Any) -> None:
         if self.trainer.is_last_batch:
             self._check_weights()
-        if self.average is not None and self.global_step != self._averaged_at:  # not within accumulated gradients
+        if self.average is not None and self.global_step != self._averaged_at:  # not while gradients accumulate
             self.average.update(self.net)
             self._averaged_at = self.global_step
 
     def _check_weights(self) -> None:
-        """Before they are evaluated and saved: the loss after a step that ruins them would come too late."""
+        """Check the weights before they are evaluated and saved: the loss of the next step would come too late."""
         norms = torch.stack(torch._foreach_norm([p.detach() for p in self.net.parameters()]))
-        if not torch.isfinite(norms).all():  # squares overflow from 1e19 on, far above any weight of use
+        if not torch.isfinite(norms).all():  # squares overflow from 1e19 on, far above any useful weight
             raise AinextError(f"the weights are not finite after epoch {self.current_epoch + 1}; {ADVICE}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -179,15 +184,15 @@ class SoundClassifier(L.LightningModule):
             if index not in self.unreadable:
                 self.unreadable[index] = reason
                 self.print_line(f"left out: {reason}")
-        if len(self.unreadable) > UNREADABLE * len(self.clips):
+        if len(self.unreadable) > MAX_UNREADABLE_SHARE * len(self.clips):
             listed = "; ".join(itertools.islice(self.unreadable.values(), 5))
             more = f"; and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
             raise AinextError(f"{len(self.unreadable)} of {len(self.clips)} clips cannot be read: {listed}{more}")
 
     def print_line(self, text: str) -> None:
-        """Of the first process alone."""
+        """Print a line to stderr, in the first process only."""
         if self.trainer.is_global_zero:
-            tell(text)
+            print_line(text)
 
     def _diverged(self, batch: Batch, number: int, per_clip: Tensor) -> str:
         bad = gathered(batch.indices[~torch.isfinite(per_clip[: len(batch.indices)])].tolist())
@@ -202,11 +207,11 @@ class SoundClassifier(L.LightningModule):
 
     @property
     def kept(self) -> Network:
-        """The weights that are evaluated and saved: the moving average, where there is one."""
+        """The network that is evaluated and saved: the moving average if there is one."""
         return self.net if self.average is None else self.average.net
 
-    def form_of_evaluation(self, log_mel: Tensor) -> Tensor:
-        """Feature maps by the folded network, which is a quarter of the work."""
+    def folded_feature_maps(self, log_mel: Tensor) -> Tensor:
+        """Feature maps of the folded network, for a quarter of the work."""
         if not self._folded:
             stored = copy.copy(self.model)
             stored.net = self.kept
@@ -221,28 +226,28 @@ class SoundClassifier(L.LightningModule):
             self.recompute_statistics()
 
     def on_train_epoch_end(self) -> None:
-        """The last weights get their statistics too, where no evaluation has just seen to it.
+        """Recompute the statistics of the last weights too, unless an evaluation has just done so.
 
-        Here, for the last checkpoint follows, and once training is over the network is no longer on its device.
+        This has to happen here: the last checkpoint comes next, and after training the network leaves its device.
         """
         if self.current_epoch + 1 == self.recipe.epochs and self._statistics_at != self.global_step:
             self.recompute_statistics()
 
     def recompute_statistics(self) -> None:
-        """Those of the kept weights, over the recipe's number of training batches, or as many as there are."""
+        """Recompute the statistics of the kept network from as many training batches as the recipe says."""
         if self.recipe.precise_bn:
-            batches = self.heard(self.trainer.train_dataloader)
-            recompute_statistics(self.kept, lambda x: self.form(self.kept, x, self.dtype_inside), batches)
+            batches = self.training_inputs(self.trainer.train_dataloader)
+            recompute_statistics(self.kept, lambda x: self.feature_maps(self.kept, x, self.activation_dtype), batches)
             self._statistics_at = self.global_step
 
-    def heard(self, loader: Any) -> Iterator[Tensor]:
-        """Batches as training hears them, for `recompute_statistics`: the epoch's first ones, again."""
+    def training_inputs(self, loader: Any) -> Iterator[Tensor]:
+        """The log-mel of the first ``precise_bn`` batches of the epoch, augmented in the same way as in training."""
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             for number, batch in enumerate(itertools.islice(loader, self.recipe.precise_bn)):
                 self._seed(number)
                 batch = self.transfer_batch_to_device(batch, self.device, 0)
-                if self._heard_anywhere(batch):
-                    yield self._hear(batch)[0]
+                if self._any_process_has_clips(batch):
+                    yield self._inputs(batch)[0]
 
     def validation_step(self, batch: Batch, _: int) -> None:
         for index, reason in batch.failures:
@@ -252,8 +257,8 @@ class SoundClassifier(L.LightningModule):
         if not len(batch.labels):
             return
         self._scored += len(batch.labels)
-        right = (self.probabilities(batch).argmax(1) == batch.labels).float().mean()
-        self.log("top1", 100 * right, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
+        correct = (self.probabilities(batch).argmax(1) == batch.labels).float().mean()
+        self.log("top1", 100 * correct, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         if not self._scored:
@@ -262,34 +267,36 @@ class SoundClassifier(L.LightningModule):
 
     @torch.no_grad()
     def probabilities(self, batch: Batch) -> Tensor:
-        """(batch, classes), of each clip as a whole: by views, or by every step of its own length."""
-        log_mel, net = self.hearing.log_mel, self.kept
-        if self.recipe.views:
-            return self._by_views(batch)
+        """Probabilities of each clip as a whole, (batch, classes).
+
+        They are the mean over the recipe's ``eval_clips`` evenly spaced clips, or over all steps of the recording.
+        """
+        log_mel, net = self.batch_transform.log_mel, self.kept
+        if self.recipe.eval_clips:
+            return self._mean_over_eval_clips(batch)
         seconds = max(self.model.clip_seconds, int(batch.lengths.max() + 1) / log_mel.sample_rate)
         x = crop(log_mel, batch.waveforms, batch.lengths, seconds, random=False)
-        steps = torch.softmax(net.pooled_logits(self.form_of_evaluation(x).float()), dim=2)
+        steps = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2)
         frames = batch.lengths // log_mel.hop
         count = net.steps(frames).clamp(max=steps.shape[1])
         own = torch.arange(steps.shape[1], device=steps.device)[None] < count[:, None]
         return (steps * own[..., None]).sum(1) / count[:, None]
 
-    def _by_views(self, batch: Batch) -> Tensor:
-        """As published: clips at even spacing from the start to the end less a clip, their distributions averaged."""
-        log_mel, net = self.hearing.log_mel, self.kept
-        seconds = self.model.clip_seconds
+    def _mean_over_eval_clips(self, batch: Batch) -> Tensor:
+        """The published evaluation: the mean probabilities of clips at the places that `clip_starts` gives."""
+        log_mel, net = self.batch_transform.log_mel, self.kept
+        seconds, count = self.model.clip_seconds, self.recipe.eval_clips
         samples = round(log_mel.sample_rate * seconds) - 1
         total: Tensor | None = None
-        for view in range(self.recipe.views):
-            first = view_starts(batch.lengths, samples, self.recipe.views)[:, view]
+        for first in clip_starts(batch.lengths, samples, count).T:
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
             x = crop(log_mel, cut, (batch.lengths - first).clamp(max=samples), seconds, random=False)
-            found = torch.softmax(net.pooled_logits(self.form_of_evaluation(x).float()), dim=2).mean(1)
+            found = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2).mean(1)
             total = found if total is None else total + found
         assert total is not None
-        return total / self.recipe.views
+        return total / count
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimiser(self.net, self.recipe)
-        return {"optimizer": optimizer, "lr_scheduler": make_schedule(optimizer, self.recipe, self.steps_an_epoch)}
+        return {"optimizer": optimizer, "lr_scheduler": make_schedule(optimizer, self.recipe, self.steps_per_epoch)}

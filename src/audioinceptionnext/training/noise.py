@@ -1,4 +1,4 @@
-"""Recordings of what is none of the classes: mixed into clips (``noise``), or heard alone (``background``)."""
+"""Recordings that belong to no class: to mix into clips (``noise``) or to add to a batch (``background``)."""
 
 from __future__ import annotations
 
@@ -11,42 +11,46 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.audio.discover import Missing, find_media
-from audioinceptionnext.audio.source import MediaError
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.audio.discover import MissingPath, find_media
+from audioinceptionnext.errors import MediaError, ParameterError, printable
 
-SECONDS = 10.0  # a piece
-MOST = 500  # pieces, 0.5 GB at 24 kHz
+PIECE_SECONDS = 10.0
+MAX_PIECES = 500  # 0.5 GB at 24 kHz
 
 
 def read_noise(folder: str, sample_rate: int, setting: str = "noise") -> Tensor:
-    """(pieces, samples) float32: every recording below ``folder`` cut into pieces of `SECONDS`, short ones repeated.
+    """Decode every recording below a folder and cut it into pieces of `PIECE_SECONDS`. Short pieces are repeated.
 
-    Of more than `MOST` recordings, and of more than `MOST` pieces, those at even spacing are taken.
+    Of more than `MAX_PIECES` recordings or pieces, evenly spaced ones are taken.
 
     Args:
-        setting: of the recipe, for messages.
+        folder: searched with its subfolders.
+        sample_rate: in Hz.
+        setting: the setting of the recipe that named the folder, for errors.
+
+    Returns:
+        (pieces, samples) float32.
 
     Raises:
-        AinextError: no recording there, or one that cannot be read.
+        ParameterError: there is no recording in the folder, or one cannot be decoded.
     """
-    size = round(SECONDS * sample_rate)
+    size = round(PIECE_SECONDS * sample_rate)
     paths = find_media([folder])
     pieces: list[np.ndarray] = []
     every = 1
-    for number, block in enumerate(_blocks(paths[:: math.ceil(len(paths) / MOST)], sample_rate, setting)):
+    for number, block in enumerate(_blocks(paths[:: math.ceil(len(paths) / MAX_PIECES)], sample_rate, setting)):
         if number % every == 0:
             pieces.append(np.resize(block, size))
-        if len(pieces) > MOST:
+        if len(pieces) > MAX_PIECES:
             pieces, every = pieces[::2], 2 * every
     return torch.from_numpy(np.stack(pieces))
 
 
-def _blocks(paths: Sequence[Path | Missing], sample_rate: int, setting: str) -> Iterator[np.ndarray]:
+def _blocks(paths: Sequence[Path | MissingPath], sample_rate: int, setting: str) -> Iterator[np.ndarray]:
     for path in paths:
-        if isinstance(path, Missing):
-            raise AinextError(f"{setting}: {path.path}: {path.reason}")
+        if isinstance(path, MissingPath):
+            raise ParameterError(setting, printable(path.path), path.reason)
         try:
-            yield from decode.read_blocks(path, sample_rate, SECONDS)
+            yield from decode.read_blocks(path, sample_rate, PIECE_SECONDS)
         except MediaError as error:
-            raise AinextError(f"{setting}: {error}") from error
+            raise ParameterError(setting, printable(path), error.reason) from error

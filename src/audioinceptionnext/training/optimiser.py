@@ -1,4 +1,4 @@
-"""The optimiser and the learning rate's way, by the recipe."""
+"""The optimiser of a recipe and the course of its learning rate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from audioinceptionnext.training.recipe import Recipe
 
 
 def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Four groups: the linear layer and all the rest (at ``body_rate``), each with what is decayed and what is not."""
+    """The optimiser with up to four groups: the linear layer and the body, each with and without weight decay."""
     head = {id(p) for p in net.classifier.parameters()}  # type: ignore[union-attr]
     groups = []
     for rate, inside in ((recipe.learning_rate * recipe.body_rate, False), (recipe.learning_rate, True)):
         own = [p for p in net.parameters() if (id(p) in head) == inside and p.requires_grad]
-        # Normalisation weights and biases are not decayed: pulling them to 0 says nothing about complexity.
+        # Normalisation weights and biases are not decayed: pulling them to 0 does not make a network simpler.
         for decay, matrices in ((recipe.weight_decay, True), (0.0, False)):
             groups.append({"params": [p for p in own if (p.ndim > 1) == matrices], "lr": rate, "weight_decay": decay})
     groups = [group for group in groups if group["params"]]
@@ -26,20 +26,24 @@ def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
 
 
-def rate_factor(recipe: Recipe, step: int, steps_an_epoch: int) -> float:
-    """What the learning rate is multiplied by in an optimiser step, counted from 0."""
-    total = recipe.epochs * steps_an_epoch
+def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The factor of the learning rate in an optimiser step, counted from 0.
+
+    >>> rate_factor(Recipe(epochs=10, warmup=0.2), step=9, steps_per_epoch=10)
+    0.5
+    """
+    total = recipe.epochs * steps_per_epoch
     warm = round(total * recipe.warmup)
     if step < warm:
         return (step + 1) / warm
     if recipe.schedule == "cosine":
         return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm)))
-    epoch = step // steps_an_epoch
-    reached = [int(start) for start in recipe.rate_at if int(start) <= epoch]
+    epoch = step // steps_per_epoch
+    reached = [int(first) for first in recipe.rate_at if int(first) <= epoch]
     return float(recipe.rate_at[max(reached)]) if reached else 1.0
 
 
-def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_an_epoch: int) -> dict[str, Any]:
-    """In the form that Lightning takes."""
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(recipe, step, steps_an_epoch))
+def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_epoch: int) -> dict[str, Any]:
+    """The schedule of the learning rate, in the form that Lightning takes."""
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(recipe, step, steps_per_epoch))
     return {"scheduler": schedule, "interval": "step"}

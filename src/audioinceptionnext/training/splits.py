@@ -1,4 +1,4 @@
-"""Which clips a run trains on and which it is scored on."""
+"""Which clips a run trains on and which it holds out."""
 
 from __future__ import annotations
 
@@ -8,29 +8,39 @@ import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, ParameterError
 
 Clips = tuple[Clip, ...]
 
 
-def divide(
-    dataset: Dataset, folds: str | None = None, split: str | None = None, hold_out: float = 0.2, seed: int = 0
+def split_clips(
+    dataset: Dataset, *, folds: str | None = None, split: str | None = None, hold_out: float = 0.2, seed: int = 0
 ) -> tuple[Clips, Clips]:
-    """Clips to train on, and clips to score on, perhaps none; never one without a label.
+    """Divide a data set into the clips to train on and those to hold out. Clips without a label are in neither.
 
     Args:
-        folds, split: as in `Dataset.select`, the clips to train on. Held out are the other folds; of a data set with
-            splits its validation, or else its test. With neither: the split ``train`` of a data set with splits, all
-            clips of one with folds, and otherwise all but ``hold_out`` of each class.
-        hold_out: share of each class's clips, at least one clip of two; clips of one source stay together.
+        dataset: the clips.
+        folds, split: the clips to train on, as for `Dataset.select`. The other folds are held out; of a data set with
+            splits, the validation split or else the test split. If neither is given, a data set with splits is trained
+            on its split ``train``, one with folds on all of its clips, and any other one on all but ``hold_out``.
+        hold_out: share of each class's clips to hold out, rounded, but at least one clip. Clips of one source stay
+            together, and every class keeps clips to train on.
+        seed: decides which clips are held out.
+
+    Returns:
+        The clips to train on and the held-out clips, which may be none.
 
     Raises:
-        AinextError: folds or splits that do not exist, or nothing to train on.
+        ParameterError: there are no such folds or splits.
+        AinextError: no labelled clip is left to train on.
+
+    >>> training, held_out = split_clips(load_dataset("kitchen20", "Kitchen20"), folds="1-4")
     """
     if folds is None and split is None and dataset.splits:
         if "train" not in dataset.splits:
-            has = ", ".join(dataset.splits)
-            raise AinextError(f"{dataset.name}: has no split train but {has}; --split says which ones to train on")
+            found = ", ".join(dataset.splits)
+            reason = f"{dataset.name} has no split train but {found}; name the splits to train on"
+            raise ParameterError("split", None, reason)
         split = "train"
     if folds is None and split is None and not dataset.folds and hold_out:
         inside, outside = _hold_out(dataset.clips, hold_out, seed)
@@ -42,7 +52,7 @@ def divide(
                 break
     inside, outside = (tuple(c for c in clips if c.label != UNLABELLED) for clips in (inside, outside))
     if not inside:
-        raise AinextError(f"{dataset.name}: no labelled clips to train on")
+        raise AinextError(f"{dataset.name}: there are no labelled clips to train on")
     return inside, outside
 
 
@@ -58,7 +68,7 @@ def _hold_out(clips: Clips, share: float, seed: int) -> tuple[Clips, Clips]:
     for label in sorted(total):
         for name in names:
             own = Counter(clip.label for clip in groups[name])
-            # Of each class that the group has clips of, some have to stay to learn from.
+            # Every class in the group has to keep some clips to learn from.
             if held[label] < wanted[label] and own[label] and all(held[c] + own[c] < total[c] for c in own):
                 held += own
                 taken.update(id(clip) for clip in groups[name])
@@ -66,8 +76,8 @@ def _hold_out(clips: Clips, share: float, seed: int) -> tuple[Clips, Clips]:
     return tuple(c for c in clips if id(c) not in taken), tuple(c for c in clips if id(c) in taken)
 
 
-def few(clips: Clips, per_class: int, seed: int = 0) -> Clips:
-    """At most so many clips of each class, drawn by ``seed``; in the order that they had."""
+def limit_per_class(clips: Clips, per_class: int, seed: int = 0) -> Clips:
+    """At most ``per_class`` clips of each class, chosen by ``seed``, in the order that they had."""
     order = np.random.default_rng(seed).permutation(len(clips))
     taken: defaultdict[int, list[int]] = defaultdict(list)
     for index in order:

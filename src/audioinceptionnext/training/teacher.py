@@ -1,6 +1,6 @@
-"""Distillation: a network learns what trained ones say of the very sound that it hears, and not labels alone.
+"""Distillation: a network learns from the predictions of trained ones, and not from labels alone.
 
-Hinton, Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network"; teacher and student hear the same
+Hinton, Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network". Teacher and student get the same
 augmented and mixed crop, after Beyer et al., 2022, "Knowledge distillation: A good teacher is patient and consistent".
 """
 
@@ -11,28 +11,35 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.initial_model import open_weights
 
-FOLD = "{fold}"  # in the setting's text, the number of the fold that a cross-validation holds out
-ALIKE = ("sample_rate", "window_ms", "hop_ms")
+FOLD = "{fold}"  # in the name of a teacher, the number of the fold that a cross-validation holds out
+FRONT_END = ("sample_rate", "window_ms", "hop_ms")
 
 
 class Teacher:
-    """The mean of what ``networks``, folded, make of a clip."""
+    """The mean prediction of trained networks.
+
+    Args:
+        networks: in their folded form.
+    """
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self.networks = networks
 
     @torch.no_grad()
     def __call__(self, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
-        """(batch, classes), the mean over networks and steps of each step's distribution.
+        """Predict the classes of clips.
 
         Args:
-            log_mel: (batch, 1, frames, bands), a clip or longer.
+            log_mel: (batch, 1, frames, bands), one clip long or longer.
             dtype: of the activations.
+
+        Returns:
+            (batch, classes): the mean of the probabilities over networks and steps.
         """
         total = torch.zeros((), device=log_mel.device)
         for net in self.networks:
@@ -45,28 +52,32 @@ class Teacher:
 
 
 def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teacher:
-    """The trained networks of the recipe's setting ``teacher``: names or files, with commas between.
+    """Load the models of the recipe's setting ``teacher``.
 
     Args:
-        fold: what takes the place of `FOLD` in them; a teacher must not have heard what the student is scored on.
+        names: names or files, separated by commas.
+        student: the model to be trained.
+        fold: replaces `FOLD` in the names, since a teacher must not have learnt from what the student is scored on.
 
     Raises:
-        AinextError: weights that cannot be read, that name other classes, or that hear by another front end.
+        ParameterError: a teacher has other classes or another front end, or its name needs a fold.
+        AinextError: its weights cannot be read.
     """
     networks = []
     for name in names.split(","):
         name = name.strip()
         if FOLD in name:
             if fold is None:
-                raise AinextError(f"teacher: {name}: only ainext cross-validate knows what {FOLD} stands for")
+                raise ParameterError("teacher", name, f"only a cross-validation gives {FOLD} a number")
             name = name.replace(FOLD, str(fold))
         model = open_weights(name)
         if model.labels != student.labels:
-            counts = f"its {len(model.labels)} classes are not the {len(student.labels)} that are learnt here"
-            raise AinextError(f"teacher: {name}: {counts}")
-        ours, theirs = ([getattr(m, key) for key in ALIKE] + [m.net.config.bands] for m in (student, model))
+            reason = f"its {len(model.labels)} classes are not the {len(student.labels)} classes of this run"
+            raise ParameterError("teacher", name, reason)
+        ours, theirs = ([getattr(m, key) for key in FRONT_END] + [m.net.config.bands] for m in (student, model))
         if ours != theirs:
-            heard = "{} Hz, {:g} ms windows every {:g} ms, {} bands"
-            raise AinextError(f"teacher: {name}: hears {heard.format(*theirs)}; here it is {heard.format(*ours)}")
+            front_end = "{} Hz, {:g} ms windows every {:g} ms, {} bands"
+            reason = f"its front end is {front_end.format(*theirs)}; this run has {front_end.format(*ours)}"
+            raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
     return Teacher(networks)

@@ -1,11 +1,11 @@
-"""Augmentation of a batch of waveforms, on the device: shift, noise, speed.
+"""Augmentation of waveforms in batches, on the device: shift, noise, speed.
 
-Each takes ``waveforms`` (batch, samples), float, and ``lengths`` (batch,), how many samples of each are sound; whatever
-follows them is 0, as `data.waveforms.collate` makes it, and stays 0. Randomness is torch's own: seed it to repeat a
-result. The input is left as it was.
+Every function takes ``waveforms``, (batch, samples) floats, and ``lengths``, (batch,), the number of samples of each
+that are not padding. The padding is 0, as `data.waveforms.collate` makes it, and stays 0. All randomness is from
+torch's global generator. The input is not changed.
 
-Samples are fetched by 32-bit indices into the flattened batch wherever it has fewer than 2^31: index tensors are the
-largest there are here, and their size is most of the cost on a CPU.
+Samples are fetched by 32-bit indices into the flattened batch if it has fewer than 2^31 samples: the index tensors are
+the largest ones here, and their size is most of the cost on a CPU.
 """
 
 from __future__ import annotations
@@ -15,22 +15,30 @@ import math
 import torch
 from torch import Tensor
 
-NOISE_PERIOD = 1 << 16  # samples of coloured noise made at once, 2.7 s at 24 kHz: longer than a clip, and a fast FFT
-WHITE_BELOW = 1 / 512  # of the rate, 47 Hz at 24 kHz: falling from 0 Hz on, brown noise would be mostly inaudible
-BITS = 16  # a position between samples is a whole number of 2^-16 samples: exact however long the sound
-GROUP = 8  # clips resampled at once; 32 of 4.8 s would leave a CPU's cache and take 1.4 to 2 times as long
-RUN = 256  # positions worked out from one start; RUN * factor * 2^BITS has to fit 32 bits
+NOISE_PERIOD = 1 << 16  # samples of coloured noise, 2.7 s at 24 kHz: longer than a clip, and the FFT is fast
+WHITE_BELOW = 1 / 512  # of the rate, 47 Hz at 24 kHz: brown noise that falls from 0 Hz on is mostly inaudible
+BITS = 16  # positions are multiples of 2^-16 samples, so that they are exact in a waveform of any length
+GROUP = 8  # clips resampled at once; 32 of 4.8 s exceed a CPU's cache and take 1.4 to 2 times as long
+RUN = 256  # positions computed from one start; RUN * factor * 2^BITS has to fit into 32 bits
 
 
-def shift(waveforms: Tensor, lengths: Tensor, seconds_max: float, rate: int) -> Tensor:
-    """Each clip moved by up to ``seconds_max`` either way, drawn evenly; what leaves at one end enters at the other.
+def shift(waveforms: Tensor, lengths: Tensor, max_seconds: float, rate: int) -> Tensor:
+    """Move each clip in time; what leaves it at one end enters at the other.
 
-    Circular, because a clip's label may rest on one short event: filling with zeros could push that out and leave a
-    wrong label behind. The price is a seam, as of an edit, inside the clip.
+    The shift is circular because a label may be due to one short sound: a shift with zeros could remove that sound and
+    leave a wrong label behind. The price is a seam inside the clip, as in an edited recording.
+
+    Args:
+        waveforms, lengths: see the module.
+        max_seconds: largest shift in either direction; shifts are uniform.
+        rate: sampling rate in Hz.
+
+    Returns:
+        (batch, samples).
     """
     batch, samples = waveforms.shape
-    most = round(seconds_max * rate)
-    moved = (torch.rand(batch, device=waveforms.device) * (2 * most + 1)).long() - most
+    longest = round(max_seconds * rate)
+    moved = (torch.rand(batch, device=waveforms.device) * (2 * longest + 1)).long() - longest
     moved = moved.remainder(lengths.clamp(min=1))  # to the right, by less than the clip
     integer = _integer(waveforms)
     place = torch.arange(samples, device=waveforms.device, dtype=integer)
@@ -44,16 +52,20 @@ def shift(waveforms: Tensor, lengths: Tensor, seconds_max: float, rate: int) -> 
 def add_noise(
     waveforms: Tensor, lengths: Tensor, snr_db: tuple[float, float], probability: float, noise: Tensor | None = None
 ) -> Tensor:
-    """Background noise under some of the clips, at a signal-to-noise ratio drawn evenly in dB.
+    """Add noise to some of the clips, at a random signal-to-noise ratio.
 
-    The ratio is that of the mean squares over the clip's sound. A silent clip stays silent, since no level of noise
-    has a ratio to it; silent noise adds nothing.
+    The ratio is that of the mean squares over the samples that are not padding. A silent clip stays silent, since no
+    noise has a ratio to it; silent noise adds nothing.
 
     Args:
-        snr_db: lowest and highest ratio.
+        waveforms, lengths: see the module.
+        snr_db: lowest and highest ratio; ratios are uniform in dB.
         probability: of a clip to get noise.
-        noise: (pieces, samples) of recorded background; each clip gets a piece from a random place on, wrapped around.
-            None makes noise for each clip in its own colour, see `coloured`.
+        noise: (pieces, samples), recorded noise; each clip gets a random piece from a random place on, wrapped around.
+            If None, noise of a random colour is generated for each clip, see `coloured`.
+
+    Returns:
+        (batch, samples).
     """
     batch, samples = waveforms.shape
     ratio = torch.empty(batch, 1, device=waveforms.device).uniform_(*snr_db)
@@ -68,15 +80,18 @@ def add_noise(
 
 
 def coloured(batch: int, samples: int, device: torch.device | str = "cpu") -> Tensor:
-    """Gaussian noise (batch, samples), each row of its own colour: power by frequency as f^-s, s even in 0 to 2.
+    """Gaussian noise of random colours from white to brown: the power falls as f^-s, with s uniform from 0 to 2.
 
-    So from white to brown. Made in the frequency domain, so that the end runs into the beginning; longer noise is that
-    period repeated.
+    It is made in the frequency domain, so that its end continues in its beginning. More than `NOISE_PERIOD` samples
+    repeat that period.
+
+    Returns:
+        (batch, samples) float32, one colour per row.
     """
     period = min(samples, NOISE_PERIOD)
     bins = period // 2 + 1
     frequency = torch.arange(bins, device=device) / period  # of the rate
-    slope = torch.rand(batch, 1, device=device)  # of the amplitude: half the power's
+    slope = torch.rand(batch, 1, device=device)  # of the amplitude, which is half that of the power
     fall = torch.exp(-slope * frequency.clamp(min=WHITE_BELOW).log())
     spectrum = torch.randn(batch, bins, 2, device=device).mul_(fall[:, :, None])
     wave = torch.fft.irfft(torch.view_as_complex(spectrum), n=period)
@@ -84,7 +99,7 @@ def coloured(batch: int, samples: int, device: torch.device | str = "cpu") -> Te
 
 
 def _pieces(noise: Tensor, batch: int, samples: int) -> Tensor:
-    """(batch, samples) of recorded noise (pieces, length): a random piece and place for each row."""
+    """Recorded noise (pieces, length) from a random place of a random piece for each row, (batch, samples)."""
     pieces, length = noise.shape
     integer = _integer(noise)
     piece = torch.randint(pieces, (batch, 1), device=noise.device, dtype=integer)
@@ -95,14 +110,16 @@ def _pieces(noise: Tensor, batch: int, samples: int) -> Tensor:
 
 
 def change_speed(waveforms: Tensor, lengths: Tensor, factor_range: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Each clip played faster or slower, pitch and tempo together, as a tape is.
+    """Play each clip faster or slower, which changes pitch and tempo together, as with a tape.
 
-    Cubic interpolation through four samples (Catmull and Rom, 1974). It costs some truth at high frequencies: at 24 kHz
-    a tone of 3 kHz comes with images 44 dB below it, one of 6 kHz half a decibel softer with images 24 dB below. And
-    without a filter against aliasing, at a factor f above 1 what lies above rate / (2 f), 9.6 kHz for 1.25, folds back.
+    Cubic interpolation through four samples (Catmull and Rom, 1974), which is not exact at high frequencies: at 24 kHz
+    a tone of 3 kHz gets images 44 dB below it; one of 6 kHz becomes half a decibel softer, with images 24 dB below. As
+    there is no filter against aliasing, with a factor f above 1 everything above rate / (2 f), 9.6 kHz for 1.25, folds
+    back.
 
     Args:
-        factor_range: lowest and highest factor, above 0 and up to 100; 2 is twice as fast. Drawn evenly on a
+        waveforms, lengths: see the module.
+        factor_range: lowest and highest factor, above 0 and at most 100; 2 is twice as fast. Factors are uniform on a
             logarithmic scale, so that faster is as likely as slower.
 
     Returns:
@@ -120,10 +137,10 @@ def change_speed(waveforms: Tensor, lengths: Tensor, factor_range: tuple[float, 
 
 
 def _spline(padded: Tensor, step: Tensor, longest: int) -> Tensor:
-    """Each row read at every ``step`` / 2^BITS samples, (batch, longest), from its second sample on.
+    """Read each row every ``step`` / 2^BITS samples, from its second sample on: (batch, longest).
 
-    The Catmull-Rom spline between neighbours b and c is the line between them less t (1 - t) / 2 of the line between
-    the second differences (a - 2b + c) there.
+    The Catmull-Rom spline between neighbours b and c is the line between them minus t (1 - t) / 2 times the line
+    between the second differences (a - 2b + c) there.
     """
     bend = torch.nn.functional.pad(padded[:, :-2] + padded[:, 2:] - 2 * padded[:, 1:-1], (1, 1))
     place, t = _positions(step, longest, padded)
@@ -132,16 +149,16 @@ def _spline(padded: Tensor, step: Tensor, longest: int) -> Tensor:
 
 
 def _positions(step: Tensor, longest: int, padded: Tensor) -> tuple[Tensor, Tensor]:
-    """For each new sample, rounded up to whole runs: the index into flattened ``padded`` before it, and how far behind.
+    """Where each new sample lies: the index into flattened ``padded`` before it, and the distance from that.
 
-    Positions are multiples of ``step`` / 2^BITS samples. Those of a long clip need 64 bits; from the start of a run on,
-    32 are enough.
+    Positions are multiples of ``step`` / 2^BITS samples. Those of a long clip need 64 bits; relative to the start of a
+    run of `RUN` positions, 32 bits are enough. The number of positions is rounded up to whole runs.
     """
     batch, width = padded.shape
     integer, mask = _integer(padded), (1 << BITS) - 1
     start = torch.arange(0, longest, RUN, device=step.device) * step[:, None]  # (batch, runs), 64 bits
-    ahead = torch.arange(RUN, device=step.device, dtype=torch.int32) * step[:, None].int()  # (batch, RUN)
-    position = (start & mask).int()[:, :, None] + ahead[:, None]  # (batch, runs, RUN)
+    offset = torch.arange(RUN, device=step.device, dtype=torch.int32) * step[:, None].int()  # (batch, RUN)
+    position = (start & mask).int()[:, :, None] + offset[:, None]  # (batch, runs, RUN)
     behind = ((position & mask) * 2.0**-BITS).to(padded.dtype)
     place = position.bitwise_right_shift_(BITS).to(integer)
     row = torch.arange(batch, device=step.device)[:, None] * width
@@ -151,10 +168,10 @@ def _positions(step: Tensor, longest: int, padded: Tensor) -> tuple[Tensor, Tens
 
 
 def _integer(source: Tensor) -> torch.dtype:
-    """Of indices into flattened ``source``."""
+    """The type of indices into flattened ``source``."""
     return torch.int32 if source.numel() < 2**31 else torch.int64
 
 
 def _take(source: Tensor, places: Tensor) -> Tensor:
-    """Elements of flattened ``source`` at ``places``, in their shape."""
+    """The elements of flattened ``source`` at ``places``, with the shape of ``places``."""
     return source.reshape(-1).index_select(0, places.reshape(-1)).view(places.shape)
