@@ -1,4 +1,4 @@
-"""EPIC-SOUNDS: the challenge's own figures from every form of predictions, and submissions that it would take."""
+"""EPIC-SOUNDS: the challenge's own figures from every form of predictions, and submissions that it would accept."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ THEIRS = {
 }
 IDS = tuple(f"P01_11_{number}" for number in range(120))
 TARGETS = [(7 * number) % 44 for number in range(120)]
+LEVELS = {"sls_pt": 2, "sls_tl": 3, "sls_td": 4}
 
 
-def outputs(views: int = 3, seed: int = 0) -> np.ndarray:
-    """(120, views, 44) float32, better than chance."""
-    drawn = np.random.default_rng(seed).standard_normal((len(IDS), views, 44)).astype(np.float32)
-    drawn[np.arange(len(IDS)), :, TARGETS] += 1
-    return drawn
+def outputs(clips: int = 3, seed: int = 0) -> np.ndarray:
+    """(120, clips, 44) float32, better than chance."""
+    scores = np.random.default_rng(seed).standard_normal((len(IDS), clips, 44)).astype(np.float32)
+    scores[np.arange(len(IDS)), :, TARGETS] += 1
+    return scores
 
 
 @pytest.fixture
@@ -73,27 +74,28 @@ def save(path: Path, content: object) -> Path:
     return path
 
 
-def refused(call: Callable[[], object], *words: str) -> None:
+def assert_refused(call: Callable[[], object], *texts: str) -> None:
+    """``call`` raises an error of one line that contains all these texts."""
     with pytest.raises(AinextError) as error:
         call()
     message = str(error.value)
     assert "\n" not in message and len(message) < 400
-    for word in words:
-        assert word in message, message
+    for text in texts:
+        assert text in message, message
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
 @needs_reference
-@pytest.mark.parametrize(("seed", "views"), [(0, None), (1, 5)])
-def test_the_challenges_own_figures(seed: int, views: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "clips"), [(0, None), (1, 5)])
+def test_the_challenges_own_figures(seed: int, clips: int | None, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("seeded_predictions", SCORES.with_name("seeded_predictions.py"))
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(seeded := importlib.util.module_from_spec(spec))
-    found = read_predictions(save(tmp_path / "p.pkl", seeded.predictions(seed, views)))
+    found = read_predictions(save(tmp_path / "p.pkl", seeded.predictions(seed, clips)))
     for redact in (False, True):
-        theirs = json.loads(SCORES.read_text())[f"{seed}/{views}/{'redact' if redact else 'all'}"]
+        theirs = json.loads(SCORES.read_text())[f"{seed}/{clips}/{'redact' if redact else 'all'}"]
         ours = score_predictions(found, ANNOTATIONS, redact)
         assert list(ours) == [*THEIRS, "segments"]
         assert ours["segments"] == (8002 if redact else 8035)
@@ -102,27 +104,27 @@ def test_the_challenges_own_figures(seed: int, views: int | None, tmp_path: Path
 
 
 def test_every_form_of_file_gives_the_same_figures(annotations: Path, tmp_path: Path) -> None:
-    drawn, ids = outputs(), np.array(IDS, dtype=object)
-    arrays = {"interaction_output": drawn, "annotation_id": ids}
-    fixed_width = {"interaction_output": torch.tensor(drawn), "annotation_id": np.array(IDS)}
-    items = [{"interaction_output": row, "annotation_id": name} for row, name in zip(drawn, IDS, strict=True)]
+    scores, ids = outputs(), np.array(IDS, dtype=object)
+    arrays = {"interaction_output": scores, "annotation_id": ids}
+    fixed_width = {"interaction_output": torch.tensor(scores), "annotation_id": np.array(IDS)}
+    items = [{"interaction_output": row, "annotation_id": name} for row, name in zip(scores, IDS, strict=True)]
     tensors = [item | {"interaction_output": torch.tensor(item["interaction_output"])} for item in items]
     summed = [item | {"interaction_output": [float(x) for x in item["interaction_output"].sum(0)]} for item in items]
-    # The suffix says nothing: a pickle may be called .pt.
-    files = [save(tmp_path / "dict.pt", arrays), save(tmp_path / "list.pkl", summed), save(tmp_path / "views", items)]
+    # The suffix does not matter: a pickle may be called .pt.
+    files = [save(tmp_path / "dict.pt", arrays), save(tmp_path / "list.pkl", summed), save(tmp_path / "clips", items)]
     files += [save(tmp_path / "tensor.pkl", fixed_width), save(tmp_path / "tensors.pkl", tensors)]
     for number, content in enumerate((arrays, fixed_width, items, tensors, summed)):
         files.append(tmp_path / f"torch{number}.pkl")
         torch.save(content, files[-1])
     torch.save(arrays, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    write_predictions(tmp_path / "ours.pkl", IDS, drawn)
+    write_predictions(tmp_path / "ours.pkl", IDS, scores)
     files += [tmp_path / "old.pt", tmp_path / "ours.pkl"]
-    want = score_predictions(Predictions(IDS, drawn), annotations)
+    expected = score_predictions(Predictions(IDS, scores), annotations)
     for file in files:
-        assert score_predictions(read_predictions(file), annotations) == pytest.approx(want, abs=1e-6), file
+        assert score_predictions(read_predictions(file), annotations) == pytest.approx(expected, abs=1e-6), file
 
 
-def test_what_we_write_is_two_numpy_arrays(tmp_path: Path) -> None:
+def test_written_predictions_are_two_numpy_arrays(tmp_path: Path) -> None:
     write_predictions(tmp_path / "deep" / "p.pkl", IDS, outputs(5))
     with (tmp_path / "deep" / "p.pkl").open("rb") as file:
         content = pickle.load(file)
@@ -132,13 +134,13 @@ def test_what_we_write_is_two_numpy_arrays(tmp_path: Path) -> None:
     assert content["annotation_id"].tolist() == list(IDS)
 
 
-def test_a_table_of_pandas_is_an_annotation_file_too(annotations: Path, tmp_path: Path) -> None:
+def test_a_pickled_data_frame_is_an_annotation_file_too(annotations: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     table = pandas.read_csv(annotations)
-    want = score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
+    expected = score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
     for number, frame in enumerate((table, table.set_index("annotation_id"))):
         frame.to_pickle(tmp_path / f"{number}.pkl")
-        assert score_predictions(Predictions(IDS, outputs()), tmp_path / f"{number}.pkl", True) == want
+        assert score_predictions(Predictions(IDS, outputs()), tmp_path / f"{number}.pkl", True) == expected
 
 
 def test_redacted_segments_need_no_prediction(annotations: Path) -> None:
@@ -147,13 +149,13 @@ def test_redacted_segments_need_no_prediction(annotations: Path) -> None:
     found = score_predictions(part, annotations, redact_background=True)
     assert found == score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
     assert found["segments"] == len(kept) < len(IDS)
-    refused(lambda: score_predictions(part, annotations), f"{len(IDS) - len(kept)} of 120 segments missing")
+    assert_refused(lambda: score_predictions(part, annotations), f"{len(IDS) - len(kept)} of 120 segments missing")
 
 
-@pytest.mark.parametrize("steps", [None, 4])  # 4 scores for 500 clips: nearly all of them tied
-def test_ranking_is_scikit_learns(steps: int | None) -> None:
+@pytest.mark.parametrize("levels", [None, 4])  # 4 different scores for 500 clips: nearly all of them are tied
+def test_ranking_is_scikit_learns(levels: int | None) -> None:
     rng = np.random.default_rng(3)
-    scores = rng.standard_normal((500, 12)) if steps is None else rng.integers(steps, size=(500, 12)) / steps
+    scores = rng.standard_normal((500, 12)) if levels is None else rng.integers(levels, size=(500, 12)) / levels
     targets = rng.integers(11, size=500)  # no clip of the last class
     truth = targets[:, None] == np.arange(11)
     found = score(scores, targets, tuple("abcdefghijkl"))
@@ -162,7 +164,7 @@ def test_ranking_is_scikit_learns(steps: int | None) -> None:
 
 
 def test_ties_and_single_classes() -> None:
-    """Of equal scores the first class is the answer, and no order of the clips changes anything."""
+    """Of equal scores the first class is predicted, and the order of the clips changes nothing."""
     targets = np.array([0, 1, 6, 6])
     flat = score(np.zeros((4, 7)), targets, tuple("abcdefg"))
     assert (flat["top1"], flat["top5"], flat["mauc"]) == (25, 50, 0.5)
@@ -181,14 +183,14 @@ class Harmful:
         return os.mkdir, ("harmed",)
 
 
-def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_in_a_file_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     content = {"interaction_output": Harmful(), "annotation_id": ["a"]}
     torch.save(content, "a.pt")
     torch.save(content, "b.pt", _use_new_zipfile_serialization=False)
     for path in (save(Path("a.pkl"), content), save(Path("b.pkl"), Harmful()), Path("a.pt"), Path("b.pt")):
-        refused(lambda path=path: read_predictions(path), str(path), "mkdir")
-        refused(lambda path=path: score_predictions(Predictions(IDS, outputs()), path))
+        assert_refused(lambda path=path: read_predictions(path), str(path), "mkdir")
+        assert_refused(lambda path=path: score_predictions(Predictions(IDS, outputs()), path))
     assert not Path("harmed").exists()
 
 
@@ -200,7 +202,7 @@ BAD_FILES = {
     "a list of other things": ([{"interaction_output": ROW, "annotation_id": "a"}, ROW], "item 1"),
     "43 classes": ({"interaction_output": np.zeros((1, 43)), "annotation_id": ["a"]}, "43 classes", "44"),
     "one axis": ({"interaction_output": np.zeros(44), "annotation_id": ["a"]}, "shape (44,)"),
-    "no views": ({"interaction_output": np.zeros((1, 0, 44)), "annotation_id": ["a"]}, "shape (1, 0, 44)"),
+    "no clips": ({"interaction_output": np.zeros((1, 0, 44)), "annotation_id": ["a"]}, "shape (1, 0, 44)"),
     "too few ids": ({"interaction_output": np.zeros((2, 44)), "annotation_id": ["a"]}, "1 of annotation_id for 2"),
     "ids that are numbers": ({"interaction_output": np.zeros((1, 44)), "annotation_id": [7]}, "annotation_id is 7"),
     "ids that are one text": ({"interaction_output": np.zeros((1, 44)), "annotation_id": "a"}, "not a list of ids"),
@@ -211,9 +213,9 @@ BAD_FILES = {
         "of b is of shape (2, 44), that of a (44,)",
     ),
     "NaN": ([{"interaction_output": [float("nan"), *ROW[1:]], "annotation_id": "P9"}], "NaN", "1 of 1 segment", "P9"),
-    "an endless sum": ({"interaction_output": np.full((1, 2, 44), 1e308), "annotation_id": ["a"]}, "infinity"),
+    "an infinite sum": ({"interaction_output": np.full((1, 2, 44), 1e308), "annotation_id": ["a"]}, "infinity"),
     "an id twice": ({"interaction_output": np.zeros((3, 44)), "annotation_id": ["a", "b", "a"]}, "1 segment, e.g. a"),
-    "an id that no terminal shows": (
+    "an id that no terminal can print": (
         {"interaction_output": np.zeros((2, 44)), "annotation_id": ["\x1b[2J\n"] * 2},
         "e.g. ?[2J?",
     ),
@@ -222,11 +224,11 @@ BAD_FILES = {
 
 @pytest.mark.parametrize("what", BAD_FILES)
 def test_bad_predictions(what: str, tmp_path: Path) -> None:
-    content, *words = BAD_FILES[what]
-    refused(lambda: read_predictions(save(tmp_path / "p.pkl", content)), "p.pkl", *words)
+    content, *texts = BAD_FILES[what]
+    assert_refused(lambda: read_predictions(save(tmp_path / "p.pkl", content)), "p.pkl", *texts)
 
 
-def test_files_that_are_something_else(tmp_path: Path) -> None:
+def test_files_that_hold_something_else(tmp_path: Path) -> None:
     torch.save({"interaction_output": torch.zeros(9, 44)}, tmp_path / "whole.pt")
     contents = {
         "half.pt": (tmp_path / "whole.pt").read_bytes()[:900],
@@ -237,13 +239,13 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        refused(lambda name=name: read_predictions(tmp_path / name), name)
-    refused(lambda: read_predictions(tmp_path / "nowhere.pkl"), "nowhere.pkl: no such file")
+        assert_refused(lambda name=name: read_predictions(tmp_path / name), name)
+    assert_refused(lambda: read_predictions(tmp_path / "nowhere.pkl"), "nowhere.pkl: no such file")
 
 
 def test_predictions_for_other_segments(annotations: Path) -> None:
     names = (*IDS[:-2], "P99_1_0", "P99_1_1")
-    refused(
+    assert_refused(
         lambda: score_predictions(Predictions(names, outputs(), "p.pkl"), annotations),
         "p.pkl",
         "validation.csv",
@@ -258,7 +260,7 @@ BAD_LISTS = {
     "annotation_id,start\na,1\n": ("no column class_id", "not published"),
     "annotation_id,class_id\na,44\n": ("class_id of a is '44'", "0 to 43"),
     "annotation_id,class_id\na,water\n": ("'water'",),
-    "annotation_id,class_id\na,1\na,2\n": ("annotation_id a", "more than once"),
+    "annotation_id,class_id\na,1\na,2\n": ("the annotation_id a", "more than once"),
     "annotation_id,class_id\na,1\nb\n": ("row 3 has 1 values",),
     "annotation_id,class_id\n,1\n": ("annotation_id is ''",),
     'annotation_id,class_id\n"a,1\n': ("neither a CSV file nor a pickle",),
@@ -271,7 +273,7 @@ def test_bad_annotations(text: str, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_text(text)
     one = Predictions(("a",), np.zeros((1, 1, 44)))
-    refused(lambda: score_predictions(one, path, redact_background=True), "list.csv", *BAD_LISTS[text])
+    assert_refused(lambda: score_predictions(one, path, redact_background=True), "list.csv", *BAD_LISTS[text])
 
 
 # ------------------------------------------------------------------------------------------------------- submission
@@ -279,13 +281,13 @@ def test_bad_annotations(text: str, tmp_path: Path) -> None:
 
 def test_a_submission_is_what_the_challenge_describes(timestamps: Path, tmp_path: Path) -> None:
     path = tmp_path / "new" / "out.zip"
-    write_submission(Predictions(IDS, outputs()), path, sls_pt=2, sls_tl=3, sls_td=4)
+    write_submission(Predictions(IDS, outputs()), path, **LEVELS)
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == ["test.json"]
         document = json.loads(archive.read("test.json"))
     results = document.pop("results")
     head = {"version": "0.1", "challenge": "audio_based_interaction_recognition"}
-    assert document == head | {"sls_pt": 2, "sls_tl": 3, "sls_td": 4, "t_mod": 0}
+    assert document == head | LEVELS | {"t_mod": 0}
     assert list(results) == list(IDS)
     for name, row in zip(IDS, outputs().sum(axis=1), strict=True):
         assert list(results[name]) == ["interaction"]
@@ -298,10 +300,10 @@ def test_a_submission_is_what_the_challenge_describes(timestamps: Path, tmp_path
 @needs_annotations
 def test_the_test_set_is_complete_or_not(tmp_path: Path) -> None:
     ids = read_ids(TEST)
-    drawn = np.random.default_rng(0).standard_normal((len(ids), 1, 44)).astype(np.float32)
-    write_submission(Predictions(ids, drawn), tmp_path / "all.zip", 2, 3, 4)
+    scores = np.random.default_rng(0).standard_normal((len(ids), 1, 44)).astype(np.float32)
+    write_submission(Predictions(ids, scores), tmp_path / "all.zip", **LEVELS)
     assert check_submission(tmp_path / "all.zip", TEST) == []
-    write_submission(Predictions(ids[1:], drawn[1:]), tmp_path / "part.zip", 2, 3, 4)
+    write_submission(Predictions(ids[1:], scores[1:]), tmp_path / "part.zip", **LEVELS)
     assert check_submission(tmp_path / "part.zip", TEST) == [f"1 of 5,131 segments missing, e.g. {ids[0]}"]
 
 
@@ -328,9 +330,9 @@ BAD_SUBMISSIONS: dict[str, tuple[Any, list[str]]] = {
     "flat": (submission(results=dict.fromkeys(IDS, ROW)), ["120 segments without"]),
     "numbers": (
         submission(results=dict.fromkeys(IDS, entry()) | {"P01_11_3": entry(**{"7": float("nan")})}),
-        ["1 segment with a score that is no finite number, e.g. P01_11_3"],
+        ["1 segment with a score that is not a finite number, e.g. P01_11_3"],
     ),
-    "enormous": (submission(results=dict.fromkeys(IDS, entry(**{"7": 10**400}))), ["no finite number"]),
+    "enormous": (submission(results=dict.fromkeys(IDS, entry(**{"7": 10**400}))), ["not a finite number"]),
     "text": (submission(results=dict.fromkeys(IDS, entry(**{"7": "1"}))), ["120 segments with a score"]),
     "ids": (
         submission(results={**dict.fromkeys(IDS[2:], entry()), "\ud800": entry()}),
@@ -353,22 +355,25 @@ def test_submissions_that_are_no_such_file(tmp_path: Path) -> None:
     path = tmp_path / "out.zip"
     path.write_text("{}")
     assert "not a zip file" in check_submission(path)[0]
-    for member, text, words in (
+    for member, content, problem in (
         ("deep/test.json", "{}", "no test.json at its top; it holds deep/test.json"),
         ("test.json", "{", "not JSON"),
         ("test.json", "[" * 100_000, "not JSON"),
-        ("test.json", '{"version": "0.1", "version": "0.1"}', "1 key stands there twice, e.g. version"),
+        ("test.json", '{"version": "0.1", "version": "0.1"}', "1 key occurs twice, e.g. version"),
     ):
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr(member, text)
-        assert words in check_submission(path)[0]
-    refused(lambda: check_submission(tmp_path / "nowhere.zip"), "no such file")
+            archive.writestr(member, content)
+        assert problem in check_submission(path)[0]
+    assert_refused(lambda: check_submission(tmp_path / "nowhere.zip"), "no such file")
 
 
-def test_a_refused_submission_leaves_the_older_one(tmp_path: Path) -> None:
+def test_a_refused_submission_leaves_the_older_file(tmp_path: Path) -> None:
     path = tmp_path / "out.zip"
     path.write_text("older")
-    refused(lambda: write_submission(Predictions(IDS, outputs()), path, 2, 3, 6), "--sls-td 6", "0 to 5")
+    levels = LEVELS | {"sls_td": 6}
+    assert_refused(
+        lambda: write_submission(Predictions(IDS, outputs()), path, **levels), "sls_td is 6: give a level from 0 to 5"
+    )
     assert path.read_text() == "older" and [p.name for p in tmp_path.iterdir()] == ["out.zip"]
 
 
@@ -388,39 +393,38 @@ def run(*arguments: object) -> Outcome:
     return Outcome(code or 0, out.getvalue(), err.getvalue())
 
 
-def test_score_as_typed(annotations: Path, tmp_path: Path) -> None:
+def test_the_command_score(annotations: Path, tmp_path: Path) -> None:
     path = tmp_path / "p.pkl"
     write_predictions(path, IDS, outputs())
     found = run("score", path, annotations, "--redact-background", "--json")
-    want = score_predictions(read_predictions(path), annotations, redact_background=True)
-    assert json.loads(found.out) == want and not found.err  # every digit
+    expected = score_predictions(read_predictions(path), annotations, redact_background=True)
+    assert json.loads(found.out) == expected and not found.err  # every digit
     table = run("score", path, annotations).out
     assert "120 segments" in table.replace("\n", " ") and "mAUC" in table
     write_csv(annotations, ((name, 3) for name in IDS), "annotation_id", "class_id")
     assert json.loads(run("score", path, annotations, "--json").out)["mauc"] is None  # JSON has no NaN
 
 
-def test_submit_and_check_as_typed(timestamps: Path, tmp_path: Path) -> None:
+def test_the_commands_submit_and_check(timestamps: Path, tmp_path: Path) -> None:
     every, part, out = tmp_path / "all.pkl", tmp_path / "part.pkl", tmp_path / "out.zip"
     write_predictions(every, IDS, outputs())
     write_predictions(part, IDS[1:], outputs()[1:])
-    refused(
+    assert_refused(
         lambda: run("submit", part, out, "--timestamps", timestamps), "1 of 120 segments missing", "nothing written"
     )
-    refused(lambda: run("submit", every, tmp_path / "out.json"), "ends in .zip")
+    assert_refused(lambda: run("submit", every, tmp_path / "out.json"), "ends in .zip")
     assert not out.exists()
 
     found = run("submit", part, out, "--json")
     assert "not checked" in found.err
-    facts = {"file": str(out), "segments": 119, "complete": None, "sls_pt": 2, "sls_tl": 3, "sls_td": 4}
-    assert json.loads(found.out) == facts
+    assert json.loads(found.out) == {"file": str(out), "segments": 119, "complete": None} | LEVELS
     found = run("check", out, timestamps, "--json")
     assert found.code == 1 and len(json.loads(found.out)["problems"]) == 1
 
     found = run("submit", every, out, "--timestamps", timestamps, "--sls-pt", 0, "--sls-tl", 5)
     assert not found.err and "levels 0 5 4" in found.out
     assert run("check", out, timestamps).code == 0
-    with pytest.raises(Exception, match="5") as error:
+    with pytest.raises(Exception, match="5") as error:  # Typer's own error
         run("submit", every, out, "--sls-pt", 6)
     assert getattr(error.value, "exit_code", None) == 2
 

@@ -1,4 +1,4 @@
-"""Sound event detection metrics, and the tools that measure with them."""
+"""Metrics of sound event detection, and the tools that measure with them."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def test_segment_counts_by_hand() -> None:
     counts = segment_counts(reference, estimated)
     assert counts == Counts(true_positives=2, false_positives=2, false_negatives=2)
     assert (counts.precision, counts.recall, counts.f1) == (0.5, 0.5, 0.5)
-    # Two events of one label in one second are one active second; and ten hops of 0.1 s are no more than a second.
+    # Two events of one label in one second are one active second, and ten times 0.1 s is no more than a second.
     assert segment_counts([event("tap", 0, 0.2), event("tap", 0.5, sum([0.1] * 10))], []) == Counts(0, 0, 1)
     assert segment_counts([event("tap", 0.3 / 0.1, 4.0)], []) == Counts(0, 0, 1)  # 2.9999999999999996 is 3
 
 
 @given(EVENTS, EVENTS)
-def test_what_holds_of_all_counts(reference: Events, estimated: Events) -> None:
+def test_properties_of_all_counts(reference: Events, estimated: Events) -> None:
     for measure in (segment_counts, event_counts):
-        counts, turned = measure(reference, estimated), measure(estimated, reference)
-        assert (counts.true_positives, counts.false_positives) == (turned.true_positives, turned.false_negatives)
+        counts, swapped = measure(reference, estimated), measure(estimated, reference)
+        assert (counts.true_positives, counts.false_positives) == (swapped.true_positives, swapped.false_negatives)
         if reference:
             assert measure(reference, reference).f1 == 1
     active = {(one.label, k) for one in reference for k in range(200) if one.start < k + 1 and one.end > k}
@@ -68,19 +68,19 @@ def test_what_holds_of_all_counts(reference: Events, estimated: Events) -> None:
 
 
 @given(EVENTS, EVENTS, st.sampled_from([0.0, 0.2, 0.5, 2.0]))
-def test_event_counts_match_as_many_as_can_be(reference: Events, estimated: Events, collar: float) -> None:
+def test_event_counts_match_as_many_as_possible(reference: Events, estimated: Events, collar: float) -> None:
     fits = np.array(
         [
             [one.label == other.label and abs(one.start - other.start) <= collar + 1e-6 for other in estimated]
             for one in reference
         ]
     ).reshape(len(reference), len(estimated))
-    most = int((maximum_bipartite_matching(csr_matrix(fits)) >= 0).sum()) if fits.size else 0
-    assert event_counts(reference, estimated, collar) == Counts(most, len(estimated) - most, len(reference) - most)
+    best = int((maximum_bipartite_matching(csr_matrix(fits)) >= 0).sum()) if fits.size else 0
+    assert event_counts(reference, estimated, collar) == Counts(best, len(estimated) - best, len(reference) - best)
 
 
 def test_onset_errors_and_sums_over_recordings() -> None:
-    # The longest piece stands for the first tap, although another begins nearer; nothing overlaps the second one.
+    # The longest piece stands for the first tap, although another one begins closer. Nothing overlaps the second tap.
     reference = [event("tap", 10, 14), event("tap", 30, 31), event("bowl", 20, 24)]
     estimated = [event("tap", 9.9, 10.5), event("tap", 11, 14), event("bowl", 18.5, 25), event("peel", 30, 31)]
     assert match_by_overlap(reference, estimated) == [(0, 1), (2, 2)]
@@ -100,7 +100,7 @@ def test_onset_errors_and_sums_over_recordings() -> None:
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ...]:
-    """As ``python tools/…`` finds them."""
+    """The tools as modules, with the imports that ``python tools/…`` would find."""
     monkeypatch.syspath_prepend(str(TOOLS))
     return tuple(importlib.import_module(name) for name in ("scenes", "timeline_scores", "false_alarms"))
 
@@ -146,11 +146,17 @@ def test_both_tools_run(
     monkeypatch.setattr(
         sys,
         "argv",
-        ["timeline_scores.py", *common, "--tune", "1", "--scenes", "1", "--upper", "0.5", "--also", "gap=2"],
+        [
+            *("timeline_scores.py", *common, "--tune", "1", "--scenes", "1"),
+            *("--onset-threshold", "0.5", "--also", "merge_gap=2"),
+        ],
     )
     timeline.main()
     report = json.loads(capsys.readouterr().out)
-    assert report["settings"]["gap=2"] == {"upper": 0.5, "lower": 0.3, "smoothing": 0.32, "shortest": 0.3, "gap": 2}
+    assert report["settings"]["merge_gap=2"] == {
+        **{"onset_threshold": 0.5, "offset_threshold": 0.3, "smoothing": 0.32},
+        **{"min_duration": 0.3, "merge_gap": 2},
+    }
     assert report["events"]["tuning"]["count"] == 10
     best, default = (report["tuning"][name] for name in ("best", "defaults"))
     assert best["segment_f1"] + best["event_f1"] >= default["segment_f1"] + default["event_f1"]

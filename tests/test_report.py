@@ -1,4 +1,4 @@
-"""What an evaluation says beyond one number: intervals, calibration, pictures, the report folder."""
+"""What an evaluation reports besides accuracy: intervals, calibration, pictures, and the report folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from audioinceptionnext.audio.decode import read
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError, MissingDependencyError
 from audioinceptionnext.evaluation.calibration import (
     calibrate,
     expected_calibration_error,
@@ -37,23 +37,23 @@ LABELS = ("<b>tap</b>", 'pot & "pan"', "plate, bowl", "$x^2$ 'été'", "</script
 
 
 def guesses(clips: int, classes: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities that are perfectly calibrated at sharpness 1, too sure above it; and targets drawn from them."""
+    """Targets, and probabilities for them that are calibrated at sharpness 1 and overconfident above it."""
     generator = np.random.default_rng(seed)
     logits = generator.normal(size=(clips, classes)) * 2
-    chance = tempered(np.exp(logits), 1)
-    targets = (chance.cumsum(axis=1) > generator.random((clips, 1))).argmax(axis=1)
+    calibrated = tempered(np.exp(logits), 1)
+    targets = (calibrated.cumsum(axis=1) > generator.random((clips, 1))).argmax(axis=1)
     return tempered(np.exp(logits), 1 / sharpness), targets
 
 
 # Intervals
 
 
-def test_weighted_ranking_is_that_of_scikit_learn_with_ties_and_clips_of_no_weight() -> None:
+def test_weighted_ranking_is_scikit_learns_even_with_ties_and_zero_weights() -> None:
     generator = np.random.default_rng(3)
     compared = 0
     for _ in range(150):
         clips = int(generator.integers(2, 40))
-        scores = generator.integers(0, generator.integers(1, 12), clips) / 7  # many equal
+        scores = generator.integers(0, generator.integers(1, 12), clips) / 7  # many are equal
         positive = generator.random(clips) < 0.4
         weights = generator.integers(0, 4, (clips, 4)).astype(float)
         if not positive.any():
@@ -72,27 +72,27 @@ def test_weighted_ranking_is_that_of_scikit_learn_with_ties_and_clips_of_no_weig
     assert compared > 300
 
 
-def test_a_weight_counts_as_so_many_copies_of_a_clip() -> None:
+def test_a_weight_counts_as_that_many_copies_of_a_clip() -> None:
     probabilities, targets = guesses(120, 7)
     probabilities = probabilities.round(2)  # ties
     targets[targets == 6] = 5  # a class without a clip
-    drawn = np.random.default_rng(1).integers(120, size=120)
-    weights = np.stack((np.ones(120), np.bincount(drawn, minlength=120)), axis=1)
+    resample = np.random.default_rng(1).integers(120, size=120)
+    weights = np.stack((np.ones(120), np.bincount(resample, minlength=120)), axis=1)
     found = weighted_figures(probabilities, targets, weights)
-    for column, clips in enumerate((np.arange(120), drawn)):
+    for column, clips in enumerate((np.arange(120), resample)):
         expected = score(probabilities[clips], targets[clips], tuple("abcdefg"))
         for name in FIGURES:
             assert found[name][column] == pytest.approx(expected[name]), name
 
 
-def test_intervals_hold_a_known_truth_in_about_95_of_100_samples() -> None:
-    held, repeats, accuracy = 0, 200, 0.7
+def test_intervals_contain_a_known_truth_in_about_95_of_100_samples() -> None:
+    contained, repeats, accuracy = 0, 200, 0.7
     for seed in range(repeats):
         right = np.random.default_rng(seed).random(150) < accuracy
         probabilities = np.where(right[:, None], (0.8, 0.2), (0.3, 0.7))  # all clips are of class 0
         low, high = bootstrap(probabilities, np.zeros(150, int), "ab", resamples=200, seed=seed)["top1"]
-        held += low <= 100 * accuracy <= high
-    assert 0.89 <= held / repeats <= 0.99
+        contained += low <= 100 * accuracy <= high
+    assert 0.89 <= contained / repeats <= 0.99
 
 
 def test_clips_of_one_recording_are_drawn_together() -> None:
@@ -103,13 +103,13 @@ def test_clips_of_one_recording_are_drawn_together() -> None:
         low, high = bootstrap(*ten_times, "abcd", groups, resamples=400)["top1"]
         width[name] = high - low
     assert width["none"] == width["alone"]
-    assert 2.2 < width["groups"] / width["alone"] < 4.5  # ten clips that say the same: the root of 10
+    assert 2.2 < width["groups"] / width["alone"] < 4.5  # ten equal clips: the square root of 10
     once = bootstrap(probabilities, targets, "abcd", resamples=400)["top1"]
     assert width["groups"] == pytest.approx(once[1] - once[0], rel=0.2)
 
 
-def test_intervals_of_rare_classes_lie_around_the_figure_itself() -> None:
-    """Two clips a class: the plain percentiles of ``map`` are 50 to 64 for a figure of 53."""
+def test_intervals_of_rare_classes_contain_the_figure_itself() -> None:
+    """With two clips per class, the plain percentiles of ``map`` are 50 to 64 for a figure of 53."""
     generator = np.random.default_rng(0)
     targets = np.repeat(np.arange(60), 2)
     logits = generator.normal(size=(120, 60)) + 2 * np.eye(60)[targets]
@@ -123,13 +123,13 @@ def test_intervals_of_rare_classes_lie_around_the_figure_itself() -> None:
 
 
 def test_intervals_at_the_edges() -> None:
-    sure = np.eye(3)[[0, 1, 2, 0]]
-    assert bootstrap(sure, np.array([0, 1, 2, 0]), "abc", resamples=50)["top1"] == (100, 100)
-    alone = bootstrap(sure, np.zeros(4, int), "abc", resamples=50)
-    assert np.isnan(alone["mauc"]).all() and np.isfinite(alone["top1"]).all()
+    confident = np.eye(3)[[0, 1, 2, 0]]
+    assert bootstrap(confident, np.array([0, 1, 2, 0]), "abc", resamples=50)["top1"] == (100, 100)
+    one_class = bootstrap(confident, np.zeros(4, int), "abc", resamples=50)
+    assert np.isnan(one_class["mauc"]).all() and np.isfinite(one_class["top1"]).all()
     for targets in (np.array([0, 1]), np.array([0, 1, 2, -1]), np.array([0, 1, 2, 3])):
         with pytest.raises(ValueError):
-            bootstrap(sure, targets, "abc")
+            bootstrap(confident, targets, "abc")
 
 
 # Calibration
@@ -137,7 +137,7 @@ def test_intervals_at_the_edges() -> None:
 
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_model() -> None:
     assert expected_calibration_error(*guesses(20_000, 10)) < 0.015
-    right = np.arange(1000) % 2 == 0  # 90 % sure, right in half of the cases
+    right = np.arange(1000) % 2 == 0  # at a confidence of 90 %, right in half of the cases
     probabilities = np.where(right[:, None], (0.9, 0.1), (0.1, 0.9))
     assert expected_calibration_error(probabilities, np.zeros(1000, int)) == pytest.approx(0.4)
     table = reliability(probabilities, np.zeros(1000, int), bins=10)
@@ -146,21 +146,21 @@ def test_calibration_error_of_a_calibrated_and_of_an_overconfident_model() -> No
     assert np.isnan(table[0].accuracy)
 
 
-def test_temperature_is_recovered_and_changes_no_accuracy() -> None:
+def test_the_temperature_is_recovered_and_changes_no_accuracy() -> None:
     probabilities, targets = guesses(5000, 10, sharpness=2.5)
     found = calibrate(probabilities, targets)
     assert found.temperature == pytest.approx(2.5, rel=0.05)
     assert found.ece > 0.15 and found.ece_scaled < 0.03
     assert found.nll_scaled < found.nll
     assert (found.scaled.argmax(axis=1) == probabilities.argmax(axis=1)).all()
-    # Logits differ from log probabilities by a constant a clip.
+    # Logits differ from log probabilities by one constant per clip.
     logits = log_probabilities(probabilities) + np.random.default_rng(0).normal(size=(5000, 1))
     assert fit_temperature(logits, targets) == pytest.approx(found.temperature, rel=1e-3)
     assert calibrate(*guesses(5000, 10, sharpness=0.5)).temperature == pytest.approx(0.5, rel=0.05)
 
 
-def test_temperature_of_steps_goes_inside_the_mean() -> None:
-    """As many steps as a clip has; the likelihood at the temperature found is the greatest there is."""
+def test_the_temperature_of_steps_is_applied_before_the_mean() -> None:
+    """Clips have different numbers of steps; the fitted temperature has the highest likelihood."""
     generator = np.random.default_rng(2)
     _, targets = guesses(400, 5, seed=2)
     steps = [generator.normal(size=(1 + i % 4, 5)) * 4 + 3 * np.eye(5)[target] for i, target in enumerate(targets)]
@@ -173,9 +173,9 @@ def test_temperature_of_steps_goes_inside_the_mean() -> None:
     assert loss(found) < min(loss(found * 1.05), loss(found / 1.05), loss(1.0))
 
 
-def test_temperature_of_a_model_that_is_always_right_stays_finite() -> None:
-    sure = np.eye(3)[np.arange(30) % 3]
-    assert 0.05 <= calibrate(sure, np.arange(30) % 3, ["one"] * 30).temperature <= 20
+def test_the_temperature_of_a_model_that_is_always_right_stays_finite() -> None:
+    confident = np.eye(3)[np.arange(30) % 3]
+    assert 0.05 <= calibrate(confident, np.arange(30) % 3, ["one"] * 30).temperature <= 20
     with pytest.raises(ValueError):
         fit_temperature(np.zeros((0, 3)), np.zeros(0, int))
 
@@ -183,7 +183,7 @@ def test_temperature_of_a_model_that_is_always_right_stays_finite() -> None:
 # Tables and pictures
 
 
-def test_what_is_taken_for_what() -> None:
+def test_confusions_and_the_table_of_classes() -> None:
     targets, predicted = np.array([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 0])
     counts = confusion_counts(targets, predicted, 3)
     assert counts.tolist() == [[1, 2, 0], [1, 1, 0], [0, 0, 0]]
@@ -212,9 +212,9 @@ def test_learning_curve_from_a_sparse_log(tmp_path: Path) -> None:
     assert top1.lines[0].get_ydata().tolist() == [40.5, 61.5]
     for content in ("step,loss\n1,much\n", "step\n1\n", ""):
         log.write_text(content)
-        with pytest.raises(AinextError, match=r"metrics\.csv: not a training log"):
+        with pytest.raises(FileError, match=r"metrics\.csv: not a training log"):
             draw_learning(log)
-    with pytest.raises(AinextError, match="no-such"):
+    with pytest.raises(FileError, match="no-such"):
         draw_learning(tmp_path / "no-such.csv")
 
 
@@ -222,7 +222,7 @@ def test_learning_curve_from_a_sparse_log(tmp_path: Path) -> None:
 
 
 class Page(HTMLParser):
-    """Checks that tags close in order, and gathers what they refer to."""
+    """An HTML page, parsed. Checks that tags close in order, and collects what they refer to."""
 
     VOID = ("meta", "img", "br", "input")
 
@@ -251,7 +251,7 @@ class Page(HTMLParser):
             self.text += data
 
     def check(self) -> None:
-        """It stands alone, all that it names is there, and a reader that cannot see or point gets along."""
+        """The page is self-contained, all that it links to exists, and it is accessible."""
         names = [tag for tag, _ in self.tags]
         assert not {"link", "iframe", "b/", "x"} & set(names)
         for link in self.links:
@@ -272,10 +272,10 @@ Report = Callable[..., Path]
 
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
-    """Writes a report of 60 clips, every third a part of a longer recording."""
-    sound = write_wav(tmp_path / "a & <b>.wav", chirp(3, RATE), RATE)
+    """A function that writes a report of 60 clips, every third of which is a part of a longer recording."""
+    recording = write_wav(tmp_path / "a & <b>.wav", chirp(3, RATE), RATE)
 
-    def listen(clip: Clip) -> tuple[np.ndarray, int]:
+    def read_clip(clip: Clip) -> tuple[np.ndarray, int]:
         return read(clip.path, RATE, clip.start, None if clip.end is None else clip.end - clip.start), RATE
 
     def write(folder: Path = tmp_path / "report", right: bool = False, **more: object) -> Path:
@@ -283,24 +283,24 @@ def report(tmp_path: Path) -> Report:
         if right:
             targets = probabilities.argmax(axis=1)
         clips = [
-            Clip(sound, int(label), 0.5, 1.25, id=f"id,{i}") if i % 3 == 0 else Clip(sound, int(label))
+            Clip(recording, int(label), 0.5, 1.25, id=f"id,{i}") if i % 3 == 0 else Clip(recording, int(label))
             for i, label in enumerate(targets)
         ]
         figures = {"data": "<i>mine</i>", "model": "tiny", "clips": 60} | score(probabilities, targets, LABELS)
         arguments = {
             "intervals": bootstrap(probabilities, targets, LABELS, resamples=50),
             "calibration": calibrate(probabilities, targets),
-            "read": listen,
+            "read": read_clip,
         }
         return write_report(folder, figures, probabilities, targets, LABELS, clips, **(arguments | more))  # type: ignore[arg-type]
 
     return write
 
 
-def test_a_report_holds_what_it_says(report: Report, tmp_path: Path) -> None:
+def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    index = report(log=log)
+    index = report(training_log=log)
     folder = index.parent
     probabilities, targets = guesses(60, 5, seed=4, sharpness=2)
     wrong = int((probabilities.argmax(axis=1) != targets).sum())
@@ -333,28 +333,28 @@ def test_a_report_holds_what_it_says(report: Report, tmp_path: Path) -> None:
     assert "tiny on <i>mine</i>" in page.text and LABELS[0] in page.text
     assert {"metrics.json", "mistakes.html", "learning.png"} <= set(page.links)
 
-    listened = Page(folder / "mistakes.html")
-    listened.check()
-    sounds = [link for link in listened.links if link.endswith(".flac")]
-    assert len(sounds) == wrong == len(list((folder / "mistakes").iterdir())) < 50
+    mistakes = Page(folder / "mistakes.html")
+    mistakes.check()
+    files = [link for link in mistakes.links if link.endswith(".flac")]
+    assert len(files) == wrong == len(list((folder / "mistakes").iterdir())) < 50
     whole, part = chirp(3, RATE), chirp(3, RATE)[RATE // 2 : RATE * 5 // 4]
     seen = set()
-    for sound in sounds:
-        samples = read(folder / sound, RATE)
+    for file in files:
+        samples = read(folder / file, RATE)
         expected = part if len(samples) == len(part) else whole
         np.testing.assert_allclose(samples, expected, atol=1e-4)
         seen.add(len(samples))
     assert len(seen) == 2
     scores = [float(row["score"]) for row in rows if row["correct"] == "0"]
     percents = [f"({100 * value:.0f}\u00a0%)" for value in sorted(scores, reverse=True)]
-    places = [listened.text.find(percent) for percent in percents]
+    places = [mistakes.text.find(percent) for percent in percents]
     assert places == sorted(places) and places[0] > 0, "the most confident come first"
 
 
-def test_a_newer_report_leaves_nothing_of_the_older_and_all_else(report: Report, tmp_path: Path) -> None:
+def test_a_newer_report_replaces_the_older_one_and_nothing_else(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    folder = report(log=log).parent
+    folder = report(training_log=log).parent
     (folder / "notes.txt").write_text("mine")
     (folder / "mistakes" / "notes.txt").write_text("mine too")
     report(right=True, intervals=None, calibration=None)
@@ -367,7 +367,7 @@ def test_a_newer_report_leaves_nothing_of_the_older_and_all_else(report: Report,
     assert "Every clip was recognised" in Page(folder / "index.html").text
 
 
-def test_a_report_that_fails_leaves_the_older_whole(report: Report) -> None:
+def test_a_report_that_fails_leaves_the_older_one_whole(report: Report) -> None:
     folder = report().parent
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -379,11 +379,11 @@ def test_a_report_that_fails_leaves_the_older_whole(report: Report) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
-def test_a_sound_that_cannot_be_read_is_listed_with_the_reason(report: Report) -> None:
-    def gone(clip: Clip) -> tuple[np.ndarray, int]:
-        raise AinextError(f"{clip.path}: no such file")
+def test_a_clip_that_cannot_be_read_is_listed_with_the_reason(report: Report) -> None:
+    def read_missing(clip: Clip) -> tuple[np.ndarray, int]:
+        raise FileError(clip.path, "no such file")
 
-    page = Page(report(read=gone).parent / "mistakes.html")
+    page = Page(report(read=read_missing).parent / "mistakes.html")
     page.check()
     assert "a & <b>.wav: no such file" in page.text
     assert not [tag for tag, _ in page.tags if tag == "audio"]
@@ -391,15 +391,15 @@ def test_a_sound_that_cannot_be_read_is_listed_with_the_reason(report: Report) -
 
 def test_failures_name_the_file(report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(AinextError, match="taken"):
+    with pytest.raises(FileError, match="taken"):
         report(folder=tmp_path / "taken")
     folder = tmp_path / "other"
     (folder / "metrics.json" / "in the way").mkdir(parents=True)
-    with pytest.raises(AinextError, match=r"metrics\.json: it is a folder"):
+    with pytest.raises(FileError, match=r"metrics\.json: cannot be written: it is a folder"):
         report(folder=folder)
-    with pytest.raises(ValueError, match="no class"):
+    with pytest.raises(ValueError, match="not all class indices"):
         write_report(folder, {}, np.ones((1, 2)) / 2, np.array([-1]), "ab", [Clip(folder, -1)])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(AinextError, match=r"audioinceptionnext\[plot\]"):
+    with pytest.raises(MissingDependencyError, match=r"audioinceptionnext\[plot\]"):
         check_can_report(tmp_path / "new")
     assert not (tmp_path / "new").exists()

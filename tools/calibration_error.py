@@ -1,11 +1,11 @@
-"""How far a cross-validation's scores are from how often they are right, as a shipped model would give them.
+"""The calibration error of a cross-validation: how far scores are from accuracy, as a shipped model would give them.
 
     python tools/calibration_error.py --data kitchen20 --root Kitchen20 --folds runs/folds
 
-Each fold's clips are tempered, step by step as a model does it, by the temperature that fits the other folds best; then
-the mean over the steps is what `ainext predict` says of the clip. The expected calibration error (ECE) is given beside
-what chance alone makes of it: that of a perfectly calibrated model with the same scores. The second line leaves out the
-clips of recordings that are also in other folds.
+The temperature that fits the other folds best is applied to each step of a fold's clips, as a model does it; the mean
+over the steps is then what `ainext predict` gives for the clip. The expected calibration error (ECE) is printed next to
+what chance alone would give: the error of a perfectly calibrated model with the same scores. The second line leaves out
+the clips of recordings that are also in other folds.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from audioinceptionnext.evaluation.calibration import expected_calibration_error
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 
 BINS = 15
-PERFECT = 500  # models that chance makes
+PERFECT_MODELS = 500  # drawn at random to see what chance gives
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--folds", type=Path, required=True, help="--out of ainext cross-validate, published folds")
+    parser.add_argument("--data", required=True, help="name the kind of data set")
+    parser.add_argument("--root", type=Path, required=True, help="set the folder of the data set")
+    parser.add_argument(
+        "--folds", type=Path, required=True, help="read what ainext cross-validate wrote for the published folds"
+    )
     options = parser.parse_args()
 
     dataset = load_dataset(options.data, options.root)
@@ -43,25 +45,25 @@ def main() -> None:
                 fold.append(number)
                 targets.append(clips[index].label)
                 unseen.append(id(clips[index]) in new)
-    truth, of = np.array(targets), np.array(fold)
+    truth, folds = np.array(targets), np.array(fold)
     scores = np.zeros((len(steps), len(dataset.labels)))
     for number in dataset.folds:
-        held_out = of == number
-        temperature = fitted([s for s, out in zip(steps, held_out, strict=True) if not out], truth[~held_out])
+        held_out = folds == number
+        temperature = fit_temperature([s for s, out in zip(steps, held_out, strict=True) if not out], truth[~held_out])
         scores[held_out] = tempered([s for s, out in zip(steps, held_out, strict=True) if out], temperature)
-    for name, chosen in (("all clips", np.ones(len(of), bool)), ("without the leak", np.array(unseen))):
+    for name, chosen in (("all clips", np.ones(len(folds), bool)), ("without the leak", np.array(unseen))):
         error = expected_calibration_error(scores[chosen], truth[chosen], BINS)
         low, high = by_chance(scores[chosen])
         print(f"{name:17} {chosen.sum():5} clips   ECE {100 * error:.1f} %   by chance alone {low:.1f} to {high:.1f} %")
 
 
 def tempered(steps: list[np.ndarray], temperature: float) -> np.ndarray:
-    """Log probabilities, (steps, classes) of each clip, to (clips, classes)."""
+    """The log probabilities of each clip, (steps, classes), to the probabilities of the clips, (clips, classes)."""
     powers = [np.exp((s - s.max(1, keepdims=True)) / temperature) for s in steps]
     return np.array([(p / p.sum(1, keepdims=True)).mean(0) for p in powers])
 
 
-def fitted(steps: list[np.ndarray], truth: np.ndarray) -> float:
+def fit_temperature(steps: list[np.ndarray], truth: np.ndarray) -> float:
     def loss(temperature: float) -> float:
         return -float(np.log(tempered(steps, temperature)[np.arange(len(truth)), truth] + 1e-12).mean())
 
@@ -69,11 +71,11 @@ def fitted(steps: list[np.ndarray], truth: np.ndarray) -> float:
 
 
 def by_chance(scores: np.ndarray) -> tuple[float, float]:
-    """95 % of the ECE, in %, of models that are right exactly as often as these scores say."""
+    """The 95 % interval of the ECE, in %, of models that are right exactly as often as these scores say."""
     rng = np.random.default_rng(0)
     best = scores.argmax(1)
     errors = []
-    for _ in range(PERFECT):
+    for _ in range(PERFECT_MODELS):
         right = rng.random(len(scores)) < scores.max(1)
         errors.append(expected_calibration_error(scores, np.where(right, best, -1), BINS))
     low, high = np.quantile(errors, [0.025, 0.975])

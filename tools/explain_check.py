@@ -1,13 +1,13 @@
-"""Is what `ainext explain` draws true? Its perturbation check over many clips, and what the branches add on average.
+"""Checks what `ainext explain` draws: deletion over many clips, and what the branches add on average.
 
     python tools/explain_check.py --model "runs/folds/fold-{fold}/model.safetensors" --data kitchen20 \
         --root Kitchen20 --folds 5,4 --clips 200
 
-Each clip is explained by its likeliest label, by the model that was not trained on its fold. The most important tenth
-of its log-mel is deleted, and for comparison the same mask shifted by chance (`faithfulness` in `explain.check`).
-Folds are taken in the order named until there are enough clips, of the last one an even choice. Intervals are of the
-mean over clips, 95 %, by a bootstrap that draws whole sources where they are known. The same call always gives the same
-figures.
+For each clip, its most probable label is explained, with the model that was not trained on its fold. The most important
+tenth of its log-mel is deleted, and for comparison the same mask shifted at random (`explain.faithfulness`). Folds are
+taken in the order given until there are enough clips; of the last fold, clips are chosen at even distances. Intervals
+are those of the mean over clips, 95 %, by a bootstrap that draws whole sources where they are known. The same call
+always gives the same figures.
 """
 
 from __future__ import annotations
@@ -35,46 +35,49 @@ Unit = Literal["score", "log-odds"]
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedClip:
     clip: Clip
     truth: str
-    found: Explanation
-    checks: dict[Fill, Faithfulness]  # none where the map is empty
+    explanation: Explanation
+    checks: dict[Fill, Faithfulness]  # empty if the map is
 
     def drops(self, fill: Fill, unit: Unit) -> tuple[float, float]:
-        """Without the region, and on average without another one."""
-        one = self.checks[fill]
-        region, random = (one.region, one.random) if unit == "score" else (one.region_log_odds, one.random_log_odds)
-        return region, float(random.mean())
+        """The drop without the most important region, and the mean drop without another one."""
+        check = self.checks[fill]
+        if unit == "score":
+            return check.region, float(check.random.mean())
+        return check.region_log_odds, float(check.random_log_odds.mean())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", required=True, help="weights, or a shipped model's name; {fold} is the clips' fold")
-    parser.add_argument("--data", default="kitchen20", metavar="NAME")
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--folds", default="5", help="such as 5,4")
-    parser.add_argument("--clips", type=int, default=200, help="in all")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each clip at most")
-    parser.add_argument("--share", type=float, default=SHARE, help="of the log-mel that is deleted")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="random regions a clip")
-    parser.add_argument("--threads", type=int, help="of torch")
-    parser.add_argument("--json", action="store_true", help="one JSON document, with a row a clip")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write that document here, whatever is printed")
+    parser.add_argument(
+        "--model", required=True, help="explain these weights, or a shipped model; {fold} stands for the clips' fold"
+    )
+    parser.add_argument("--data", default="kitchen20", metavar="NAME", help="name the kind of data set")
+    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="set the folder of the data set")
+    parser.add_argument("--folds", default="5", help="take clips of these folds, such as 5,4")
+    parser.add_argument("--clips", type=int, default=200, help="explain this many clips in all")
+    parser.add_argument("--seconds", type=float, default=10.0, help="explain at most this much of each clip")
+    parser.add_argument("--share", type=float, default=SHARE, help="delete this share of the log-mel")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="delete this many random regions of each clip")
+    parser.add_argument("--threads", type=int, help="set the number of torch's threads")
+    parser.add_argument("--json", action="store_true", help="print one JSON document, with one row per clip")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write that document to this file")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     dataset = load_dataset(options.data, options.root)
-    checked: list[Checked] = []
-    for fold, clips in choose(dataset, options.folds, options.clips):
+    checked: list[CheckedClip] = []
+    for fold, clips in choose_clips(dataset, options.folds, options.clips):
         model = open_model(options.model.replace("{fold}", fold))
         reader = Reader(model.sample_rate, dataset.sample_rate)
         for clip in clips:
-            found = explain(model, reader.read(clip, 0, options.seconds), file=clip.name)
-            fills: tuple[Fill, ...] = () if found.empty else get_args(Fill)
-            seed = len(checked)
-            checks = {fill: faithfulness(model, found, options.share, options.draws, fill, seed) for fill in fills}
-            checked.append(Checked(clip, dataset.labels[clip.label], found, checks))
+            explanation = explain(model, reader.read(clip, 0, options.seconds), file=clip.name)
+            fills: tuple[Fill, ...] = () if explanation.empty else get_args(Fill)
+            settings = {"share": options.share, "draws": options.draws, "seed": len(checked)}
+            checks = {fill: faithfulness(model, explanation, fill=fill, **settings) for fill in fills}
+            checked.append(CheckedClip(clip, dataset.labels[clip.label], explanation, checks))
             if len(checked) % 10 == 0:
                 print(f"{len(checked)} clips", file=sys.stderr)
     report = {name: getattr(options, name) for name in ("model", "data", "folds", "share", "draws")} | summary(checked)
@@ -84,10 +87,10 @@ def main() -> None:
     print(document if options.json else as_text(report))
 
 
-def choose(dataset: Dataset, folds: str, most: int) -> list[tuple[str, Sequence[Clip]]]:
-    """Clips by fold, in the order that the folds are named."""
+def choose_clips(dataset: Dataset, folds: str, max_clips: int) -> list[tuple[str, Sequence[Clip]]]:
+    """Up to ``max_clips`` clips by fold, in the order in which the folds are named."""
     chosen: list[tuple[str, Sequence[Clip]]] = []
-    left = most
+    left = max_clips
     for fold in folds.split(","):
         clips, _ = dataset.select(fold.strip())
         if len(clips) > left:
@@ -96,30 +99,33 @@ def choose(dataset: Dataset, folds: str, most: int) -> list[tuple[str, Sequence[
             chosen.append((fold.strip(), clips))
         left -= len(clips)
     if left:
-        print(f"{most - left} clips: the folds {folds} have no more", file=sys.stderr)
+        print(f"only {max_clips - left} clips: the folds {folds} have no more", file=sys.stderr)
     return chosen
 
 
-def summary(checked: Sequence[Checked]) -> dict[str, Any]:
-    whole = [one for one in checked if one.checks]
-    if not whole:
-        raise AinextError("no clip's map has a region: nothing to check")
-    interval = bootstrap([one.clip.group or one.clip.name for one in whole])
+def summary(checked: Sequence[CheckedClip]) -> dict[str, Any]:
+    with_region = [one for one in checked if one.checks]
+    if not with_region:
+        raise AinextError("the map of every clip is empty, so there is nothing to check")
+    sources = [one.clip.group or one.clip.name for one in with_region]
+    interval = bootstrap(sources)
     return {
         "clips": len(checked),
-        "right": sum(one.found.label == one.truth for one in checked),
-        "empty_maps": len(checked) - len(whole),
-        "sources": len({one.clip.group or one.clip.name for one in whole}),
-        "checks": [row(whole, fill, unit, interval) for fill in get_args(Fill) for unit in get_args(Unit)],
-        "branches": branches(whole, interval),
+        "right": sum(one.explanation.label == one.truth for one in checked),
+        "empty_maps": len(checked) - len(with_region),
+        "sources": len(set(sources)),
+        "checks": [
+            summary_row(with_region, fill, unit, interval) for fill in get_args(Fill) for unit in get_args(Unit)
+        ],
+        "branches": branches(with_region, interval),
         "each": [
-            one.found.as_dict() | {"truth": one.truth, "checks": {f: c.as_dict() for f, c in one.checks.items()}}
+            one.explanation.as_dict() | {"truth": one.truth, "checks": {f: c.as_dict() for f, c in one.checks.items()}}
             for one in checked
         ],
     }
 
 
-def row(checked: Sequence[Checked], fill: Fill, unit: Unit, interval: Interval) -> dict[str, Any]:
+def summary_row(checked: Sequence[CheckedClip], fill: Fill, unit: Unit, interval: Interval) -> dict[str, Any]:
     drops = np.array([one.drops(fill, unit) for one in checked])
     difference = drops[:, 0] - drops[:, 1]
     low, high = interval(difference)
@@ -134,16 +140,16 @@ def row(checked: Sequence[Checked], fill: Fill, unit: Unit, interval: Interval) 
     }
 
 
-def branches(checked: Sequence[Checked], interval: Interval) -> dict[str, Any]:
-    values = np.stack([one.found.branches for one in checked])  # (clips, stages, kernels)
+def branches(checked: Sequence[CheckedClip], interval: Interval) -> dict[str, Any]:
+    values = np.stack([one.explanation.branches for one in checked])  # (clips, stages, kernels)
     low, high = (bound.reshape(values.shape[1:]).tolist() for bound in interval(values.reshape(len(values), -1)))
-    most = values.argmax(axis=2) if values.size else values
+    largest = values.argmax(axis=2) if values.size else values
     return {
-        "kernels": list(checked[0].found.kernels),
+        "kernels": list(checked[0].explanation.kernels),
         "mean": values.mean(axis=0).tolist(),
         "low": low,
         "high": high,
-        "largest": [[float((stage == k).mean()) for k in range(values.shape[2])] for stage in most.T],
+        "largest": [[float((stage == k).mean()) for k in range(values.shape[2])] for stage in largest.T],
     }
 
 
@@ -151,11 +157,11 @@ Interval = Callable[[np.ndarray], np.ndarray]
 
 
 def bootstrap(groups: Sequence[str]) -> Interval:
-    """A function from values (clips, …) to the bounds (2, …) of their mean, whole groups drawn again."""
+    """A function from values (clips, …) to the bounds (2, …) of their mean, for which whole groups are resampled."""
     _, member = np.unique(groups, return_inverse=True)
     count = int(member.max()) + 1
-    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
-    weights = drawn[:, member].astype(float)  # (resamples, clips)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    weights = draws[:, member].astype(float)  # (resamples, clips)
     weights /= weights.sum(axis=1, keepdims=True)
     return lambda values: np.quantile(weights @ values, (0.025, 0.975), axis=0)
 
@@ -163,31 +169,31 @@ def bootstrap(groups: Sequence[str]) -> Interval:
 def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['model']} on {report['clips']} clips of {report['data']}, folds {report['folds']}, "
-        f"{report['sources']} sources; {report['right']} recognised right, {report['empty_maps']} empty maps",
+        f"{report['sources']} sources; {report['right']} recognised, {report['empty_maps']} empty maps",
         f"{report['share']:.0%} of the log-mel deleted; random: the same mask shifted, {report['draws']} times a clip",
         "",
         "filled with  unit        region   random   difference  95 %                 region drops more in",
     ]
     for one in report["checks"]:
         drops = f"{one['region']:7.3f}  {one['random']:7.3f}   {one['difference']:10.3f}"
-        between = "{:.3f} to {:.3f}".format(*one["interval"])
-        lines.append(f"{one['fill']:12} {one['unit']:10} {drops}  {between:20} {one['region_drops_more']:.1%}")
+        interval = "{:.3f} to {:.3f}".format(*one["interval"])
+        lines.append(f"{one['fill']:12} {one['unit']:10} {drops}  {interval:20} {one['region_drops_more']:.1%}")
     lines += [
         "",
-        "mean drop without the region, and without a random one of its shape; the fill is the band's own level",
+        "mean drop without the region, and without a random one of its shape; cells get a level of their own band",
     ]
-    found = report["branches"]
-    if found["mean"]:
+    stages = report["branches"]
+    if stages["mean"]:
         lines += [
             "",
-            "what branches add to the log-odds of the label, mean (95 %), and in how many clips it is the most",
+            "what branches add to the log-odds of the label: mean (95 %), and the clips in which it is the most",
         ]
-        lines.append(f"{'':10}" + "".join(f"{f'stage {n + 1}':>30}" for n in range(len(found["mean"]))))
-    for k, kernel in enumerate(found["kernels"]):
+        lines.append(f"{'':10}" + "".join(f"{f'stage {n + 1}':>30}" for n in range(len(stages["mean"]))))
+    for k, kernel in enumerate(stages["kernels"]):
         cells = (
             f"{mean[k]:+.2f} ({low[k]:+.2f} to {high[k]:+.2f}) {largest[k]:4.0%}"
             for mean, low, high, largest in zip(
-                *(found[key] for key in ("mean", "low", "high", "largest")), strict=True
+                *(stages[key] for key in ("mean", "low", "high", "largest")), strict=True
             )
         )
         lines.append(f"{f'kernel {kernel}':10}" + "".join(f"{cell:>30}" for cell in cells))

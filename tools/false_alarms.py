@@ -1,16 +1,16 @@
-"""How often a model reports a segment for sound that is none of its classes, and what a threshold would cost.
+"""How often a model reports a segment for sounds that are none of its classes, and what a threshold would cost.
 
     python tools/false_alarms.py --model runs/a.onnx --root Kitchen20 --fold 5 --fsdd fsdd
 
-Silence, noise and speech, clips of 5 s, against real clips of a fold that the model was not trained on (without those
-whose recording is also in other folds, which it has heard). Every clip is heard once; each threshold is what
-``ainext predict --threshold`` would do with it, and a model's own, by class, what it does without. Intervals are
-Wilson's at 95 %. The same call always makes the same clips.
+Clips of silence, noise and speech of 5 s are compared with real clips of a fold that the model was not trained on
+(without those whose recording is also in other folds, which it was trained on). Every clip is predicted once. A
+threshold does what ``ainext predict --threshold`` would do; a model's own thresholds by class are what it does without.
+Intervals are Wilson's at 95 %. The same call always makes the same clips.
 
-Silence: digital silence, and noise at -100 to -70 dBFS as of an input with nothing attached. Noise: white, pink and
+Silence: digital silence, and noise at -100 to -70 dBFS as from an input with nothing attached. Noise: white, pink and
 brown at -60 to -10 dBFS (RMS). Speech: digits of the Free Spoken Digit Dataset (real voices, telephone bandwidth),
-those of one speaker strung together with pauses, and sentences by espeak-ng where it is installed (full bandwidth,
-invented voices); at -40 to -15 dBFS over room noise at -75 to -60 dBFS.
+those of one speaker joined with pauses, and sentences by espeak-ng if it is installed (full bandwidth, synthetic
+voices), at -40 to -15 dBFS over room noise at -75 to -60 dBFS.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from scipy.stats import binomtest
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Clip, load_dataset
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import LOWER_TO_UPPER, TimelineSettings, find_segments
+from audioinceptionnext.results.segmentation import OFFSET_TO_ONSET, SegmentationSettings, find_segments
 
 SECONDS = 5.0
-OWN = 0.0  # stands for the thresholds by class that a model brings, which `ainext predict` takes unless told otherwise
+OWN = 0.0  # stands for the model's own thresholds by class, which `ainext predict` uses unless another one is given
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls with frequency to this power
-LEVELS = (-60, -50, -40, -30, -20, -10)  # dBFS; a clip's is drawn between two neighbours
+LEVELS = (-60, -50, -40, -30, -20, -10)  # dBFS; the level of a clip is drawn between two neighbours
 PAUSES = (0.05, 0.8)  # seconds between words or sentences
 VOICES = ("en-us", "en-gb", "en-gb-scotland", "en-029", "de", "fr", "it", "es")
 VARIANTS = ("m1", "m3", "m7", "f1", "f2", "f4")
@@ -61,7 +61,7 @@ SENTENCES = (
     "Seven students passed the examination; five of them were sisters.",
     "If it rains tomorrow we shall stay at home and play chess.",
     "Good evening, and welcome to the last concert of this season.",
-)  # no words of kitchens; the network hears sound and not meaning, but so nobody need wonder
+)  # without words about kitchens: the network does not know meanings, but this way nobody needs to wonder
 
 
 @dataclass(frozen=True)
@@ -69,53 +69,63 @@ class Sound:
     group: str  # silence, noise, speech or real
     kind: str
     waveform: np.ndarray  # (samples,) float32
-    label: str | None = None  # of a real clip, its class
+    label: str | None = None  # of a real clip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="kitchen20", help="name or ONNX file")
-    parser.add_argument("--root", type=Path, required=True, help="folder of Kitchen20")
-    parser.add_argument("--fold", type=int, default=5, help="held out from the model's training")
-    parser.add_argument("--fsdd", type=Path, required=True, help="folder of the Free Spoken Digit Dataset")
-    parser.add_argument("--speakers", nargs="+", metavar="NAME", help="of it; all unless the model has heard some")
-    parser.add_argument("--clips", type=int, default=100, help="of each kind; of speech twice as many")
-    parser.add_argument("--seed", type=int, default=0)
-    defaults = TimelineSettings()
-    parser.add_argument("--lower", type=float, default=LOWER_TO_UPPER, help="lower threshold, as a share of the upper")
-    for name in ("smoothing", "shortest", "gap"):
-        parser.add_argument(f"--{name}", type=float, default=getattr(defaults, name), help="seconds")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--model", default="kitchen20", help="test this model: a name or an ONNX file")
+    parser.add_argument("--root", type=Path, required=True, help="set the folder of Kitchen20")
+    parser.add_argument("--fold", type=int, default=5, help="compare with clips of this fold, not used in training")
+    parser.add_argument("--fsdd", type=Path, required=True, help="set the folder of the Free Spoken Digit Dataset")
+    parser.add_argument("--speakers", nargs="+", metavar="NAME", help="use only these of its speakers")
+    parser.add_argument(
+        "--clips", type=int, default=100, help="make this many of each kind, and twice as many of speech"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
+    defaults = SegmentationSettings()
+    parser.add_argument(
+        "--offset-share",
+        type=float,
+        default=OFFSET_TO_ONSET,
+        help="set the offset threshold, as a share of the onset threshold",
+    )
+    for name in ("smoothing", "min_duration", "merge_gap"):
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=float, default=getattr(defaults, name), help="see ainext predict, in seconds")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    others = {name: getattr(options, name) for name in ("smoothing", "shortest", "gap")}
-    settings = {one: TimelineSettings(one, one * options.lower, **others) for one in THRESHOLDS}
+    others = {name: getattr(options, name) for name in ("smoothing", "min_duration", "merge_gap")}
+    settings = {one: SegmentationSettings(one, one * options.offset_share, **others) for one in THRESHOLDS}
 
     model = load(options.model, threads=1)
-    default = OWN if model.thresholds else defaults.upper
+    default = OWN if model.thresholds else defaults.onset_threshold
     if model.thresholds:
-        upper = defaults.upper
-        settings[OWN] = TimelineSettings(upper, upper * options.lower, by_class=model.thresholds, **others)
-    rows = collect(model, sounds(model.sample_rate, options), settings)
+        thresholds = defaults.onset_threshold, defaults.onset_threshold * options.offset_share
+        settings[OWN] = SegmentationSettings(*thresholds, class_thresholds=model.thresholds, **others)
+    by_kind = collect(model, sounds(model.sample_rate, options), settings)
     report = {
         "model": options.model,
-        "temperature": float(model.facts.get("temperature", 1)),
+        "temperature": float(model.metadata.get("temperature", 1)),
         "fold": options.fold,
         "seed": options.seed,
         "default": default,
-        "settings": {"lower": options.lower, **others},
-        "kinds": [rates(group, kind, found, default) for (group, kind), found in rows.items()],
+        "settings": {"offset_share": options.offset_share, **others},
+        "kinds": [rates(group, kind, clips, default) for (group, kind), clips in by_kind.items()],
         "groups": [
-            rates(group, "all", [one for (of, _), found in rows.items() if of == group for one in found], default)
-            for group in dict.fromkeys(group for group, _ in rows)
+            rates(
+                name, "all", [clip for (group, _), clips in by_kind.items() if group == name for clip in clips], default
+            )
+            for name in dict.fromkeys(group for group, _ in by_kind)
         ],
     }
     print(json.dumps(report, indent=2) if options.json else as_text(report))
 
 
 def sounds(rate: int, options: argparse.Namespace) -> Iterator[Sound]:
-    """All clips, each kind from its own random stream."""
+    """Yield all clips, each kind from its own random stream."""
     size, count = round(SECONDS * rate), options.clips
-    for number in range(count):  # of all lengths, since nothing else differs
+    for number in range(count):  # of different lengths, since nothing else could differ
         yield Sound("silence", "digital silence", np.zeros(round((number + 1) / count * 2 * size), np.float32))
     rng = np.random.default_rng((options.seed, 0))
     for _ in range(count):
@@ -144,24 +154,24 @@ def coloured(samples: int, exponent: float, rms: float, rate: int, rng: np.rando
 
 
 def decibels(value: float) -> float:
-    """Amplitude of a level in dB."""
+    """The amplitude of a level in dB."""
     return float(10 ** (value / 20))
 
 
 def spoken_digits(
-    root: Path, wanted: Sequence[str] | None, count: int, rate: int, rng: np.random.Generator
+    root: Path, speakers: Sequence[str] | None, count: int, rate: int, rng: np.random.Generator
 ) -> Iterator[Sound]:
-    """Clips of one speaker each, the speakers in turn. Raises `AinextError`: a speaker that is not there."""
-    speakers: defaultdict[str, list[Clip]] = defaultdict(list)
+    """Yield clips of one speaker each, taking turns. Raises a ParameterError if a speaker is not in the data set."""
+    by_speaker: defaultdict[str, list[Clip]] = defaultdict(list)
     for clip in load_dataset("fsdd", root).clips:
-        speakers[clip.group or "nobody"].append(clip)
-    names = sorted(speakers)
-    if unknown := set(wanted or ()) - set(names):
-        raise AinextError(f"--speakers {', '.join(sorted(unknown))}: not in {root}; it has {', '.join(names)}")
+        by_speaker[clip.group or "nobody"].append(clip)
+    names = sorted(by_speaker)
+    if unknown := sorted(set(speakers or ()) - set(names)):
+        raise ParameterError("speakers", ", ".join(unknown), f"not in {root}; it has {', '.join(names)}")
     for number in range(count):
-        clips = speakers[(wanted or names)[number % len(wanted or names)]]
-        words = (decode.read(clips[i].path, rate) for i in rng.permutation(len(clips)))
-        yield Sound("speech", "spoken digits", strung(words, rate, rng))
+        clips = by_speaker[(speakers or names)[number % len(speakers or names)]]
+        digits = (decode.read(clips[i].path, rate) for i in rng.permutation(len(clips)))
+        yield Sound("speech", "spoken digits", join_with_pauses(digits, rate, rng))
 
 
 def sentences(
@@ -172,16 +182,16 @@ def sentences(
     variants: Sequence[str] = VARIANTS,
     texts: Sequence[str] = SENTENCES,
 ) -> Iterator[Sound]:
-    """Clips of one voice each, drawn from ``voices`` in ``variants``; none, with a warning, without espeak-ng."""
+    """Yield clips of one voice each, drawn from ``voices`` in ``variants``; only warn if espeak-ng is missing."""
     if not (program := shutil.which("espeak-ng")):
         print("espeak-ng is not installed: its sentences are left out (apt-get install espeak-ng)", file=sys.stderr)
         return
     for _ in range(count):
         voice = f"{rng.choice(voices)}+{rng.choice(variants)}"
         speed, pitch = str(rng.integers(120, 200)), str(rng.integers(20, 80))
-        drawn = (texts[i] for i in rng.permutation(len(texts)))
-        spoken = (_speak([program, "-v", voice, "-s", speed, "-p", pitch], text, rate) for text in drawn)
-        yield Sound("speech", "espeak-ng sentences", strung(spoken, rate, rng))
+        shuffled = (texts[i] for i in rng.permutation(len(texts)))
+        spoken = (_speak([program, "-v", voice, "-s", speed, "-p", pitch], text, rate) for text in shuffled)
+        yield Sound("speech", "espeak-ng sentences", join_with_pauses(spoken, rate, rng))
 
 
 def _speak(command: list[str], text: str, rate: int) -> np.ndarray:
@@ -191,8 +201,8 @@ def _speak(command: list[str], text: str, rate: int) -> np.ndarray:
         return decode.read(path, rate)
 
 
-def strung(pieces: Iterator[np.ndarray], rate: int, rng: np.random.Generator) -> np.ndarray:
-    """(samples,) float32, one clip: pieces of speech with pauses, over faint room noise."""
+def join_with_pauses(pieces: Iterator[np.ndarray], rate: int, rng: np.random.Generator) -> np.ndarray:
+    """One clip, (samples,) float32: pieces of speech with pauses between them, over faint room noise."""
     size = round(SECONDS * rate)
     parts, filled = [], 0
     for piece in pieces:
@@ -206,63 +216,65 @@ def strung(pieces: Iterator[np.ndarray], rate: int, rng: np.random.Generator) ->
     return np.clip(speech, -1, 1).astype(np.float32)
 
 
-# Of a clip: for each threshold the labels of its segments, and its true label where it has one.
-Found = tuple[dict[float, set[str]], str | None]
+# For one clip: the labels of its segments at each threshold, and its true label if it has one.
+ReportedLabels = tuple[dict[float, set[str]], str | None]
 
 
 def collect(
-    model: Recogniser, clips: Iterator[Sound], settings: dict[float, TimelineSettings]
-) -> dict[tuple[str, str], list[Found]]:
-    rows: defaultdict[tuple[str, str], list[Found]] = defaultdict(list)
+    model: Recogniser, clips: Iterator[Sound], settings: dict[float, SegmentationSettings]
+) -> dict[tuple[str, str], list[ReportedLabels]]:
+    """What the model reports for the clips, by group and kind."""
+    by_kind: defaultdict[tuple[str, str], list[ReportedLabels]] = defaultdict(list)
     for clip in clips:
-        answer = model.predict(clip.waveform)
-        labels = {threshold: reported(answer, chosen) for threshold, chosen in settings.items()}
-        rows[clip.group, clip.kind].append((labels, clip.label))
-    return dict(rows)
+        result = model.predict(clip.waveform)
+        labels = {threshold: reported(result, chosen) for threshold, chosen in settings.items()}
+        by_kind[clip.group, clip.kind].append((labels, clip.label))
+    return dict(by_kind)
 
 
-def reported(answer: Recognition, settings: TimelineSettings) -> set[str]:
-    one = answer
-    found = find_segments(one.probabilities, one.hop, one.window, one.duration, one.labels, settings)
-    return {segment.label for segment in found}
+def reported(result: Recognition, settings: SegmentationSettings) -> set[str]:
+    """The labels of the segments that these settings give."""
+    times = result.step_seconds, result.window_seconds, result.duration
+    segments = find_segments(result.probabilities, *times, result.labels, settings)
+    return {segment.label for segment in segments}
 
 
-def rates(group: str, kind: str, clips: Sequence[Found], default: float) -> dict[str, Any]:
-    """How many clips have a segment at each threshold; of real clips also, how many have one of the right label."""
+def rates(group: str, kind: str, clips: Sequence[ReportedLabels], default: float) -> dict[str, Any]:
+    """How many clips have a segment at each threshold, and how many real clips have one with the right label."""
     row: dict[str, Any] = {"group": group, "kind": kind, "clips": len(clips), "any": {}}
-    judged = all(label is not None for _, label in clips)
+    labelled = all(label is not None for _, label in clips)
     for threshold in dict.fromkeys((*THRESHOLDS, default)):
-        row["any"][threshold] = _share(sum(bool(found[threshold]) for found, _ in clips), len(clips))
-        if judged:
-            right = sum(label in found[threshold] for found, label in clips)
+        row["any"][threshold] = _share(sum(bool(labels[threshold]) for labels, _ in clips), len(clips))
+        if labelled:
+            right = sum(label in labels[threshold] for labels, label in clips)
             row.setdefault("correct", {})[threshold] = _share(right, len(clips))
-    row["labels"] = dict(Counter(label for found, _ in clips for label in found[default]).most_common())
+    row["labels"] = dict(Counter(label for labels, _ in clips for label in labels[default]).most_common())
     return row
 
 
-def _share(count: int, of: int) -> dict[str, Any]:
-    low, high = binomtest(count, of).proportion_ci(method="wilson")
+def _share(count: int, total: int) -> dict[str, Any]:
+    low, high = binomtest(count, total).proportion_ci(method="wilson")
     return {
         "clips": count,
-        "percent": round(100 * count / of, 2),
+        "percent": round(100 * count / total, 2),
         "interval": [round(100 * low, 2), round(100 * high, 2)],
     }
 
 
 def as_text(report: dict[str, Any]) -> str:
     default = report["default"]
-    called = "at its own thresholds" if default == OWN else f" at {default:g}, the default"
+    default_text = "at its own thresholds" if default == OWN else f" at {default:g}, the default"
     lines = [
         f"{report['model']} (temperature {report['temperature']:g}); clips with at least one segment",
         "",
-        f"{'':36}{'':6} {called}        % of clips at threshold",
+        f"{'':36}{'':6} {default_text}        % of clips at threshold",
         f"{'':36} clips  with       %       95 %  " + "".join(f"{one:7g}" for one in THRESHOLDS),
     ]
     for row in report["kinds"] + [one for one in report["groups"] if one["group"] != "real"]:
         lines.append(_line(f"{row['group']}: {row['kind']}", row["clips"], row["any"], default))
         if "correct" in row:
             lines.append(_line("      with a segment of its own label", row["clips"], row["correct"], default))
-    lines += ["", f"labels {called.strip()}, with the number of clips"]
+    lines += ["", f"labels {default_text.strip()}, with the number of clips"]
     for row in report["kinds"]:
         if row["labels"] and row["group"] != "real":
             top = [f"{label} {count}" for label, count in row["labels"].items()]

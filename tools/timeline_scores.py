@@ -1,11 +1,11 @@
-"""How well a model's timeline fits kitchen scenes whose truth is known, and which timeline settings fit best.
+"""Scores a model's timelines of kitchen scenes whose truth is known, and finds the segmentation settings that fit best.
 
     python tools/timeline_scores.py --model "runs/folds/fold-{fold}/model.safetensors" --root Kitchen20
 
-Scenes of a minute (`scenes`) are rendered from clips of one fold and heard by the model that was not trained on it;
-clips whose recording is also in other folds are left out, since it has heard those. Scenes of the folds of ``--tune``
-choose the settings (the largest mean of segment-based and event-based F1), scenes of ``--fold`` report. Each scene is
-heard once, and all settings are scored on its probabilities. The same call always renders the same scenes.
+Scenes of a minute (`scenes`) are rendered from clips of one fold and predicted by the model that was not trained on it.
+Clips whose recording is also in other folds are left out, since the model was trained on those. Scenes of the folds of
+``--tune`` choose the settings (the highest mean of segment-based and event-based F1), scenes of ``--fold`` report. Each
+scene is predicted once, and all settings are scored on its probabilities. The same call always renders the same scenes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scenes import Mix, render_many
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.events import EventScores, score_events
 from audioinceptionnext.export.onnx import export_onnx
@@ -33,14 +33,14 @@ from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import TimelineSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
 
-UPPER = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-LOWER = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)  # of upper
+ONSET_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+OFFSET_SHARES = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)  # the offset threshold as a share of the onset threshold
 SMOOTHING = (0.0, 0.32, 0.64, 0.96, 1.6)
-SHORTEST = (0.0, 0.3, 0.6, 1.0)
-GAP = (0.0, 0.3, 0.6, 1.0, 2.0)
+MIN_DURATIONS = (0.0, 0.3, 0.6, 1.0)
+MERGE_GAPS = (0.0, 0.3, 0.6, 1.0, 2.0)
 RESAMPLES = 2000
 # Figures of the table, with their widths and decimals
 COLUMNS = {
@@ -51,36 +51,48 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Heard:
+class PredictedScene:
     events: list[Segment]  # the truth
-    answer: Recognition
-    by_class: tuple[float, ...]  # the model's own thresholds, or none
+    result: Recognition
+    class_thresholds: tuple[float, ...]  # the model's own, or none
 
-    def segments(self, settings: TimelineSettings) -> list[Segment]:
-        one, settings = self.answer, replace(settings, by_class=self.by_class)
-        return find_segments(one.probabilities, one.hop, one.window, one.duration, one.labels, settings)
+    def segments(self, settings: SegmentationSettings) -> list[Segment]:
+        result, settings = self.result, replace(settings, class_thresholds=self.class_thresholds)
+        times = result.step_seconds, result.window_seconds, result.duration
+        return find_segments(result.probabilities, *times, result.labels, settings)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", required=True, help="ONNX file or weights, not trained on the fold {fold}")
-    parser.add_argument("--root", type=Path, required=True, help="folder of Kitchen20")
-    parser.add_argument("--fold", type=int, default=5, help="whose scenes report")
-    parser.add_argument("--tune", default="1,2,3,4", help="folds whose scenes choose the settings")
     parser.add_argument(
-        "--calibration", type=Path, help="figures.json, whose temperature and thresholds all models take"
+        "--model", required=True, help="score this ONNX file, or these weights, not trained on the fold {fold}"
     )
-    parser.add_argument("--scenes", type=int, default=20, help="of each fold")
-    parser.add_argument("--events", type=int, default=10, help="in a scene")
-    parser.add_argument("--overlap", action="store_true", help="up to two events at a time")
-    parser.add_argument("--background", type=float, nargs=2, default=Mix.background_db, help="dBFS, between")
-    parser.add_argument("--ratio", type=float, nargs=2, default=Mix.ratio_db, help="dB of events over it, between")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--root", type=Path, required=True, help="set the folder of Kitchen20")
+    parser.add_argument("--fold", type=int, default=5, help="report on scenes of this fold")
+    parser.add_argument("--tune", default="1,2,3,4", help="choose the settings by scenes of these folds")
     parser.add_argument(
-        "--upper", type=float, nargs="+", help=f"for all classes, instead of the model's own, as {UPPER}"
+        "--calibration", type=Path, help="give all models the temperature and the thresholds of this figures.json"
     )
-    parser.add_argument("--also", action="append", default=[], metavar="smoothing=0,gap=1", help="score these too")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--scenes", type=int, default=20, help="render this many scenes of each fold")
+    parser.add_argument("--events", type=int, default=10, help="put this many events into a scene")
+    parser.add_argument("--overlap", action="store_true", help="let up to two events overlap")
+    parser.add_argument(
+        "--background", type=float, nargs=2, default=Mix.background_db, help="draw the level between these, in dBFS"
+    )
+    parser.add_argument(
+        "--ratio", type=float, nargs=2, default=Mix.ratio_db, help="draw the level of events above it, in dB"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
+    parser.add_argument(
+        "--onset-threshold",
+        type=float,
+        nargs="+",
+        help=f"try these for all classes in place of the model's own, such as {ONSET_THRESHOLDS}",
+    )
+    parser.add_argument(
+        "--also", action="append", default=[], metavar="smoothing=0,merge_gap=1", help="score these settings too"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     also = {text: _settings(text) for text in options.also}
     mix = Mix(tuple(options.background), tuple(options.ratio), options.overlap)
@@ -88,22 +100,23 @@ def main() -> None:
     dataset = load_dataset("kitchen20", options.root)
     temperatures = set()
 
-    def hear(fold: int) -> list[Heard]:
-        model = model_of(options.model.replace("{fold}", str(fold)), options.calibration)
-        temperatures.add(float(model.facts.get("temperature", 1)))
+    def predict_scenes(fold: int) -> list[PredictedScene]:
+        model = open_scored(options.model.replace("{fold}", str(fold)), options.calibration)
+        temperatures.add(float(model.metadata.get("temperature", 1)))
         clips = unseen_sources(*dataset.select(str(fold)))
         sounds = [(dataset.labels[clip.label], decode.read(clip.path, model.sample_rate)) for clip in clips]
         rng = np.random.default_rng((options.seed, fold))
         scenes = render_many(options.scenes, sounds, model.sample_rate, rng, options.events, mix)
-        by_class = () if options.upper else model.thresholds
-        return [Heard(scene.events, model.predict(scene.waveform), by_class) for scene in scenes]
+        class_thresholds = () if options.onset_threshold else model.thresholds
+        return [PredictedScene(scene.events, model.predict(scene.waveform), class_thresholds) for scene in scenes]
 
-    reporting = hear(options.fold)
-    tuning = [one for fold in options.tune.split(",") for one in hear(int(fold))]
-    own = bool(reporting[0].by_class)
-    table = search(tuning, options.upper or ((TimelineSettings().upper,) if own else UPPER))
+    reporting = predict_scenes(options.fold)
+    tuning = [scene for fold in options.tune.split(",") for scene in predict_scenes(int(fold))]
+    own = bool(reporting[0].class_thresholds)
+    default = (SegmentationSettings().onset_threshold,) if own else ONSET_THRESHOLDS
+    table = search(tuning, options.onset_threshold or default)
     best = max(table, key=lambda settings: table[settings])
-    chosen = {"defaults": TimelineSettings(), "best": best} | also
+    chosen = {"defaults": SegmentationSettings(), "best": best} | also
     report = {
         "model": options.model,
         "temperature": sorted(temperatures),
@@ -116,90 +129,93 @@ def main() -> None:
         "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
         "tuning": {name: figures(tuning, settings) for name, settings in chosen.items()},
         "reporting": {name: figures(reporting, settings) for name, settings in chosen.items()},
-        "settings": {name: shape(settings) for name, settings in chosen.items()},
+        "settings": {name: searched(settings) for name, settings in chosen.items()},
         "profile": profile(table),
     }
-    # JSON has no NaN, which figures are that are not defined.
+    # JSON has no NaN, which undefined figures are.
     plain = json.loads(json.dumps(report), parse_constant=lambda _: None)
     print(json.dumps(plain, indent=2) if options.json else as_text(report))
 
 
-def model_of(file: str, calibration: Path | None) -> Recogniser:
-    """A model by name or ONNX file, or weights, exported, with another run's temperature and thresholds if given."""
+def open_scored(file: str, calibration: Path | None) -> Recogniser:
+    """Load a model by name or ONNX file, or export weights, with the temperature and thresholds of another run."""
     if not file.endswith(".safetensors"):
         if calibration:
-            raise AinextError("--calibration is for weights; an ONNX file has its own")
+            raise ParameterError("calibration", calibration, "give weights with it; an ONNX file has its own")
         return load(file, threads=1)
     model = load_model(Path(file))
     if calibration:
-        found = json.loads(calibration.read_text(encoding="utf-8"))
-        model.temperature = found["temperature"]
-        model.thresholds = tuple(found["thresholds"][label] for label in model.labels)
+        run = json.loads(calibration.read_text(encoding="utf-8"))
+        model.temperature = run["temperature"]
+        model.thresholds = tuple(run["thresholds"][label] for label in model.labels)
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(model, Path(folder, "model.onnx"))
         return load(Path(folder, "model.onnx"), threads=1)
 
 
-def search(heard: Sequence[Heard], uppers: Sequence[float]) -> dict[TimelineSettings, float]:
-    """Of every combination of settings the mean of segment-based and event-based F1, in %."""
-    found = {}
-    for upper, share, smoothing, shortest, gap in itertools.product(uppers, LOWER, SMOOTHING, SHORTEST, GAP):
-        settings = TimelineSettings(upper, round(upper * share, 3), smoothing, shortest, gap)
-        scores = score(heard, settings)
-        found[settings] = 50 * (scores.segments.f1 + scores.events.f1)
-    return found
+def search(scenes: Sequence[PredictedScene], thresholds: Sequence[float]) -> dict[SegmentationSettings, float]:
+    """The mean of segment-based and event-based F1, in %, for every combination of settings."""
+    table = {}
+    grid = itertools.product(thresholds, OFFSET_SHARES, SMOOTHING, MIN_DURATIONS, MERGE_GAPS)
+    for threshold, share, smoothing, min_duration, merge_gap in grid:
+        settings = SegmentationSettings(threshold, round(threshold * share, 3), smoothing, min_duration, merge_gap)
+        scores = score(scenes, settings)
+        table[settings] = 50 * (scores.segments.f1 + scores.events.f1)
+    return table
 
 
-def score(heard: Sequence[Heard], settings: TimelineSettings) -> EventScores:
-    return score_events((one.events, one.segments(settings)) for one in heard)
+def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings) -> EventScores:
+    return score_events((scene.events, scene.segments(settings)) for scene in scenes)
 
 
-def shape(settings: TimelineSettings) -> dict[str, float]:
-    """The settings that are searched among: all but thresholds by class."""
-    return {name: value for name, value in asdict(settings).items() if name != "by_class"}
+def searched(settings: SegmentationSettings) -> dict[str, float]:
+    """The settings that are searched: all but the thresholds by class."""
+    return {name: value for name, value in asdict(settings).items() if name != "class_thresholds"}
 
 
-def profile(table: dict[TimelineSettings, float]) -> dict[str, dict[float, float]]:
-    """For each value of each setting the best that the others reach with it: how much the setting matters."""
-    found: dict[str, defaultdict[float, float]] = defaultdict(lambda: defaultdict(float))
+def profile(table: dict[SegmentationSettings, float]) -> dict[str, dict[float, float]]:
+    """How much each setting matters: for each of its values the best score that the other settings reach with it."""
+    best: dict[str, defaultdict[float, float]] = defaultdict(lambda: defaultdict(float))
     for settings, value in table.items():
-        for name, key in (shape(settings) | {"lower": round(settings.lower / settings.upper, 2)}).items():
-            found[name][key] = max(found[name][key], value)
-    return {name: dict(sorted(best.items())) for name, best in found.items()}
+        share = {"offset_threshold": round(settings.offset_threshold / settings.onset_threshold, 2)}
+        for name, key in (searched(settings) | share).items():
+            best[name][key] = max(best[name][key], value)
+    return {name: dict(sorted(values.items())) for name, values in best.items()}
 
 
-def figures(heard: Sequence[Heard], settings: TimelineSettings) -> dict[str, Any]:
-    """The figures over all scenes; what they gain on the defaults, with a 95 % interval, scenes drawn again."""
-    before, after = ([score([one], chosen) for one in heard] for chosen in (TimelineSettings(), settings))
-    drawn = np.random.default_rng(0).multinomial(len(heard), np.full(len(heard), 1 / len(heard)), RESAMPLES)
+def figures(scenes: Sequence[PredictedScene], settings: SegmentationSettings) -> dict[str, Any]:
+    """The figures over all scenes, and their gain over the defaults with a 95 % interval by resampling scenes."""
+    before, after = ([score([scene], chosen) for scene in scenes] for chosen in (SegmentationSettings(), settings))
+    weights = np.random.default_rng(0).multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)), RESAMPLES)
     gains = {}
     for name in ("segments", "events"):
-        gain = np.quantile(_f1(after, name, drawn) - _f1(before, name, drawn), (0.025, 0.975))
+        gain = np.quantile(_f1(after, name, weights) - _f1(before, name, weights), (0.025, 0.975))
         gains[f"{name[:-1]}_f1_gain"] = gain.round(2).tolist()
-    return {**score(heard, settings).as_dict(), **gains}
+    return {**score(scenes, settings).as_dict(), **gains}
 
 
 def _f1(scores: Sequence[EventScores], name: str, weights: np.ndarray) -> np.ndarray:
-    """(resamples,) F1 in % where each scene counts as often as its weight says."""
+    """(resamples,): F1 in % if each scene is counted as many times as its weight says."""
     counts = [getattr(one, name) for one in scores]
     rows = np.array([(one.true_positives, one.false_positives, one.false_negatives) for one in counts])
     right, extra, missed = (weights @ rows).T
     return 200 * right / np.maximum(2 * right + extra + missed, 1)
 
 
-def describe(heard: Sequence[Heard]) -> dict[str, float]:
-    """How many events there are, how long they are, and how many the model names when told their bounds.
+def describe(scenes: Sequence[PredictedScene]) -> dict[str, float]:
+    """How many events there are, how long they are, and how many the model names if their bounds are known.
 
-    The last is the share, in %, of events whose label has the greatest mean probability over the steps that speak for
-    them: what no timeline settings can mend.
+    The last is the share, in %, of events whose label has the highest mean probability over the steps that stand for
+    them. The rest is what no segmentation settings can correct.
     """
     named, lengths = [], []
-    for one in heard:
-        bounds = step_bounds(len(one.answer.probabilities), one.answer.hop, one.answer.window, one.answer.duration)
-        for event in one.events:
+    for scene in scenes:
+        result = scene.result
+        bounds = step_bounds(len(result.probabilities), result.step_seconds, result.window_seconds, result.duration)
+        for event in scene.events:
             first, last = np.searchsorted(bounds, (event.start, event.end), side="right") - 1
-            mean = one.answer.probabilities[first : last + 1].mean(axis=0)
-            named.append(one.answer.labels[int(mean.argmax())] == event.label)
+            mean = result.probabilities[first : last + 1].mean(axis=0)
+            named.append(result.labels[int(mean.argmax())] == event.label)
             lengths.append(event.end - event.start)
     seconds = {"shortest": min(lengths), "median": float(np.median(lengths)), "longest": max(lengths)}
     return {"count": len(lengths), **seconds, "named": 100 * float(np.mean(named))}
@@ -211,11 +227,11 @@ def as_text(report: dict[str, Any]) -> str:
         f"seed {report['seed']}, {'overlapping' if report['mix']['overlap'] else 'separate'} events"
     ]
     for part in ("tuning", "reporting"):
-        facts = report["events"][part]
+        events = report["events"][part]
         lines.append(
             f"\n{part}: fold {report['tune' if part == 'tuning' else 'fold']}, {report['scenes']} scenes of each, "
-            f"{facts['count']} events of {facts['shortest']:.1f} to {facts['longest']:.1f} s, "
-            f"median {facts['median']:.1f}; {facts['named']:.0f} % named given their bounds"
+            f"{events['count']} events of {events['shortest']:.1f} to {events['longest']:.1f} s, "
+            f"median {events['median']:.1f}; {events['named']:.0f} % named if their bounds are known"
         )
         lines.append(
             "settings      segment F1   prec   rec    event F1   prec   rec    onset median   mean   bias   pairs"
@@ -225,26 +241,28 @@ def as_text(report: dict[str, Any]) -> str:
                 f"{name[:12]:13}" + "".join(f"{row[key]:{w}.{digits}f}" for key, (w, digits) in COLUMNS.items())
             )
             if name != "defaults":
-                (low, high), (least, most) = row["segment_f1_gain"], row["event_f1_gain"]
-                lines.append(
-                    f"    gain, 95 %: segment F1 {low:+.1f} to {high:+.1f}, event F1 {least:+.1f} to {most:+.1f}"
-                )
+                segment, event = ("{:+.1f} to {:+.1f}".format(*row[f"{kind}_f1_gain"]) for kind in ("segment", "event"))
+                lines.append(f"    gain, 95 %: segment F1 {segment}, event F1 {event}")
     lines.append("\nsettings")
     for name, values in report["settings"].items():
         lines.append(f"{name[:12]:13} " + "  ".join(f"{key} {value:g}" for key, value in values.items()))
-    lines.append("\nbest mean of both F1 on the tuning scenes with a value (lower: share of upper)")
+    lines.append(
+        "\nbest mean of both F1 on the tuning scenes by value (offset_threshold: as a share of the onset threshold)"
+    )
     for name, values in report["profile"].items():
-        lines.append(f"{name:10} " + "   ".join(f"{key:g}: {value:.1f}" for key, value in values.items()))
+        lines.append(f"{name:16} " + "   ".join(f"{key:g}: {value:.1f}" for key, value in values.items()))
     return "\n".join(lines)
 
 
-def _settings(text: str) -> TimelineSettings:
-    """``upper=0.5,gap=1`` -> settings; what is not named stays at its default, `lower` at its share of `upper`."""
+def _settings(text: str) -> SegmentationSettings:
+    """Settings from a text such as ``onset_threshold=0.5,merge_gap=1``; the others stay at their defaults."""
     try:
         values = {name.strip(): float(value) for name, value in (part.split("=") for part in text.split(","))}
-        return TimelineSettings.from_threshold(values.pop("upper", TimelineSettings().upper), **values)
+        onset_threshold = values.pop("onset_threshold", SegmentationSettings().onset_threshold)
+        return SegmentationSettings.from_threshold(onset_threshold, **values)
     except (ValueError, TypeError) as error:
-        raise SystemExit(f"--also {text}: give settings such as upper=0.5,lower=0.2,gap=1 ({error})") from error
+        example = "onset_threshold=0.5,offset_threshold=0.2,merge_gap=1"
+        raise SystemExit(f"--also {text}: give settings such as {example} ({error})") from error
 
 
 if __name__ == "__main__":

@@ -15,86 +15,98 @@ from audioinceptionnext.errors import printable
 if TYPE_CHECKING:
     from audioinceptionnext.explain import Explanation, Faithfulness
 
-NAMED = 0.05  # of the important cells: smaller regions stand in the picture and in JSON
+MIN_SHARE = 0.05  # of the important cells; smaller regions are only in the picture and in JSON
 
 
 def explain(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An audio or video file.")],
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or a .safetensors file.")
+        str,
+        typer.Option(
+            "--model", "-m", metavar="NAME|FILE", help="Explain this model: a name, or a .safetensors or .pyth file."
+        ),
     ] = "kitchen20",
     label: Annotated[
-        str | None, typer.Option("--label", "-l", help="Which label to explain.", show_default="the likeliest")
+        str | None, typer.Option("--label", "-l", help="Explain this label.", show_default="the most probable one")
     ] = None,
     start: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Explain from here on.", show_default="all of 10 s, or the best 5 s"),
+        typer.Option(
+            metavar="SECONDS",
+            help="Explain an excerpt that starts here.",
+            show_default="all up to 10 s, or the best 5 s",
+        ),
     ] = None,
     end: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Explain up to here.", show_default="5 s after the start")
+        float | None,
+        typer.Option(metavar="SECONDS", help="Explain an excerpt that ends here.", show_default="5 s after its start"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="The picture.", show_default="FILE-explained.png, here"),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write the picture to this file.", show_default="FILE-explained.png"
+        ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Delete what the picture calls important: does the score drop?")
+        bool, typer.Option("--check", help="Delete the most important region, and print by how much the score drops.")
     ] = False,
     as_json: shared.AsJson = False,
 ) -> None:
-    """Draw which times and frequencies carried a label, and how much each kernel size contributed.
+    """Draw which times and frequencies are evidence for a label, and how much each kernel size contributes to it.
 
-    Of a recording longer than 10 s the 5 s are explained where its label scores best.
+    A recording of more than 10 s is explained by the 5 s in which its label scores best.
 
     Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """
     from audioinceptionnext.explain import explain_file, faithfulness, open_model
-    from audioinceptionnext.results.plot import check_can_draw
+    from audioinceptionnext.results.plot import check_can_plot
 
-    check_can_draw()
+    check_can_plot()
     stored = open_model(model)
-    found = explain_file(stored, file, label, start, end, model)
-    checked = faithfulness(stored, found) if check and not found.empty else None
+    explanation = explain_file(stored, file, label=label, start=start, end=end, name=model)
+    checked = faithfulness(stored, explanation) if check and not explanation.empty else None
     picture = out or Path(f"{file.stem}-explained.png")
-    found.plot(picture)
+    explanation.plot(picture)
     if as_json:
-        facts = found.as_dict() | {"picture": str(picture)}
+        document = explanation.as_dict() | {"picture": str(picture)}
         if check:
-            facts["check"] = checked.as_dict() if checked else None
-        print(json.dumps(facts, ensure_ascii=False, indent=2))
+            document["check"] = checked.as_dict() if checked else None
+        print(json.dumps(document, ensure_ascii=False, indent=2))
         return
-    _print(found, checked, picture)
+    _print(explanation, checked, picture)
     if check and checked is None:
-        print("ainext: --check: an empty map has no region to delete", file=sys.stderr)
+        print("ainext: warning: --check: the map is empty, so there is no region to delete", file=sys.stderr)
 
 
-def _print(found: Explanation, checked: Faithfulness | None, picture: Path) -> None:
+def _print(explanation: Explanation, checked: Faithfulness | None, picture: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    where = f"{found.start:.2f} to {found.end:.2f} s, {found.model}"
-    console.print(Text.assemble((f"{found.label}  {found.score:.1%}", "bold"), f"   {printable(found.file)}, {where}"))
-    if found.empty:
-        console.print("  nothing in it speaks for this label: the map is empty")
-    for one in found.regions():
-        if one.share >= NAMED:
-            console.print(f"  {one.start:.2f} to {one.end:.2f} s   {one.low / 1000:.1f} to {one.high / 1000:.1f} kHz")
-    if len(found.branches):
+    where = f"{explanation.start:.2f} to {explanation.end:.2f} s, {explanation.model}"
+    title = (f"{explanation.label}  {explanation.score:.1%}", "bold")
+    console.print(Text.assemble(title, f"   {printable(explanation.file)}, {where}"))
+    if explanation.empty:
+        console.print("  there is no evidence for this label: the map is empty")
+    for region in explanation.regions():
+        if region.share >= MIN_SHARE:
+            frequencies = f"{region.low / 1000:.1f} to {region.high / 1000:.1f} kHz"
+            console.print(f"  {region.start:.2f} to {region.end:.2f} s   {frequencies}")
+    if len(explanation.branches):
         table = Table(box=None, padding=(0, 2), header_style="dim")
         table.add_column("log-odds from")
-        for stage in range(len(found.branches)):
+        for stage in range(len(explanation.branches)):
             table.add_column(f"stage {stage + 1}", justify="right")
-        for kernel, shares in zip(found.kernels, found.branches.T, strict=True):
+        for kernel, shares in zip(explanation.kernels, explanation.branches.T, strict=True):
             table.add_row(f"kernel {kernel}", *(f"{share:+.2f}" for share in shares))
         console.print()
         console.print(table)
         console.print()
     if checked is not None:
-        after, others = checked.score - checked.region, checked.score - float(checked.random.mean())
+        without_region, without_others = checked.score - checked.region, checked.score - float(checked.random.mean())
         console.print(
-            f"check: {checked.score:.1%}, without its most important {checked.share:.0%} {after:.1%}, "
-            f"without others of that shape {others:.1%} (mean of {len(checked.random)})"
+            f"check: {checked.score:.1%}; {without_region:.1%} without the most important {checked.share:.0%}, "
+            f"{without_others:.1%} without other regions of that shape (mean of {len(checked.random)})"
         )
     console.print(f"picture: {picture}", markup=False)

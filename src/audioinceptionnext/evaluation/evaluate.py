@@ -1,4 +1,4 @@
-"""A model on a dataset, heard as it will be: through the file that is shipped."""
+"""Scores a model on a data set through its exported file, so that the figures are those of what is shipped."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError
 from audioinceptionnext.evaluation.calibration import (
     Calibration,
     calibrate,
@@ -24,229 +23,288 @@ from audioinceptionnext.evaluation.calibration import (
 )
 from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.report_folder import write_report
+from audioinceptionnext.evaluation.report_folder import MAX_AUDIO_SECONDS, write_report
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
-from audioinceptionnext.inference.recogniser import Recogniser, overall
+from audioinceptionnext.inference.recogniser import Recogniser, recording_probabilities
+from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load
 
-Progress = Callable[[int, int], None]
-ENOUGH_CLIPS, ENOUGH_MISTAKES = 50, 5  # below which a temperature says more about the clips than about the model
-HEARD_IN_REPORT = 30.0  # seconds of a mistake that its player gives
+Progress = Callable[[int, int], None]  # called with the number of clips done, and of all clips
+MIN_CLIPS, MIN_MISTAKES = 50, 5  # with fewer, a temperature says more about the clips than about the model
 
 
 @dataclass
-class Heard:
-    """What a model made of clips.
+class ClipPredictions:
+    """What a model predicts for clips.
 
     Attributes:
         clips: those that could be read.
-        outputs: of each, its (steps or views, classes) distributions; rows of silence are 0.
-        unreadable: a line for each of the others.
+        outputs: (steps, classes) probabilities for each clip; rows of silence are 0. With evenly spaced clips (see
+            `evaluate`) there is one row for each of them.
+        unreadable: one error message for each clip that could not be read.
     """
 
     clips: list[Clip] = field(default_factory=list)
     outputs: list[np.ndarray] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
-    def add(self, other: Heard) -> None:
+    def add(self, other: ClipPredictions) -> None:
+        """Append the predictions of other clips."""
         self.clips += other.clips
         self.outputs += other.outputs
         self.unreadable += other.unreadable
 
-    def only(self, clips: Sequence[Clip]) -> Heard:
-        """Of these clips alone."""
+    def only(self, clips: Sequence[Clip]) -> ClipPredictions:
+        """The predictions for these clips alone."""
         wanted = {id(clip) for clip in clips}
         pairs = [(c, steps) for c, steps in zip(self.clips, self.outputs, strict=True) if id(c) in wanted]
-        return Heard([clip for clip, _ in pairs], [steps for _, steps in pairs])
+        return ClipPredictions([clip for clip, _ in pairs], [steps for _, steps in pairs])
 
     @property
     def probabilities(self) -> np.ndarray:
-        """(clips, classes): of each recording as a whole, as `predict` gives it."""
-        return np.stack([overall(steps) for steps in self.outputs])
+        """(clips, classes): the probabilities of each clip as a whole, as `Recogniser.predict` gives them."""
+        return np.stack([recording_probabilities(steps) for steps in self.outputs])
 
     @property
     def targets(self) -> np.ndarray:
+        """(clips,) class indices."""
         return np.array([clip.label for clip in self.clips])
 
     @property
     def groups(self) -> list[str | None]:
+        """The source of each clip."""
         return [clip.group for clip in self.clips]
 
     def temperature(self) -> float | None:
-        """The one by which each step's logits are to be divided (see `fit_temperature`).
+        """The temperature by which to divide the logits of each step, see `fit_temperature`.
 
-        None where there are too few clips or mistakes to tell: of a model that is always right, the best is 0.
+        None if there are too few clips or mistakes to fit one: for a model that is always right the best value is 0.
         """
         mistakes = int((self.probabilities.argmax(1) != self.targets).sum())
-        if len(self.clips) < ENOUGH_CLIPS or mistakes < ENOUGH_MISTAKES:
+        if len(self.clips) < MIN_CLIPS or mistakes < MIN_MISTAKES:
             return None
-        return fit_temperature([log_probabilities(steps[steps.any(1)]) for steps in self._not_silent()], self._known())
+        # Silent clips have no probabilities to take logarithms of.
+        pairs = [(steps, clip.label) for clip, steps in zip(self.clips, self.outputs, strict=True) if steps.any()]
+        logits = [log_probabilities(steps[steps.any(1)]) for steps, _ in pairs]
+        return fit_temperature(logits, np.array([label for _, label in pairs]))
 
     def thresholds(self, temperature: float = 1.0) -> list[float]:
-        """Of each class, for a timeline of probabilities at this temperature (see `fit_thresholds`)."""
+        """The onset threshold of each class for probabilities at this temperature, see `fit_thresholds`."""
         return fit_thresholds(peaks([tempered(steps, temperature) for steps in self.outputs]), self.targets).tolist()
-
-    def _not_silent(self) -> list[np.ndarray]:
-        return [steps for steps in self.outputs if steps.any()]
-
-    def _known(self) -> np.ndarray:
-        return np.array([c.label for c, steps in zip(self.clips, self.outputs, strict=True) if steps.any()])
 
 
 @dataclass
 class Evaluation:
-    """
+    """The predictions for the clips of a data set, and the figures computed from them.
+
     Attributes:
-        figures: the object that ``ainext evaluate --json`` prints.
-        reader: gives the report its sound.
+        dataset: its labels are the model's.
+        predictions: for the labelled clips.
+        figures: the object that ``ainext evaluate`` prints as JSON.
+        reader: reads the audio of the mistakes for the report.
     """
 
     dataset: Dataset
-    heard: Heard
+    predictions: ClipPredictions
     figures: dict[str, Any]
     reader: Reader
 
-    def report(self, folder: Path, title: str | None = None, log: Path | None = None) -> Path:
-        """Writes the report folder (see `write_report`) and returns its first page."""
-        heard, rate = self.heard, self.reader.sample_rate
+    def report(self, folder: Path, title: str | None = None, training_log: Path | None = None) -> Path:
+        """Write the report (see `write_report`) and return the path of its first page."""
         return write_report(
             folder,
             self.figures,
-            heard.probabilities,
-            heard.targets,
+            self.predictions.probabilities,
+            self.predictions.targets,
             self.dataset.labels,
-            heard.clips,
-            self.figures.get("intervals"),
-            self.calibration(),
-            title,
-            lambda clip: (self.reader.read(clip, 0, HEARD_IN_REPORT), rate),
-            log,
+            self.predictions.clips,
+            intervals=self.figures.get("intervals"),
+            calibration=self.calibration(),
+            title=title,
+            read=lambda clip: (self.reader.read(clip, 0, MAX_AUDIO_SECONDS), self.reader.sample_rate),
+            training_log=training_log,
         )
 
     def calibration(self) -> Calibration:
-        return calibrate(self.heard.probabilities, self.heard.targets, self.heard.groups)
+        """How far probabilities and accuracy agree, see `calibrate`."""
+        return calibrate(self.predictions.probabilities, self.predictions.targets, self.predictions.groups)
 
 
 def evaluate(
     dataset: Dataset,
     clips: Sequence[Clip],
     recogniser: Recogniser,
-    views: int = 0,
+    *,
+    eval_clips: int = 0,
     resamples: int = 1000,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Scores a model on ``clips`` of ``dataset``.
+    """Score a model on labelled clips.
 
     Args:
-        views: clips at even spacing whose distributions are averaged, as published; 0 hears all of each recording.
-        resamples: of the bootstrap that gives the 95 % intervals; 0 gives none.
+        dataset: the data set that the clips belong to.
+        clips: those to score; clips without a label are left out.
+        recogniser: the model.
+        eval_clips: number of evenly spaced windows of each recording whose probabilities are averaged, as in the paper
+            (5 or 2); 0 averages over all steps of the whole recording.
+        resamples: of the bootstrap for the 95 % intervals; 0 computes no intervals.
+        progress: called with the number of clips done and their total.
 
     Raises:
-        AinextError: a class that the model does not know, no labelled clip, or none that can be read.
+        ModelError: the data set has a class that the model does not know.
+        AinextError: no clip has a label, or none can be read.
+
+    >>> dataset = load_dataset("kitchen20", "Kitchen20")
+    >>> clips, _ = dataset.select("5")
+    >>> evaluation = evaluate(dataset, clips, open_model("runs/fold-5/model.safetensors"))  # trained on the other folds
+    >>> round(evaluation.figures["top1"], 1)
+    84.4
     """
-    dataset, clips = in_terms_of(recogniser, dataset, clips)
+    dataset, clips = map_labels(recogniser, dataset, clips)
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
     if not labelled:
-        raise AinextError(f"{dataset.name}: no labelled clips to score; --predictions writes what is heard in others")
+        raise AinextError(f"{dataset.name}: none of these clips has a label, so they can be predicted but not scored")
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    heard = hear(recogniser, labelled, reader, views, progress)
-    return Evaluation(dataset, heard, figures_of(dataset, heard, recogniser, views, resamples), reader)
+    predictions = predict_clips(recogniser, labelled, reader, eval_clips=eval_clips, progress=progress)
+    figures = figures_of(dataset, predictions, recogniser, eval_clips=eval_clips, resamples=resamples)
+    return Evaluation(dataset, predictions, figures, reader)
 
 
-def in_terms_of(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) -> tuple[Dataset, Sequence[Clip]]:
-    """The same clips with the model's classes, which may be more and in another order than the dataset's.
+def map_labels(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) -> tuple[Dataset, Sequence[Clip]]:
+    """Number the labels of the data set and of the clips as the model does, which may know more of them.
 
     Raises:
-        AinextError: a class that the model does not know.
+        ModelError: the model does not know one of the data set's classes.
     """
     if recogniser.labels == dataset.labels:
         return dataset, clips
-    place = {label: index for index, label in enumerate(recogniser.labels)}
-    unknown = [label for label in dataset.labels if label not in place]
+    index = {label: number for number, label in enumerate(recogniser.labels)}
+    unknown = [label for label in dataset.labels if label not in index]
     if unknown:
-        raise AinextError(
-            f"{recogniser.name}: knows other classes than {dataset.name}, not {unknown[0]!r} for one; "
-            f"train or fine-tune on it first"
-        )
-    known = [place[label] for label in dataset.labels]
-    moved = [c if c.label == UNLABELLED else replace(c, label=known[c.label]) for c in clips]
-    return replace(dataset, labels=recogniser.labels), moved
+        reason = f"does not know {unknown[0]!r}, a class of {dataset.name}; train or fine-tune a model on it first"
+        raise ModelError(recogniser.name, reason)
+    numbers = [index[label] for label in dataset.labels]
+    mapped = [c if c.label == UNLABELLED else replace(c, label=numbers[c.label]) for c in clips]
+    return replace(dataset, labels=recogniser.labels), mapped
 
 
 def figures_of(
-    dataset: Dataset, heard: Heard, recogniser: Recogniser | None, views: int = 0, resamples: int = 1000
+    dataset: Dataset,
+    predictions: ClipPredictions,
+    recogniser: Recogniser | None,
+    *,
+    eval_clips: int = 0,
+    resamples: int = 1000,
 ) -> dict[str, Any]:
-    """Raises `AinextError` when none of the clips could be read."""
-    if not heard.clips:
-        raise AinextError(f"{dataset.name}: none of {len(heard.unreadable)} clips can be read: {heard.unreadable[0]}")
-    head: dict[str, Any] = {"data": dataset.name}
+    """The figures of predictions, as ``ainext evaluate`` prints them in JSON.
+
+    Args:
+        dataset, eval_clips, resamples: as for `evaluate`.
+        predictions: of labelled clips.
+        recogniser: the model that the figures name; None where the clips were predicted by several models.
+
+    Raises:
+        AinextError: none of the clips could be read.
+    """
+    unreadable = predictions.unreadable
+    if not predictions.clips:
+        raise AinextError(f"{dataset.name}: none of its {len(unreadable)} clips can be read: {unreadable[0]}")
+    figures: dict[str, Any] = {"data": dataset.name}
     if recogniser is not None:
-        head |= {"model": recogniser.name, "run": recogniser.run}
-    head |= {"views": views} if views else {}
-    head |= {"clips": len(heard.clips)} | ({"unreadable": len(heard.unreadable)} if heard.unreadable else {})
-    figures = head | score(heard.probabilities, heard.targets, dataset.labels)
+        figures |= {"model": recogniser.name, "mode": recogniser.mode}
+    if eval_clips:
+        figures["eval_clips"] = eval_clips
+    figures["clips"] = len(predictions.clips)
+    if unreadable:
+        figures["unreadable"] = len(unreadable)
+    probabilities, targets = predictions.probabilities, predictions.targets
+    figures |= score(probabilities, targets, dataset.labels)
     if resamples:
-        found = bootstrap(heard.probabilities, heard.targets, dataset.labels, heard.groups, resamples)
-        figures["intervals"] = {name: list(interval) for name, interval in found.items()}
+        intervals = bootstrap(probabilities, targets, dataset.labels, predictions.groups, resamples=resamples)
+        figures["intervals"] = {name: list(interval) for name, interval in intervals.items()}
     return figures
 
 
 def unseen_sources(clips: Sequence[Clip], others: Sequence[Clip]) -> list[Clip]:
-    """Those of ``clips`` cut from a recording that ``others`` have no clip of."""
+    """Those of ``clips`` that were cut from a recording of which ``others`` contain no clip."""
     known = {clip.group for clip in others if clip.group is not None}
     return [clip for clip in clips if clip.group not in known]
 
 
-def open_model(model: str, run: str | None = None) -> Recogniser:
-    """A name, an ``.onnx`` file, or a ``.safetensors`` file, which is exported first.
+def open_model(model: str, mode: Mode | None = None) -> Recogniser:
+    """Load a model by name or from a file, as `load` does, or from a ``.safetensors`` file, which is exported first.
 
     Args:
-        run: ``dense`` or ``windows``, for a ``.safetensors`` model; as it was trained unless given.
+        model: a name, an ``.onnx`` file or a ``.safetensors`` file.
+        mode: ``dense`` or ``windows``; as the model was trained unless given.
+
+    Raises:
+        ParameterError: an exported file was made for another mode.
+        ModelError: as `load`.
     """
     if not model.endswith(".safetensors"):
         recogniser = load(model)
-        if run is not None and recogniser.run != run:
-            raise AinextError(f"--run {run}: {model} is made for {recogniser.run}; give the .safetensors it came from")
+        if mode is not None and recogniser.mode != mode:
+            reason = f"{model} was exported for {recogniser.mode}; give the .safetensors file that it was exported from"
+            raise ParameterError("mode", mode, reason)
         return recogniser
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.network.storage import load_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, Path(model).with_suffix(".onnx").name)
-        return load(export_onnx(load_model(model), path, run))  # type: ignore[arg-type]
+        return load(export_onnx(load_model(model), path, mode=mode))  # type: ignore[arg-type]
 
 
-def hear(
-    recogniser: Recogniser, clips: Sequence[Clip], reader: Reader, views: int = 0, progress: Progress | None = None
-) -> Heard:
-    """What the model makes of each clip. One that cannot be read is noted, the others go on."""
-    heard = Heard()
+def predict_clips(
+    recogniser: Recogniser,
+    clips: Sequence[Clip],
+    reader: Reader,
+    *,
+    eval_clips: int = 0,
+    progress: Progress | None = None,
+) -> ClipPredictions:
+    """Predict each clip. A clip that cannot be read is listed in ``unreadable``, and the others go on.
+
+    Args:
+        recogniser: the model.
+        clips: their labels are not used.
+        reader: at the model's sampling rate.
+        eval_clips, progress: as for `evaluate`.
+    """
+    predictions = ClipPredictions()
     for number, clip in enumerate(clips, start=1):
         try:
             waveform = reader.read(clip)
             if not len(waveform):
-                raise MediaError(f"{clip.name}: holds no sound")
-            steps = _by_views(recogniser, waveform, views) if views else recogniser.predict(waveform).probabilities
-            heard.clips.append(clip)
-            heard.outputs.append(steps)
+                raise MediaError(clip.name, "holds no sound")
+            if eval_clips:
+                steps = _evenly_spaced(recogniser, waveform, eval_clips)
+            else:
+                steps = recogniser.predict(waveform).probabilities
+            predictions.clips.append(clip)
+            predictions.outputs.append(steps)
         except MediaError as error:
-            heard.unreadable.append(str(error))
+            predictions.unreadable.append(str(error))
         if progress is not None:
             progress(number, len(clips))
-    return heard
+    return predictions
 
 
-def _by_views(recogniser: Recogniser, waveform: np.ndarray, views: int) -> np.ndarray:
-    """(views, classes), of clips placed as `training.views` has them. A shorter sound is heard whole, each time."""
-    samples = round(recogniser.window * recogniser.sample_rate) - 1
+def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int) -> np.ndarray:
+    """(count, classes): the probabilities of windows placed as `training.clip_starts` places them.
+
+    A waveform shorter than a window is used whole, each time.
+    """
+    samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
     if len(waveform) < samples:
-        # The frame that is repeated is the one centred on the end, as published and in training. Of a sound of whole
-        # hops `predict` would leave that one out.
+        # The frame that is repeated is the one centred on the end, as published and in training. For audio of a whole
+        # number of hops `predict` would leave that frame out.
         waveform = np.append(waveform, np.float32(0))
     spare = max(0, len(waveform) - samples)
-    starts = [spare // 2] if views == 1 else [spare * view // (views - 1) for view in range(views)]
-    found: dict[int, np.ndarray] = {}
+    starts = [spare // 2] if count == 1 else [spare * number // (count - 1) for number in range(count)]
+    by_start: dict[int, np.ndarray] = {}
     for start in starts:
-        if start not in found:
-            found[start] = recogniser.predict(waveform[start : start + samples]).probabilities[0]
-    return np.stack([found[start] for start in starts])
+        if start not in by_start:
+            by_start[start] = recogniser.predict(waveform[start : start + samples]).probabilities[0]
+    return np.stack([by_start[start] for start in starts])

@@ -1,8 +1,8 @@
-"""How well a timeline agrees with the true one: segment-based and event-based F1, and the error of the onsets.
+"""How well a timeline agrees with the true one: segment-based and event-based F1, and the errors of the onsets.
 
-Defined as in A. Mesaros, T. Heittola and T. Virtanen, "Metrics for polyphonic sound event detection", Applied Sciences
-6(6):162, 2016. Counts are summed over classes and recordings before any ratio is taken (micro average), so that every
-second or event weighs the same, however rare its class.
+The metrics are those of A. Mesaros, T. Heittola and T. Virtanen, "Metrics for polyphonic sound event detection",
+Applied Sciences 6(6):162, 2016. Counts are summed over classes and recordings before any ratio is taken (micro
+average), so that every second or event has the same weight, however rare its class.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 
 from audioinceptionnext.results.types import Segment
 
-RESOLUTION = 1.0  # seconds of a segment in segment-based figures
-COLLAR = 0.5  # seconds that an onset may be off in event-based figures
-TINY = 1e-9  # seconds: two hops of 0.16 s are 0.32 s, whatever floating point says
+RESOLUTION = 1.0  # seconds; length of a segment in segment-based figures
+COLLAR = 0.5  # seconds by which an onset may be off in event-based figures
+EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 
 Events = Sequence[Segment]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What was right, what was reported and is not there, and what is there and was not reported."""
+    """What was reported rightly, what was reported but is not there, and what is there but was not reported."""
 
     true_positives: int = 0
     false_positives: int = 0
@@ -39,17 +39,17 @@ class Counts:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP), 0 to 1; NaN where nothing was reported."""
+        """TP / (TP + FP), 0 to 1; NaN if nothing was reported."""
         return _ratio(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN), 0 to 1; NaN where there is nothing to report."""
+        """TP / (TP + FN), 0 to 1; NaN if there is nothing to report."""
         return _ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN), 0 to 1, the harmonic mean of precision and recall; NaN where all three are 0."""
+        """2 TP / (2 TP + FP + FN), 0 to 1: the harmonic mean of precision and recall. NaN if all three counts are 0."""
         return _ratio(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
 
 
@@ -58,9 +58,9 @@ class EventScores:
     """The figures of one or many recordings.
 
     Attributes:
-        segments: counts of `segment_counts`.
-        events: counts of `event_counts`.
-        onset_errors: (matched,) seconds, estimated less true onset of each pair that `match_by_overlap` makes.
+        segments: from `segment_counts`.
+        events: from `event_counts`.
+        onset_errors: (pairs,) seconds: the estimated onset minus the true one, for each pair of `match_by_overlap`.
     """
 
     segments: Counts
@@ -72,10 +72,10 @@ class EventScores:
         return EventScores(self.segments + other.segments, self.events + other.events, errors)
 
     def as_dict(self) -> dict[str, float]:
-        """F1, precision and recall in %; onset errors in seconds; NaN where a figure is not defined.
+        """F1, precision and recall in %, and onset errors in seconds. A figure that is not defined is NaN.
 
-        ``onset_median`` and ``onset_mean`` are of absolute errors, ``onset_bias`` is the median of the signed ones
-        (below 0: reported too early), and ``onset_pairs`` says how many there are.
+        ``onset_median`` and ``onset_mean`` are of absolute errors, ``onset_bias`` is the median of the signed errors
+        (below 0 if onsets are reported too early), and ``onset_pairs`` is their number.
         """
         figures: dict[str, float] = {}
         for name, counts in (("segment", self.segments), ("event", self.events)):
@@ -93,11 +93,18 @@ class EventScores:
 def score_events(
     recordings: Iterable[tuple[Events, Events]], resolution: float = RESOLUTION, collar: float = COLLAR
 ) -> EventScores:
-    """The figures over all recordings.
+    """Score the timelines of recordings together.
 
     Args:
-        recordings: the true events of each, and the estimated ones; their order and scores do not count.
-        resolution, collar: seconds, as in `segment_counts` and `event_counts`.
+        recordings: the true and the estimated events of each recording. Their order and scores do not matter.
+        resolution, collar: in seconds, see `segment_counts` and `event_counts`.
+
+    Raises:
+        ValueError: ``resolution`` or ``collar`` is out of range.
+
+    >>> reference, estimated = [Segment(1.0, 3.0, "tap", 1.0)], [Segment(1.2, 3.0, "tap", 0.8)]
+    >>> score_events([(reference, estimated)]).as_dict()["event_f1"]
+    100.0
     """
     total = EventScores(Counts(), Counts(), np.zeros(0))
     for reference, estimated in recordings:
@@ -110,37 +117,41 @@ def score_events(
 
 
 def segment_counts(reference: Events, estimated: Events, resolution: float = RESOLUTION) -> Counts:
-    """Counts over the segments of a fixed grid: one for each segment and each label active in it.
+    """Counts over the segments of a fixed grid: one for each label that is active in a segment.
 
-    The recording is divided into segments [k r, (k + 1) r). A label is active in every segment that one of its events
-    reaches into, however little: from floor(start / r) to ceil(end / r) - 1. With R and E the sets of active (label,
+    The recording is divided into segments [k r, (k + 1) r). A label is active in every segment into which one of its
+    events reaches, however little: from floor(start / r) to ceil(end / r) - 1. With R and E the sets of active (label,
     segment) pairs, TP = |R and E|, FP = |E without R|, FN = |R without E|.
 
     Args:
-        resolution: r, seconds.
+        reference: the true events.
+        estimated: the estimated events.
+        resolution: r, in seconds.
 
     Raises:
-        ValueError: a resolution that is not above 0.
+        ValueError: ``resolution`` is not above 0.
     """
     if not resolution > 0:
-        raise ValueError(f"resolution is {resolution}: give seconds, above 0")
+        raise ValueError(f"resolution is {resolution}: give seconds above 0")
     true, found = _active(reference, resolution), _active(estimated, resolution)
     return Counts(len(true & found), len(found - true), len(true - found))
 
 
 def event_counts(reference: Events, estimated: Events, collar: float = COLLAR) -> Counts:
-    """Counts over whole events: an estimate is right if it has the label and, within ``collar``, the onset of an event.
+    """Counts over whole events. An estimate is right if it has the label of an event and, within ``collar``, its onset.
 
-    Each event and each estimate is matched at most once. Offsets do not count: where a sound dies away is a matter of
-    taste. Of each label, events and estimates are walked through by onset, and the two first ones are matched if they
-    are close enough, otherwise the earlier one is passed over. With the same collar for all this gives the most matches
-    possible: to leave out a pair of two first ones that fit never frees more than one match later.
+    Each event and each estimate is matched at most once. Offsets do not matter: where a sound dies away is a matter of
+    taste. For each label, events and estimates are walked through by onset. The first of each are matched if they are
+    close enough; otherwise the earlier one is passed over. Since the collar is the same for all, this gives the highest
+    possible number of matches: leaving out a pair of first ones that fit never frees more than one later match.
 
     Args:
-        collar: seconds; an onset off by just as much still counts.
+        reference: the true events.
+        estimated: the estimated events.
+        collar: in seconds; an onset that is off by exactly this much still counts.
 
     Raises:
-        ValueError: a collar below 0.
+        ValueError: ``collar`` is below 0.
     """
     if not collar >= 0:
         raise ValueError(f"collar is {collar}: give seconds, 0 or more")
@@ -152,14 +163,14 @@ def event_counts(reference: Events, estimated: Events, collar: float = COLLAR) -
 
 
 def match_by_overlap(reference: Events, estimated: Events) -> list[tuple[int, int]]:
-    """Pairs of true and estimated events that have a label and some time in common.
+    """Pairs of true and estimated events that have the same label and overlap in time.
 
-    The pair with the longest common stretch is taken first, then the longest of the events still free, and so on: where
-    one sound was reported in pieces, its longest piece stands for it. Unlike `event_counts` this takes in onsets that
-    are far off, so that errors above its collar are seen.
+    The pair with the longest overlap is taken first, then the longest among the events that are left, and so on. If one
+    sound was reported in several pieces, its longest piece stands for it. Unlike `event_counts`, this includes onsets
+    that are far off, so that errors beyond its collar are seen.
 
     Returns:
-        Indices into ``reference`` and ``estimated``, each at most once, by reference.
+        Indices into ``reference`` and ``estimated``, each at most once, in the order of ``reference``.
     """
     common = [
         (min(true.end, found.end) - max(true.start, found.start), i, j)
@@ -169,7 +180,7 @@ def match_by_overlap(reference: Events, estimated: Events) -> list[tuple[int, in
     ]
     pairs: dict[int, int] = {}
     for overlap, i, j in sorted(common, key=lambda one: (-one[0], one[1], one[2])):
-        if overlap > TINY and i not in pairs and j not in pairs.values():
+        if overlap > EPSILON_S and i not in pairs and j not in pairs.values():
             pairs[i] = j
     return sorted(pairs.items())
 
@@ -178,7 +189,7 @@ def _active(events: Events, resolution: float) -> set[tuple[str, int]]:
     return {
         (event.label, k)
         for event in events
-        for k in range(math.floor(event.start / resolution + TINY), math.ceil(event.end / resolution - TINY))
+        for k in range(math.floor(event.start / resolution + EPSILON_S), math.ceil(event.end / resolution - EPSILON_S))
     }
 
 
@@ -187,10 +198,10 @@ def _onsets(events: Events, label: str) -> list[float]:
 
 
 def _close_onsets(true: list[float], found: list[float], collar: float) -> int:
-    """The most pairs of sorted onsets that are at most ``collar`` apart, each onset in one pair."""
+    """The highest number of pairs of sorted onsets at most ``collar`` apart, with each onset in at most one pair."""
     matched = i = j = 0
     while i < len(true) and j < len(found):
-        if abs(true[i] - found[j]) <= collar + TINY:
+        if abs(true[i] - found[j]) <= collar + EPSILON_S:
             matched, i, j = matched + 1, i + 1, j + 1
         elif true[i] < found[j]:
             i += 1

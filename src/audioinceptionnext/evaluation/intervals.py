@@ -1,7 +1,7 @@
-"""How far the figures would move with other clips: bootstrap intervals (Efron and Tibshirani, 1993, ch. 13 and 14).
+"""Bootstrap intervals (Efron and Tibshirani, 1993, ch. 13 and 14): how far the figures would move with other clips.
 
-A resample is never built: it is a weight for each clip, the times that it was drawn. Accuracies are then weighted
-counts, and average precision and AUC weighted ranks, for which each class is sorted once and not once a resample.
+No resample is ever built. A resample is a weight for each clip: how many times it was drawn. Accuracies are then
+weighted counts, and average precision and AUC weighted ranks, so that each class is sorted only once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 FIGURES = ("top1", "top5", "mca", "map", "mauc")
-PERCENT = {"top1": 100, "top5": 100, "mca": 100, "map": 100, "mauc": 1}  # as in `metrics.score`
-_AT_ONCE = 4_000_000  # weights held in memory: 32 MB
+SCALE = {"top1": 100, "top5": 100, "mca": 100, "map": 100, "mauc": 1}  # as in `metrics.score`
+_MAX_WEIGHTS = 4_000_000  # held in memory at a time: 32 MB
 
 
 def bootstrap(
@@ -22,50 +22,57 @@ def bootstrap(
     targets: np.ndarray,
     labels: Sequence[str],
     groups: Sequence[str | None] | None = None,
+    *,
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, tuple[float, float]]:
     """Bias-corrected percentile intervals of the figures of `metrics.score`, in the same units.
 
-    Clips cut from one recording resemble each other, so ten of them say less than ten recordings. Where ``groups`` are
-    given, whole groups are drawn (the cluster bootstrap), and the intervals are those of other *recordings*: wider,
-    and honest. With few groups, some twenty or less, any bootstrap is too narrow, and where every clip is right it says
-    (100, 100), since no resample differs.
+    Clips cut from one recording resemble each other, so ten of them say less than clips of ten recordings. With
+    ``groups``, whole groups are drawn (the cluster bootstrap), and the intervals are those of other *recordings*:
+    wider, and honest. With fewer than about twenty groups any bootstrap interval is too narrow, and if every clip is
+    right the interval is (100, 100), since no resample differs.
 
-    What moves is the test set alone; the model stays the same. Another training run moves the figures again.
+    Only the test set varies; the model stays the same. Another training run would move the figures again.
 
-    The bias correction (Efron, 1981) is for ``map``: a positive that is drawn twice ranks its double beside itself, so
-    resamples score higher than test sets do, and a plain percentile interval can lie above the figure itself. The
-    others it leaves as they are. What it cannot mend is that ``map`` is too high on any test set with a handful of
-    clips a class.
+    The bias correction (Efron, 1981) is needed for ``map``: a positive clip that is drawn twice ranks its double beside
+    itself, so that resamples score higher than test sets do, and a plain percentile interval can lie above the figure
+    itself. It leaves the other figures as they are. It does not correct that ``map`` is too high on any test set with
+    only a handful of clips per class.
 
     Args:
         probabilities: (clips, classes).
         targets: (clips,) class indices, 0 to classes - 1.
-        groups: of each clip, its source; None is a source of its own.
-        level: how much of the resamples an interval holds.
+        labels: one per class.
+        groups: the source of each clip; a clip with None is a source of its own.
+        resamples: their number.
+        seed: of the random draws.
+        level: the share of the resamples that lies within an interval.
 
     Returns:
-        (low, high) of ``top1``, ``top5``, ``mca``, ``map`` in % and ``mauc`` 0 to 1. As in `score`, a class without a
-        clip in a resample is left out of that resample's means. NaN where no resample has a figure, as the AUC of one
-        class alone.
+        (low, high) of ``top1``, ``top5``, ``mca`` and ``map`` in %, and of ``mauc`` from 0 to 1. As in `score`, a class
+        without a clip in a resample is left out of that resample's means. NaN where a figure is undefined in every
+        resample, as is the AUC if all clips are of one class.
 
     Raises:
-        ValueError: arrays that do not belong together.
+        ValueError: the arrays do not fit together.
+
+    >>> bootstrap(probabilities, targets, labels, groups)["top1"]
+    (74.7, 81.9)
     """
     probabilities, targets = np.asarray(probabilities), np.asarray(targets)
     clips = len(targets)
     if probabilities.shape != (clips, len(labels)) or not clips:
         raise ValueError(f"probabilities of shape {probabilities.shape} for {clips} clips of {len(labels)} classes")
     if targets.min() < 0 or targets.max() >= len(labels):
-        raise ValueError("a target is no class")
+        raise ValueError(f"targets are not all class indices from 0 to {len(labels) - 1}")
     if groups is not None and len(groups) != clips:
         raise ValueError(f"{len(groups)} groups for {clips} clips")
     members = np.arange(clips) if groups is None else group_numbers(groups)
     chunks = [
         weighted_figures(probabilities, targets, weights)
-        for weights in draws(members, resamples, seed, max(1, _AT_ONCE // clips))
+        for weights in draw_weights(members, resamples, seed, max(1, _MAX_WEIGHTS // clips))
     ]
     measured = weighted_figures(probabilities, targets, np.ones((clips, 1)))
     return {
@@ -75,12 +82,12 @@ def bootstrap(
 
 
 def _interval(values: np.ndarray, measured: float, level: float) -> tuple[float, float]:
-    """The quantiles of the resamples' values, moved by twice as far as their median lies from what was measured."""
+    """Quantiles of the resamples' values, shifted by twice the distance of their median from the measured figure."""
     values = values[np.isfinite(values)]
     if not len(values) or not np.isfinite(measured):
         return float("nan"), float("nan")
     normal = NormalDist()
-    # Rounding must not decide whether a resample equals the measured figure; it counts half.
+    # Rounding must not decide whether a resample equals the measured figure. One that does counts half.
     same = np.isclose(values, measured, rtol=1e-9, atol=0)
     below = float(((values < measured) & ~same).mean() + same.mean() / 2)
     shift = 2 * normal.inv_cdf(min(max(below, 1 / (len(values) + 1)), len(values) / (len(values) + 1)))
@@ -90,7 +97,7 @@ def _interval(values: np.ndarray, measured: float, level: float) -> tuple[float,
 
 
 def weighted_figures(probabilities: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """The figures of `metrics.score` where a clip counts as often as its weight says.
+    """The figures of `metrics.score` if each clip is counted as many times as its weight says.
 
     Args:
         probabilities: (clips, classes).
@@ -98,7 +105,7 @@ def weighted_figures(probabilities: np.ndarray, targets: np.ndarray, weights: np
         weights: (clips, resamples), not negative.
 
     Returns:
-        For each of `FIGURES` an array (resamples,).
+        An array (resamples,) for each of `FIGURES`.
     """
     weights = np.ascontiguousarray(weights, dtype=np.float64)
     classes = probabilities.shape[1]
@@ -108,33 +115,36 @@ def weighted_figures(probabilities: np.ndarray, targets: np.ndarray, weights: np
     total = weights.sum(axis=0)
     by_class = csr_matrix((np.ones(len(targets)), (targets, np.arange(len(targets)))), (classes, len(targets)))
     found = {"top1": right @ weights / total, "top5": within @ weights / total}
-    with np.errstate(invalid="ignore"):  # 0 / 0: a class without a clip, NaN
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a class without a clip
         found["mca"] = _mean_of_known((by_class @ (weights * right[:, None])) / (by_class @ weights))
     precision = np.full((classes, weights.shape[1]), np.nan)
     auc = precision.copy()
     for c in np.unique(targets):
         precision[c], auc[c] = ranking_figures(probabilities[:, c], targets == c, weights)
     found |= {"map": _mean_of_known(precision), "mauc": _mean_of_known(auc)}
-    return {name: PERCENT[name] * found[name] for name in FIGURES}
+    return {name: SCALE[name] * found[name] for name in FIGURES}
 
 
 def ranking_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Average precision and area under the ROC curve, both 0 to 1, for many weightings of the same clips.
 
-    Equal to scikit-learn's ``average_precision_score`` and ``roc_auc_score`` with ``sample_weight``: equal scores are
-    one step of the curve. NaN where a weighting leaves no positive or, for the AUC, no negative.
+    They equal scikit-learn's ``average_precision_score`` and ``roc_auc_score`` with ``sample_weight``: equal scores are
+    a single step of the curve.
 
     Args:
-        scores: (clips,), greater is more likely positive.
+        scores: (clips,), larger if a clip is more likely positive.
         positive: (clips,) bool.
         weights: (clips, weightings) float64.
+
+    Returns:
+        (weightings,) each; NaN where a weighting leaves no positive clip or, for the area, no negative one.
     """
     order = np.argsort(-scores, kind="stable")
     ordered, positives = scores[order], np.flatnonzero(positive[order])
-    # Only steps with a positive count. Of each, where in the order it begins and ends.
+    # Only steps of the curve that hold a positive clip matter. `first` and `last` say where each begins and ends.
     values = np.unique(ordered[positives])[::-1]
     first, last = np.searchsorted(-ordered, -values, "left"), np.searchsorted(-ordered, -values, "right")
-    # The order cut into: before the first step, the step, between it and the next, …, after the last.
+    # The sorted clips in parts: before the first step, the first step, between it and the second, …, after the last.
     cuts = np.concatenate(([0], np.stack((first, last), axis=1).ravel(), [len(order)]))
     parts = csr_matrix((np.ones(len(order)), order, cuts), (len(cuts) - 1, len(order))) @ weights
     starts = np.append(np.searchsorted(positives, first), len(positives))
@@ -145,29 +155,39 @@ def ranking_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarra
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = hits * hits_so_far / np.where(at_step > 0, at_step, 1)
         misses = total - all_hits
-        beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie is half a win
+        beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie counts as half a win
         return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
 
 
 def group_numbers(groups: Sequence[str | None]) -> np.ndarray:
-    """(clips,) 0 to groups - 1."""
-    names = [(group, None if group is not None else place) for place, group in enumerate(groups)]
+    """(clips,): the number of each clip's group, from 0 on. A clip without a group is a group of its own."""
+    names = [(group, None if group is not None else index) for index, group in enumerate(groups)]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names])
 
 
-def draws(members: np.ndarray, resamples: int, seed: int, at_once: int) -> Iterator[np.ndarray]:
-    """Weights (clips, up to ``at_once``): how often each clip's group was drawn, as many draws as there are groups."""
-    count = int(members.max()) + 1
+def draw_weights(members: np.ndarray, resamples: int, seed: int, chunk: int) -> Iterator[np.ndarray]:
+    """Yield how often each clip's group is drawn in each resample, which draws as many groups as there are.
+
+    Args:
+        members: (clips,) group numbers, see `group_numbers`.
+        resamples: their number in all.
+        seed: of the random draws.
+        chunk: maximum number of resamples in one array.
+
+    Yields:
+        (clips, up to ``chunk``) float64.
+    """
+    groups = int(members.max()) + 1
     generator = np.random.default_rng(seed)
-    for start in range(0, resamples, at_once):
-        size = min(at_once, resamples - start)
-        drawn = [np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(size)]
-        yield np.stack(drawn, axis=1).astype(float)[members]
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        counts = [np.bincount(generator.integers(groups, size=groups), minlength=groups) for _ in range(size)]
+        yield np.stack(counts, axis=1).astype(float)[members]
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """(classes, resamples) -> (resamples,): the mean of what is not NaN; NaN where nothing is."""
+    """(classes, resamples) to (resamples,): the mean of the values that are not NaN, or NaN if all are."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(axis=0) / known.sum(axis=0)

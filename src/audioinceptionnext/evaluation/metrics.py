@@ -1,7 +1,7 @@
-"""How right a model is.
+"""Accuracy, mean average precision and mean AUC.
 
-These are the figures of the EPIC-SOUNDS challenge's scorer too: its mAP is the mean over classes of scikit-learn's
-average precision, its mAUC the mean of the area under each class's ROC curve, both one class against the rest.
+These are also the figures of the EPIC-SOUNDS challenge's scorer: its mAP is the mean over the classes of scikit-learn's
+average precision, and its mAUC the mean area under the ROC curve of each class, both with one class against the rest.
 """
 
 from __future__ import annotations
@@ -12,17 +12,21 @@ import numpy as np
 
 
 def score(probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The figures of ``ainext evaluate``.
+    """Compute the figures that ``ainext evaluate`` prints.
 
     Args:
-        probabilities: (clips, classes); any finite scores do, larger being likelier. Of equal scores the first class
-            counts as the likelier.
+        probabilities: (clips, classes). Any finite scores will do, as long as larger means more likely. Of equal
+            scores, the first class counts as the more likely one.
         targets: (clips,) class indices.
+        labels: one per class.
 
     Returns:
-        ``top1``, ``top5``, ``mca`` (mean over the classes of each one's accuracy), ``map`` in %, ``mauc`` 0 to 1, and
-        ``per_class`` accuracy in %. Classes without a clip are left out of every mean. ``mauc`` is NaN where all clips
-        are of one class.
+        ``top1``, ``top5``, ``mca`` (the mean of the classes' accuracies) and ``map`` in %, ``mauc`` from 0 to 1, and
+        ``per_class``, the accuracy of each class in %. Classes without a clip are left out of every mean. ``mauc`` is
+        NaN if all clips are of one class.
+
+    >>> score(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), ("tap", "pan"))["per_class"]
+    {'tap': 100.0, 'pan': 0.0}
     """
     ranked = np.argsort(-probabilities, axis=1, kind="stable")
     right = ranked[:, 0] == targets
@@ -41,20 +45,23 @@ def score(probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...
 
 
 def ranking(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """How well scores put what is true before what is not: average precision and area under the ROC curve, 0 to 1.
+    """Average precision and the area under the ROC curve, both 0 to 1: how well scores rank what is true first.
 
     Average precision is the sum over thresholds of (R_n - R_(n-1)) P_n with recall R and precision P, without
-    interpolation, as scikit-learn defines it. The area is the chance that a true one scores above a false one, equal
-    scores counting half (Mann-Whitney U over the number of pairs).
+    interpolation, as scikit-learn defines it. The area is the probability that a true item scores above a false one,
+    where equal scores count half (Mann-Whitney U divided by the number of pairs).
 
     Args:
         scores: (clips,), finite.
-        truth: (clips,) bool. With none true both are NaN, with all true the area is.
+        truth: (clips,) bool.
+
+    Returns:
+        Average precision and area. Both are NaN if no item is true, and the area is NaN if all are.
     """
     order = np.argsort(-scores)
     ordered = scores[order]
     last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(scores) - 1)  # of each run of equal scores
-    hits = np.cumsum(truth[order])[last]  # true ones at or above each threshold
+    hits = np.cumsum(truth[order])[last]  # true items at or above each threshold
     gains = np.diff(hits, prepend=0)
     falls = np.diff(last + 1 - hits, prepend=0)
     positives, negatives = int(hits[-1]), int(last[-1] + 1 - hits[-1])

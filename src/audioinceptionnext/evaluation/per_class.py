@@ -1,4 +1,4 @@
-"""What is taken for what: the confusion matrix, and each class's own figures."""
+"""The confusion matrix, and the figures of each class."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ from audioinceptionnext.evaluation.intervals import ranking_figures
 
 
 class ClassFigures(NamedTuple):
-    """One class's figures in %; None where there is nothing to divide by.
+    """The figures of one class in %; None where there is nothing to divide by.
 
-    ``recall`` is ``accuracy``: both count how many of the class's clips were recognised. People look for either.
+    Attributes:
+        label: of the class.
+        clips: how many clips it has.
+        accuracy, recall: the share of its clips that were recognised. The two are equal; people look for either.
+        precision: the share of the clips recognised as this class that belong to it.
+        f1: the harmonic mean of precision and recall.
+        average_precision: see `ranking_figures`.
+        most_confused_with: the class that most of its other clips were recognised as.
+        confused: how many clips those are.
     """
 
     label: str
@@ -23,27 +31,44 @@ class ClassFigures(NamedTuple):
     recall: float | None
     f1: float | None
     average_precision: float | None
-    most_confused_with: str | None  # what most of its wrong clips were taken for
-    confused: int  # how many
+    most_confused_with: str | None
+    confused: int
 
 
 class Confusion(NamedTuple):
-    """Clips of one class taken for another."""
+    """Clips of one class that were recognised as another.
+
+    Attributes:
+        label: their class.
+        predicted: the class that they were recognised as.
+        clips: how many they are.
+        share: of all clips of their class, in %.
+    """
 
     label: str
     predicted: str
     clips: int
-    share: float  # of the class's clips, in %
+    share: float
 
 
 def confusion_counts(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """(classes, classes) clips: row the true class, column the predicted one."""
+    """The confusion matrix, (classes, classes): one row per true class, one column per predicted class.
+
+    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
     pairs = np.asarray(targets) * classes + np.asarray(predicted)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def class_table(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence[str]) -> list[ClassFigures]:
-    """The figures of each class, in the order of ``labels``. probabilities (clips, classes), targets (clips,)."""
+    """The figures of each class, in the order of ``labels``.
+
+    Args:
+        probabilities: (clips, classes).
+        targets: (clips,) class indices.
+        labels: one per class.
+    """
     counts = confusion_counts(targets, probabilities.argmax(axis=1), len(labels))
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)
     wrong = counts - np.diag(np.diag(counts))
@@ -69,12 +94,18 @@ def class_table(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence
     return table
 
 
-def frequent_confusions(counts: np.ndarray, labels: Sequence[str], most: int) -> list[Confusion]:
-    """The pairs of classes with the most clips taken one for the other, at most ``most``; most clips first."""
+def frequent_confusions(counts: np.ndarray, labels: Sequence[str], max_pairs: int) -> list[Confusion]:
+    """The pairs of classes that are confused most often, at most ``max_pairs`` of them, the most frequent first.
+
+    Args:
+        counts: (classes, classes), see `confusion_counts`.
+        labels: one per class.
+        max_pairs: the maximum number of pairs.
+    """
     wrong = counts - np.diag(np.diag(counts))
     found = []
-    for place in np.argsort(-wrong, axis=None, kind="stable")[:most]:
-        row, column = divmod(int(place), len(labels))
+    for cell in np.argsort(-wrong, axis=None, kind="stable")[:max_pairs]:
+        row, column = divmod(int(cell), len(labels))
         if not wrong[row, column]:
             break
         clips = int(wrong[row, column])

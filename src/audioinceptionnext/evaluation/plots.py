@@ -1,7 +1,7 @@
-"""The pictures of a report: the confusion matrix, the reliability diagram, the learning curve.
+"""Plots of a report: the confusion matrix, the reliability diagram and the learning curve.
 
-Each is drawn on a figure of its own with the Agg canvas: no display, nothing of pyplot's global state. matplotlib is
-imported inside the functions; without it they raise ModuleNotFoundError, which the command line turns into a hint.
+Each is drawn on a figure of its own with the Agg canvas, which needs no display and leaves pyplot's global state alone.
+matplotlib is imported inside the functions; `results.plot.check_can_plot` says whether it is installed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation.calibration import Bin
 from audioinceptionnext.results.plot import COLOURS, DPI, FAINT, INK
 
@@ -24,38 +24,39 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NUMBERED = 25  # classes: with more, no counts are written into the cells
-NAMED = 60  # classes: with more, no labels; the per-class table has them
-LABEL_LETTERS = 30
+MAX_WITH_COUNTS = 25  # classes; with more, no counts are written into the cells
+MAX_WITH_LABELS = 60  # classes; with more, there are no labels, which the table of classes has
+MAX_LABEL_LENGTH = 30
 SHADES = ("#FFFFFF", "#D6E6F2", "#8FBFE0", "#3C8DC4", "#0B5C94", "#062F52")  # around the project's blue
 NO_CLIPS = "#ECECEC"
-POINTS = 400  # of a smoothed loss
+MAX_POINTS = 400  # of a smoothed loss
 
 
 def draw_confusion(counts: np.ndarray, labels: Sequence[str]) -> Figure:
-    """The confusion matrix: colour is the share of the true class's clips, a written number is clips.
+    """Draw the confusion matrix. Colours show shares of the true class's clips, numbers count clips.
 
-    Readable from 2 to some 300 classes: up to `NUMBERED` with counts, up to `NAMED` with labels.
+    It is readable from 2 to about 300 classes: with counts up to `MAX_WITH_COUNTS`, with labels up to
+    `MAX_WITH_LABELS`.
 
     Args:
-        counts: (classes, classes), row the true class. Rows without a clip are grey.
+        counts: (classes, classes), one row per true class. Rows without a clip are grey.
+        labels: one per class.
     """
     from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 
     classes = len(labels)
-    cell = next(
-        (inches for most, inches in ((4, 0.8), (12, 0.5), (NUMBERED, 0.36), (NAMED, 0.19)) if classes <= most), 0
-    )
+    sizes = ((4, 0.8), (12, 0.5), (MAX_WITH_COUNTS, 0.36), (MAX_WITH_LABELS, 0.19))  # up to n classes, inches per cell
+    cell = next((inches for limit, inches in sizes if classes <= limit), 0)
     side = classes * cell or 8.0
-    # Room for the labels, which the layout takes from the matrix.
-    names = 0.0 if classes > NAMED else min(LABEL_LETTERS, max(map(len, labels))) * 0.06
-    figure = figure_of(side + names + 1.2, side + names + 0.6)
+    # Room for the labels, which the layout would take from the matrix otherwise.
+    names = 0.0 if classes > MAX_WITH_LABELS else min(MAX_LABEL_LENGTH, max(map(len, labels))) * 0.06
+    figure = new_figure(side + names + 1.2, side + names + 0.6)
     ax = figure.subplots()
     true = counts.sum(axis=1, keepdims=True)
     share = np.ma.masked_where(np.broadcast_to(true == 0, counts.shape), counts / np.maximum(true, 1))
     shades = LinearSegmentedColormap.from_list("shades", SHADES).with_extremes(bad=NO_CLIPS)
     pad = 0.06 if classes <= 4 else 0.02
-    # The square root, so that one clip in a hundred taken for another still shows.
+    # The colours follow the square root, so that one confused clip in a hundred is still visible.
     image = ax.imshow(share, cmap=shades, norm=PowerNorm(0.5, 0, 1), interpolation="nearest", aspect="equal")
     bar = figure.colorbar(image, ax=ax, shrink=min(0.88, 2.5 / side), aspect=16, pad=pad, anchor=(0, 1))
     bar.set_ticks([0, 0.05, 0.25, 0.5, 1], labels=["0 %", "5 %", "25 %", "50 %", "100 %"])
@@ -63,9 +64,9 @@ def draw_confusion(counts: np.ndarray, labels: Sequence[str]) -> Figure:
     bar.ax.set_title("of the\ntrue class", fontsize=8, color=INK, loc="left", pad=8)
     bar.outline.set_visible(False)
     _name_classes(ax, labels)
-    if classes <= NAMED:
+    if classes <= MAX_WITH_LABELS:
         _draw_grid(ax, classes)
-    if classes <= NUMBERED:
+    if classes <= MAX_WITH_COUNTS:
         _write_counts(ax, counts, share, 9 if classes <= 12 else 7.5)
     return figure
 
@@ -74,7 +75,7 @@ def _name_classes(ax: Axes, labels: Sequence[str]) -> None:
     ax.set_xlabel("recognised as", fontsize=10, color=INK, labelpad=8)
     ax.set_ylabel("true class", fontsize=10, color=INK, labelpad=8)
     ax.tick_params(length=0, colors=INK)
-    if len(labels) > NAMED:
+    if len(labels) > MAX_WITH_LABELS:
         numbers = [0, *range(49, len(labels), 50)]
         ax.set_xticks(numbers, [str(number + 1) for number in numbers], fontsize=8)
         ax.set_yticks(numbers, [str(number + 1) for number in numbers], fontsize=8)
@@ -82,7 +83,7 @@ def _name_classes(ax: Axes, labels: Sequence[str]) -> None:
         for spine in ax.spines.values():
             spine.set(color=FAINT, linewidth=0.5)
         return
-    size = 9 if len(labels) <= 12 else 8 if len(labels) <= NUMBERED else 7
+    size = 9 if len(labels) <= 12 else 8 if len(labels) <= MAX_WITH_COUNTS else 7
     names = [_short(label) for label in labels]
     flat = len(labels) <= 4 and max(map(len, names)) <= 11
     ax.set_xticks(range(len(labels)), names, rotation=0 if flat else 90, fontsize=size, parse_math=False)
@@ -107,24 +108,25 @@ def _write_counts(ax: Axes, counts: np.ndarray, share: np.ma.MaskedArray, size: 
         ax.text(column, row, text, ha="center", va="center_baseline", fontsize=smaller, color=colour)
 
 
-def draw_reliability(table: Sequence[Bin], ece: float, scaled: Sequence[Bin] = (), scaled_as: str = "") -> Figure:
-    """The reliability diagram: accuracy over confidence, with the number of clips in each bin below.
+def draw_reliability(table: Sequence[Bin], ece: float, scaled: Sequence[Bin] = (), scaled_name: str = "") -> Figure:
+    """Draw the reliability diagram: accuracy over confidence, and below it the number of clips in each bin.
 
-    Whiskers are 95 % Wilson intervals: a bin of few clips says little.
+    Whiskers are 95 % Wilson intervals, since a bin with few clips says little.
 
     Args:
         table: from `reliability`.
-        ece: 0 to 1, for the legend.
-        scaled: the same after temperature scaling, and what the legend calls it.
+        ece: expected calibration error, 0 to 1, for the legend.
+        scaled: the table after temperature scaling, if it is to be drawn too.
+        scaled_name: the name of the scaled table in the legend.
     """
     from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-    figure = figure_of(5.6, 6.9)
+    figure = new_figure(5.6, 6.9)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4.4, 1))
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1, label="perfect")
     _plot_bins(upper, table, COLOURS[0], f"as it is (ECE {ece:.3f})")
     if scaled:
-        _plot_bins(upper, scaled, COLOURS[1], scaled_as)
+        _plot_bins(upper, scaled, COLOURS[1], scaled_name)
     upper.set_ylabel("accuracy of these clips", fontsize=9, color=INK)
     upper.set(xlim=(0, 1), ylim=(0, 1))
     figure.legend(loc="outside upper left", ncols=3, fontsize=8, frameon=False, labelcolor=INK, handlelength=1.6)
@@ -139,7 +141,7 @@ def draw_reliability(table: Sequence[Bin], ece: float, scaled: Sequence[Bin] = (
         axis.set_major_locator(MultipleLocator(0.2))
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     for ax in (upper, lower):
-        quiet(ax)
+        style_axes(ax)
     return figure
 
 
@@ -160,16 +162,16 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def draw_learning(log: Path) -> Figure:
-    """The learning curve of a run: its loss above, top-1 of the held-out clips below, over steps.
+    """Draw the learning curve of a run over its steps: the training loss, and below it top-1 of the held-out clips.
 
     Args:
-        log: Lightning's metrics.csv, with the columns ``step``, ``loss`` and ``top1``, each filled in some rows.
+        log: Lightning's metrics.csv, with the columns ``step``, ``loss`` and ``top1``, each filled in some of its rows.
 
     Raises:
-        AinextError: a file that is no such log.
+        FileError: the file cannot be read, or is not such a log.
     """
     loss, top1 = _column(log, "loss"), _column(log, "top1")
-    figure = figure_of(8.0, 4.6 if len(top1) else 2.8)
+    figure = new_figure(8.0, 4.6 if len(top1) else 2.8)
     axes = figure.subplots(2 if len(top1) else 1, 1, sharex=True, squeeze=False)[:, 0]
     axes[0].plot(loss[:, 0], loss[:, 1], color=COLOURS[0], linewidth=0.6, alpha=0.3)
     axes[0].plot(*_smooth(loss).T, color=COLOURS[0], linewidth=1.6)
@@ -185,38 +187,38 @@ def draw_learning(log: Path) -> Figure:
         axes[1].margins(y=0.15)
     axes[-1].set_xlabel("step", fontsize=9, color=INK)
     for ax in axes:
-        quiet(ax)
+        style_axes(ax)
         ax.margins(x=0.01)
     return figure
 
 
 def _column(log: Path, name: str) -> np.ndarray:
-    """(rows, 2): step and value, where there is one; only ``loss`` must be there."""
+    """(rows, 2): the steps that have a value in this column, and the values. Only ``loss`` must have any."""
     try:
         with log.open(newline="", encoding="utf-8") as file:
             rows = [(row.get("step"), row.get(name)) for row in csv.DictReader(file)]
         points = np.array([(float(step), float(value)) for step, value in rows if step and value]).reshape(-1, 2)
     except OSError as error:
-        raise AinextError(f"{log}: cannot be read: {error.strerror or error}") from None
+        raise FileError(log, f"cannot be read: {error.strerror or error}") from None
     except (ValueError, csv.Error):
-        raise AinextError(f"{log}: not a training log: its steps and {name} are not all numbers") from None
+        raise FileError(log, f"not a training log: its columns step and {name} are not all numbers") from None
     if name == "loss" and not len(points):
-        raise AinextError(f"{log}: not a training log: no step has a loss")
+        raise FileError(log, "not a training log: no step has a loss")
     return points
 
 
 def _smooth(points: np.ndarray) -> np.ndarray:
-    """A running mean over a twentieth of the points, of what there is at both ends; at most `POINTS` rows."""
+    """A running mean over a twentieth of the points, fewer at both ends; at most `MAX_POINTS` rows."""
     half = max(1, len(points) // 40)
     sums = np.concatenate(([0.0], np.cumsum(points[:, 1])))
-    places = np.unique(np.linspace(0, len(points) - 1, min(POINTS, len(points))).round().astype(int))
-    first, after = np.maximum(places - half, 0), np.minimum(places + half + 1, len(points))
-    means = (sums[after] - sums[first]) / (after - first)
-    return np.stack((points[places, 0], means), axis=1)
+    centres = np.unique(np.linspace(0, len(points) - 1, min(MAX_POINTS, len(points))).round().astype(int))
+    first, end = np.maximum(centres - half, 0), np.minimum(centres + half + 1, len(points))
+    means = (sums[end] - sums[first]) / (end - first)
+    return np.stack((points[centres, 0], means), axis=1)
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG file. Letters that the font lacks become boxes, without a warning each."""
+    """The figure as the content of a PNG file. Characters that the font lacks become boxes, without warnings."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -224,8 +226,8 @@ def png(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def figure_of(width: float, height: float) -> Figure:
-    """Inches, on a canvas without a display."""
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches, on a canvas that needs no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -234,8 +236,8 @@ def figure_of(width: float, height: float) -> Figure:
     return figure
 
 
-def quiet(ax: Axes) -> None:
-    """Axes that step back behind what is drawn."""
+def style_axes(ax: Axes) -> None:
+    """Give axes thin lines and muted colours, so that they do not distract from what is drawn."""
     ax.tick_params(colors=INK, labelsize=8, length=3, width=0.6)
     ax.grid(color="#EEEEEE", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -246,4 +248,4 @@ def quiet(ax: Axes) -> None:
 
 def _short(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= LABEL_LETTERS else text[: LABEL_LETTERS - 1].rstrip() + "…"
+    return text if len(text) <= MAX_LABEL_LENGTH else text[: MAX_LABEL_LENGTH - 1].rstrip() + "…"

@@ -1,5 +1,5 @@
 "use strict";
-// A click on a column's head sorts by it: numbers from the greatest, text from A; once more turns it round.
+// A click on a column's heading sorts by it: numbers from the largest, text from A. Another click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -11,7 +11,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const rows = [...table.tBodies[0].rows];
       rows.sort((a, b) => {
         const [x, y] = [key(a), key(b)];
-        if (x === "" || y === "") return (x === "") - (y === ""); // what is unknown stays last
+        if (x === "" || y === "") return (x === "") - (y === ""); // unknown values stay last
         const order = numbers ? Number(x) - Number(y) : x.localeCompare(y);
         return up ? order : -order;
       });
@@ -27,14 +27,15 @@ if (filter) {
   const items = [...document.querySelectorAll(".mistakes li")];
   const apply = () => {
     for (const item of items) item.hidden = filter.value !== "" && item.dataset.label !== filter.value;
-    document.querySelector("#shown").textContent = `${items.filter((item) => !item.hidden).length} shown`;
+    const count = items.filter((item) => !item.hidden).length;
+    document.querySelector("#number-of-mistakes").textContent = `${count} ${count === 1 ? "mistake" : "mistakes"}`;
   };
-  filter.parentElement.hidden = false; // without this script all are shown, and no filter
+  filter.parentElement.hidden = false; // without this script there is no filter and all mistakes are visible
   filter.addEventListener("change", apply);
   apply();
 }
 
-// One sound at a time.
+// Play one recording at a time.
 document.addEventListener("play", (event) => {
   for (const audio of document.querySelectorAll("audio")) if (audio !== event.target) audio.pause();
 }, true);

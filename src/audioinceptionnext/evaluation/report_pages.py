@@ -1,6 +1,6 @@
-"""The two pages of a report as HTML: no library, no network, light and dark, usable on a phone and without a mouse.
+"""The two HTML pages of a report. They need no library and no network, and work on a phone and without a mouse.
 
-Everything that comes from data goes through `escaped`.
+All text that comes from data goes through `escaped`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLUMNS = (
     ("Average precision", ""),
     ("Most confused with", "text"),
 )
-LONG_TABLE = 25  # classes: a longer table scrolls in a frame of its own
+LONG_TABLE = 25  # classes; a longer table scrolls in a frame of its own
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,14 @@ class Mistake:
     """A clip that was recognised as something else.
 
     Attributes:
-        name: the clip's; ``path`` is the same with its folder.
-        guesses: the classes thought likeliest and their probabilities, best first.
-        score, rank: the true class's probability, and its place among all, 1 the best.
-        audio: the file to listen to, relative to the page; None where there is none, for the reason in ``silence``.
+        name: of the clip.
+        path: the same with its folder.
+        label: the true class.
+        guesses: the most probable classes and their probabilities, best first.
+        score: the probability of the true class.
+        rank: of the true class by probability, from 1.
+        audio: the audio file, relative to the page; None if there is none.
+        why_no_audio: the reason why there is no audio.
     """
 
     name: str
@@ -53,59 +57,70 @@ class Mistake:
     score: float
     rank: int
     audio: str | None = None
-    silence: str = ""
+    why_no_audio: str = ""
 
 
 def index_page(
     title: str,
     figures: Mapping[str, Any],
+    *,
     intervals: Mapping[str, tuple[float, float]] | None,
     ece: float,
     calibration: Calibration | None,
     table: Sequence[ClassFigures],
     confusions: Sequence[Confusion],
-    mistakes: tuple[int, int],
-    learning: bool,
+    listed_mistakes: int,
+    total_mistakes: int,
+    has_learning_curve: bool,
 ) -> str:
-    """The page that ties a report together.
+    """The first page of a report.
 
     Args:
-        mistakes: how many clips are listed on the page of mistakes, and how many mistakes there are.
-        learning: whether there is a learning.png.
+        title, figures, intervals, calibration: as for `report_folder.write_report`.
+        ece: the expected calibration error, 0 to 1.
+        table: the figures of each class.
+        confusions: the most frequent ones.
+        listed_mistakes: number of clips on the page of mistakes.
+        total_mistakes: number of all mistakes.
+        has_learning_curve: whether there is a learning.png.
     """
     parts = [
         f"<h1>{escaped(title)}</h1>",
         _about(title, figures),
         '<nav aria-label="Contents"><a href="#classes">Classes</a> <a href="#confusion">Confusions</a> '
         '<a href="#calibration">Calibration</a> '
-        + ('<a href="#training">Training</a> ' if learning else "")
+        + ('<a href="#training">Training</a> ' if has_learning_curve else "")
         + '<a href="mistakes.html">Mistakes to listen to</a> <a href="#files">Files</a></nav>',
         _headlines(figures, intervals or {}, ece, len(table)),
-        _mistakes_line(*mistakes),
+        _mistakes_line(listed_mistakes, total_mistakes),
         _classes(table),
         _confusions(confusions, table),
         _calibration(ece, calibration),
-        _training() if learning else "",
+        _training() if has_learning_curve else "",
         _files(),
     ]
     return document(title, "\n".join(parts))
 
 
 def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
-    """The worst mistakes as a list to listen to, the most confident first."""
+    """The page with the most confident mistakes, which can be listened to.
+
+    Args:
+        title: of the report.
+        mistakes: the most confident first.
+        total: number of all mistakes.
+    """
     classes = sorted({mistake.label for mistake in mistakes})
     options = "".join(f'<option value="{escaped(label)}">{escaped(label)}</option>' for label in classes)
     if not mistakes:
-        body = "<p>There are none: every clip was recognised.</p>"
+        body = "<p>There are no mistakes: every clip was recognised.</p>"
     else:
-        which = "All mistakes"
-        if len(mistakes) < total:
-            which = f"The {len(mistakes)} of {total:,} mistakes that the model was surest of"
+        which = f"The {len(mistakes)} most confident of {total:,} mistakes" if len(mistakes) < total else "All mistakes"
         body = (
-            f"<p>{which}, the surest first. Now and then it is right and the label wrong.</p>\n"
+            f"<p>{which}, the most confident first. Sometimes the model is right and the label is wrong.</p>\n"
             '<div class="filter" hidden><label for="true-class">True class</label> '
             f'<select id="true-class"><option value="">all</option>{options}</select> '
-            '<span class="quiet" id="shown" role="status"></span></div>\n'
+            '<span class="quiet" id="number-of-mistakes" role="status"></span></div>\n'
             f'<ol class="mistakes">\n{"".join(map(_mistake, mistakes))}</ol>'
         )
     back = '<nav aria-label="Contents"><a href="index.html">Back to the report</a></nav>'
@@ -115,47 +130,48 @@ def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
 
 
 def _mistake(mistake: Mistake) -> str:
-    (guess, sure), others = mistake.guesses[0], mistake.guesses[1:]
-    then = ", ".join(f"{escaped(label)} {_share(score)}" for label, score in others)
+    (guess, confidence), others = mistake.guesses[0], mistake.guesses[1:]
+    next_guesses = ", ".join(f"{escaped(label)} {_percent(score)}" for label, score in others)
     if mistake.audio is not None:
         about = f"{mistake.label}, recognised as {guess}: {mistake.name}"
-        sound = f'<audio controls preload="none" src="{escaped(mistake.audio)}" aria-label="{escaped(about)}"></audio>'
+        audio = f'<audio controls preload="none" src="{escaped(mistake.audio)}" aria-label="{escaped(about)}"></audio>'
     else:
-        sound = f'<p class="quiet none">{escaped(mistake.silence)}</p>'
+        audio = f'<p class="quiet no-audio">{escaped(mistake.why_no_audio)}</p>'
+    label = escaped(mistake.label)
     return (
-        f'<li data-label="{escaped(mistake.label)}">'
-        f'<p class="what"><b>{escaped(mistake.label)}</b>, recognised as <b>{escaped(guess)}</b> ({_share(sure)})</p>'
-        f'<p class="quiet">{escaped(mistake.label)} had {_share(mistake.score)}, place {mistake.rank}'
-        f"{'; then ' + then if then else ''}</p>"
-        f'<p class="quiet" title="{escaped(mistake.path)}">{escaped(mistake.name)}</p>{sound}</li>\n'
+        f'<li data-label="{label}">'
+        f'<p class="what"><b>{label}</b>, recognised as <b>{escaped(guess)}</b> ({_percent(confidence)})</p>'
+        f'<p class="quiet">{label} had {_percent(mistake.score)} (rank {mistake.rank})'
+        f"{'; next best: ' + next_guesses if next_guesses else ''}</p>"
+        f'<p class="quiet" title="{escaped(mistake.path)}">{escaped(mistake.name)}</p>{audio}</li>\n'
     )
 
 
 def _about(title: str, figures: Mapping[str, Any]) -> str:
-    """What was measured: every short entry of the figures that is no figure."""
+    """One line on what was evaluated: all short entries of the figures that are not results."""
     known = {*HEADLINES, "per_class", "clips", "data", "model"}
-    facts = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
-    facts += [f"{figures['clips']:,} clips"] if "clips" in figures else []
+    entries = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
+    entries += [f"{figures['clips']:,} clips"] if "clips" in figures else []
     for name, value in figures.items():
         if name not in known and isinstance(value, str | int | bool):
-            facts.append(f"{name.replace('_', ' ')} {json.dumps(value) if isinstance(value, bool) else value}")
-    return f'<p class="quiet">{escaped(" · ".join(facts))}</p>'
+            entries.append(f"{name.replace('_', ' ')} {json.dumps(value) if isinstance(value, bool) else value}")
+    return f'<p class="quiet">{escaped(" · ".join(entries))}</p>'
 
 
 def _headlines(
     figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], ece: float, classes: int
 ) -> str:
     cards = []
-    for name, words in HEADLINES.items():
-        if name not in figures or (name == "top5" and classes <= 5):  # where it is 100 % whatever the model
+    for name, heading in HEADLINES.items():
+        if name not in figures or (name == "top5" and classes <= 5):  # with 5 classes it is always 100 %
             continue
         percent = name != "mauc"
         low, high = intervals.get(name, (math.nan, math.nan))
-        between = f"{_number(low, percent)} to {_number(high, percent)}" if math.isfinite(low) else ""
+        interval = f"{_number(low, percent)} to {_number(high, percent)}" if math.isfinite(low) else ""
         value = _number(figures[name], percent) + ("\u00a0%" if percent else "")
-        cards.append(f"<div><dt>{words}</dt><dd>{value}<small>{between}</small></dd></div>")
+        cards.append(f"<div><dt>{heading}</dt><dd>{value}<small>{interval}</small></dd></div>")
     cards.append(f"<div><dt>Calibration error</dt><dd>{100 * ece:.1f}\u00a0%<small></small></dd></div>")
-    note = "Below each figure its 95 % bootstrap interval: how far other clips of the same kind would move it."
+    note = "Below each figure is its 95 % bootstrap interval: how far other clips of the same kind would move it."
     return f'<dl class="figures">{"".join(cards)}</dl>' + (f'<p class="quiet">{note}</p>' if intervals else "")
 
 
@@ -163,8 +179,8 @@ def _mistakes_line(listed: int, total: int) -> str:
     if not total:
         return "<p>Every clip was recognised.</p>"
     clips = "1 clip was" if total == 1 else f"{total:,} clips were"
-    which = "listen to it" if total == 1 else f"listen to the {listed} worst" if listed < total else "listen to them"
-    return f'<p>{clips} taken for something else: <a href="mistakes.html">{which}</a>.</p>'
+    link = "listen to it" if total == 1 else f"listen to the {listed} worst" if listed < total else "listen to them"
+    return f'<p>{clips} recognised as something else: <a href="mistakes.html">{link}</a>.</p>'
 
 
 def _classes(table: Sequence[ClassFigures]) -> str:
@@ -177,8 +193,9 @@ def _classes(table: Sequence[ClassFigures]) -> str:
         '<h2 id="classes">Classes</h2>\n'
         f'<div class="scroll{tall}" tabindex="0" role="region" aria-labelledby="classes"><table class="sortable">'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{''.join(map(_class_row, table))}</tbody></table></div>\n"
-        '<p class="quiet">In %. Accuracy is the share of the class’s clips that were recognised (its recall); '
-        "precision the share of the clips recognised as it that are; F1 the harmonic mean of both.</p>"
+        '<p class="quiet">All figures are in %. Accuracy is the share of a class’s clips that were recognised, which '
+        "is also its recall. Precision is the share of the clips recognised as this class that belong to it. F1 is the "
+        "harmonic mean of the two.</p>"
     )
 
 
@@ -205,63 +222,70 @@ def _confusions(confusions: Sequence[Confusion], classes: Sequence[ClassFigures]
         '<th scope="col">True class</th><th scope="col" class="text">Recognised as</th><th scope="col">Clips</th>'
         f'<th scope="col">% of the class</th></tr></thead>\n<tbody>{rows}</tbody></table></div>'
     )
-    how = "A row is a true class, a column what its clips were recognised as."
+    caption = "Each row is a true class, each column a class that its clips were recognised as."
     if any(not row.clips for row in classes):
-        how += " Grey rows have no clips."
-    picture = _picture("confusion.png", f"Confusion matrix of {len(classes)} classes", how)
-    return f'<h2 id="confusion">What is taken for what</h2>\n{picture}\n{table if confusions else ""}'
+        caption += " Grey rows have no clips."
+    picture = _picture("confusion.png", f"Confusion matrix of {len(classes)} classes", caption)
+    return f'<h2 id="confusion">Confusions</h2>\n{picture}\n{table if confusions else ""}'
 
 
 def _calibration(ece: float, calibration: Calibration | None) -> str:
-    words = (
-        "A perfectly calibrated model is right as often as it is sure: its points lie on the diagonal. This one is off "
-        f"by {100 * ece:.1f} percentage points on average over its clips (expected calibration error, 15 bins)."
+    text = (
+        "A perfectly calibrated model is right about 80 % of the clips to which it gives a probability of 80 %: its "
+        f"points lie on the diagonal. This model is off by {100 * ece:.1f} percentage points on average over the clips "
+        "(expected calibration error, 15 bins)."
     )
     if calibration is not None:
         temperature = calibration.temperature
-        sure = (
-            "too sure"
-            if temperature > 1.03
-            else "not sure enough"
-            if temperature < 0.97
-            else "about as sure as it may be"
+        if temperature > 1.03:
+            verdict = "it is overconfident"
+        elif temperature < 0.97:
+            verdict = "it is underconfident"
+        else:
+            verdict = "its confidence is about right"
+        text += (
+            f" On the whole, {verdict}: temperature scaling finds T = {temperature:.2f}. Fitted on one half of the "
+            f"clips and applied to the other, it leaves {100 * calibration.ece_scaled:.1f} points. It changes no "
+            "accuracy."
         )
-        words += (
-            f" On the whole it is {sure}: temperature scaling finds T = {temperature:.2f}. Fitted on one half of the "
-            f"clips and judged on the other, it leaves {100 * calibration.ece_scaled:.1f} points. Accuracies stay as "
-            "they are."
-        )
-    caption = "Whiskers: 95 % intervals of the accuracy in each bin. Below: how many clips have this confidence."
-    alt = "Reliability diagram: accuracy over confidence, and clips a bin"
+    caption = (
+        "The whiskers are 95 % intervals of the accuracy in each bin. Below, the number of clips with this confidence."
+    )
+    alt = "Reliability diagram: accuracy over confidence, and the number of clips in each bin"
     picture = _picture("reliability.png", alt, caption, kind="narrow")
-    return f'<h2 id="calibration">Calibration</h2>\n<p>{words}</p>\n{picture}'
+    return f'<h2 id="calibration">Calibration</h2>\n<p>{text}</p>\n{picture}'
 
 
 def _training() -> str:
-    picture = _picture("learning.png", "Training loss and accuracy of held-out clips over the steps of training", "")
+    picture = _picture("learning.png", "Training loss and accuracy on held-out clips over the training steps", "")
     return f'<h2 id="training">Training</h2>\n{picture}'
 
 
 def _files() -> str:
     return (
         '<h2 id="files">Files</h2>\n<ul>'
-        '<li><a href="metrics.json">metrics.json</a>: every figure, intervals, calibration, confusion counts</li>'
+        '<li><a href="metrics.json">metrics.json</a>: all figures, intervals, calibration, confusion counts</li>'
         '<li><a href="per_class.csv">per_class.csv</a>: the table of classes</li>'
-        '<li><a href="predictions.csv">predictions.csv</a>: every clip, what it is and what it was recognised as</li>'
+        '<li><a href="predictions.csv">predictions.csv</a>: the label and the most probable classes of every clip</li>'
         "</ul>"
     )
 
 
 def _picture(file: str, alt: str, caption: str, kind: str = "") -> str:
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    figcaption = f"<figcaption>{caption}</figcaption>" if caption else ""
     return (
         f"<figure{f' class={kind}' if kind else ''}>"
-        f'<a href="{file}"><img src="{file}" alt="{escaped(alt)}" loading="lazy"></a>{below}</figure>'
+        f'<a href="{file}"><img src="{file}" alt="{escaped(alt)}" loading="lazy"></a>{figcaption}</figure>'
     )
 
 
 def document(title: str, body: str) -> str:
-    """A page of its own, with style and script inside."""
+    """A complete HTML page, with its style and its script inside.
+
+    Args:
+        title: as text.
+        body: as HTML.
+    """
     style, script = (files(__package__).joinpath(f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -275,10 +299,10 @@ def _number(value: float, percent: bool) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}" if percent else f"{value:.3f}"
 
 
-def _share(probability: float) -> str:
+def _percent(probability: float) -> str:
     return f"{100 * probability:.0f}\u00a0%" if probability >= 0.0095 else "under 1\u00a0%"
 
 
 def escaped(text: str) -> str:
-    """Of HTML, also within quotes."""
+    """Text as HTML, also within quotes."""
     return html.escape(text, quote=True)

@@ -1,4 +1,4 @@
-"""The file that the EPIC-SOUNDS recognition challenge takes, and what is wrong with one."""
+"""The file that the EPIC-SOUNDS recognition challenge takes: writing one, and finding what is wrong with one."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.evaluation.epic_sounds import read_ids
-from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, mismatches, of_all, readable
+from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, count_of, mismatches, readable
 
 MEMBER = "test.json"
 VERSION, CHALLENGE = "0.1", "audio_based_interaction_recognition"
 KEYS = tuple(map(str, range(CLASSES)))
-# Supervision Levels Scale, arXiv 2008.09890: what the model was pre-trained on, labels and data that it was trained on.
+# Supervision Levels Scale (arXiv 2008.09890): of pre-training, training labels and training data.
 LEVELS = ("sls_pt", "sls_tl", "sls_td")
-HIGHEST_LEVEL = 5
+MAX_LEVEL = 5
 
 
 def write_submission(
-    predictions: Predictions, path: str | Path, sls_pt: int, sls_tl: int, sls_td: int, t_mod: int = 0
+    predictions: Predictions, path: str | Path, *, sls_pt: int, sls_tl: int, sls_td: int, t_mod: int = 0
 ) -> None:
-    """A zip that holds ``test.json``: for each segment a score a class, the views' sum.
+    """Write a zip with ``test.json``, which holds one score per class for each segment, summed over its clips.
 
     Args:
+        predictions: for all segments of the test set.
+        path: of the zip file.
         sls_pt, sls_tl, sls_td: supervision levels of pre-training, training labels and training data, each 0 to 5
             (arXiv 2008.09890).
         t_mod: what the model perceives at test time; 0 is audio only.
 
     Raises:
-        AinextError: a level out of range. Nothing is written then, and a file that cannot be finished is not left.
+        ParameterError: a level is out of range. Nothing is written then, and a file that could not be finished is
+            removed.
     """
     levels = dict(zip(LEVELS, (sls_pt, sls_tl, sls_td), strict=True))
     for name, level in levels.items():
         if not _is_level(level):
-            raise AinextError(f"--{name.replace('_', '-')} {level}: give a level from 0 to {HIGHEST_LEVEL}")
+            raise ParameterError(name, level, f"give a level from 0 to {MAX_LEVEL}")
     results = {
         name: {"interaction": dict(zip(KEYS, row, strict=True))}
         for name, row in zip(predictions.ids, predictions.scores.tolist(), strict=True)
@@ -55,53 +58,54 @@ def write_submission(
 
 
 def check_submission(path: str | Path, timestamps: str | Path | None = None) -> list[str]:
-    """What the challenge's server would refuse, one line each; nothing if the file is in order.
+    """What the challenge's server would refuse: one line per problem. Empty if the file is in order.
 
     Args:
-        timestamps: ``EPIC_Sounds_recognition_test_timestamps`` as CSV or pickle; with it, whether every segment is
-            there and no other.
+        path: of the zip file.
+        timestamps: ``EPIC_Sounds_recognition_test_timestamps`` as CSV or pickle, to check that every segment is there
+            and no other.
 
     Raises:
-        AinextError: no such file, or timestamps that cannot be read.
+        FileError: the file does not exist, or the timestamps cannot be read.
     """
     path = Path(path)
     if not path.is_file():
-        raise AinextError(f"{path}: no such file")
-    wanted = None if timestamps is None else read_ids(timestamps)
+        raise FileError(path, "no such file")
+    required = None if timestamps is None else read_ids(timestamps)
     try:
         with zipfile.ZipFile(path) as archive:
             if MEMBER not in archive.namelist():
-                held = readable(", ".join(archive.namelist())) or "nothing"
-                return [f"the zip holds no {MEMBER} at its top; it holds {held}"]
+                members = readable(", ".join(archive.namelist())) or "nothing"
+                return [f"the zip holds no {MEMBER} at its top; it holds {members}"]
             text = archive.read(MEMBER)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, NotImplementedError) as error:
         return [f"not a zip file, or damaged ({error})"]
     repeated: list[str] = []
     try:
-        document = json.loads(text, object_pairs_hook=lambda pairs: _dict_noting(pairs, repeated))
+        document = json.loads(text, object_pairs_hook=lambda pairs: _dict_noting_repeats(pairs, repeated))
     except (ValueError, RecursionError) as error:
         return [f"{MEMBER} is not JSON ({error})"]
     if not isinstance(document, dict):
         return [f"{MEMBER} is a {type(document).__name__}, not an object"]
-    problems = [_repetition(repeated)] if repeated else []
+    problems = [_repeated_keys(repeated)] if repeated else []
     problems += _head_problems(document)
     results = document.get("results")
     if not isinstance(results, dict) or not results:
-        return [*problems, "results is not an object with a segment a key"]
-    return problems + _result_problems(results) + ([] if wanted is None else mismatches(results, wanted))
+        return [*problems, "results is not an object with one key per segment"]
+    return problems + _result_problems(results) + ([] if required is None else mismatches(results, required))
 
 
-def _dict_noting(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _dict_noting_repeats(pairs: list[tuple[str, Any]], repeated: list[str]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
         seen: set[str] = set()
         repeated.extend(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return found
+    return document
 
 
-def _repetition(keys: list[str]) -> str:
-    counted = f"{len(keys):,} keys stand" if len(keys) > 1 else "1 key stands"
-    return f"{counted} there twice, e.g. {readable(keys[0])}"
+def _repeated_keys(keys: list[str]) -> str:
+    counted = f"{len(keys):,} keys occur" if len(keys) > 1 else "1 key occurs"
+    return f"{counted} twice, e.g. {readable(keys[0])}"
 
 
 def _head_problems(document: dict[str, Any]) -> list[str]:
@@ -111,7 +115,7 @@ def _head_problems(document: dict[str, Any]) -> list[str]:
         if document.get(key) != value
     ]
     problems += [
-        f"{key} is {document.get(key)!r:.40}, not a whole number from 0 to {HIGHEST_LEVEL}"
+        f"{key} is {document.get(key)!r:.40}, not a whole number from 0 to {MAX_LEVEL}"
         for key in LEVELS
         if not _is_level(document.get(key))
     ]
@@ -121,7 +125,7 @@ def _head_problems(document: dict[str, Any]) -> list[str]:
 
 
 def _is_level(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= HIGHEST_LEVEL
+    return type(value) is int and 0 <= value <= MAX_LEVEL
 
 
 def _result_problems(results: dict[str, Any]) -> list[str]:
@@ -132,18 +136,18 @@ def _result_problems(results: dict[str, Any]) -> list[str]:
             malformed.append(name)
         elif scores.keys() != set(KEYS):
             incomplete.append(name)
-        elif not all(_is_number(value) for value in scores.values()):
+        elif not all(_is_finite_number(value) for value in scores.values()):
             infinite.append(name)
-    found = {
+    by_problem = {
         'without {"interaction": {…}}': malformed,
         f'without exactly the classes "0" to "{CLASSES - 1}"': incomplete,
-        "with a score that is no finite number": infinite,
+        "with a score that is not a finite number": infinite,
     }
-    return [f"{of_all(names)} {what}, e.g. {readable(names[0])}" for what, names in found.items() if names]
+    return [f"{count_of(ids)} {problem}, e.g. {readable(ids[0])}" for problem, ids in by_problem.items() if ids]
 
 
-def _is_number(value: Any) -> bool:
+def _is_finite_number(value: Any) -> bool:
     try:
         return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:  # an integer beyond any float
+    except OverflowError:  # an integer larger than any float
         return False

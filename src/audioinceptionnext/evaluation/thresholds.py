@@ -1,7 +1,7 @@
-"""A threshold for each class: how sure a network must be of it before a timeline reports it.
+"""Fits one onset threshold for each class: the probability from which on a timeline reports it.
 
-Classes differ in what a network's 0.5 is worth: what sounds like nothing else can be believed below it, one of three
-kinds of running water only above. A threshold a class is fitted to sounds that the network was not trained on.
+A probability of 0.5 means different things for different classes: a sound like no other can be believed below it, one
+of three kinds of running water only above it. The thresholds are fitted on clips that the network was not trained on.
 """
 
 from __future__ import annotations
@@ -10,37 +10,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-LOWEST, HIGHEST = 0.3, 0.9  # below, two classes at once; above, a class that is hardly ever reported
-GRID = np.round(np.arange(LOWEST, HIGHEST + 1e-9, 0.01), 2)
-SHARED = 1.0  # how much the mean class counts beside a class's own few clips
-WIDTH = 0.05  # a threshold has to hold a little above and below too: F1 is averaged over so much on either side
+MIN_THRESHOLD, MAX_THRESHOLD = 0.3, 0.9  # lower, two classes are reported at once; higher, a class is hardly ever
+GRID = np.round(np.arange(MIN_THRESHOLD, MAX_THRESHOLD + 1e-9, 0.01), 2)
+MEAN_CLASS_WEIGHT = 1.0  # of the counts of the mean class, which are added to those of a class with few clips
+WIDTH = 0.05  # F1 is averaged over this much on either side, so that a threshold also works a little above and below
 
 
 def peaks(outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """The highest probability that each class reaches in each clip, (clips, classes); of each (steps, classes)."""
+    """The highest probability that each class reaches in each clip: (clips, classes).
+
+    Args:
+        outputs: (steps, classes) probabilities for each clip.
+    """
     return np.stack([np.max(steps, axis=0) for steps in outputs])
 
 
 def fit_thresholds(peak: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The threshold from 0.3 to 0.9 at which each class has the best F1, (classes,).
+    """The threshold from 0.3 to 0.9 at which each class has the best F1: (classes,).
 
-    F1 is 2 TP / (2 TP + FP + FN) over clips, where a clip counts for every class whose peak reaches its threshold. To a
-    class's counts those of the mean class are added, so that few clips move it only so far.
+    F1 is 2 TP / (2 TP + FP + FN) over clips, where a clip counts for every class whose peak reaches its threshold. The
+    counts of the mean class are added to those of each class, so that a few clips can move a threshold only so far.
 
     Args:
         peak: (clips, classes), see `peaks`.
-        targets: (clips,) classes; below 0 for sound that is none of them, such as noise or speech.
+        targets: (clips,) class indices; below 0 for clips of none of the classes, such as noise or speech.
     """
     own = targets[:, None] == np.arange(peak.shape[1])
     reached = peak[None] >= GRID[:, None, None]  # (thresholds, clips, classes)
     right = (reached & own).sum(axis=1).astype(np.float64)  # (thresholds, classes)
     wrong = (reached & ~own).sum(axis=1).astype(np.float64)
     missed = own.sum(axis=0) - right
-    right, wrong, missed = (counts + SHARED * counts.mean(axis=1, keepdims=True) for counts in (right, wrong, missed))
+    right, wrong, missed = (
+        counts + MEAN_CLASS_WEIGHT * counts.mean(axis=1, keepdims=True) for counts in (right, wrong, missed)
+    )
     f1 = 2 * right / np.maximum(2 * right + wrong + missed, 1e-12)
     reach = round(WIDTH / (GRID[1] - GRID[0]))
-    steady = _smooth(f1, reach)
-    best = steady >= steady.max(axis=0) - 1e-9  # often a plateau: its middle
+    smooth = _smooth(f1, reach)
+    best = smooth >= smooth.max(axis=0) - 1e-9  # often a plateau, of which the middle is taken
     return np.array([float(np.median(GRID[column])) for column in best.T])
 
 

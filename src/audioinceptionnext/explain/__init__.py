@@ -1,10 +1,12 @@
-"""Seeing what a network hears: where in time and frequency, and with which of its kernels. Extra ``[train]``.
+"""Explains why a model gives a label: where in time and frequency, and with which of its kernels. Extra: ``[train]``.
 
-from audioinceptionnext.explain import explain_file, faithfulness, open_model
-model = open_model("kitchen20")
-found = explain_file(model, "dinner.mp4")
-found.label, found.map, found.branches            # arrays; found.plot("dinner.png")
-faithfulness(model, found)                        # is the picture true?
+>>> from audioinceptionnext.explain import explain_file, faithfulness, open_model
+>>> model = open_model("kitchen20")
+>>> explanation = explain_file(model, "examples/kitchen-scene.flac")
+>>> explanation.label, explanation.map.shape, explanation.branches.shape
+('microwave', (500, 64), (4, 3))
+>>> explanation.plot("scene.png")
+>>> faithfulness(model, explanation)  # does deleting what the map points at cost the label?
 """
 
 from audioinceptionnext.explain.excerpt import explain_file

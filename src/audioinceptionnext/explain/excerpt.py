@@ -1,4 +1,4 @@
-"""Which stretch of a recording to explain."""
+"""Chooses the excerpt of a recording to explain, and explains it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ import numpy as np
 import torch
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.errors import AinextError, printable, suggest
+from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.explain.explanation import Explanation, explain
 from audioinceptionnext.explain.probe import open_model
-from audioinceptionnext.inference.recogniser import overall
-from audioinceptionnext.inference.windows import Listener
+from audioinceptionnext.inference.recogniser import recording_probabilities
+from audioinceptionnext.inference.steps import StepPredictor
 from audioinceptionnext.network.storage import StoredModel
 
-WHOLE = 10.0  # seconds, up to which a recording is explained as it is
-STRETCH = 5.0  # seconds of a longer one, where its label scores best
-LONGEST = 30.0  # seconds that one picture can show
+MAX_WHOLE_S = 10.0  # recordings up to this length are explained as a whole
+EXCERPT_S = 5.0  # length of the excerpt of a longer recording
+MAX_EXCERPT_S = 30.0  # what one picture can show
 
 
-class Chosen(NamedTuple):
-    """A stretch and, where it was searched for, the label that it was searched for."""
+class Excerpt(NamedTuple):
+    """What to explain.
+
+    Attributes:
+        start: in seconds.
+        seconds: its length.
+        label: the label to explain; None for the most probable one of the excerpt.
+    """
 
     start: float
     seconds: float
@@ -34,81 +40,101 @@ class Chosen(NamedTuple):
 def explain_file(
     model: StoredModel | str | Path,
     file: str | Path,
+    *,
     label: str | None = None,
     start: float | None = None,
     end: float | None = None,
     name: str = "",
 ) -> Explanation:
-    """Explain a recording: up to 10 s as a whole, of a longer one the 5 s where its label scores best.
+    """Explain a recording: as a whole up to 10 s; of a longer one the 5 s in which its label scores best.
 
     Args:
         model: a `StoredModel`, or what `open_model` takes.
-        label: the likeliest one of the whole recording unless given; of the stretch, where ``start`` or ``end`` is.
-        start, end: seconds, a stretch of 30 s at most; with one of them alone it is 5 s long.
-        name: what the model is called; its own name, or what it was opened by, unless given.
+        file: an audio or video file.
+        label: the label to explain; the most probable one of the recording unless given, or that of the excerpt if
+            ``start`` or ``end`` is given.
+        start, end: of the excerpt, in seconds, at most 30 s apart. With only one of them, the excerpt is 5 s long.
+        name: of the model, for the picture; its own name, or what it was opened by, unless given.
 
     Raises:
-        AinextError: no such model, file, label or stretch, a file that is no recording (`MediaError`), silence.
+        ModelError: there is no such model.
+        ParameterError: the model has no such label, or the excerpt is impossible.
+        MediaError: the file is not a recording.
+        FileError: the recording ends before the excerpt, or is digital silence.
+
+    >>> explain_file("kitchen20", "dinner.mp4", label="blender", start=12.0, end=15.0).plot("blender.png")
     """
     stored = model if isinstance(model, StoredModel) else open_model(model)
     name = name or str(stored.info.get("name", "") if isinstance(model, StoredModel) else model)
     if label is not None and label not in stored.labels:
-        raise AinextError(f"--label {label}: {name or 'the model'} has no such label; {suggest(label, stored.labels)}")
-    chosen = _stated(start, end, label) if start is not None or end is not None else _best(stored, file, label)
-    waveform = decode.read(file, stored.sample_rate, chosen.start, chosen.seconds)
+        reason = f"{name or 'the model'} has no such label; {suggest(label, stored.labels)}"
+        raise ParameterError("label", label, reason)
+    if start is not None or end is not None:
+        excerpt = _given_excerpt(start, end, label)
+    else:
+        excerpt = _best_excerpt(stored, file, label)
+    waveform = decode.read(file, stored.sample_rate, excerpt.start, excerpt.seconds)
     if not len(waveform):
-        raise AinextError(f"{printable(file)}: has no sound at {chosen.start:g} s; --start is beyond its end")
-    return replace(explain(stored, waveform, chosen.label, chosen.start, str(file)), model=name)
+        raise FileError(file, f"has no sound at {excerpt.start:g} s; start before its end")
+    explanation = explain(stored, waveform, label=excerpt.label, start=excerpt.start, file=str(file))
+    return replace(explanation, model=name)
 
 
-def _stated(start: float | None, end: float | None, label: str | None) -> Chosen:
-    first = start if start is not None else max(0.0, (end or 0.0) - STRETCH)
-    last = end if end is not None else first + STRETCH
-    if not 0 <= first < last < float("inf"):  # false for NaN
-        raise AinextError(f"--start {first:g} --end {last:g}: give seconds, the end after the start")
-    if last - first > LONGEST:
-        raise AinextError(f"--start {first:g} --end {last:g}: one picture shows {LONGEST:g} s at most")
-    return Chosen(first, last - first, label)
+def _given_excerpt(start: float | None, end: float | None, label: str | None) -> Excerpt:
+    """The excerpt between these seconds, one of which may be missing."""
+    first = start if start is not None else max(0.0, (end or 0.0) - EXCERPT_S)
+    last = end if end is not None else first + EXCERPT_S
+    if not 0 <= first < float("inf"):  # false for NaN
+        raise ParameterError("start", start, "give a number of seconds, 0 or more")
+    if not first < last < float("inf"):
+        raise ParameterError("end", end, f"give seconds after the start, which is {first:g}")
+    if last - first > MAX_EXCERPT_S:
+        reason = f"give at most {first + MAX_EXCERPT_S:g} s: one picture shows at most {MAX_EXCERPT_S:g} s"
+        raise ParameterError("end", end, reason)
+    return Excerpt(first, last - first, label)
 
 
-def _best(model: StoredModel, file: str | Path, label: str | None) -> Chosen:
-    """The whole of a short recording; of a long one the stretch whose steps give the label the greatest mean."""
+def _best_excerpt(model: StoredModel, file: str | Path, label: str | None) -> Excerpt:
+    """All of a short recording; of a long one the excerpt whose steps give the label the highest mean probability."""
     rate = model.sample_rate
-    beginning = decode.read(file, rate, 0.0, WHOLE + 0.1)
-    if len(beginning) <= WHOLE * rate:
-        return Chosen(0.0, WHOLE, label)
-    ear = listener(model)
-    blocks = decode.read_blocks(file, rate, ear.block / rate)
-    steps = np.concatenate([heard.probabilities for heard in ear.listen(blocks, ear.grid.step)])
+    beginning = decode.read(file, rate, 0.0, MAX_WHOLE_S + 0.1)
+    if len(beginning) <= MAX_WHOLE_S * rate:
+        return Excerpt(0.0, MAX_WHOLE_S, label)
+    predictor = torch_predictor(model)
+    blocks = decode.read_blocks(file, rate, predictor.block_samples / rate)
+    parts = predictor.predict_blocks(blocks, predictor.grid.step)
+    steps = np.concatenate([prediction.probabilities for prediction in parts])
     if not steps.any():
-        raise AinextError(f"{printable(file)}: digital silence, which gets no label; there is nothing to explain")
-    label = label or model.labels[int(overall(steps).argmax())]
-    hop, window = ear.grid.step / rate, model.clip_seconds
-    inside = min(len(steps), int(max(0.0, STRETCH - window) / hop) + 1)  # steps whose windows lie in one stretch
-    column = np.concatenate([[0.0], np.cumsum(steps[:, model.labels.index(label)], dtype=np.float64)])
-    first = int(np.argmax(column[inside:] - column[:-inside]))
-    return Chosen(first * hop, max(STRETCH, window), label)
+        raise FileError(file, "digital silence, which gets no label; there is nothing to explain")
+    label = label or model.labels[int(recording_probabilities(steps).argmax())]
+    step_seconds, window_seconds = predictor.grid.step / rate, model.clip_seconds
+    # The number of steps whose windows lie in one excerpt.
+    inside = min(len(steps), int(max(0.0, EXCERPT_S - window_seconds) / step_seconds) + 1)
+    sums = np.concatenate([[0.0], np.cumsum(steps[:, model.labels.index(label)], dtype=np.float64)])
+    first = int(np.argmax(sums[inside:] - sums[:-inside]))
+    return Excerpt(first * step_seconds, max(EXCERPT_S, window_seconds), label)
 
 
-def listener(model: StoredModel) -> Listener:
-    """Hears recordings of any length in blocks, as recognition does, but by torch: no file has to be exported first."""
+def torch_predictor(model: StoredModel) -> StepPredictor:
+    """A predictor as recognition uses it, but computed by torch, so that no file has to be exported first."""
     from audioinceptionnext.export.onnx import Exported
 
-    facts = {
+    metadata = {
         "clip_frames": str(model.net.config.clip_frames),
         "step_frames": str(model.net.step_frames),
         "hop_samples": str(model.front_end().hop),
     }
-    return Listener(_Torch(Exported(model, model.run, "waveform"), facts), facts, model.run)
+    session = _TorchSession(Exported(model, model.mode, "waveform"), metadata)
+    return StepPredictor(session, metadata, model.mode)
 
 
-class _Torch:
-    """What `Listener` asks of a session."""
+class _TorchSession:
+    """A `Session` that computes the exported module by torch."""
 
-    def __init__(self, exported: torch.nn.Module, facts: Mapping[str, str]) -> None:
-        self.exported, self.facts = exported, facts
+    def __init__(self, exported: torch.nn.Module, metadata: Mapping[str, str]) -> None:
+        self.exported, self.metadata = exported, metadata
 
     @torch.inference_mode()
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        hop = torch.as_tensor(inputs.get("hop", int(self.facts["step_frames"])))
+        hop = torch.as_tensor(inputs.get("hop", int(self.metadata["step_frames"])))
         return [value.numpy() for value in self.exported(torch.from_numpy(inputs["waveform"]), hop)]
