@@ -1,8 +1,9 @@
-"""``ainext benchmark``: speed, memory and agreement, side by side, on the machine that runs it.
+"""``ainext benchmark``: speed, memory and agreement of networks and engines, measured side by side on one computer.
 
-rows.py       what is compared, as data          engines.py   what runs a row, in a process of its own
-networks.py   the files that the rows run         process.py   such a process, and how it is talked to (child.py)
-rounds.py     the measurement                     accuracy.py  a dataset's clips through each row
-machine.py    what it was measured on             roofline.py  how near to the machine's limits; parts.py  by part
-report.py     JSON, table, Markdown               pareto.py    the picture
+rows.py         what is compared, as data          engines.py     what computes a row, in its own process
+subjects.py     the networks and files of the rows process.py     starts such a process and talks to it (worker.py)
+measurement.py  the measurement                    accuracy.py    the top-1 accuracy of each row on a data set
+hardware.py     what it was measured on            roofline.py    how close to the hardware's limits (profile.py)
+tables.py       JSON, table, Markdown              plot.py        the chart
+end_to_end.py   from a file to segments, stage by stage
 """

@@ -1,124 +1,146 @@
-"""A dataset's clips through each row: what a precision or an engine costs in accuracy."""
+"""The accuracy of each row on the clips of a data set: what a precision or an engine costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from audioinceptionnext.audio.source import MediaError
 from audioinceptionnext.benchmark.engines import in_batches
-from audioinceptionnext.benchmark.measurement import Bench, Measured
+from audioinceptionnext.benchmark.measurement import Bench, Log, Measured
 from audioinceptionnext.benchmark.process import RowFailed
-from audioinceptionnext.benchmark.subjects import BATCH, CALIBRATING, Subject
+from audioinceptionnext.benchmark.subjects import BATCH_SIZE, CALIBRATION_CLIPS, Subject
 from audioinceptionnext.data import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference.recogniser import overall
-from audioinceptionnext.inference.windows import SILENCE, softmax
+from audioinceptionnext.errors import MediaError, ModelError, ParameterError
+from audioinceptionnext.inference.recogniser import recording_probabilities
+from audioinceptionnext.inference.steps import SILENCE, softmax
 from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
 
 
-def check(dataset: Dataset, clips: Sequence[Clip], found: dict[str, Subject]) -> None:
-    """Raises `AinextError`: no labelled clip, no trained network, or classes that it does not know."""
+def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[str, Subject]) -> None:
+    """Check that there is something to score, before minutes are spent on measuring.
+
+    Raises:
+        ParameterError: none of the clips is labelled, or none of the networks is trained.
+        ModelError: a trained network that does not know one of the classes.
+    """
     if all(clip.label == UNLABELLED for clip in clips):
-        raise AinextError(f"--data {dataset.name}: no labelled clips there to score")
-    trained = [subject for subject in found.values() if subject.trained]
+        raise ParameterError("data", dataset.name, "none of the chosen clips is labelled; choose other folds or splits")
+    trained = [subject for subject in subjects.values() if subject.trained]
     if not trained:
-        raise AinextError(f"--data {dataset.name}: random weights have no accuracy; give a trained --model")
+        raise ParameterError("model", None, "random weights have no accuracy; give a trained model")
     for subject in trained:
         if unknown := [label for label in dataset.labels if label not in subject.stored.labels]:
-            raise AinextError(f"{subject.source}: knows other classes than {dataset.name}, not {unknown[0]!r} for one")
+            reason = f"does not know the class {unknown[0]!r} of {dataset.name}; give a model trained on its classes"
+            raise ModelError(subject.source, reason)
 
 
-def score(bench: Bench, dataset: Dataset, clips: Sequence[Clip], tell: Callable[[str], None]) -> list[str]:
-    """Adds ``accuracy`` (top-1, %) and ``clips`` to each row that runs a trained network.
+def score(bench: Bench, dataset: Dataset, clips: Sequence[Clip], log: Log) -> list[str]:
+    """Fill in the accuracy of each row that runs a trained network: ``accuracy`` (top-1, %) and ``clips``.
 
-    Each clip is heard as `ainext evaluate` hears it: whole, dense or by windows 32 frames apart as the network was
-    trained, the probabilities of its steps averaged. Returns a line for each clip that could not be read.
+    Each clip is predicted as `ainext evaluate` does it: as a whole, in the mode that the network was trained for, with
+    the probabilities of its steps averaged.
+
+    Returns:
+        One line for each clip that could not be read.
     """
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
     by_subject: dict[str, list[Measured]] = {}
-    for found in bench.running:
-        if found.subject.trained and found.nanoseconds:
-            by_subject.setdefault(found.subject.source, []).append(found)
+    for measured in bench.running:
+        if measured.subject.trained and measured.nanoseconds:
+            by_subject.setdefault(measured.subject.source, []).append(measured)
     unreadable: dict[str, None] = {}
     for source, rows in by_subject.items():
         stored = rows[0].subject.stored
-        front, reader = stored.front_end(), Reader(stored.sample_rate, dataset.sample_rate)
-        right: dict[int, list[bool]] = {found.number: [] for found in rows}
+        front_end, reader = stored.front_end(), Reader(stored.sample_rate, dataset.sample_rate)
+        right: dict[int, list[bool]] = {measured.number: [] for measured in rows}
         for number, clip in enumerate(labelled, start=1):
             if number % 20 == 0 or number == len(labelled):
-                tell(f"{source}: {number} of {len(labelled)} clips")
+                log(f"{source}: {number} of {len(labelled)} clips")
             try:
-                log_mel = heard(stored, front, reader.read(clip))
+                log_mel = log_mel_of(stored, front_end, _not_empty(clip, reader.read(clip)))
             except MediaError as error:
                 unreadable[str(error)] = None
                 continue
-            for found in rows:
-                if found not in bench.running:
+            for measured in rows:
+                if measured not in bench.running:
                     continue
                 try:
-                    best = stored.labels[int(probabilities(found, log_mel).argmax())]
-                    right[found.number].append(best == dataset.labels[clip.label])
+                    best = stored.labels[int(clip_probabilities(measured, log_mel).argmax())]
+                    right[measured.number].append(best == dataset.labels[clip.label])
                 except RowFailed as error:
-                    bench.stop(found, error)
-        for found in rows:
-            if found in bench.running and right[found.number]:
-                answers = right[found.number]
-                found.accuracy = {"accuracy": 100 * float(np.mean(answers)), "clips": len(answers)}
+                    bench.stop(measured, error)
+        for measured in rows:
+            if measured in bench.running and (own := right[measured.number]):
+                measured.accuracy = {"accuracy": 100 * float(np.mean(own)), "clips": len(own)}
     return list(unreadable)
 
 
-def calibration(dataset: Dataset, clips: Sequence[Clip]) -> Callable[[Subject], np.ndarray]:
-    """Log-mels (n, clip frames, bands) of clips' beginnings for a network's int8, chosen by chance but always alike."""
+def calibration_clips(dataset: Dataset, clips: Sequence[Clip]) -> Callable[[Subject], np.ndarray]:
+    """A function that gives log-mels (n, clip frames, bands) to calibrate the int8 form of a network.
 
-    def hear(subject: Subject) -> np.ndarray:
+    They are the beginnings of randomly chosen clips, always the same ones.
+
+    Raises:
+        ParameterError: when called, if none of the clips can be read.
+    """
+
+    def log_mels(subject: Subject) -> np.ndarray:
         stored = subject.stored
-        front, reader = stored.front_end(), Reader(stored.sample_rate, dataset.sample_rate)
-        found = []
+        front_end, reader = stored.front_end(), Reader(stored.sample_rate, dataset.sample_rate)
+        chosen = []
         for index in np.random.default_rng(0).permutation(len(clips)):
             try:
-                waveform = reader.read(clips[index], 0, stored.clip_seconds)
+                waveform = _not_empty(clips[index], reader.read(clips[index], 0, stored.clip_seconds))
             except MediaError:
                 continue
-            found.append(heard(stored, front, waveform)[: stored.net.config.clip_frames])
-            if len(found) == CALIBRATING:
+            chosen.append(log_mel_of(stored, front_end, waveform)[: stored.net.config.clip_frames])
+            if len(chosen) == CALIBRATION_CLIPS:
                 break
-        if not found:
-            raise AinextError(f"{dataset.name}: no clip outside those that are scored can be read, to calibrate int8")
-        return np.stack(found)
+        if not chosen:
+            reason = "none of the clips that are not scored can be read, to calibrate int8 on; score fewer folds"
+            raise ParameterError("data", dataset.name, reason)
+        return np.stack(chosen)
 
-    return hear
+    return log_mels
+
+
+def _not_empty(clip: Clip, waveform: np.ndarray) -> np.ndarray:
+    if not len(waveform):
+        raise MediaError(clip.name, "contains no sound")
+    return waveform
 
 
 @torch.inference_mode()
-def heard(stored: StoredModel, front: LogMel, waveform: np.ndarray) -> np.ndarray:
-    """Log-mel (frames, bands) of a recording, at least a clip: the last frame of a shorter one is repeated."""
-    if not len(waveform):
-        raise MediaError("a clip holds no sound")
-    clip = stored.net.config.clip_frames
-    frames = max(-(-len(waveform) // front.hop), min(1 + len(waveform) // front.hop, clip))  # as `recogniser.Grid`
-    log_mel = front(torch.from_numpy(waveform)[None])[0, 0, :frames].numpy()
+def log_mel_of(stored: StoredModel, front_end: LogMel, waveform: np.ndarray) -> np.ndarray:
+    """Log-mel (frames, bands) of a waveform (samples,). One shorter than a clip is filled up with its last frame."""
+    clip, hop = stored.net.config.clip_frames, front_end.hop
+    frames = max(-(-len(waveform) // hop), min(1 + len(waveform) // hop, clip))  # as `windows.StepGrid.frames`
+    log_mel = front_end(torch.from_numpy(waveform)[None])[0, 0, :frames].numpy()
     return np.pad(log_mel, ((0, max(0, clip - frames)), (0, 0)), mode="edge")
 
 
-def probabilities(found: Measured, log_mel: np.ndarray) -> np.ndarray:
-    """(classes,): the mean over the steps that are not silent, through the row's engine."""
-    stored = found.subject.stored
+def clip_probabilities(measured: Measured, log_mel: np.ndarray) -> np.ndarray:
+    """(classes,): the mean probabilities over the steps that are not silent, computed by the row's engine.
+
+    Args:
+        log_mel: (frames, bands), at least a clip.
+    """
+    stored = measured.subject.stored
     clip = stored.net.config.clip_frames
-    if stored.run == "dense" and stored.net.convolutional:
-        logits = found.process.ask(log_mel[None])[0]
+    if stored.mode == "dense" and stored.net.convolutional:
+        logits = measured.process.request(log_mel[None])[0]
         starts = np.arange(len(logits)) * STEP_FRAMES
     else:
         count = 1 + -(-(len(log_mel) - clip) // STEP_FRAMES)
         starts = np.arange(count) * STEP_FRAMES
-        place = (starts[:, None] + np.arange(clip)).clip(max=len(log_mel) - 1)
-        size = max(found.nanoseconds, default=BATCH)  # that the row is warm for
-        logits = in_batches(found.process.ask, log_mel[place], size)[:, 0]
+        frames = (starts[:, None] + np.arange(clip)).clip(max=len(log_mel) - 1)
+        size = max(measured.nanoseconds, default=BATCH_SIZE)  # a batch size that the row is warmed up for
+        logits = in_batches(measured.process.request, log_mel[frames], size)[:, 0]
     loud = np.concatenate([[0], np.cumsum(log_mel.max(axis=1) > SILENCE)])
     ends = np.minimum(starts + clip, len(log_mel))
-    return overall(softmax(logits / stored.temperature) * (loud[ends] > loud[starts])[:, None])
+    return recording_probabilities(softmax(logits / stored.temperature) * (loud[ends] > loud[starts])[:, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.process import RowFailed, answer_of
+from audioinceptionnext.benchmark.process import RowFailed, run_in_process
 from audioinceptionnext.benchmark.worker import Channel
 
 RUNS = 3
-PUBLISHED_S = 60.0  # of the recording that the published way hears; the rest is reckoned from it
-PUBLISHED_BATCH = 16
+PUBLISHED_S = 60.0  # of the recording that the published way is timed on; the rest is extrapolated
+PUBLISHED_BATCH_SIZE = 16
 STAGES = ("decoding", "resampling", "front end", "network", "rest")
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Files:
-    """What the parts of the measurement load, made by `networks.Preparation`.
+    """The files that the measurement loads, made by `subjects.Preparation`.
 
     Attributes:
-        model: ONNX, waveform to logits and log-mel.
-        front_end: ONNX, waveform to log-mel, cut out of it.
-        published: the network as trained, pickled by torch, with what the front end wants.
+        model: ONNX, from waveform to logits and log-mel.
+        front_end: ONNX, from waveform to log-mel: that part of ``model``.
+        published: the network as trained, pickled by torch, with the settings of its front end.
     """
 
     model: str
@@ -37,56 +37,64 @@ class Files:
     published: str
 
 
-def measure(recording: Path, files: Files, hop: float | None, cores: Sequence[int], tell: Tell) -> dict[str, Any]:
-    """
+def measure(
+    recording: Path, files: Files, step_seconds: float | None, cores: Sequence[int], log: Log
+) -> dict[str, Any]:
+    """Measure the way of one recording from its file to its segments.
+
     Args:
-        hop: seconds from one answer to the next; the model's own unless given.
+        recording: an audio or video file.
+        files: of the model.
+        step_seconds: from one step to the next; the model's own unless given.
+        cores: the CPU cores to use.
+        log: called with a line of progress.
 
     Returns:
-        ``file``; ``seconds`` of sound; ``hop`` in seconds; ``answers``; ``segments``; ``ready_s``, until the model is
-        loaded; ``wall_s``, the median of so many ``runs``, and the ``spread`` of all; ``realtime_factor``;
-        ``peak_rss_mb`` of that process; ``cpu_s``, seconds of one core by stage, and the ``share`` of each, in %;
-        ``published``: ``ms_per_answer`` of its front end and network, ``wall_s`` of as many answers, and the ``ratio``;
-        or ``skipped``, why not.
+        ``file``; its length in ``seconds``; ``step_seconds``; the numbers of ``steps`` and ``segments``; ``ready_s``,
+        the seconds to load the model; ``wall_s``, the median of ``runs``, and their ``spread`` from best to worst;
+        ``realtime_factor``; ``peak_rss_mb`` of that process; ``cpu_s``, the seconds of one core by stage, and the
+        ``share`` of each stage in %; ``published``, the same steps predicted the published way: ``ms_per_step`` of its
+        front end and network, ``wall_s`` and the ``ratio``, or ``skipped``, the reason why it was not measured.
 
     Raises:
-        RowFailed: the recording cannot be heard.
+        RowFailed: the recording cannot be decoded, or the model cannot do these steps.
     """
-    tell(f"{recording.name}: file to segments")
-    whole = answer_of(serve_whole, (str(recording), files.model, hop, len(cores)), cores)
+    log(f"{recording.name}: from the file to segments")
+    whole = run_in_process(serve_whole, (str(recording), files.model, step_seconds, len(cores)), cores)
     found: dict[str, Any] = {"file": recording.name, **whole, "realtime_factor": whole["seconds"] / whole["wall_s"]}
-    tell(f"{recording.name}: stage by stage, on one core")
-    found["cpu_s"] = answer_of(serve_stages, (str(recording), files, hop), cores[:1])
+    log(f"{recording.name}: stage by stage, on one core")
+    found["cpu_s"] = run_in_process(serve_stages, (str(recording), files, step_seconds), cores[:1])
     total = sum(found["cpu_s"].values())
-    found["share"] = {stage: 100 * taken / total for stage, taken in found["cpu_s"].items()}
-    tell(f"{recording.name}: its first minute the published way")
+    found["share"] = {stage: 100 * seconds / total for stage, seconds in found["cpu_s"].items()}
+    log(f"{recording.name}: its first minute, the published way")
+    arguments = (str(recording), files.published, found["step_seconds"], len(cores))
     try:
-        published = answer_of(serve_published, (str(recording), files.published, found["hop"], len(cores)), cores)
+        published = run_in_process(serve_published, arguments, cores)
     except RowFailed as error:
         return found | {"published": {"skipped": str(error)}}
-    published["wall_s"] = sum(published["ms_per_answer"].values()) / 1000 * found["answers"]
+    published["wall_s"] = sum(published["ms_per_step"].values()) / 1000 * found["steps"]
     return found | {"published": published | {"ratio": published["wall_s"] / found["wall_s"]}}
 
 
-def serve_whole(channel: Channel, recording: str, model: str, hop: float | None, threads: int) -> None:
-    """As ``ainext predict`` does it, several times, the model loaded once."""
+def serve_whole(channel: Channel, recording: str, model: str, step_seconds: float | None, threads: int) -> None:
+    """Predict a recording `RUNS` times, as ``ainext predict`` does, with the model loaded once."""
     from audioinceptionnext.benchmark.engines import peak_rss
     from audioinceptionnext.models.load import load
 
-    begun = time.perf_counter()
-    recogniser = load(model, threads)
-    ready = time.perf_counter() - begun
+    start = time.perf_counter()
+    recogniser = load(model, threads=threads)
+    ready = time.perf_counter() - start
     walls = []
     for _ in range(RUNS):
-        begun = time.perf_counter()
-        found = recogniser.predict(recording, hop=hop)
-        walls.append(time.perf_counter() - begun)
+        start = time.perf_counter()
+        result = recogniser.predict(recording, step_seconds=step_seconds)
+        walls.append(time.perf_counter() - start)
     channel.send(
         {
-            "seconds": found.duration,
-            "hop": found.hop,
-            "answers": len(found.probabilities),
-            "segments": len(found.segments),
+            "seconds": result.duration,
+            "step_seconds": result.step_seconds,
+            "steps": len(result.probabilities),
+            "segments": len(result.segments),
             "ready_s": ready,
             "runs": RUNS,
             "wall_s": float(np.median(walls)),
@@ -96,79 +104,80 @@ def serve_whole(channel: Channel, recording: str, model: str, hop: float | None,
     )
 
 
-def serve_stages(channel: Channel, recording: str, files: Files, hop: float | None) -> None:
-    """Seconds of one core by stage: what the process computed, so that no stage hides behind another.
+def serve_stages(channel: Channel, recording: str, files: Files, step_seconds: float | None) -> None:
+    """Measure the seconds of one core by stage. This is CPU time, so that no stage hides behind another.
 
-    Decoding (with mixing down to mono), and the same with resampling, are done alone; the front end is computed once
-    more beside the model; the rest is what the whole way takes beyond all these.
+    Decoding, which includes mixing down to mono, and decoding with resampling are run alone. The front end is computed
+    once more beside the model. The rest is what the whole prediction takes beyond all these.
     """
     from audioinceptionnext.audio import decode
-    from audioinceptionnext.audio.source import Source
-    from audioinceptionnext.inference.windows import Listener
+    from audioinceptionnext.audio.soundtrack import SoundTrack
+    from audioinceptionnext.inference.steps import StepPredictor
     from audioinceptionnext.models.load import load
 
-    recogniser = load(files.model, 1)
-    rate = recogniser.sample_rate
-    with closing(Source(recording)) as source:
-        own = int(source.stream.rate)
-    timed = _Timed(files)
-    listener, step = Listener(timed, timed.facts, recogniser.run), recogniser.check_hop(hop)
-    block_s = listener.block / rate
+    recogniser = load(files.model, threads=1)
+    model_rate = recogniser.sample_rate
+    with closing(SoundTrack(recording)) as track:
+        own_rate = int(track.stream.rate)
+    session = _TimedSession(files)
+    predictor = StepPredictor(session, session.metadata, recogniser.mode)
+    step = recogniser.check_step(step_seconds)
+    block_s = predictor.block_samples / model_rate
 
-    def read(at: int) -> None:
-        for _ in decode.read_blocks(recording, at, block_s):
+    def decode_at(rate: int) -> None:
+        for _ in decode.read_blocks(recording, rate, block_s):
             pass
 
-    def listen() -> None:
-        for _ in listener.listen(decode.read_blocks(recording, rate, block_s), step):
+    def predict() -> None:
+        for _ in predictor.predict_blocks(decode.read_blocks(recording, model_rate, block_s), step):
             pass
 
-    decoding = _cpu_s(lambda: read(own))
-    resampling = _cpu_s(lambda: read(rate)) - decoding
-    listen()
-    network = timed.model_s - timed.front_s
-    rest = _cpu_s(lambda: recogniser.predict(recording, hop=hop)) - decoding - resampling - timed.model_s
-    taken = (decoding, resampling, timed.front_s, network, rest)
-    channel.send({stage: max(0.0, seconds) for stage, seconds in zip(STAGES, taken, strict=True)})
+    decoding = _cpu_s(lambda: decode_at(own_rate))
+    resampling = _cpu_s(lambda: decode_at(model_rate)) - decoding
+    predict()
+    network = session.model_s - session.front_end_s
+    whole = _cpu_s(lambda: recogniser.predict(recording, step_seconds=step_seconds))
+    stages = (decoding, resampling, session.front_end_s, network, whole - decoding - resampling - session.model_s)
+    channel.send({stage: max(0.0, seconds) for stage, seconds in zip(STAGES, stages, strict=True)})
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
-    """Seconds that all threads of this process computed. The shorter of two: the first one also warms up."""
+    """CPU seconds of all threads of this process. The shorter of two runs, since the first one also warms up."""
 
     def once() -> float:
-        begun = time.process_time()
+        start = time.process_time()
         work()
-        return time.process_time() - begun
+        return time.process_time() - start
 
     return min(once(), once())
 
 
-class _Timed:
-    """A session that counts the seconds of one core it computes, and those that its front end alone would."""
+class _TimedSession:
+    """A session that sums up the CPU seconds of the model, and those that its front end takes alone."""
 
     def __init__(self, files: Files) -> None:
         from audioinceptionnext.inference.backends import open_session
 
-        self._model, self._front = (
+        self._model, self._front_end = (
             open_session(Path(file).read_bytes(), file, "onnxruntime", 1) for file in (files.model, files.front_end)
         )
-        self.facts = self._model.facts
-        self.model_s = self.front_s = 0.0
+        self.metadata: Mapping[str, str] = self._model.metadata
+        self.model_s = self.front_end_s = 0.0
 
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        begun = time.process_time()
-        self._front.run(["log_mel"], {"waveform": inputs["waveform"]})
+        start = time.process_time()
+        self._front_end.run(["log_mel"], {"waveform": inputs["waveform"]})
         between = time.process_time()
-        found = self._model.run(outputs, inputs)
-        self.front_s += between - begun
+        results = self._model.run(outputs, inputs)
+        self.front_end_s += between - start
         self.model_s += time.process_time() - between
-        return found
+        return results
 
 
-def serve_published(channel: Channel, recording: str, network: str, hop: float, threads: int) -> None:
-    """Milliseconds an answer: librosa's log-mel of each clip, then the unfolded network in eager PyTorch, float32.
+def serve_published(channel: Channel, recording: str, network: str, step_seconds: float, threads: int) -> None:
+    """Measure the milliseconds per step: librosa's log-mel of each clip, then the unfolded network in eager PyTorch.
 
-    Only the front end and the network are counted; decoding is not.
+    Only the front end and the network are timed, in float32; decoding is not.
     """
     import librosa
     import torch
@@ -179,43 +188,42 @@ def serve_published(channel: Channel, recording: str, network: str, hop: float, 
     loaded = torch.load(network, weights_only=False)
     net, front = loaded["net"], loaded["front_end"]
     rate, size = front["sample_rate"], front["clip_samples"]
-    sound = decode.read(recording, rate, 0.0, PUBLISHED_S)
-    starts = range(0, max(1, len(sound) - size + 1), round(hop * rate))
-    window, every = round(front["window_ms"] * rate / 1000), round(front["hop_ms"] * rate / 1000)
+    waveform = decode.read(recording, rate, 0.0, PUBLISHED_S)
+    starts = range(0, max(1, len(waveform) - size + 1), round(step_seconds * rate))
+    window, hop = round(front["window_ms"] * rate / 1000), round(front["hop_ms"] * rate / 1000)
 
     filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=front["bands"], htk=True, norm=None)
 
     def log_mel(clip: np.ndarray) -> np.ndarray:
-        spectrum = librosa.stft(
-            clip, n_fft=2048, win_length=window, hop_length=every, window="hann", pad_mode="constant"
-        )
+        spectrum = librosa.stft(clip, n_fft=2048, win_length=window, hop_length=hop, window="hann", pad_mode="constant")
         return np.log(filters @ np.abs(spectrum) + 1e-6).T[: front["clip_frames"]]
 
     front_s = network_s = 0.0
-    heard = 0
+    steps = 0
     with torch.inference_mode():
-        net(torch.zeros(PUBLISHED_BATCH, 1, front["clip_frames"], front["bands"]))  # warm
-        log_mel(np.resize(sound, size))
-        for first in range(0, len(starts), PUBLISHED_BATCH):
-            clips = [np.resize(sound[start : start + size], size) for start in starts[first : first + PUBLISHED_BATCH]]
-            begun = time.perf_counter()
+        net(torch.zeros(PUBLISHED_BATCH_SIZE, 1, front["clip_frames"], front["bands"]))  # warm up
+        log_mel(np.resize(waveform, size))
+        for first in range(0, len(starts), PUBLISHED_BATCH_SIZE):
+            batch_starts = starts[first : first + PUBLISHED_BATCH_SIZE]
+            clips = [np.resize(waveform[start : start + size], size) for start in batch_starts]
+            begin = time.perf_counter()
             batch = np.stack([log_mel(clip) for clip in clips])[:, None]
             between = time.perf_counter()
             net(torch.from_numpy(batch.astype(np.float32)))
-            front_s, network_s = front_s + between - begun, network_s + time.perf_counter() - between
-            heard += len(clips)
-    per_answer = {"front end": 1000 * front_s / heard, "network": 1000 * network_s / heard}
-    channel.send({"heard_s": len(sound) / rate, "answers_timed": heard, "ms_per_answer": per_answer})
+            front_s, network_s = front_s + between - begin, network_s + time.perf_counter() - between
+            steps += len(clips)
+    ms_per_step = {"front end": 1000 * front_s / steps, "network": 1000 * network_s / steps}
+    channel.send({"timed_s": len(waveform) / rate, "steps_timed": steps, "ms_per_step": ms_per_step})
 
 
 def text(found: dict[str, Any]) -> str:
-    """For people: a few lines in Markdown."""
+    """What `measure` returns as a few lines of Markdown."""
     low, high = found["spread"]
     lines = [
-        f"{found['file']}, {found['seconds']:.0f} s of sound, an answer every {1000 * found['hop']:.0f} ms: "
+        f"{found['file']}, {found['seconds']:.0f} s of sound, one step every {1000 * found['step_seconds']:.0f} ms: "
         f"{found['wall_s']:.2f} s ({low:.2f} to {high:.2f}, {found['runs']} runs), "
-        f"{found['realtime_factor']:.0f} times real time, most memory {found['peak_rss_mb']:.0f} MB; "
-        f"the model is loaded in {found['ready_s']:.2f} s.",
+        f"{found['realtime_factor']:.0f} times real time, peak memory {found['peak_rss_mb']:.0f} MB; "
+        f"the model loads in {found['ready_s']:.2f} s.",
         "",
         "| stage | seconds of one core | share |",
         "| --- | ---: | ---: |",
@@ -224,12 +232,12 @@ def text(found: dict[str, Any]) -> str:
     published = found["published"]
     if "skipped" in published:
         return "\n".join([*lines, "", f"The published way was skipped: {published['skipped']}"])
-    each = published["ms_per_answer"]
+    each = published["ms_per_step"]
     lines += [
         "",
-        f"The published way, each answer from a clip of its own (librosa, then the unfolded network in PyTorch, "
-        f"{PUBLISHED_BATCH} clips at a time): {each['front end']:.1f} + {each['network']:.1f} ms an answer over "
-        f"{published['heard_s']:.0f} s, that is {published['wall_s']:.0f} s for as many answers: "
+        f"The published way predicts each step from a clip of its own (librosa, then the unfolded network in PyTorch, "
+        f"{PUBLISHED_BATCH_SIZE} clips at a time). It takes {each['front end']:.1f} + {each['network']:.1f} ms per "
+        f"step over {published['timed_s']:.0f} s, which is {published['wall_s']:.0f} s for all steps: "
         f"{published['ratio']:.0f} times as long.",
     ]
     return "\n".join(lines)

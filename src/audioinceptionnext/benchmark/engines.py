@@ -1,4 +1,4 @@
-"""What runs a row, in a process of its own. An engine imports its library alone, so that the memory is that row's."""
+"""What computes a row, in its own process. An engine imports only its own library, so that the memory is the row's."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from audioinceptionnext.benchmark.worker import Channel
 if TYPE_CHECKING:
     import torch
 
-Run = Callable[[np.ndarray], np.ndarray]  # log-mel (batch, frames, bands) to logits (batch, steps, classes)
+Infer = Callable[[np.ndarray], np.ndarray]  # log-mel (batch, frames, bands) to logits (batch, steps, classes)
 
 
 @dataclass(frozen=True)
 class Task:
-    """
+    """What the process of a row needs to know.
+
     Attributes:
         engine, precision, device: as in `rows.Row`.
-        file: what the engine loads, made by `networks.Preparation`.
+        file: what the engine loads, made by `subjects.Preparation`.
         inputs: a file of log-mels (n, clip frames, bands).
-        batches: clips a call, of each kind of call that is timed.
+        threads: of the CPU.
+        batch_sizes: clips per call; calls of each of these sizes are timed.
     """
 
     engine: str
@@ -36,58 +38,69 @@ class Task:
     file: Path
     inputs: Path
     threads: int
-    batches: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
 
 
 def serve(channel: Channel, task: Task) -> None:
-    """Loads, warms up, says what that took, then answers: a number of clips is timed, an array is heard."""
-    begun = time.perf_counter()
-    run = ENGINES[task.engine](task)
+    """Load the network, warm it up, and respond to requests until the other side closes.
+
+    The first value sent is a dict: ``ready_s``, the seconds until then; ``peak_rss``, bytes by batch size; and
+    ``peak_gpu``, bytes or None. Then each request gets one value:
+
+    - an array of log-mels (batch, frames, bands): its logits (batch, steps, classes);
+    - ``"inputs"``: the logits of the task's inputs;
+    - ``(batch_size, seconds, max_calls)``: the nanoseconds of each call.
+    """
+    start = time.perf_counter()
+    infer = ENGINES[task.engine](task)
     inputs = np.load(task.inputs)
     peaks = {}
-    for batch in sorted(task.batches):
-        clips = np.resize(inputs, (batch, *inputs.shape[1:]))
+    for batch_size in sorted(task.batch_sizes):
+        clips = np.resize(inputs, (batch_size, *inputs.shape[1:]))
         for _ in range(2):
-            run(clips)
-        peaks[batch] = peak_rss()
-    channel.send({"ready_s": time.perf_counter() - begun, "peak_rss": peaks, "peak_gpu": _peak_gpu(task)})
-    while (question := channel.receive()) is not None:
-        if isinstance(question, np.ndarray):
-            channel.send(run(question))
-        elif question == "inputs":
-            channel.send(in_batches(run, inputs, max(task.batches)))
+            infer(clips)
+        peaks[batch_size] = peak_rss()
+    channel.send({"ready_s": time.perf_counter() - start, "peak_rss": peaks, "peak_gpu": _peak_gpu(task)})
+    while (request := channel.receive()) is not None:
+        if isinstance(request, np.ndarray):
+            channel.send(infer(request))
+        elif request == "inputs":
+            channel.send(in_batches(infer, inputs, max(task.batch_sizes)))
         else:
-            batch, seconds, most = question
-            channel.send(_timed(run, np.resize(inputs, (batch, *inputs.shape[1:])), seconds, most))
+            batch_size, seconds, max_calls = request
+            channel.send(_timed(infer, np.resize(inputs, (batch_size, *inputs.shape[1:])), seconds, max_calls))
 
 
-def in_batches(run: Run, clips: np.ndarray, size: int) -> np.ndarray:
-    """(n, frames, bands) in calls of ``size`` clips, the last one filled up: an engine may have one size alone."""
+def in_batches(infer: Infer, clips: np.ndarray, size: int) -> np.ndarray:
+    """Infer (n, frames, bands) with ``size`` clips per call.
+
+    The last batch is filled up, since an engine may take only one size.
+    """
     parts = []
     for first in range(0, len(clips), size):
         part = clips[first : first + size]
-        parts.append(run(np.resize(part, (size, *part.shape[1:])))[: len(part)])
+        parts.append(infer(np.resize(part, (size, *part.shape[1:])))[: len(part)])
     return np.concatenate(parts)
 
 
-def _timed(run: Run, clips: np.ndarray, seconds: float, most: int) -> list[int]:
-    """Nanoseconds of each call, after one that is not counted: others had the caches meanwhile."""
+def _timed(infer: Infer, clips: np.ndarray, seconds: float, max_calls: int) -> list[int]:
+    """Nanoseconds of each call. A first call is not counted, because other rows have used the caches since."""
     gc.collect()
     gc.disable()
-    run(clips)
-    taken: list[int] = []
-    while not taken or (len(taken) < most and sum(taken) < seconds * 1e9):
-        begun = time.perf_counter_ns()
-        run(clips)
-        taken.append(time.perf_counter_ns() - begun)
+    infer(clips)
+    durations: list[int] = []
+    while not durations or (len(durations) < max_calls and sum(durations) < seconds * 1e9):
+        start = time.perf_counter_ns()
+        infer(clips)
+        durations.append(time.perf_counter_ns() - start)
     gc.enable()
-    return taken
+    return durations
 
 
 def peak_rss() -> int:
-    """Bytes: the most memory that this process held since it started, libraries included.
+    """The peak resident memory of this process since its start, libraries included, in bytes.
 
-    On Linux VmHWM: there ``ru_maxrss`` begins at that of the process which started this one.
+    On Linux it is VmHWM, because ``ru_maxrss`` starts there at the value of the parent process.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -96,8 +109,8 @@ def peak_rss() -> int:
                 return int(line.split()[1]) * 1024
     import resource
 
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _peak_gpu(task: Task) -> int | None:
@@ -108,21 +121,22 @@ def _peak_gpu(task: Task) -> int | None:
     return torch.cuda.max_memory_allocated()
 
 
-def eager(task: Task) -> Run:
+def eager(task: Task) -> Infer:
+    """PyTorch, operation by operation."""
     net = _network(task)
     return _by_torch(task, net, net, net.dense)
 
 
-def compiled(task: Task) -> Run:
-    """A program for each number of clips, with the weights as constants (``TORCHINDUCTOR_FREEZING``)."""
+def compiled(task: Task) -> Infer:
+    """torch.compile: one program per batch size, with the weights as constants (``TORCHINDUCTOR_FREEZING``)."""
     import torch
 
     net = _network(task)
     return _by_torch(task, net, torch.compile(net, dynamic=False), torch.compile(net.dense, dynamic=True))
 
 
-def graph(task: Task) -> Run:
-    """A CUDA graph for each number of clips; other lengths run eagerly, by the same kernels."""
+def graph(task: Task) -> Infer:
+    """One CUDA graph per batch size. Input of other lengths runs eagerly, with the same kernels."""
     net = _network(task)
     graphs: dict[tuple[int, ...], tuple[Any, torch.Tensor, torch.Tensor]] = {}
 
@@ -159,33 +173,38 @@ def _network(task: Task) -> Any:
     torch.set_num_threads(task.threads)
     torch.set_num_interop_threads(1)
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32
-    return torch.load(task.file, map_location=task.device, weights_only=False).eval()  # a file of our own making
+    return torch.load(task.file, map_location=task.device, weights_only=False).eval()  # `Preparation` wrote it
 
 
-def _by_torch(task: Task, net: Any, clip: Callable[..., Any], longer: Callable[..., Any]) -> Run:
-    """From numpy and back, which for a GPU is the way there and back too; nothing is done until it has arrived."""
+def _by_torch(task: Task, net: Any, clip: Callable[..., Any], longer: Callable[..., Any]) -> Infer:
+    """From numpy and back, so that on a GPU the transfers both ways are timed too.
+
+    Args:
+        clip: computes input of one clip's length.
+        longer: computes input of any length, step by step.
+    """
     import torch
 
     frames = net.config.clip_frames
     mean, std = float(net.mean), float(net.std)
     half = task.precision == "bf16"
-    if half:  # the input is standardised before it is rounded: a log-mel of -13 would lose a hundredth and more
+    if half:  # standardise the input before rounding it: bf16 would be off by 0.01 and more at a log-mel of -13
         net.mean.zero_()
         net.std.fill_(1)
         net.bfloat16()
 
     @torch.inference_mode()
-    def run(log_mel: np.ndarray) -> np.ndarray:
+    def infer(log_mel: np.ndarray) -> np.ndarray:
         x = torch.from_numpy(log_mel)[:, None].to(task.device)
         x = ((x - mean) / std).bfloat16() if half else x
         logits = clip(x)[:, None] if x.shape[2] == frames else longer(x)
         return logits.float().cpu().numpy()
 
-    return run
+    return infer
 
 
-def onnxruntime(task: Task) -> Run:
-    """The file as it is, of any length. Its threads spin within a call and stop when it returns."""
+def onnxruntime(task: Task) -> Infer:
+    """The file as it is, for input of any length. Its threads spin during a call and stop when it returns."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -197,8 +216,8 @@ def onnxruntime(task: Task) -> Run:
     return lambda log_mel: session.run(["logits"], {name: log_mel})[0]
 
 
-def openvino(task: Task) -> Run:
-    """Compiled for each size that is timed, which is faster than for any size; other lengths by one for any."""
+def openvino(task: Task) -> Infer:
+    """One program per timed batch size, which is faster than one for all; input of other lengths shares one program."""
     import openvino as ov
 
     core = ov.Core()
@@ -217,17 +236,17 @@ def openvino(task: Task) -> Run:
             model.reshape({model.inputs[0]: list(shape)})
         return core.compile_model(model, "CPU", settings).create_infer_request()
 
-    def run(log_mel: np.ndarray) -> np.ndarray:
-        timed = log_mel.shape[1:] == (frames, bands) and log_mel.shape[0] in task.batches
+    def infer(log_mel: np.ndarray) -> np.ndarray:
+        timed = log_mel.shape[1:] == (frames, bands) and log_mel.shape[0] in task.batch_sizes
         key = log_mel.shape if timed else None
         if key not in requests:
             requests[key] = compiled_for(key)
         return requests[key].infer([log_mel], share_inputs=True)[0].copy()
 
-    return run
+    return infer
 
 
-ENGINES: dict[str, Callable[[Task], Run]] = {
+ENGINES: dict[str, Callable[[Task], Infer]] = {
     "eager": eager,
     "compiled": compiled,
     "graph": graph,

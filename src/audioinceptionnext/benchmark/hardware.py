@@ -1,4 +1,4 @@
-"""What was measured on."""
+"""The computer that a measurement is made on, and the cores that it uses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import AinextError
-from audioinceptionnext.inference.parallel import usable_cores
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.inference.parallel import available_cores
 
 # Instruction sets that decide how fast matrix products are: x86, then Arm.
 EXTENSIONS = (
@@ -18,20 +18,23 @@ EXTENSIONS = (
     "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2",
 )  # fmt: skip
 LIBRARIES = ("numpy", "torch", "onnxruntime", "onnxruntime-gpu", "openvino", "transformers")
-BUSY = 0.3  # load average, beyond which it is said that others compute here too
+BUSY_LOAD = 0.3  # load average above which the user is warned that other work is running
 
 
 def pinned_cores(threads: int | None) -> list[int]:
-    """So many of the usable cores, of different physical ones as far as there are.
+    """The numbers of the CPU cores to use, on different physical cores as far as possible.
+
+    Args:
+        threads: how many cores; None takes all that this process may use.
 
     Raises:
-        AinextError: fewer are usable.
+        ParameterError: this process may use fewer cores.
     """
-    cores = usable_cores()
+    cores = available_cores()
     if threads is None:
         return cores
     if threads > len(cores):
-        raise AinextError(f"--threads {threads}: this process may use {len(cores)} cores; give as many or fewer")
+        raise ParameterError("threads", threads, f"this process may use {len(cores)} cores; give at most that many")
     seen: set[str] = set()
     first: list[int] = []
     second: list[int] = []
@@ -42,23 +45,23 @@ def pinned_cores(threads: int | None) -> list[int]:
     return sorted((first + second)[:threads])
 
 
-def gpu() -> str | None:
-    """Its name, where torch finds one."""
+def gpu_name() -> str | None:
+    """The name of the GPU, if torch finds one."""
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-def describe(cores: Sequence[int]) -> dict[str, Any]:
-    """For JSON: the machine, what runs on it, and which cores are used."""
+def describe_hardware(cores: Sequence[int]) -> dict[str, Any]:
+    """The computer, its software and the cores that are used, as a JSON object."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": _cpu(),
-        "cores": len(usable_cores()),
+        "cores": len(available_cores()),
         "cores_used": list(cores),
         "extensions": _extensions(),
         "memory_gb": _memory(),
-        "gpu": gpu(),
+        "gpu": gpu_name(),
         "os": _system(),
         "python": platform.python_version(),
         "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
@@ -66,8 +69,8 @@ def describe(cores: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def line(details: dict[str, Any]) -> str:
-    """The same in one line."""
+def summarise(details: dict[str, Any]) -> str:
+    """What `describe_hardware` found, in one line."""
     memory = f"{details['memory_gb']:.0f} GB" if details["memory_gb"] else "memory unknown"
     parts = [
         f"{details['cpu']}, {len(details['cores_used'])} of {details['cores']} cores",

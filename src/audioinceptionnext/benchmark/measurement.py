@@ -1,6 +1,6 @@
-"""The measurement: each row in a process of its own, all of them gone round again and again.
+"""The measurement: each row runs in its own process, and all rows take turns, round after round.
 
-What else the machine does, and how warm it is, changes over minutes; going round lets it fall on all rows alike.
+The load and the temperature of the computer change over minutes. Taking turns spreads these changes over all rows.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ import numpy as np
 
 from audioinceptionnext.benchmark.engines import Task, serve
 from audioinceptionnext.benchmark.process import Process, RowFailed
-from audioinceptionnext.benchmark.rows import Row, missing
+from audioinceptionnext.benchmark.rows import Row, why_unavailable
 from audioinceptionnext.benchmark.subjects import Preparation, Subject
+from audioinceptionnext.errors import AinextError
 
-TURN = 0.5  # seconds that a row's calls of one batch size may take in a round, but for the first that is counted
-CALLS = 20  # and how many there are at most
+# Per row, batch size and round: calls go on for this many seconds, and there are at most this many calls.
+TURN_S = 0.5
+MAX_CALLS = 20
 
-Tell = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """``failed``: it should have worked here; otherwise something is not installed or not in this machine."""
+    """A row that was not measured.
+
+    Attributes:
+        failed: it should have worked here. Otherwise it needs software or hardware that is not there.
+    """
 
     name: str
     reason: str
@@ -35,13 +41,18 @@ class Skipped:
 
 @dataclass
 class Measured:
-    """A row and what was found.
+    """A row and its measurements.
 
     Attributes:
-        nanoseconds: by batch size, of each round, of each call.
-        ready_s: loading, compiling and warming up.
-        peak_rss: bytes, by batch size, of a process that ran calls of that size and smaller ones.
+        number: of the row, from 1.
+        parameters, macs: of the network as the row runs it; multiply-accumulates of one clip.
+        ready_s: seconds to load, compile and warm up.
+        peak_rss: bytes by batch size, of a process that ran calls of that size and of smaller ones.
+        peak_gpu: bytes, on a GPU.
         logits: (inputs, classes).
+        reference: (inputs, classes), of the network as trained, in float32.
+        nanoseconds: of each call in each round, by batch size.
+        accuracy: filled in by `accuracy.score`.
     """
 
     number: int
@@ -59,21 +70,29 @@ class Measured:
     nanoseconds: dict[int, list[list[int]]] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
 
-    def milliseconds(self, batch: int) -> np.ndarray:
-        """Of a clip, of all calls."""
-        return np.concatenate([np.array(calls) for calls in self.nanoseconds[batch]]) / 1e6 / batch
+    def milliseconds(self, batch_size: int) -> np.ndarray:
+        """(calls,): milliseconds per clip of all calls."""
+        return np.concatenate([np.array(calls) for calls in self.nanoseconds[batch_size]]) / 1e6 / batch_size
 
-    def rounds(self, batch: int) -> np.ndarray:
-        """Milliseconds a clip, the median of each round."""
-        return np.array([np.median(calls) for calls in self.nanoseconds[batch]]) / 1e6 / batch
+    def rounds(self, batch_size: int) -> np.ndarray:
+        """(rounds,): milliseconds per clip, the median of each round."""
+        return np.array([np.median(calls) for calls in self.nanoseconds[batch_size]]) / 1e6 / batch_size
 
 
 class Bench(AbstractContextManager["Bench"]):
-    """Opens rows, measures them, closes them.
+    """Opens rows, measures them, and closes them.
+
+    Args:
+        rows: with their numbers.
+        preparation: makes the files that the rows run.
+        cores: the CPU cores that every process is pinned to.
+        batch_sizes: clips per call.
+        log: called with a line of progress.
 
     Attributes:
-        measured: rows that run; those that stop keep the rounds they did.
-        skipped: the others, and those that stopped.
+        measured: rows that run. Rows that fail later keep the rounds that they completed.
+        skipped: rows that could not be opened, and rows that failed later.
+        rounds_done: completed rounds.
     """
 
     def __init__(
@@ -81,11 +100,11 @@ class Bench(AbstractContextManager["Bench"]):
         rows: Sequence[tuple[int, Row]],
         preparation: Preparation,
         cores: Sequence[int],
-        batches: tuple[int, ...],
-        tell: Tell,
+        batch_sizes: tuple[int, ...],
+        log: Log,
     ) -> None:
-        self._rows, self._preparation, self._cores, self._batches = rows, preparation, cores, batches
-        self._tell = tell
+        self._rows, self._preparation, self._cores, self._batch_sizes = rows, preparation, cores, batch_sizes
+        self._log = log
         self._processes: list[Process] = []
         self._stopped: set[int] = set()
         self.measured: list[Measured] = []
@@ -97,10 +116,10 @@ class Bench(AbstractContextManager["Bench"]):
             process.close()
 
     def open(self, cuda: bool) -> None:
-        """Loads and warms up every row, one after another, and has it hear the inputs."""
+        """Load and warm up all rows, one after another, and compute the logits of the inputs with each."""
         for number, row in self._rows:
-            self._tell(f"loading {number}: {row.name}")
-            if reason := missing(row, cuda):
+            self._log(f"loading {number}: {row.name}")
+            if reason := why_unavailable(row, cuda):
                 self._skip(row, reason, failed=False)
                 continue
             try:
@@ -111,40 +130,43 @@ class Bench(AbstractContextManager["Bench"]):
                 self._skip(row, _reason(error), failed=True)
 
     def run(self, rounds: int) -> None:
+        """Time all rows that still run, in turns."""
         for number in range(1, rounds + 1):
-            self._tell(f"round {number} of {rounds}")
-            for found in self.running:
+            self._log(f"round {number} of {rounds}")
+            for measured in self.running:
                 try:
-                    taken = {batch: found.process.ask((batch, TURN, CALLS)) for batch in self._batches}
+                    calls = {size: measured.process.request((size, TURN_S, MAX_CALLS)) for size in self._batch_sizes}
                 except RowFailed as error:
-                    self.stop(found, error)
+                    self.stop(measured, error)
                     continue
-                for batch, calls in taken.items():
-                    found.nanoseconds.setdefault(batch, []).append(calls)
+                for size, nanoseconds in calls.items():
+                    measured.nanoseconds.setdefault(size, []).append(nanoseconds)
             self.rounds_done = number
 
     @property
     def running(self) -> list[Measured]:
-        return [found for found in self.measured if found.number not in self._stopped]
+        """Rows that have not failed."""
+        return [measured for measured in self.measured if measured.number not in self._stopped]
 
     @property
     def timed(self) -> list[Measured]:
-        return [found for found in self.measured if found.nanoseconds]
+        """Rows with at least one complete round."""
+        return [measured for measured in self.measured if measured.nanoseconds]
 
-    def stop(self, found: Measured, error: Exception) -> None:
-        """A row that fails after it was opened: what it gave stays."""
-        self._stopped.add(found.number)
-        self._skip(found.row, _reason(error), failed=True)
+    def stop(self, measured: Measured, error: Exception) -> None:
+        """Measure a row no further, because it failed. Its results so far stay."""
+        self._stopped.add(measured.number)
+        self._skip(measured.row, _reason(error), failed=True)
 
     def _opened(self, number: int, row: Row) -> Measured:
         prepared = self._preparation
         file, inputs = prepared.file(row), prepared.inputs(row.network)
         reference, (parameters, macs) = prepared.reference(row.network), prepared.size(row)
-        task = Task(row.engine, row.precision, row.device, file, inputs, len(self._cores), self._batches)
+        task = Task(row.engine, row.precision, row.device, file, inputs, len(self._cores), self._batch_sizes)
         process = Process(serve, (task,), self._cores)
         try:
-            ready = process.answer()
-            logits = process.ask("inputs")[:, 0]
+            ready = process.receive()
+            logits = process.request("inputs")[:, 0]
         except BaseException:
             process.close()
             raise
@@ -156,12 +178,12 @@ class Bench(AbstractContextManager["Bench"]):
 
     def _skip(self, row: Row, reason: str, failed: bool) -> None:
         self.skipped.append(Skipped(row.name, reason, failed))
-        self._tell(f"skipped {row.name}: {reason}")
+        self._log(f"skipped {row.name}: {reason}")
 
 
 def _reason(error: Exception) -> str:
     lines = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines()  # torch writes its errors in colours
-    known = isinstance(error, RowFailed) or type(error).__module__.startswith("audioinceptionnext")
     if not lines:
         return type(error).__name__
-    return lines[0][:300] if known else f"{type(error).__name__}: {lines[0][:300]}"
+    ours = isinstance(error, RowFailed | AinextError)
+    return lines[0][:300] if ours else f"{type(error).__name__}: {lines[0][:300]}"

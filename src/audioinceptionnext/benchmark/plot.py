@@ -1,4 +1,4 @@
-"""The picture: how long a clip takes, against what it costs in parameters or what it gives in accuracy."""
+"""The chart of a benchmark: the time per clip against the number of parameters, or against accuracy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,22 @@ COLOURS = {
 }
 
 
-def draw(found: dict[str, Any], path: Path) -> None:
-    """Writes the picture of a document (see `report.document`); its kind by the file's name, png or svg.
+def draw_chart(document: dict[str, Any], path: Path) -> None:
+    """Write the chart of a document (see `tables.document`).
 
-    Against accuracy where two rows or more have one, otherwise against parameters. A line joins the rows that no other
-    beats in both. Needs the extra ``[plot]``.
+    The time is drawn against accuracy if two or more rows have one, and otherwise against the number of parameters. A
+    line joins the rows of `pareto_front`.
+
+    Args:
+        path: its suffix gives the format: png, svg or pdf.
+
+    Raises:
+        ModuleNotFoundError: matplotlib is not installed (extra: plot).
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = found["rows"]
+    rows = document["rows"]
     scored = [row for row in rows if "accuracy" in row]
     by_accuracy = len(scored) >= 2
     rows = scored if by_accuracy else rows
@@ -43,23 +49,31 @@ def draw(found: dict[str, Any], path: Path) -> None:
             *point, xerr=[[point[0] - row["spread"][0]], [row["spread"][1] - point[0]]],
             fmt="o", color=COLOURS[row["engine"]], markersize=7, elinewidth=1, zorder=3,
         )  # fmt: skip
-    best = front(points, higher_is_better=by_accuracy)
+    best = pareto_front(points, higher_is_better=by_accuracy)
     axes.plot([x for x, _ in best], [y for _, y in best], color="0.75", linewidth=1.5, zorder=1)
-    axes.set_xlabel(f"ms a clip, batch {found['batches'][0]}, {threads(found)}; less is better")
-    axes.set_ylabel("top-1 accuracy, %; more is better" if by_accuracy else "parameters, million; less is better")
-    axes.set_title(found["machine"].split(";")[0], fontsize=10, color="0.3")
+    axes.set_xlabel(f"ms per clip, batch {document['batch_sizes'][0]}, {threads(document)}; lower is better")
+    axes.set_ylabel("top-1 accuracy, %; higher is better" if by_accuracy else "parameters, million; lower is better")
+    axes.set_title(document["machine"].split(";")[0], fontsize=10, color="0.3")
     axes.grid(True, which="both", alpha=0.2)
     axes.margins(0.08, 0.15)
     if by_accuracy:
         axes.set_ylim(top=min(axes.get_ylim()[1], 101))
     _plain_ticks(axes, both=not by_accuracy)
-    _list(figure, rows)
-    _number(figure, axes, points, [row["number"] for row in rows])
+    _add_legend(figure, rows)
+    _number_points(figure, axes, points, [row["number"] for row in rows])
     figure.savefig(path)
 
 
-def front(points: list[tuple[float, float]], higher_is_better: bool) -> list[tuple[float, float]]:
-    """Those for which no other is at least as good in both, fastest first."""
+def pareto_front(points: list[tuple[float, float]], higher_is_better: bool) -> list[tuple[float, float]]:
+    """The points for which no other point is at least as good in both coordinates, ordered by x.
+
+    Args:
+        points: (x, y) each. A lower x is better.
+        higher_is_better: whether a higher y is better; otherwise a lower one is.
+
+    >>> pareto_front([(3, 70), (1, 60), (2, 75)], higher_is_better=True)
+    [(1, 60), (2, 75)]
+    """
     sign = -1 if higher_is_better else 1
     best: list[tuple[float, float]] = []
     for x, y in sorted(set(points), key=lambda point: (point[0], sign * point[1])):
@@ -69,7 +83,7 @@ def front(points: list[tuple[float, float]], higher_is_better: bool) -> list[tup
 
 
 def _plain_ticks(axes: Any, both: bool) -> None:
-    """1, 2, 5, 10 and not 10^0."""
+    """Label the axes 1, 2, 5, 10 instead of 10^0, 10^1."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     for axis in (axes.xaxis, axes.yaxis) if both else (axes.xaxis,):
@@ -78,8 +92,8 @@ def _plain_ticks(axes: Any, both: bool) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def _list(figure: Any, rows: list[dict[str, Any]]) -> None:
-    """What the numbers mean, beside the picture, in the colours of the engines."""
+def _add_legend(figure: Any, rows: list[dict[str, Any]]) -> None:
+    """Name the rows beside the chart, with their numbers, in the colours of their engines."""
     from matplotlib.lines import Line2D
 
     handles = []
@@ -89,8 +103,8 @@ def _list(figure: Any, rows: list[dict[str, Any]]) -> None:
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False, handletextpad=0.2)
 
 
-def _number(figure: Any, axes: Any, points: list[tuple[float, float]], numbers: list[int]) -> None:
-    """Each point's number beside it, at the nearest place where it covers no other number and no point."""
+def _number_points(figure: Any, axes: Any, points: list[tuple[float, float]], numbers: list[int]) -> None:
+    """Write each point's number next to it, at the nearest place where it covers no other number and no point."""
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     taken = [_box(x, y, 16, 16) for x, y in map(axes.transData.transform, points)]
@@ -101,7 +115,7 @@ def _number(figure: Any, axes: Any, points: list[tuple[float, float]], numbers: 
         )  # fmt: skip
         size = text.get_window_extent(renderer)
         x, y = axes.transData.transform(point)
-        for dx, dy in _around(size.width, size.height):
+        for dx, dy in _offsets(size.width, size.height):
             box = _box(x + dx, y + dy, size.width + 4, size.height + 2)
             if not any(box.overlaps(other) for other in taken):
                 break
@@ -115,9 +129,9 @@ def _box(x: float, y: float, width: float, height: float) -> Any:
     return Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
 
 
-def _around(width: float, height: float) -> Iterator[tuple[float, float]]:
-    """Places of a number's middle, in pixels from its point: above, below, slanting, then further and further out."""
+def _offsets(width: float, height: float) -> Iterator[tuple[float, float]]:
+    """Places for a number's centre, in pixels from its point: above, below, diagonal, then further and further out."""
     for distance in range(12, 300, 8):
         for angle in (90, 270, 60, 120, 240, 300, 75, 105, 255, 285, 30, 150, 210, 330, 0, 180):
-            turn = math.radians(angle)
-            yield (width / 2 + distance) * math.cos(turn), (height / 2 + distance) * math.sin(turn)
+            radians = math.radians(angle)
+            yield (width / 2 + distance) * math.cos(radians), (height / 2 + distance) * math.sin(radians)

@@ -1,4 +1,4 @@
-"""A function in a process of its own, with its threads pinned, that answers until it is closed."""
+"""Runs a function in its own process, with its threads pinned to given cores."""
 
 from __future__ import annotations
 
@@ -14,55 +14,72 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from audioinceptionnext.benchmark.worker import Failure
+from audioinceptionnext.errors import AinextError
 
-LIMIT = 600  # seconds that an answer may take: compiling on a slow machine takes minutes
+TIMEOUT_S = 600  # for one result: compiling on a slow computer takes minutes
 
 
-class RowFailed(Exception):
+class RowFailed(AinextError):
     """Why a row cannot be measured, in one line."""
 
 
 class Process:
-    """
-    Args:
-        function: called there with a `child.Channel` and the arguments; found by its name, so one of a module.
-        cores: those that it may use. Every library is told to use as many threads.
+    """A function that runs in its own process until `close` is called.
 
-    Where it waits for a question it is blocked on a pipe, not spinning.
+    The function talks to this process through a `worker.Channel`. While it waits for a request, it is blocked on a
+    pipe and does not spin.
+
+    Args:
+        function: called there with the channel and the arguments. It is pickled by name, so it must be at the top
+            level of a module.
+        arguments: further arguments of the function; they are pickled.
+        cores: the CPU cores that the process may use. Environment variables set the same number of threads in all
+            libraries.
     """
 
     def __init__(self, function: Callable[..., None], arguments: Sequence[Any], cores: Sequence[int]) -> None:
         threads = str(len(cores))
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TORCHINDUCTOR_COMPILE_THREADS")
         environment = os.environ | dict.fromkeys(names, threads) | {"TORCHINDUCTOR_FREEZING": "1"}
-        command = [sys.executable, "-m", "audioinceptionnext.benchmark.worker", ",".join(map(str, cores))]
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
+        # Imported, not run as a script, so that both sides know its classes by the same name.
+        code = "import sys; from audioinceptionnext.benchmark.worker import main; main(sys.argv[1])"
+        command = [sys.executable, "-c", code, ",".join(map(str, cores))]
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, env=environment
         )
-        self._tell((function, *arguments))
+        self._send((function, *arguments))
 
-    def ask(self, question: Any) -> Any:
-        """The answer. Raises `RowFailed`."""
-        self._tell(question)
-        return self.answer()
+    def request(self, message: Any) -> Any:
+        """Send a message to the function and return what it sends back.
 
-    def answer(self) -> Any:
-        """What it says next, asked or not. Raises `RowFailed`: what went wrong, or that it died."""
+        Raises:
+            RowFailed: as `receive`.
+        """
+        self._send(message)
+        return self.receive()
+
+    def receive(self) -> Any:
+        """Return the next value that the function sends.
+
+        Raises:
+            RowFailed: the function raised an exception, or its process died or took too long.
+        """
         assert self._process.stdout is not None
-        timer = threading.Timer(LIMIT, self._process.kill)
+        timer = threading.Timer(TIMEOUT_S, self._process.kill)
         timer.start()
         try:
-            found = pickle.load(self._process.stdout)
+            value = pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError):
             raise RowFailed(self._how_it_ended()) from None
         finally:
             timer.cancel()
-        if isinstance(found, Failure):
-            raise RowFailed(str(found))
-        return found
+        if isinstance(value, Failure):
+            raise RowFailed(str(value))
+        return value
 
     def close(self) -> None:
+        """End the process."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -72,25 +89,29 @@ class Process:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
-    def _tell(self, message: Any) -> None:
+    def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # if it is gone, `answer` says how
+        with contextlib.suppress(OSError):  # if the process is gone, `receive` says how it ended
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
 
     def _how_it_ended(self) -> str:
         code = self._process.wait()
         if code == -signal.SIGKILL:
-            return "its process was killed: out of memory, or no answer in ten minutes"
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
+            return "its process was killed: out of memory, or no result in ten minutes"
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"its process ended with {ended}" + (f": {lines[-1][:200]}" if lines else "")
 
 
-def answer_of(function: Callable[..., None], arguments: Sequence[Any], cores: Sequence[int]) -> Any:
-    """What a function says in a process of its own, which ends with it. Raises `RowFailed`."""
+def run_in_process(function: Callable[..., None], arguments: Sequence[Any], cores: Sequence[int]) -> Any:
+    """Run a function in its own process and return the first value that it sends; see `Process`.
+
+    Raises:
+        RowFailed: as `Process.receive`.
+    """
     with contextlib.closing(Process(function, arguments, cores)) as process:
-        return process.answer()
+        return process.receive()

@@ -1,4 +1,4 @@
-"""Where the folded network's time goes, part by part, as ONNX Runtime's own profile has it."""
+"""Where the folded network spends its time, part by part, according to ONNX Runtime's own profile."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import numpy as np
 
 from audioinceptionnext.benchmark.worker import Channel
 
-CALLS, WARM = 60, 10
+CALLS, WARMUP_CALLS = 60, 10
 
 
-def parts(channel: Channel, network: Path, inputs: Path, threads: int) -> None:
-    """Sends a list of dicts, in the order of the network.
+def profile_parts(channel: Channel, network: Path, inputs: Path, threads: int) -> None:
+    """Profile a network on one clip, and send `by_part` of it. Runs in its own process.
 
-    ``part``; ``calls``, how many operations it is; ``ms`` of a clip (each operation's median over many calls);
-    ``gflop``; ``bytes`` read and written, if each input, weight and output moves once; ``intensity``, operations a
-    byte; ``gflops`` and ``gbs``, thousand millions of operations and of bytes a second. ReLUs and the sums that ONNX
-    Runtime fuses into a convolution count as its time.
+    Args:
+        network: an ONNX file that takes log-mels.
+        inputs: a file of log-mels (n, clip frames, bands).
     """
     import onnxruntime as ort
 
@@ -33,26 +32,37 @@ def parts(channel: Channel, network: Path, inputs: Path, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         options.profile_file_prefix = str(Path(folder, "profile"))
         session = ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-        for _ in range(WARM + CALLS):
+        for _ in range(WARMUP_CALLS + CALLS):
             session.run(["logits"], {session.get_inputs()[0].name: log_mel})
         events = json.loads(Path(session.end_profiling()).read_text())
     channel.send(by_part([event for event in events if event.get("cat") == "Node"], log_mel.shape[1]))
 
 
 def by_part(events: list[dict[str, Any]], frames: int) -> list[dict[str, Any]]:
-    """See `parts`; of the events of nodes in a profile."""
+    """Sum up a profile by the parts of the network.
+
+    Args:
+        events: of the nodes, as ONNX Runtime's profile lists them.
+        frames: of a clip.
+
+    Returns:
+        One dict per part, in the order of the network: ``part``, its name; ``calls``, the number of its operators;
+        ``ms`` per clip, where each operator counts with its median over many calls; ``gflop``; ``bytes`` read and
+        written, if each input, weight and output moves once; ``intensity`` in FLOP per byte; ``gflops`` and ``gbs``,
+        GFLOP/s and GB/s. ReLUs and sums that ONNX Runtime fuses into a convolution count towards that convolution.
+    """
     nodes: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
         nodes[event["args"]["node_index"]].append(event)
-    gathered: dict[str, dict[str, float]] = {}
+    parts: dict[str, dict[str, float]] = {}
     for calls in nodes.values():
         arguments = calls[0]["args"]
-        part = gathered.setdefault(_part(arguments, frames), {"calls": 0, "ms": 0.0, "gflop": 0.0, "bytes": 0.0})
+        part = parts.setdefault(_part_name(arguments, frames), {"calls": 0, "ms": 0.0, "gflop": 0.0, "bytes": 0.0})
         part["calls"] += 1
-        part["ms"] += float(np.median([call["dur"] for call in calls[WARM:]])) / 1000
+        part["ms"] += float(np.median([call["dur"] for call in calls[WARMUP_CALLS:]])) / 1000
         part["gflop"] += _operations(arguments) / 1e9
         part["bytes"] += sum(map(_bytes, [*arguments["input_type_shape"], *arguments["output_type_shape"]]))
-    return [{"part": name, **part, **_rates(part)} for name, part in sorted(gathered.items(), key=_place)]
+    return [{"part": name, **part, **_rates(part)} for name, part in sorted(parts.items(), key=_position)]
 
 
 def _rates(part: dict[str, float]) -> dict[str, float]:
@@ -63,8 +73,8 @@ def _rates(part: dict[str, float]) -> dict[str, float]:
     }
 
 
-def _part(arguments: dict[str, Any], frames: int) -> str:
-    """What a node is called in the table."""
+def _part_name(arguments: dict[str, Any], frames: int) -> str:
+    """The part that a node belongs to, as the table calls it."""
     if arguments["op_name"] == "MaxPool":
         return "stem, pooling"
     weight = _kernel(arguments)
@@ -72,23 +82,23 @@ def _part(arguments: dict[str, Any], frames: int) -> str:
         return "sums and the rest"
     if weight[1] == 1 and min(weight[2:]) > 1:
         return "stem, convolution"
-    steps = _shape(arguments["output_type_shape"][0])[3]  # time is last, see `network.layout`
-    stage = 1 + round(math.log2(frames / 4 / steps))  # a stage halves the map of a quarter of the frames
+    steps = _shape(arguments["output_type_shape"][0])[3]  # time is last, see `export.layout`
+    stage = 1 + round(math.log2(frames / 4 / steps))  # the stem leaves a quarter of the frames, each further stage half
     return f"stage {stage}, {'1x1 products' if weight[2:] == [1, 1] else 'depthwise kernels'}"
 
 
-def _place(named: tuple[str, dict[str, Any]]) -> tuple[int, str]:
-    order = ("stem", "stage", "sums")
-    return next(place for place, word in enumerate(order) if named[0].startswith(word)), named[0]
+def _position(item: tuple[str, dict[str, Any]]) -> tuple[int, str]:
+    name, order = item[0], ("stem", "stage", "sums")
+    return next(place for place, start in enumerate(order) if name.startswith(start)), name
 
 
 def _kernel(arguments: dict[str, Any]) -> list[int] | None:
-    """The shape of a convolution's weights."""
+    """The shape of a convolution's weights; None for other operators."""
     return _shape(arguments["input_type_shape"][1]) if "Conv" in arguments["op_name"] else None
 
 
 def _operations(arguments: dict[str, Any]) -> int:
-    """Two for each multiply-accumulate of a convolution; all else, the small classifier too, counts none."""
+    """Two per multiply-accumulate of a convolution. Other operators count as none, the small classifier included."""
     kernel = _kernel(arguments)
     return 0 if kernel is None else 2 * math.prod(_shape(arguments["output_type_shape"][0])) * math.prod(kernel[1:])
 

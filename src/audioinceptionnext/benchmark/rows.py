@@ -1,27 +1,26 @@
-"""What is compared, as data. A new row is a line in `ROWS`; a new engine is a function in `engines.py`."""
+"""What is compared, as data. To add a row, add a line to `ROWS`; to add an engine, add a function to `engines.py`."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 
-Form = Literal["published", "folded"]
 OURS = "ours"
 
 
 @dataclass(frozen=True)
 class Row:
-    """
+    """One network, computed by one engine at one precision.
+
     Attributes:
         name: what tables call it.
-        network: `OURS` (base size unless ``--model`` says otherwise) or a baseline: ``ast``, ``cnn``, ``mobilenet``.
+        network: `OURS` (base size, unless a model is given) or a baseline: ``ast``, ``cnn`` or ``mobilenet``.
         engine: a key of `engines.ENGINES`.
-        precision: ``float32``, ``float16``, ``bf16`` or ``int8``; float16 is how weights are stored, not computed.
-        form: as published and trained, or folded.
+        precision: ``float32``, ``float16``, ``bf16`` or ``int8``. In float16 the weights are stored, but not computed.
+        folded: whether the network is folded; otherwise it has its training form, as published.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -29,12 +28,12 @@ class Row:
     network: str
     engine: str
     precision: str = "float32"
-    form: Form = "folded"
+    folded: bool = True
     device: str = "cpu"
 
 
 ROWS = (
-    Row("published, PyTorch", OURS, "eager", form="published"),
+    Row("published, PyTorch", OURS, "eager", folded=False),
     Row("folded, PyTorch", OURS, "eager"),
     Row("folded, torch.compile", OURS, "compiled"),
     Row("folded, ONNX Runtime", OURS, "onnxruntime"),
@@ -43,22 +42,22 @@ ROWS = (
     Row("folded, OpenVINO", OURS, "openvino"),
     Row("folded, OpenVINO bf16", OURS, "openvino", "bf16"),
     Row("folded, OpenVINO int8", OURS, "openvino", "int8"),
-    Row("AST, PyTorch", "ast", "eager", form="published"),
-    Row("plain CNN, PyTorch", "cnn", "eager", form="published"),
-    Row("MobileNetV2, PyTorch", "mobilenet", "eager", form="published"),
+    Row("AST, PyTorch", "ast", "eager", folded=False),
+    Row("plain CNN, PyTorch", "cnn", "eager", folded=False),
+    Row("MobileNetV2, PyTorch", "mobilenet", "eager", folded=False),
     Row("AST, ONNX Runtime", "ast", "onnxruntime"),
     Row("plain CNN, ONNX Runtime", "cnn", "onnxruntime"),
     Row("MobileNetV2, ONNX Runtime", "mobilenet", "onnxruntime"),
     Row("MobileNetV2, OpenVINO bf16", "mobilenet", "openvino", "bf16"),
-    Row("published, CUDA", OURS, "eager", form="published", device="cuda"),
+    Row("published, CUDA", OURS, "eager", folded=False, device="cuda"),
     Row("folded, CUDA", OURS, "eager", device="cuda"),
     Row("folded, CUDA compiled", OURS, "compiled", device="cuda"),
     Row("folded, CUDA graph", OURS, "graph", device="cuda"),
     Row("folded, CUDA graph bf16", OURS, "graph", "bf16", device="cuda"),
 )
 
-# What is imported, and how to get it.
-NEEDS = {
+# The module that an engine or a network imports, and how to install it.
+REQUIREMENTS = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime"),
     "openvino": ("openvino", "pip install 'audioinceptionnext[openvino]'"),
     "ast": ("transformers", "pip install 'audioinceptionnext[baselines]'"),
@@ -66,27 +65,30 @@ NEEDS = {
 }
 
 
-def choose(wanted: str | None, cuda: bool) -> list[tuple[int, Row]]:
-    """Rows with their numbers, from 1, in the order of `ROWS`.
+def choose_rows(rows: str | None, cuda: bool) -> list[tuple[int, Row]]:
+    """Pick rows of `ROWS`, with their numbers from 1, in the order of `ROWS`.
 
     Args:
-        wanted: numbers, ranges of them or parts of names, commas between: ``1,4-6,openvino``. None is all rows that
-            the machine can have.
+        rows: numbers, ranges of numbers or parts of names, separated by commas. None picks all rows that this computer
+            can run.
         cuda: whether there is a GPU.
 
     Raises:
-        AinextError: a number or name that no row has.
+        ParameterError: no row has such a number or name.
+
+    >>> [number for number, _ in choose_rows("1,4-6,graph bf16", cuda=False)]
+    [1, 4, 5, 6, 21]
     """
     numbered = list(enumerate(ROWS, start=1))
-    if wanted is None:
+    if rows is None:
         return [(number, row) for number, row in numbered if cuda or row.device == "cpu"]
     chosen: set[int] = set()
-    for part in wanted.split(","):
-        found = _matching(part.strip().lower(), numbered)
-        if not found:
-            rows = "; ".join(f"{number} {row.name}" for number, row in numbered)
-            raise AinextError(f"--rows {part.strip()}: no such row; there are {rows}")
-        chosen |= found
+    for part in map(str.strip, rows.split(",")):
+        matching = _matching(part.lower(), numbered)
+        if not matching:
+            known = "; ".join(f"{number} {row.name}" for number, row in numbered)
+            raise ParameterError("rows", part, f"no such row; there are {known}")
+        chosen |= matching
     return [(number, row) for number, row in numbered if number in chosen]
 
 
@@ -97,12 +99,12 @@ def _matching(part: str, numbered: Sequence[tuple[int, Row]]) -> set[int]:
     return {number for number, row in numbered if part and part in row.name.lower()}
 
 
-def missing(row: Row, cuda: bool) -> str | None:
-    """Why a row cannot run here, in a line, or None."""
+def why_unavailable(row: Row, cuda: bool) -> str | None:
+    """Why a row cannot run on this computer, in one line; None if it can."""
     if row.device == "cuda" and not cuda:
         return "torch finds no CUDA device here"
     for key in (row.engine, row.network):
-        module, remedy = NEEDS.get(key, ("", ""))
+        module, remedy = REQUIREMENTS.get(key, ("", ""))
         if module and importlib.util.find_spec(module) is None:
             return f"{module} is not installed: {remedy}"
     return None

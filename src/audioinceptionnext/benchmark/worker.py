@@ -1,7 +1,7 @@
-"""The other side of `process.Process`: ``python -m audioinceptionnext.benchmark.worker CORES``.
+"""The other side of `process.Process`: what runs in the new process.
 
-Reads a function and its arguments from stdin, as pickles, and calls it with a `Channel`. What libraries print goes to
-stderr.
+It reads a function and its arguments from stdin, as pickles, and calls the function with a `Channel`. What libraries
+print goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,15 +11,25 @@ import pickle
 import sys
 from typing import Any, BinaryIO
 
+from audioinceptionnext.errors import AinextError
+
+
+class ChannelClosed(Exception):
+    """The process that started this one is gone, or needs no more."""
+
 
 class Channel:
-    """To the process that started this one. ``receive`` raises EOFError when that one is gone."""
+    """The connection to the process that started this one."""
 
     def __init__(self, incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._incoming, self._outgoing = incoming, outgoing
 
     def receive(self) -> Any:
-        return pickle.load(self._incoming)
+        """Wait for the next value. Raises `ChannelClosed`."""
+        try:
+            return pickle.load(self._incoming)
+        except EOFError:
+            raise ChannelClosed from None
 
     def send(self, value: Any) -> None:
         pickle.dump(value, self._outgoing)
@@ -27,26 +37,23 @@ class Channel:
 
 
 class Failure(str):
-    """Sent in place of an answer: what went wrong, in one line."""
+    """Sent in place of a result: what went wrong, in one line."""
 
 
-def _main(cores: str) -> None:
+def main(cores: str) -> None:
+    """Run what the other side sends, on these cores (numbers with commas between them, or none for all)."""
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     channel = Channel(sys.stdin.buffer, outgoing)
     try:
-        function, *arguments = channel.receive()  # imports what it needs, pinned already
+        function, *arguments = channel.receive()  # unpickling imports the function's module, already pinned
         function(channel, *arguments)
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        return  # nobody asks any more
+    except (ChannelClosed, BrokenPipeError, KeyboardInterrupt):
+        return
+    except AinextError as error:
+        channel.send(Failure(error))
     except Exception as error:
         lines = str(error).strip().splitlines()
         channel.send(Failure(f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__))
-
-
-if __name__ == "__main__":
-    from audioinceptionnext.benchmark import worker
-
-    worker._main(*sys.argv[1:])  # under the name by which the other side knows its classes

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audioinceptionnext.cli.training_options import AsJson
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.benchmark.measurement import Bench
     from audioinceptionnext.benchmark.subjects import Preparation, Subject
     from audioinceptionnext.data import Clip, Dataset
+
+CHART_SUFFIXES = (".png", ".svg", ".pdf")
 
 
 class Format(StrEnum):
@@ -29,7 +31,7 @@ def benchmark(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="Rows by number or part of a name: 1,4-6,openvino; --rows ? lists them.",
+            help="Measure only these rows, by number or part of a name: 1,4-6,openvino. Give ? to list them.",
             show_default="all that can run here",
         ),
     ] = None,
@@ -39,188 +41,207 @@ def benchmark(
             "--model",
             "-m",
             metavar="NAME|FILE.safetensors",
-            help="Measure this network in the rows of its architecture; may be repeated.",
+            help="Measure this network in the rows of its architecture. May be repeated.",
             show_default="base, random weights",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Of the CPU, for every row.", show_default="all")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="How often all rows are gone round.")] = 10,
-    batch: Annotated[str, typer.Option(help="Clips a call; the first is what ratios are of.")] = "1,16",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Set the number of CPU threads of each row.", show_default="all cores")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Set how often all rows take their turn.")] = 10,
+    batch_sizes: Annotated[
+        str,
+        typer.Option(metavar="N,N", help="Set the numbers of clips per call. Ratios are those of the first number."),
+    ] = "1,16",
     roofline: Annotated[
-        bool, typer.Option("--roofline", help="Also the machine's limits, and how near each part comes.")
+        bool,
+        typer.Option("--roofline", help="Also measure the hardware's limits, and how close each part comes to them."),
     ] = False,
     recording: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="From this file to segments: speed, memory, the share of each stage, and the published way. "
-            "Without --rows, that alone.",
+            help="Measure the way from this file to its segments: speed, memory, the share of each stage, and the "
+            "published way for comparison. Without --rows, measure only that.",
         ),
     ] = None,
-    hop: Annotated[
+    step_seconds: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="From one answer of --recording to the next.", show_default="the model's"),
+        typer.Option(
+            "--hop",
+            metavar="SECONDS",
+            help="Set the time from one step of --recording to the next.",
+            show_default="the model's",
+        ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Score trained models on it; choose clips that they were not trained on."),
+        typer.Option(
+            metavar="NAME", help="Score trained models on this data set. Choose clips that they were not trained on."
+        ),
     ] = None,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder that holds it.")] = None,
-    folds: Annotated[str | None, typer.Option(help="The folds to score; int8 is calibrated on the others.")] = None,
-    split: Annotated[str | None, typer.Option(help="The splits to score.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw time against size or accuracy.")] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.table,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Set the folder of the data set.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Score these folds. The others are used to calibrate int8.")] = None,
+    split: Annotated[str | None, typer.Option(help="Score this split. The others are used to calibrate int8.")] = None,
+    chart: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw time against size or accuracy into this .png, .svg or .pdf file."),
+    ] = None,
+    output_format: Annotated[Format, typer.Option("--format", help="Set how results are printed.")] = Format.table,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory and agreement of networks and engines, side by side, on this machine.
+    """Measure speed, memory and agreement of networks and engines, side by side, on this computer.
 
-    Each row runs in a process of its own; all are gone round again and again, so that what else happens falls on all.
+    Each row runs in its own process. All rows take turns, so that other work on this computer affects them equally.
 
     Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold],
     [bold]ainext benchmark --model kitchen20 --recording dinner.mp4 --hop 0.16[/bold]
     """
     import tempfile
 
-    from audioinceptionnext.benchmark import accuracy, hardware, subjects, tables
-    from audioinceptionnext.benchmark import measurement as measuring
-    from audioinceptionnext.benchmark.rows import choose
+    from audioinceptionnext.benchmark import accuracy, hardware, tables
+    from audioinceptionnext.benchmark.measurement import Bench
+    from audioinceptionnext.benchmark.rows import choose_rows
+    from audioinceptionnext.benchmark.subjects import Preparation, open_subjects
 
-    batches = _batches(batch)
-    _check_plot(plot)
+    sizes = _batch_sizes(batch_sizes)
+    _check_chart(chart)
     cores = hardware.pinned_cores(threads)
-    cuda = hardware.gpu() is not None
-    _check_recording(recording, hop)
-    chosen = [] if recording and rows is None else choose(rows, cuda)
-    found = subjects.subjects(model or [])
-    scored = _scored(data, root, folds, split, found)
-    details = hardware.describe(cores)
-    if details["load_before"] is not None and details["load_before"] > hardware.BUSY:
-        _tell(
-            f"other work is running here (load {details['load_before']:.1f}): times will be longer and not comparable"
-        )
+    cuda = hardware.gpu_name() is not None
+    _check_recording(recording, step_seconds)
+    chosen = [] if recording and rows is None else choose_rows(rows, cuda)
+    subjects = open_subjects(model or [])
+    scored = _clips_to_score(data, root, folds, split, subjects)
+    details = hardware.describe_hardware(cores)
+    if details["load_before"] is not None and details["load_before"] > hardware.BUSY_LOAD:
+        load = f"load {details['load_before']:.1f}"
+        _log(f"ainext: warning: other work is running here ({load}): times will be longer, and not comparable")
     unreadable: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ainext-benchmark-") as folder:
-        calibrated = accuracy.calibration(scored[0], scored[2]) if scored and scored[2] else None
-        prepared = subjects.Preparation(Path(folder), found, calibrated)
-        with measuring.Bench(chosen, prepared, cores, batches, _tell) as bench:
+        calibration = accuracy.calibration_clips(scored[0], scored[2]) if scored and scored[2] else None
+        preparation = Preparation(Path(folder), subjects, calibration)
+        with Bench(chosen, preparation, cores, sizes, _log) as bench:
             interrupted = bool(chosen) and _measure(bench, rounds, cuda)
             if scored and not interrupted:
-                unreadable = accuracy.score(bench, scored[0], scored[1], _tell)
-            document = tables.document(bench, batches, details, hardware.line(details))
+                unreadable = accuracy.score(bench, scored[0], scored[1], _log)
+            document = tables.document(bench, sizes, details, hardware.summarise(details))
         if recording and not interrupted:
-            _add_recording(document, prepared, recording, hop, cores)
+            _add_recording(document, preparation, recording, step_seconds, cores)
         if roofline and not interrupted:
-            _add_roofline(document, prepared, cores)
-    _print(document, Format.json if as_json else form)
-    if plot is not None and document["rows"]:
-        from audioinceptionnext.benchmark.plot import draw
+            _add_roofline(document, preparation, cores)
+    _print(document, Format.json if as_json else output_format)
+    if chart is not None and document["rows"]:
+        from audioinceptionnext.benchmark.plot import draw_chart
 
-        draw(document, plot)
-        _tell(f"wrote {plot}")
+        draw_chart(document, chart)
+        _log(f"wrote {printable(chart)}")
     for line in unreadable:
-        print(f"ainext: {line}", file=sys.stderr)
+        _log(f"ainext: {line}")
     nothing = not document["rows"] and "recording" not in document
     if interrupted or unreadable or nothing or any(skipped["failed"] for skipped in document["skipped"]):
         raise typer.Exit(1)
 
 
 def _measure(bench: Bench, rounds: int, cuda: bool) -> bool:
-    """Whether it was interrupted: what was measured until then is reported all the same."""
+    """Measure, and return whether it was interrupted. What was measured until then is reported all the same."""
     try:
         bench.open(cuda)
         bench.run(rounds)
     except KeyboardInterrupt:
-        _tell("interrupted: reporting what was measured")
+        _log("interrupted: reporting what was measured")
         return True
     return False
 
 
-def _batches(text: str) -> tuple[int, ...]:
+def _batch_sizes(text: str) -> tuple[int, ...]:
     try:
         sizes = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 1:
-        raise AinextError(f"--batch {text}: give whole numbers from 1, such as 1,16")
+        raise ParameterError("batch_sizes", text, "give whole numbers from 1, such as 1,16")
     return sizes
 
 
-def _check_plot(path: Path | None) -> None:
-    """Before minutes are spent on measuring."""
+def _check_chart(path: Path | None) -> None:
+    """Check that the chart can be written, before minutes are spent on measuring."""
     if path is None:
         return
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise AinextError(f"--plot {path}: the name ends in .png, .svg or .pdf")
+    if path.suffix.lower() not in CHART_SUFFIXES:
+        raise ParameterError("chart", path, "give a name that ends in .png, .svg or .pdf")
     if not path.absolute().parent.is_dir():
-        raise AinextError(f"--plot {path}: no such folder")
-    import matplotlib.figure  # noqa: F401 (a missing one is told of now)
+        reason = f"the folder {printable(path.parent)} does not exist: create it first"
+        raise ParameterError("chart", path, reason)
+    import matplotlib.figure  # noqa: F401 (if it is missing, say so now)
 
 
-def _check_recording(recording: Path | None, hop: float | None) -> None:
-    if recording is None and hop is not None:
-        raise AinextError("--hop: give --recording as well, the file that is heard")
+def _check_recording(recording: Path | None, step_seconds: float | None) -> None:
+    if recording is None and step_seconds is not None:
+        raise ParameterError("step_seconds", step_seconds, "give the file to measure as well, with --recording")
     if recording is not None and not recording.is_file():
-        raise AinextError(f"--recording {recording}: no such file")
+        raise ParameterError("recording", recording, "no such file: check the name")
 
 
-def _scored(
-    data: str | None, root: Path | None, folds: str | None, split: str | None, found: dict[str, Subject]
+def _clips_to_score(
+    data: str | None, root: Path | None, folds: str | None, split: str | None, subjects: dict[str, Subject]
 ) -> tuple[Dataset, tuple[Clip, ...], tuple[Clip, ...]] | None:
-    """The dataset, the clips that are scored, and the others; None without ``--data``."""
+    """The data set, the clips that are scored, and the other clips; None without ``--data``."""
     if data is None:
-        if root or folds or split:
-            raise AinextError("--root, --folds and --split: give --data as well, the dataset's name")
+        for name, value in (("root", root), ("folds", folds), ("split", split)):
+            if value:
+                raise ParameterError(name, value, "give --data as well, the name of the data set to score")
         return None
     if root is None:
-        raise AinextError(f"--data {data}: give --root as well, the folder that holds it")
-    from audioinceptionnext.benchmark.accuracy import check
+        raise ParameterError("data", data, "give --root as well, the folder of the data set")
+    from audioinceptionnext.benchmark.accuracy import check_can_score
     from audioinceptionnext.data import load_dataset
 
     dataset = load_dataset(data, root)
     clips, others = dataset.select(folds, split)
-    check(dataset, clips, found)
+    check_can_score(dataset, clips, subjects)
     return dataset, clips, others
 
 
 def _add_recording(
-    document: dict[str, Any], prepared: Preparation, recording: Path, hop: float | None, cores: list[int]
+    document: dict[str, Any], preparation: Preparation, recording: Path, step_seconds: float | None, cores: list[int]
 ) -> None:
     from audioinceptionnext.benchmark import end_to_end
     from audioinceptionnext.benchmark.process import RowFailed
 
-    _tell(f"{recording.name}: exporting the model")
+    _log(f"{recording.name}: exporting the model")
+    files = preparation.recording_files()
     try:
-        document["recording"] = end_to_end.measure(recording, prepared.recording_files(), hop, cores, _tell)
+        document["recording"] = end_to_end.measure(recording, files, step_seconds, cores, _log)
     except RowFailed as error:
         document["skipped"].append({"name": "recording", "reason": str(error), "failed": True})
-        _tell(f"skipped the recording: {error}")
+        _log(f"skipped the recording: {error}")
 
 
-def _add_roofline(document: dict[str, Any], prepared: Preparation, cores: list[int]) -> None:
+def _add_roofline(document: dict[str, Any], preparation: Preparation, cores: list[int]) -> None:
     from audioinceptionnext.benchmark import roofline
     from audioinceptionnext.benchmark.process import RowFailed
     from audioinceptionnext.benchmark.rows import OURS, Row
 
-    _tell("roofline: the machine's limits, then each part")
-    network = prepared.file(Row("", OURS, "onnxruntime"))
+    _log("roofline: the hardware's limits, then each part of the network")
+    network = preparation.file(Row("", OURS, "onnxruntime"))
     try:
-        limits = roofline.measure(cores, network, prepared.inputs(OURS))
+        limits = roofline.measure(cores, network, preparation.inputs(OURS))
     except RowFailed as error:
         document["skipped"].append({"name": "roofline", "reason": str(error), "failed": True})
-        return _tell(f"skipped the roofline: {error}")
+        return _log(f"skipped the roofline: {error}")
     roofline.add_shares(document, limits)
     document["roofline"] = limits
 
 
-def _print(document: dict[str, Any], form: Format) -> None:
+def _print(document: dict[str, Any], output_format: Format) -> None:
     from audioinceptionnext.benchmark import end_to_end, roofline, tables
 
-    if form is Format.json:
+    if output_format is Format.json:
         print(json.dumps(tables.rounded(document), ensure_ascii=False, indent=2))
         return
     if not document["rows"] and "recording" in document:
         print(f"Measured on {document['machine']}, {tables.threads(document)}.")
-    elif form is Format.markdown:
+    elif output_format is Format.markdown:
         print(tables.markdown(document))
     else:
         tables.print_table(document)
@@ -230,5 +251,5 @@ def _print(document: dict[str, Any], form: Format) -> None:
         print("\n" + roofline.text(document["roofline"]))
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

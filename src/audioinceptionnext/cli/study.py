@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,103 +19,117 @@ if TYPE_CHECKING:
 def study(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|FILE", help="A shipped study, or a .yaml of your own.", show_default="lists them"),
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="Name a shipped study, or give a .yaml file of your own.",
+            show_default="list the shipped ones",
+        ),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME", help="The dataset; repeat it where a study is of several."),
+        typer.Option("--data", metavar="NAME", help="Name the data set. Repeat this for a study of several data sets."),
     ] = None,
     root: Annotated[
-        list[Path] | None, typer.Option("--root", metavar="DIR", help="The folder that holds it; one for each --data.")
+        list[Path] | None,
+        typer.Option("--root", metavar="DIR", help="Set the folder of the data set. Give one for each --data."),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Gets runs/, and a folder for the study.")
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Write the runs and the study's report to this folder.")
     ] = Path("studies"),
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of every variant and fold.")] = 1,
-    folds: Annotated[str | None, typer.Option(help="Score these folds, 1,2 say.", show_default="all")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train every variant and fold with this many seeds.")] = 1,
+    folds: Annotated[str | None, typer.Option(help="Score only these folds, such as 1,2.", show_default="all")] = None,
     leak_free: Annotated[
-        bool, typer.Option("--leak-free", help="Folds that keep all clips of one source together.")
+        bool, typer.Option("--leak-free", help="Make folds that keep all clips of one source together.")
     ] = False,
     epochs: shared.Epochs = None,
     width: Annotated[
         float | None,
-        typer.Option(min=0.01, max=4, help="Channels, as a multiple of base size's.", show_default="the recipe's"),
+        typer.Option(
+            min=0.01, max=4, help="Set the channels, as a multiple of base size.", show_default="the recipe's"
+        ),
     ] = None,
-    clips: Annotated[
-        int | None, typer.Option(min=1, help="Train each run on at most so many.", show_default="all")
+    max_clips: Annotated[
+        int | None, typer.Option(min=1, help="Train each run on at most this many clips.", show_default="all")
     ] = None,
     changes: shared.Changes = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.", show_default="one a GPU, or one")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Do this many runs at a time.", show_default="one per GPU, or one")
+    ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads of a run.", show_default="all, shared out")
+        int | None,
+        typer.Option(min=1, help="Use this many CPU threads per run.", show_default="all cores, shared out"),
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep decoded audio here.", show_default="in --out")
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep decoded audio in this folder.", show_default="one in --out"),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the runs and the time they will take, and stop.")] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Train nothing: measure time and memory again, and report on what is done.")
+    plan: Annotated[bool, typer.Option("--plan", help="Only list the runs, and the time that they will take.")] = False,
+    report_only: Annotated[
+        bool,
+        typer.Option("--report-only", help="Train nothing. Measure time and memory again, and write the report anew."),
     ] = False,
     as_json: shared.AsJson = False,
 ) -> None:
-    """Answer a question about networks or training: train its variants, compare them, write a report.
+    """Answer a question about networks or training: train its variants, compare them, and write a report.
 
-    Runs that are done are kept: the same command goes on after a stop. Without NAME, lists the shipped studies.
+    Runs that are done are kept, so after an interruption the same command goes on. Without a name, this lists the
+    shipped studies.
 
     Example: [bold]ainext study kernels --data kitchen20 --root Kitchen20 --width 0.25 --epochs 20 --folds 1,2[/bold]
     """
-    from audioinceptionnext.studies.plan import Plan, sources
-    from audioinceptionnext.studies.session import Conduct, show
+    from audioinceptionnext.studies.plan import Plan, study_data
+    from audioinceptionnext.studies.session import StudySession
     from audioinceptionnext.studies.study import load_study
 
     if name is None:
-        _list(as_json)
+        _list_studies(as_json)
         return
     chosen = load_study(name)
-    given = sources(data or [], root or [], leak_free, clips)
+    given = study_data(data or [], root or [], leak_free=leak_free, max_clips=max_clips)
     settings = shared.read_changes(changes) | ({"epochs": epochs} if epochs is not None else {})
     planned = Plan(chosen, given, out.resolve(), seeds, folds, settings, width)
-    conduct = Conduct(planned, jobs, threads, cache, command(name, data or [], root or [], planned))
+    commands = repeating_commands(name, data or [], root or [], planned)
+    session = StudySession(planned, jobs=jobs, threads=threads, cache=cache, commands=commands)
     if plan:
-        print(show(conduct.expected(), as_json))
+        forecast = session.forecast()
+        print(_as_json(forecast.as_dict()) if as_json else forecast.as_text())
         return
-    found = conduct.report(again=True) if report else conduct.run()
-    if as_json:
-        print(json.dumps(found.as_dict(), ensure_ascii=False, indent=2))
-    else:
-        print(found.as_text())
-    if found.failed:
+    result = session.report(again=True) if report_only else session.run()
+    print(_as_json(result.as_dict()) if as_json else result.as_text())
+    if result.failed:
         raise typer.Exit(1)
 
 
-def command(name: str, data: Sequence[str], root: Sequence[Path], plan: Plan) -> tuple[str, str]:
+def repeating_commands(name: str, data: Sequence[str], root: Sequence[Path], plan: Plan) -> tuple[str, str]:
     """The command that repeats a study, and the one at base size, on all folds, with the recipe's epochs."""
-    sounds = " ".join(f"--data {one} --root {where.name or where}" for one, where in zip(data, root, strict=True))
-    first = next(iter(plan.sources.values()))
-    parts = [f"ainext study {name}", sounds, "--leak-free" if first.leak_free else ""]
-    budget = [
-        f"--clips {first.most}" if first.most else "",
-        f"--folds {plan.folds}" if plan.folds else "",
-        f"--seeds {plan.seeds}" if plan.seeds > 1 else "",
-        f"--width {plan.width:g}" if plan.width is not None else "",
-        *(f"--epochs {value}" if key == "epochs" else f"--set {key}={value}" for key, value in plan.changes.items()),
-    ]
-    own, full = [*parts, *budget], [*parts, "--width 1" if plan.width is not None else "", "--seeds 2"]
-    return " ".join(filter(None, own)), " ".join(filter(None, full))
+    first = next(iter(plan.data.values()))
+    study = ["ainext", "study", name]
+    for one, folder in zip(data, root, strict=True):
+        study += ["--data", one, "--root", folder.name or str(folder)]
+    study += ["--leak-free"] if first.leak_free else []
+    budget = ["--max-clips", first.max_clips] if first.max_clips else []
+    budget += ["--folds", plan.folds] if plan.folds else []
+    budget += ["--seeds", plan.seeds] if plan.seeds > 1 else []
+    budget += ["--width", f"{plan.width:g}"] if plan.width is not None else []
+    for key, value in plan.changes.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        budget += ["--epochs", text] if key == "epochs" else ["--set", f"{key}={text}"]
+    full = ["--width", "1"] if plan.width is not None else []
+    return shlex.join(map(str, [*study, *budget])), shlex.join([*study, *full, "--seeds", "2"])
 
 
-def _list(as_json: bool) -> None:
-    from audioinceptionnext.studies.study import load_study, names
+def _as_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
-    found = [load_study(name) for name in names()]
+
+def _list_studies(as_json: bool) -> None:
+    from audioinceptionnext.studies.study import load_study, study_names
+
+    studies = [load_study(name) for name in study_names()]
     if as_json:
-        print(
-            json.dumps(
-                [{"name": s.name, "question": s.question, "variants": [v.name for v in s.variants]} for s in found],
-                ensure_ascii=False,
-            )
-        )
+        items = [{"name": s.name, "question": s.question, "variants": [v.name for v in s.variants]} for s in studies]
+        print(json.dumps(items, ensure_ascii=False))
         return
-    for one in found:
+    for one in studies:
         print(f"{one.name:12}{one.question}\n{'':12}{'; '.join(variant.name for variant in one.variants)}")
-    print("\nainext study NAME --data … --root … --plan   shows what it takes")
+    print("\nainext study NAME --data … --root … --plan   lists the runs of a study, and the time that they will take")

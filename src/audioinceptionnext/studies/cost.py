@@ -1,4 +1,4 @@
-"""What a variant costs in use: its folded network in ONNX Runtime, from the waveform of one clip to logits."""
+"""The cost of a variant in use: the folded network in ONNX Runtime, from the waveform of one clip to logits."""
 
 from __future__ import annotations
 
@@ -17,30 +17,36 @@ from audioinceptionnext.benchmark.process import Process
 from audioinceptionnext.benchmark.worker import Channel
 from audioinceptionnext.errors import writing
 
-ROUNDS, CALLS = 10, 10  # all variants in turns, so that what else happens falls on all
+ROUNDS, CALLS = 10, 10  # all variants take turns, so that other work on the computer affects them equally
 FILE = "costs.json"
 
 
-def costs(
-    weights: Mapping[str, Path], folder: Path, cores: Sequence[int], again: bool, tell: Callable[[str], None]
+def measure_costs(
+    weights: Mapping[str, Path], folder: Path, cores: Sequence[int], *, again: bool, log: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Of each variant, measured once and kept in ``folder``: a study that goes on does not measure again.
+    """Measure each variant once, and keep the results in ``folder``, where a study that goes on finds them.
 
     Args:
-        weights: a trained network of each variant.
-        cores: that every process is pinned to.
-        again: measure all of them anew.
+        weights: a trained network per variant, by the variant's name.
+        folder: for ``costs.json``; it exists.
+        cores: the CPU cores that every process is pinned to.
+        again: measure all variants anew.
+        log: called with a line of progress.
 
     Returns:
-        By variant: ``parameters``, ``folded_parameters``, ``gmac`` and ``ms`` of a clip, ``low`` and ``high``
-        (quartiles of the rounds), ``clip_seconds``, ``peak_mb``.
+        By variant: ``parameters``, ``folded_parameters``, ``gmac`` and ``ms`` per clip, ``low`` and ``high`` (the
+        quartiles of the rounds), ``clip_seconds`` and ``peak_mb``.
+
+    Raises:
+        FileError: ``costs.json`` cannot be written.
+        RowFailed: a network cannot be run.
     """
     path = folder / FILE
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() and not again else {}
     known = {name: known[name] for name in weights if name in known}
     missing = [name for name in weights if name not in known]
     if missing:
-        tell(f"measuring {len(missing)} networks")
+        log(f"measuring {len(missing)} networks")
         known |= _measured({name: weights[name] for name in missing}, cores)
         with writing(path):
             path.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -48,27 +54,26 @@ def costs(
 
 
 def _measured(weights: Mapping[str, Path], cores: Sequence[int]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
+    costs: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         processes: dict[str, Process] = {}
         for number, (name, path) in enumerate(weights.items()):
-            found[name], file, samples = _exported(path, Path(place, f"{number}.onnx"))
-            processes[name] = stack.enter_context(
-                contextlib.closing(Process(serve, (str(file), samples, len(cores)), cores))
-            )
-            found[name]["peak_mb"] = processes[name].answer() / 1e6
+            costs[name], file, samples = _exported(path, Path(folder, f"{number}.onnx"))
+            process = Process(serve, (str(file), samples, len(cores)), cores)
+            processes[name] = stack.enter_context(contextlib.closing(process))
+            costs[name]["peak_mb"] = process.receive() / 1e6
         rounds: dict[str, list[float]] = {name: [] for name in weights}
         for _ in range(ROUNDS):
             for name, process in processes.items():
-                rounds[name].append(process.ask(CALLS))
-    for name, taken in rounds.items():
-        low, middle, high = np.quantile(taken, (0.25, 0.5, 0.75))
-        found[name] |= {"ms": float(middle), "low": float(low), "high": float(high)}
-    return found
+                rounds[name].append(process.request(CALLS))
+    for name, milliseconds in rounds.items():
+        low, median, high = np.quantile(milliseconds, (0.25, 0.5, 0.75))
+        costs[name] |= {"ms": float(median), "low": float(low), "high": float(high)}
+    return costs
 
 
 def _exported(weights: Path, target: Path) -> tuple[dict[str, Any], Path, int]:
-    """What can be counted, the file, and the samples of a clip."""
+    """The counted figures, the ONNX file, and the samples of a clip."""
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.network.base import count_macs, count_parameters
     from audioinceptionnext.network.folding import fold
@@ -76,17 +81,20 @@ def _exported(weights: Path, target: Path) -> tuple[dict[str, Any], Path, int]:
 
     model = load_model(weights)
     folded = fold(model.net)
-    facts = {
+    counts = {
         "parameters": count_parameters(model.net),
         "folded_parameters": count_parameters(folded),
         "gmac": count_macs(folded) / 1e9,
         "clip_seconds": model.clip_seconds,
     }
-    return facts, export_onnx(model, target), model.clip_samples
+    return counts, export_onnx(model, target), model.clip_samples
 
 
 def serve(channel: Channel, file: str, samples: int, threads: int) -> None:
-    """In a process of its own: says its peak memory in bytes, then the median milliseconds of so many calls."""
+    """Load a network in its own process, and send its peak memory in bytes.
+
+    Then each request, a number of calls, gets their median duration in milliseconds.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -97,9 +105,9 @@ def serve(channel: Channel, file: str, samples: int, threads: int) -> None:
         session.run(["logits"], {"waveform": clip})
     channel.send(peak_rss())
     while (calls := channel.receive()) is not None:
-        taken = []
+        milliseconds = []
         for _ in range(calls):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             session.run(["logits"], {"waveform": clip})
-            taken.append(1000 * (time.perf_counter() - begun))
-        channel.send(float(np.median(taken)))
+            milliseconds.append(1000 * (time.perf_counter() - start))
+        channel.send(float(np.median(milliseconds)))

@@ -1,4 +1,4 @@
-"""What a study's runs say together: a row for each variant and each way of hearing it."""
+"""What a study's runs say together: one row for each variant and each way of predicting with it."""
 
 from __future__ import annotations
 
@@ -16,35 +16,40 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation import paired
 from audioinceptionnext.evaluation.calibration import log_probabilities
 from audioinceptionnext.evaluation.paired import Difference, Estimate
-from audioinceptionnext.inference.recogniser import overall
+from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.studies.plan import Plan, Unit
 from audioinceptionnext.studies.study import Variant
-from audioinceptionnext.studies.worker import heard_file, is_done
+from audioinceptionnext.studies.worker import is_done, predictions_file
 from audioinceptionnext.training.cross_validation import DONE, OUTPUTS
 
 AS_TRAINED = ""
-SURE = 0.05  # corrected p below which a difference is called one
-CLASS_CLIPS = 5  # of a class, below which nothing is said of it
+ALPHA = 0.05  # a corrected p below this is called a difference
+MIN_CLASS_CLIPS = 5  # classes with fewer clips are not mentioned
 
 
 @dataclass
 class Row:
-    """
+    """One variant, predicting in one way.
+
     Attributes:
-        heard: the way, a name of the study's ``hear``; empty for as trained.
-        runs: seeds times folds.
-        right: (clips,) share of the seeds that got the clip right; ``nll`` (clips,) the mean negative log probability
-            of the true class, in nats.
-        top1: in %. ``mean_nll``: in nats.
-        against: the variant that ``gain`` (in points of top-1) and ``nll_gain`` (nats; below 0 is better) are over,
-            heard in the same way; empty for that variant itself.
-        p, nll_p: corrected for all comparisons of the study.
-        per_class: top-1 of each class in %, and how many clips.
+        prediction_mode: the name of a `PredictionMode`; empty for a network that predicts as it was trained.
+        runs: number of runs, that is of seeds times folds.
+        right: (clips,) the share of the seeds that got the clip right.
+        nll: (clips,) the mean negative log probability of the true class, in nats.
+        minutes: of training, all runs together.
+        top1: in %.
+        mean_nll: in nats.
+        mca: mean class accuracy in %.
+        against: the variant that the row is compared with, predicting in the same way; empty for that variant itself.
+        gain: in points of top-1.
+        nll_gain: in nats; below 0 is better.
+        p, nll_p: of both, corrected for all comparisons of the study.
+        cost: see `cost.measure_costs`.
     """
 
     variant: str
     data: str
-    heard: str
+    prediction_mode: str
     seeds: int
     runs: int
     clips: list[Clip] = field(repr=False)
@@ -64,9 +69,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        return f"{self.variant}, heard {self.heard}" if self.heard else self.variant
+        """What tables and sentences call the row."""
+        return f"{self.variant}, predicted with {self.prediction_mode}" if self.prediction_mode else self.variant
 
     def per_class(self) -> dict[str, tuple[float, int]]:
+        """Top-1 of each class in %, and its number of clips."""
         targets = np.array([clip.label for clip in self.clips])
         return {
             label: (100 * float(self.right[targets == index].mean()), int((targets == index).sum()))
@@ -76,32 +83,35 @@ class Row:
 
 
 def collect(plan: Plan, costs: Mapping[str, Any] | None = None) -> list[Row]:
-    """The rows of all variants, from the runs that are done, in the study's order.
+    """Make the rows of all variants from the runs that are done, in the study's order.
 
-    Variants are compared over the clips that both have. Nothing is said of a variant without a run.
+    Two variants are compared over the clips that both have. A variant without a run has no row.
+
+    Args:
+        costs: by variant, see `cost.measure_costs`.
     """
     rows = []
     for variant in plan.study.variants:
-        units = [unit for unit in plan.of(variant) if is_done(unit)]
+        units = [unit for unit in plan.scored_units(variant) if is_done(unit)]
         if units:
-            found = [_row(plan, variant, units, way) for way in (plan.study.hear or (AS_TRAINED,))]
-            rows += [row for row in found if row is not None]
+            modes = plan.study.predict or (AS_TRAINED,)
+            rows += [row for mode in modes if (row := _row(plan, variant, units, mode)) is not None]
     for row in rows:
         row.cost = dict((costs or {}).get(row.variant, {}))
     _compare(plan, rows)
     return rows
 
 
-def _row(plan: Plan, variant: Variant, units: Sequence[Unit], way: str) -> Row | None:
-    """None where no answer is a number: a network that diverged."""
-    source = plan.source(variant)
-    dataset = source.open()
+def _row(plan: Plan, variant: Variant, units: Sequence[Unit], mode: str) -> Row | None:
+    """None if no probability is a number, because the network diverged."""
+    data = plan.data_of(variant)
+    dataset = data.open()
     right: dict[str, list[float]] = {}
     nll: dict[str, list[float]] = {}
     known: dict[str, Clip] = {}
     for unit in units:
-        _, clips = source.training(dataset, unit.fold)
-        for clip, probabilities in zip(clips, _heard(unit, clips, way), strict=True):
+        _, clips = data.split(dataset, unit.fold)
+        for clip, probabilities in zip(clips, _probabilities(unit, clips, mode), strict=True):
             if np.isnan(probabilities).any():
                 continue
             known[clip.name] = clip
@@ -110,13 +120,13 @@ def _row(plan: Plan, variant: Variant, units: Sequence[Unit], way: str) -> Row |
     if not known:
         return None
     clips = list(known.values())
-    rights, nlls = (np.array([np.mean(found[clip.name]) for clip in clips]) for found in (right, nll))
+    rights, nlls = (np.array([np.mean(values[clip.name]) for clip in clips]) for values in (right, nll))
     groups = [clip.group for clip in clips]
     targets = np.array([clip.label for clip in clips])
     return Row(
         variant.name,
-        source.name,
-        way,
+        data.name,
+        mode,
         len({unit.seed for unit in units}),
         len(units),
         clips,
@@ -130,29 +140,29 @@ def _row(plan: Plan, variant: Variant, units: Sequence[Unit], way: str) -> Row |
     )
 
 
-def _heard(unit: Unit, clips: Sequence[Clip], way: str) -> np.ndarray:
-    """(clips, classes), NaN for those that could not be read."""
-    if way != AS_TRAINED:
-        return np.load(unit.folder / heard_file(way))["probabilities"]
+def _probabilities(unit: Unit, clips: Sequence[Clip], mode: str) -> np.ndarray:
+    """(clips, classes); NaN for clips that could not be read."""
+    if mode != AS_TRAINED:
+        return np.load(unit.folder / predictions_file(mode))["probabilities"]
     stored = np.load(unit.folder / OUTPUTS)
-    outputs = [overall(stored[f"output{i}"]) for i in range(len(stored["clips"]))]
-    found = np.full((len(clips), len(outputs[0]) if outputs else 1), np.nan)
-    for place, output in zip(stored["clips"], outputs, strict=True):
-        found[place] = output
-    return found
+    outputs = [recording_probabilities(stored[f"output{i}"]) for i in range(len(stored["clips"]))]
+    probabilities = np.full((len(clips), len(outputs[0]) if outputs else 1), np.nan)
+    for index, output in zip(stored["clips"], outputs, strict=True):
+        probabilities[index] = output
+    return probabilities
 
 
 def _compare(plan: Plan, rows: list[Row]) -> None:
-    """Fills in what each row gains on the reference of its dataset, heard in the same way."""
+    """Fill in what each row gains over the reference of its data set that predicts in the same way."""
     first: dict[str, str] = {}
     for row in rows:
         first.setdefault(row.data, row.variant)
     reference = plan.study.variant(plan.study.reference)
-    first[plan.source(reference).name] = reference.name
-    of = {(row.variant, row.heard): row for row in rows}
+    first[plan.data_of(reference).name] = reference.name
+    by_key = {(row.variant, row.prediction_mode): row for row in rows}
     compared = []
     for row in rows:
-        other = of.get((first[row.data], row.heard))
+        other = by_key.get((first[row.data], row.prediction_mode))
         if other is None or other is row:
             continue
         both = {clip.name for clip in row.clips} & {clip.name for clip in other.clips}
@@ -167,8 +177,8 @@ def _compare(plan: Plan, rows: list[Row]) -> None:
         row.gain = Difference(100 * gain.mean, 100 * gain.low, 100 * gain.high, gain.p)
         row.nll_gain = paired.difference(row.nll[mine], other.nll[theirs], groups)
         compared.append(row)
-    for name, of_gain in (("p", "gain"), ("nll_p", "nll_gain")):
-        for row, p in zip(compared, paired.holm([getattr(row, of_gain).p for row in compared]), strict=True):
+    for name, difference in (("p", "gain"), ("nll_p", "nll_gain")):
+        for row, p in zip(compared, paired.holm([getattr(row, difference).p for row in compared]), strict=True):
             setattr(row, name, p)
 
 
@@ -177,7 +187,7 @@ def _percent(estimate: Estimate) -> Estimate:
 
 
 def as_dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """For JSON and CSV: one flat object a row, None where there is nothing."""
+    """The rows as flat objects for JSON and CSV, with None where there is no value."""
     return [_flat(row) for row in rows]
 
 
@@ -186,7 +196,7 @@ def _flat(row: Row) -> dict[str, Any]:
     return {
         "variant": row.variant,
         "data": row.data,
-        "heard": row.heard or "as trained",
+        "prediction_mode": row.prediction_mode or "as trained",
         "seeds": row.seeds,
         "runs": row.runs,
         "clips": len(row.clips),
@@ -221,6 +231,7 @@ def _round(value: float, digits: int) -> float:
 
 
 def as_csv(rows: Sequence[Row]) -> str:
+    """The rows as a CSV file, with a header."""
     text = io.StringIO()
     flat = as_dicts(rows)
     names = {"ms": "ms_per_clip", "low": "ms_low", "high": "ms_high"}
@@ -232,17 +243,17 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def learning(plan: Plan, variant: Variant) -> dict[str, np.ndarray]:
-    """``loss`` and ``top1`` (epochs, 2): epoch and the mean over the variant's runs."""
-    found: dict[str, dict[int, list[float]]] = {"loss": {}, "top1": {}}
-    for unit in plan.of(variant):
+def learning_curves(plan: Plan, variant: Variant) -> dict[str, np.ndarray]:
+    """``loss`` and ``top1``, (epochs, 2) each: the epoch, and the mean over the variant's runs."""
+    curves: dict[str, dict[int, list[float]]] = {"loss": {}, "top1": {}}
+    for unit in plan.scored_units(variant):
         for log in sorted(Path(unit.folder).glob("log/version_*/metrics.csv")) if is_done(unit) else []:
             with log.open(newline="", encoding="utf-8") as file:
                 for line in csv.DictReader(file):
-                    for name, values in found.items():
+                    for name, values in curves.items():
                         if line.get(name):
                             values.setdefault(int(line["epoch"]) + 1, []).append(float(line[name]))
     return {
-        name: np.array([(epoch, np.mean(values)) for epoch, values in sorted(of.items())]).reshape(-1, 2)
-        for name, of in found.items()
+        name: np.array([(epoch, np.mean(values)) for epoch, values in sorted(by_epoch.items())]).reshape(-1, 2)
+        for name, by_epoch in curves.items()
     }

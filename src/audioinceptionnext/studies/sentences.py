@@ -1,4 +1,4 @@
-"""What a study's figures allow to be said, in sentences."""
+"""What a study's figures allow to conclude, in sentences."""
 
 from __future__ import annotations
 
@@ -7,79 +7,76 @@ from collections.abc import Sequence
 import numpy as np
 
 from audioinceptionnext.studies.plan import Plan
-from audioinceptionnext.studies.results import CLASS_CLIPS, SURE, Row
+from audioinceptionnext.studies.results import ALPHA, MIN_CLASS_CLIPS, Row
 
-NAMED = 3  # classes that gain and that lose most
+NAMED_CLASSES = 3  # that gain most, and that lose most
 
 
 def conclusion(plan: Plan, rows: Sequence[Row]) -> list[str]:
-    """Sentences: what is shown, what is not, and how large a difference could have been missed."""
+    """Sentences: which differences are shown, which are not, and how large a difference could have been missed."""
     if not rows:
-        return ["No run is done: nothing can be said."]
-    said = []
+        return ["No run is done, so nothing can be concluded."]
+    sentences = []
     compared = [row for row in rows if row.gain is not None]
-    shown = [row for row in compared if row.p < SURE]
-    for row in shown:
+    for row in [row for row in compared if row.p < ALPHA]:
         assert row.gain is not None
         better = "better" if row.gain.mean > 0 else "worse"
-        said.append(
+        sentences.append(
             f"{row.name} is {better} than {row.against}: {_points(row.gain.mean)} "
             f"({row.gain.low:+.1f} to {row.gain.high:+.1f}), p {_p(row.p)} after correction."
         )
-    by_nll = [row for row in compared if row.p >= SURE and row.nll_p < SURE]
-    for row in by_nll:
+    for row in [row for row in compared if row.p >= ALPHA and row.nll_p < ALPHA]:
         assert row.nll_gain is not None and row.gain is not None
-        better = "more" if row.nll_gain.mean < 0 else "less"
-        said.append(
-            f"{row.name} gives the true class {better} probability than {row.against} (log loss "
+        more = "more" if row.nll_gain.mean < 0 else "less"
+        sentences.append(
+            f"{row.name} gives the true class {more} probability than {row.against} (log loss "
             f"{row.nll_gain.mean:+.3f}, {row.nll_gain.low:+.3f} to {row.nll_gain.high:+.3f}, p {_p(row.nll_p)} after "
-            f"correction), while its top-1 differs by {_points(row.gain.mean)}, which chance could do."
+            f"correction), while its top-1 differs by {_points(row.gain.mean)}, which may be chance."
         )
-    rest = [row for row in compared if row.p >= SURE and row.nll_p >= SURE]
+    rest = [row for row in compared if row.p >= ALPHA and row.nll_p >= ALPHA]
     if rest:
         names = "; ".join(
             f"{row.name} {row.gain.mean:+.1f} ({row.gain.low:+.1f} to {row.gain.high:+.1f})" for row in rest if row.gain
         )
-        others = "Of the others no" if said else "No"
-        said.append(f"{others} difference from the reference is shown, in points of top-1: {names}.")
-    said += [_power(plan, compared)] if compared else []
-    return said
+        none = "No other difference" if sentences else "No difference"
+        sentences.append(f"{none} from the reference is shown. In points of top-1: {names}.")
+    return sentences + ([_power(plan, compared)] if compared else [])
 
 
 def _power(plan: Plan, compared: Sequence[Row]) -> str:
     widths = [(row.gain.high - row.gain.low) / 2 for row in compared if row.gain is not None]
-    row = compared[0]
+    clips = len(compared[0].clips)
     seeds = "one seed" if plan.seeds == 1 else f"{plan.seeds} seeds"
     more = (
-        " One seed cannot tell what chance in training does: another would move each figure again."
+        " One seed does not show how much chance there is in training: another would change every figure again."
         if plan.seeds == 1
         else ""
     )
     return (
-        f"This rests on {len(row.clips):,} clips and {seeds}: before correction for {len(compared)} "
+        f"This rests on {clips:,} clips and {seeds}: before correction for {len(compared)} "
         f"{'comparison' if len(compared) == 1 else 'comparisons'}, a difference has to exceed about "
-        f"{np.median(widths):.1f} points to be told from chance; smaller ones can be there and are not ruled out.{more}"
+        f"{np.median(widths):.1f} points to be told from chance. Smaller differences are not ruled out.{more}"
     )
 
 
-def of_classes(rows: Sequence[Row]) -> list[str]:
-    """Which sounds gain most and which lose most with each variant; a few clips a class, so hints and no findings."""
-    reference = {(row.data, row.heard): row for row in rows if row.gain is None}
-    said = []
+def class_changes(rows: Sequence[Row]) -> list[str]:
+    """Which classes gain most and lose most with each variant. Classes have few clips, so these are only hints."""
+    references = {(row.data, row.prediction_mode): row for row in rows if row.gain is None}
+    sentences = []
     for row in rows:
-        other = reference.get((row.data, row.heard))
-        if row.gain is None or other is None or row.heard not in ("", rows[0].heard):
+        reference = references.get((row.data, row.prediction_mode))
+        if row.gain is None or reference is None or row.prediction_mode not in ("", rows[0].prediction_mode):
             continue
-        theirs = other.per_class()
+        before = reference.per_class()
         gains = sorted(
-            (value - theirs[label][0], label)
+            (value - before[label][0], label)
             for label, (value, clips) in row.per_class().items()
-            if label in theirs and clips >= CLASS_CLIPS
+            if label in before and clips >= MIN_CLASS_CLIPS
         )
-        up = ", ".join(f"{label} {gain:+.0f}" for gain, label in reversed(gains[-NAMED:]) if gain > 0)
-        down = ", ".join(f"{label} {gain:+.0f}" for gain, label in gains[:NAMED] if gain < 0)
-        said.append(f"{row.name}: gain {up or 'none'}; lose {down or 'none'}.")
-    return said
+        up = ", ".join(f"{label} {gain:+.0f}" for gain, label in reversed(gains[-NAMED_CLASSES:]) if gain > 0)
+        down = ", ".join(f"{label} {gain:+.0f}" for gain, label in gains[:NAMED_CLASSES] if gain < 0)
+        sentences.append(f"{row.name}: gain {up or 'none'}; lose {down or 'none'}.")
+    return sentences
 
 
 def _points(value: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ import torch
 
 from audioinceptionnext.benchmark import hardware
 from audioinceptionnext.evaluation.report_folder import check_can_report
-from audioinceptionnext.studies import estimate, report_page, sentences
-from audioinceptionnext.studies.cost import costs
+from audioinceptionnext.studies import sentences
+from audioinceptionnext.studies.cost import measure_costs
+from audioinceptionnext.studies.estimate import estimate_seconds
 from audioinceptionnext.studies.plan import Plan, Unit
-from audioinceptionnext.studies.report_page import Circumstances
+from audioinceptionnext.studies.report_page import Circumstances, write_report
 from audioinceptionnext.studies.results import Row, as_dicts, collect
-from audioinceptionnext.studies.runner import Runner, duration
+from audioinceptionnext.studies.runner import Runner, format_duration
 from audioinceptionnext.studies.worker import is_done
 from audioinceptionnext.training.fit import MODEL
 
@@ -26,8 +26,14 @@ CACHE = "cache"
 
 
 @dataclass(frozen=True)
-class Expected:
-    """``seconds`` of each run that is to be done, on one after another; ``jobs`` of them go at a time."""
+class Forecast:
+    """How long a study will take.
+
+    Attributes:
+        units: all runs.
+        seconds: of each run that is not done, by its folder.
+        jobs: runs at a time.
+    """
 
     units: list[Unit]
     seconds: dict[Path, float]
@@ -35,12 +41,44 @@ class Expected:
 
     @property
     def total(self) -> float:
+        """Seconds until all runs are done."""
         return sum(self.seconds.values()) / min(self.jobs, max(1, len(self.seconds)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: every run, whether it is done, and how long it will take."""
+        runs = [
+            {
+                "variant": unit.variant,
+                "seed": unit.seed,
+                "fold": unit.fold,
+                "done": unit.folder not in self.seconds,
+                "seconds": round(self.seconds.get(unit.folder, 0.0)),
+                "folder": str(unit.folder),
+            }
+            for unit in self.units
+        ]
+        return {"runs": runs, "jobs": self.jobs, "seconds": round(self.total)}
+
+    def as_text(self) -> str:
+        """The same for people, one run per line."""
+        lines = []
+        for unit in self.units:
+            seconds = self.seconds.get(unit.folder)
+            lines.append(f"{unit.name}: {'done' if seconds is None else format_duration(seconds)}")
+        at_a_time = f", {self.jobs} at a time" if self.jobs > 1 else ""
+        total = f"{len(self.seconds)} runs to do, about {format_duration(self.total)}{at_a_time}"
+        return "\n".join([*lines, total])
 
 
 @dataclass(frozen=True)
-class Found:
-    """``failed``: runs that could not be done, and why."""
+class StudyResult:
+    """What a study found.
+
+    Attributes:
+        rows: see `results.collect`.
+        page: the report.
+        failed: runs that failed, and why.
+    """
 
     plan: Plan
     rows: list[Row]
@@ -48,6 +86,7 @@ class Found:
     failed: dict[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {
             "study": self.plan.study.name,
             "question": self.plan.study.question,
@@ -58,17 +97,17 @@ class Found:
         }
 
     def as_text(self) -> str:
+        """The same for people: a table and the conclusion."""
         width = max([len(row.name) for row in self.rows] + [7])
         lines = [
             self.plan.study.question,
             f"{'variant':{width}}   top-1            95 %   over the reference        p   log loss",
         ]
         for row in self.rows:
-            gain = row.gain
-            against = f"{gain.mean:+6.1f} ({gain.low:+.1f} to {gain.high:+.1f})" if gain else ""
-            one = row.top1
+            gain, top1 = row.gain, row.top1
+            over = f"{gain.mean:+6.1f} ({gain.low:+.1f} to {gain.high:+.1f})" if gain else ""
             lines.append(
-                f"{row.name:{width}}   {one.mean:5.1f}   {one.low:5.1f} to {one.high:5.1f}   {against:22}"
+                f"{row.name:{width}}   {top1.mean:5.1f}   {top1.low:5.1f} to {top1.high:5.1f}   {over:22}"
                 f"{f'{row.p:.3f}' if gain else '':>6}   {row.mean_nll.mean:8.3f}"
             )
         lines += ["", *sentences.conclusion(self.plan, self.rows)]
@@ -76,16 +115,19 @@ class Found:
         return "\n".join([*lines, f"report: {self.page}"])
 
 
-class Conduct:
-    """
+class StudySession:
+    """A study from its plan to its report.
+
     Args:
-        jobs, threads: runs at a time and the CPU threads of each; None is one a GPU, or one, and all cores shared out.
+        plan: the study, and the runs that it needs.
+        jobs: runs at a time; None is one per GPU, or one.
+        threads: CPU threads per run; None shares out all cores.
         cache: a folder for decoded audio; None is one beside the runs.
-        commands: that repeat the study, as here and at base size.
+        commands: for the report; they repeat the study, as it is and at base size.
     """
 
     def __init__(
-        self, plan: Plan, jobs: int | None, threads: int | None, cache: Path | None, commands: tuple[str, str]
+        self, plan: Plan, *, jobs: int | None, threads: int | None, cache: Path | None, commands: tuple[str, str]
     ) -> None:
         self.plan, self.commands = plan, commands
         self.units = plan.units
@@ -96,63 +138,52 @@ class Conduct:
         self.cache = cache or plan.out / CACHE
         self.folder = plan.out / plan.study.name
 
-    def expected(self) -> Expected:
-        """Times a step of every variant that has runs to do. Raises AinextError for one that cannot be trained."""
-        return Expected(self.units, estimate.seconds(self.units, self.cores[: self.threads], _tell), self.jobs)
+    def forecast(self) -> Forecast:
+        """Time a training step of every variant that has runs to do.
 
-    def run(self) -> Found:
-        """Does what is not done, and reports. Raises AinextError for an interruption, after which it can go on."""
+        Raises:
+            AinextError: a variant cannot be trained.
+        """
+        return Forecast(self.units, estimate_seconds(self.units, self.cores[: self.threads], _log), self.jobs)
+
+    def run(self) -> StudyResult:
+        """Do the runs that are not done, and report.
+
+        Raises:
+            AinextError: a variant cannot be trained, or it was interrupted. Calling this again goes on.
+        """
         check_can_report(self.folder)
         failed: dict[str, str] = {}
         if not all(map(is_done, self.units)):
-            expected = self.expected()
-            _tell(f"{len(expected.seconds)} of {len(self.units)} runs to do, about {duration(expected.total)}")
-            runner = Runner(self.jobs, self.threads, self.cache, self.gpus, tell=_tell)
+            forecast = self.forecast()
+            _log(f"{len(forecast.seconds)} of {len(self.units)} runs to do, about {format_duration(forecast.total)}")
+            runner = Runner(self.jobs, self.threads, self.cache, self.gpus, log=_log)
             runner.run(self.units)
             failed = runner.failed
         return self.report(failed)
 
-    def report(self, failed: dict[str, str] | None = None, again: bool = False) -> Found:
-        """Of the runs that are done.
+    def report(self, failed: dict[str, str] | None = None, *, again: bool = False) -> StudyResult:
+        """Report on the runs that are done.
 
         Args:
-            again: measure time and memory anew, on a machine that is quieter than it was.
+            failed: runs that failed, and why.
+            again: measure time and memory anew, for instance because the computer was busy.
+
+        Raises:
+            FileError: the report cannot be written.
         """
         check_can_report(self.folder)
         weights: dict[str, Path] = {}
         for unit in self.units:
             if unit.fold is not None and is_done(unit):
                 weights.setdefault(unit.variant, unit.folder / MODEL)
-        details = hardware.describe(self.cores)
-        measured = costs(weights, self.folder, self.cores, again, _tell) if weights else {}
-        rows = collect(self.plan, measured)
-        about = Circumstances(*self.commands, hardware.line(details), datetime.date.today().isoformat(), failed or {})
-        return Found(self.plan, rows, report_page.write(self.folder, self.plan, rows, about), failed or {})
+        machine = hardware.summarise(hardware.describe_hardware(self.cores))
+        costs = measure_costs(weights, self.folder, self.cores, again=again, log=_log) if weights else {}
+        rows = collect(self.plan, costs)
+        circumstances = Circumstances(*self.commands, machine, datetime.date.today().isoformat(), failed or {})
+        page = write_report(self.folder, self.plan, rows, circumstances)
+        return StudyResult(self.plan, rows, page, failed or {})
 
 
-def show(expected: Expected, as_json: bool) -> str:
-    """The plan: every run, whether it is done, and how long it will take."""
-    runs = [
-        {
-            "variant": unit.variant,
-            "seed": unit.seed,
-            "fold": unit.fold,
-            "done": unit.folder not in expected.seconds,
-            "seconds": round(expected.seconds.get(unit.folder, 0.0)),
-            "folder": str(unit.folder),
-        }
-        for unit in expected.units
-    ]
-    if as_json:
-        total = {"runs": runs, "jobs": expected.jobs, "seconds": round(expected.total)}
-        return json.dumps(total, ensure_ascii=False, indent=2)
-    lines = [
-        f"{unit.name}: {'done' if unit.folder not in expected.seconds else duration(expected.seconds[unit.folder])}"
-        for unit in expected.units
-    ]
-    at_a_time = f", {expected.jobs} at a time" if expected.jobs > 1 else ""
-    return "\n".join([*lines, f"{len(expected.seconds)} runs to do, about {duration(expected.total)}{at_a_time}"])
-
-
-def _tell(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
