@@ -31,10 +31,10 @@ RATE = 16_000
 MODEL = DEFAULT_MODEL
 # At each moment some class of 20 has a twentieth or more: with these settings all of a recording is covered, whatever
 # the weights are.
-ALL = ("--threshold", "0.049", "--smoothing", "0", "--shortest", "0")
+ALL = ("--threshold", "0.049", "--smoothing", "0", "--min-duration", "0")
 COMMANDS = (
-    "predict", "listen", "models", "train", "evaluate", "cross-validate", "recipes", "convert", "export", "benchmark",
-    "study", "explain", "report", "serve", "push",
+    "predict", "batch", "listen", "models", "train", "evaluate", "cross-validate", "recipes", "convert", "export",
+    "benchmark", "study", "explain", "report", "serve", "push",
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# --- What was heard, in every format ---
+# --- The result, in every format ---
 
 
 def test_json_is_the_interface(sounds: Path) -> None:
@@ -184,13 +184,13 @@ READERS: dict[str, tuple[str, Callable[[str], list[tuple[float, float, str]]]]] 
 
 @pytest.fixture(scope="session")
 def segments(sounds: Path) -> list[tuple[float, float, str]]:
-    """What the other formats have to say of one.wav, by its JSON."""
+    """What the other formats must hold for one.wav, by its JSON."""
     (item,) = ainext("predict", sounds / "one.wav", "--json", *ALL).json
     return [(one["start"], one["end"], one["label"]) for one in item["segments"]]
 
 
 @pytest.mark.parametrize("format", READERS)
-def test_formats_tell_the_same(
+def test_formats_hold_the_same(
     sounds: Path, segments: list[tuple[float, float, str]], tmp_path: Path, format: str
 ) -> None:
     suffix, reader = READERS[format]
@@ -247,15 +247,15 @@ def test_the_recording_itself_is_never_overwritten(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_each_result_is_there_before_the_next_file_is_heard(
+def test_each_result_is_there_before_the_next_file_is_begun(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []
-    hear = Recogniser.predict
+    predict = Recogniser.predict
 
     def spy(self: Recogniser, *arguments: Any, **options: Any) -> Any:
         seen.append(sorted(path.name for path in tmp_path.iterdir()))
-        return hear(self, *arguments, **options)
+        return predict(self, *arguments, **options)
 
     monkeypatch.setattr(Recogniser, "predict", spy)
     both = (sounds / "one.wav", sounds / "two.wav")
@@ -264,12 +264,12 @@ def test_each_result_is_there_before_the_next_file_is_heard(
 
 
 def test_an_interrupted_list_is_whole(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hear = Recogniser.predict
+    predict = Recogniser.predict
 
     def interrupted(self: Recogniser, source: Path, *arguments: Any, **options: Any) -> Any:
         if source.name == "two.wav":
             raise KeyboardInterrupt
-        return hear(self, source, *arguments, **options)
+        return predict(self, source, *arguments, **options)
 
     monkeypatch.setattr(Recogniser, "predict", interrupted)
     found = ainext("predict", sounds / "one.wav", sounds / "two.wav", "--json")
@@ -277,7 +277,7 @@ def test_an_interrupted_list_is_whole(sounds: Path, monkeypatch: pytest.MonkeyPa
     assert [Path(item["file"]).name for item in found.json] == ["one.wav"]
 
 
-# --- The options that change what is said ---
+# --- The options that change the result ---
 
 
 def test_top_k(sounds: Path) -> None:
@@ -310,7 +310,39 @@ def test_hop(sounds: Path) -> None:
         assert f"--hop {float(wrong)}" in refused(*call, "--hop", wrong)
 
 
-# --- What is heard: folders, patterns, and what cannot be read among them ---
+def test_commands_share_the_segment_options() -> None:
+    names = ("--onset-threshold", "--threshold", "--offset-threshold", "--smoothing", "--min-duration", "--merge-gap")
+    for command in ("predict", "batch", "listen", "report"):
+        text = plain(ainext(command, "--help").out)
+        assert all(name in text for name in (*names, "--hop")), command
+
+
+def test_errors_name_the_option_that_was_typed(sounds: Path, tmp_path: Path) -> None:
+    file = sounds / "one.wav"
+    assert refused("predict", file, "--threshold", 2).startswith("ainext: --threshold 2.0: give a probability")
+    assert refused("predict", file, "--onset-threshold=2").startswith("ainext: --onset-threshold 2.0: give a prob")
+    assert refused("predict", file, "--offset-threshold", 0.9).startswith("ainext: --offset-threshold 0.9: give at")
+    assert refused("report", file, "--out", tmp_path / "r.html", "--merge-gap", -1).startswith("ainext: --merge-gap -1")
+    assert refused("listen", file, "--min-duration", "nan").startswith("ainext: --min-duration nan: give a number")
+    assert (
+        refused("listen", file, "--channels", 2)
+        == "ainext: --channels: this is for raw samples on stdin; give - as INPUT"
+    )
+    assert "Traceback" in ainext_with_traceback("predict", file, "--threshold", 2)
+
+
+def ainext_with_traceback(*arguments: object) -> str:
+    """What a new process prints on stderr with --debug."""
+    return python("-m", "audioinceptionnext", *arguments, "--debug").err
+
+
+def test_completion_is_on_and_lists_choices() -> None:
+    complete = {"_AINEXT_COMPLETE": "complete_bash", "COMP_WORDS": "ainext predict a.wav --format ", "COMP_CWORD": "4"}
+    found = python("-m", "audioinceptionnext", **complete)
+    assert {"table", "json", "csv", "audacity", "srt", "elan", "raven"} <= set(found.out.split())
+
+
+# --- The input: folders, patterns, and what cannot be read among them ---
 
 
 def test_folders_and_patterns(sounds: Path, tmp_path: Path) -> None:
@@ -370,14 +402,14 @@ def test_help_has_an_example(command: str) -> None:
     assert command in ainext("--help").out
 
 
-def test_help_tells_the_defaults() -> None:
+def test_help_states_the_defaults() -> None:
     words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
-    assert "default the model s or 0.5" in words and "0.16" in words
+    assert "default the model s or 0.5" in words and "default 0.32" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
-    assert "default 0.2" in words and "the recipe s" in words and "modern or finetune" in words
+    assert "default 0.2" in words and "the recipe s" in words and "modern finetune with from" in words
 
 
-def test_no_arguments_is_help_and_version_is_told() -> None:
+def test_no_arguments_show_help_and_version_is_printed() -> None:
     assert ainext() == ainext("--help")
     assert re.fullmatch(r"audioinceptionnext \S+\n", ainext("--version").out)
 

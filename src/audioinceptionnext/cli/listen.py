@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import ParameterError
 
 if TYPE_CHECKING:
-    from audioinceptionnext.audio.capture import Input
+    from audioinceptionnext.audio.capture import LiveInput
+
+_RAW = "Raw samples on stdin (INPUT is -)"
 
 
 class Encoding(StrEnum):
@@ -24,84 +26,102 @@ class Encoding(StrEnum):
 
 
 def listen(
-    source: Annotated[
+    input: Annotated[
         str | None,
         typer.Argument(
-            metavar="SOURCE",
+            metavar="INPUT",
             help="A file, a URL (http, https, rtsp, rtmp, rtp, udp), or - for raw samples on stdin.",
             show_default="the microphone",
         ),
     ] = None,
     model: options.ModelName = "kitchen20",
-    threshold: options.Threshold = None,
-    hop: Annotated[
-        float | None, typer.Option("--hop", metavar="SECONDS", help="From one answer to the next.", show_default="0.16")
-    ] = None,
-    backend: options.Backend = "auto",
+    onset_threshold: options.OnsetThreshold = None,
+    offset_threshold: options.OffsetThreshold = None,
+    smoothing: options.Smoothing = 0.32,
+    min_duration: options.MinDuration = 0.3,
+    merge_gap: options.MergeGap = 0.3,
+    step_seconds: options.LiveStepSeconds = None,
+    backend: options.Backend = options.BackendName.auto,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of the CPU; one is enough to keep up.", show_default="all")
+        int | None, typer.Option(min=1, help="Use this many CPU threads; one is enough to keep up.", show_default="all")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each finished segment.")] = False,
-    answers: Annotated[bool, typer.Option("--answers", help="With --json: also the likeliest label each hop.")] = False,
-    out: Annotated[
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and segment.")] = False,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="With --json: also print the most probable label of every step.")
+    ] = False,
+    log: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Also append finished segments to a .csv or .jsonl file."),
+        typer.Option("--log", metavar="FILE", help="Append the segments to this .csv or .jsonl file as well."),
     ] = None,
-    seconds: Annotated[
-        float | None, typer.Option(metavar="N", help="Stop after so much sound.", show_default="at its end, or Ctrl-C")
+    stop_after: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Stop after this much sound.", show_default="at its end, or at Ctrl-C"),
     ] = None,
-    drop: Annotated[bool, typer.Option("--drop", help="When behind, skip ahead to now, and say how much.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="The file is still being written: wait for more.")] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="When recognition falls behind, skip to the present and say how much.")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more: the file is still being written.")] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME|NUMBER", help="Which microphone.", show_default="the system's")
+        str | None, typer.Option(metavar="NAME|NUMBER", help="Use this microphone.", show_default="the system's")
     ] = None,
-    list_devices: Annotated[bool, typer.Option("--list-devices", help="List the microphones and leave.")] = False,
-    rate: Annotated[int | None, typer.Option(metavar="HZ", help="Of raw samples.", show_default="the model's")] = None,
+    list_devices: Annotated[bool, typer.Option("--list-devices", help="List the microphones, and exit.")] = False,
+    sample_rate: Annotated[
+        int | None,
+        typer.Option(metavar="HZ", help="State their rate.", show_default="the model's", rich_help_panel=_RAW),
+    ] = None,
     channels: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=1024, help="Of raw samples.", show_default="1")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=1024, help="State how many channels there are.", show_default="1",
+            rich_help_panel=_RAW,
+        ),
     ] = None,
-    encoding: Annotated[Encoding | None, typer.Option(help="Of raw samples.", show_default="s16le")] = None,
-) -> None:
-    """Say which sounds are heard, as they are heard: from a microphone, a stream, a pipe or a file.
+    encoding: Annotated[
+        Encoding | None, typer.Option(help="State their format.", show_default="s16le", rich_help_panel=_RAW)
+    ] = None,
+) -> None:  # fmt: skip
+    """Listen to a microphone, a stream, a pipe or a file, and print each segment as soon as it has ended.
 
-    A segment comes when it is over. Ctrl-C ends with what is open.
+    Ctrl-C stops listening and prints the segments that are still open.
 
-    Example: [bold]ainext listen rtsp://camera.local/1 --out kitchen.csv[/bold],
+    Example: [bold]ainext listen rtsp://camera.local/1 --log kitchen.csv[/bold],
     [bold]arecord -f S16_LE -r 24000 | ainext listen - --json[/bold]
     """
     if list_devices:
         _list_devices(as_json)
         return
-    kind = _kind(source, follow)
-    _check(kind, {"--rate": rate, "--channels": channels, "--encoding": encoding}, device, drop, seconds)
+    kind = _kind(input, follow)
+    _check(kind, {"sample_rate": sample_rate, "channels": channels, "encoding": encoding}, device, drop, stop_after)
     if follow and kind != "growing file":
-        raise AinextError("--follow: is for a file that is still being written")
-    if answers and not as_json:
-        raise AinextError("--answers: goes with --json")
+        raise ParameterError("follow", None, "this is for a file that is still being written")
+    if steps and not as_json:
+        raise ParameterError("steps", None, "this goes with --json")
 
-    from audioinceptionnext.audio.capture import named
-    from audioinceptionnext.cli.live_loop import Journal, Listening, Printer
+    from audioinceptionnext.audio.capture import public_name
+    from audioinceptionnext.cli.live_loop import Journal, LiveLoop, Printer
     from audioinceptionnext.inference.stream import Stream
     from audioinceptionnext.models.load import load
 
-    settings = None if threshold is None else options.timeline_settings(threshold)
-    recogniser = load(model, threads, backend, run="clips")
-    ours = recogniser.sample_rate
+    recogniser = load(model, threads=threads, backend=backend.value, mode="clips")
+    settings = options.segmentation_settings(
+        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+    )
+    rate = recogniser.sample_rate
 
     def stream(start: float) -> Stream:
-        return Stream(recogniser, hop, settings, start=start)
+        return Stream(recogniser, step_seconds=step_seconds, settings=settings, start=start)
 
-    stream(0)  # complains of the hop before anything is opened
-    journal = None if out is None else Journal(out, named(source or "microphone"))
-    printer = Printer(as_json, answers, journal)
+    stream(0)  # complains about its parameters before anything is opened
+    journal = None if log is None else Journal(log, public_name(input or "microphone"))
+    printer = Printer(as_json, steps, journal)
     try:
         if kind == "stdin":
-            from audioinceptionnext.audio.capture import raw_input
+            from audioinceptionnext.audio.capture import pcm_input
 
-            heard = raw_input(sys.stdin.fileno(), encoding or "s16le", channels or 1, rate or ours, ours)
+            source = pcm_input(sys.stdin.fileno(), encoding or "s16le", channels or 1, sample_rate or rate, rate)
         else:
-            heard = _open(kind, source, ours, device, printer.say)
-        complete = Listening(heard, stream, printer, ours, drop, seconds).run()
+            source = _open(kind, input, rate, device, printer.print_note)
+        complete = LiveLoop(source, stream, printer, rate, drop, stop_after).run()
     finally:
         if journal is not None:
             journal.close()
@@ -109,55 +129,55 @@ def listen(
         raise typer.Exit(1)
 
 
-def _kind(source: str | None, follow: bool) -> str:
-    if source is None or source == "-":
-        return "microphone" if source is None else "stdin"
-    if "://" in source and not Path(source).exists():
+def _kind(input: str | None, follow: bool) -> str:
+    if input is None or input == "-":
+        return "microphone" if input is None else "stdin"
+    if "://" in input and not Path(input).exists():
         return "network"
     return "growing file" if follow else "file"
 
 
-def _check(kind: str, raw: dict[str, object], device: str | None, drop: bool, seconds: float | None) -> None:
-    """Options that fit nothing would otherwise be passed over."""
-    for option, value in raw.items():
+def _check(kind: str, raw: dict[str, object], device: str | None, drop: bool, stop_after: float | None) -> None:
+    """Refuse options that do not fit the input; they would be ignored otherwise."""
+    for name, value in raw.items():
         if value is not None and kind != "stdin":
-            raise AinextError(f"{option}: is for raw samples on stdin; give - as SOURCE")
+            raise ParameterError(name, None, "this is for raw samples on stdin; give - as INPUT")
     if device is not None and kind != "microphone":
-        raise AinextError("--device: is for a microphone; leave SOURCE out")
+        raise ParameterError("device", None, "this is for a microphone; leave INPUT out")
     if drop and kind == "file":
-        raise AinextError("--drop: a file waits until it is heard; leave it out")
+        raise ParameterError("drop", None, "a file never falls behind; leave this out")
     if kind == "stdin" and sys.stdin.isatty():
-        raise AinextError("-: stdin is a terminal; pipe raw samples into it")
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise AinextError(f"--seconds {seconds}: give a number above 0")
+        raise ParameterError("input", "-", "stdin is a terminal; pipe raw samples into it")
+    if stop_after is not None and not 0 < stop_after < float("inf"):
+        raise ParameterError("stop_after", stop_after, "give a number above 0")
 
 
-def _open(kind: str, source: str | None, rate: int, device: str | None, say: Callable[[str], None]) -> Input:
-    """Any source but stdin."""
+def _open(kind: str, input: str | None, rate: int, device: str | None, log: Callable[[str], None]) -> LiveInput:
+    """Open any input but stdin."""
 
     def warn(line: str) -> None:
-        say(f"warning: {line}")
+        log(f"warning: {line}")
 
-    if source is None:
+    if input is None:
         from audioinceptionnext.audio.microphone import microphone_input
 
         return microphone_input(int(device) if device is not None and device.isdecimal() else device, rate, warn)
     if kind == "file":
         from audioinceptionnext.audio.capture import file_input
 
-        return file_input(source, rate, warn)
+        return file_input(input, rate, warn)
     from audioinceptionnext.audio.network_stream import growing_input, network_input
 
-    return network_input(source, rate, warn) if kind == "network" else growing_input(source, rate, warn)
+    return network_input(input, rate, warn) if kind == "network" else growing_input(input, rate, warn)
 
 
 def _list_devices(as_json: bool) -> None:
     from audioinceptionnext.audio.microphone import microphones
 
-    found = microphones()
+    devices = microphones()
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(devices, ensure_ascii=False))
         return
-    for one in found:
+    for one in devices:
         mark = "*" if one["default"] else " "
         print(f"{one['index']:>3} {mark} {one['name']} ({one['channels']} channels, {one['sample_rate']} Hz)")

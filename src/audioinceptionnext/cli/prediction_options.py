@@ -1,35 +1,104 @@
-"""Options that commands which recognise sound share."""
+"""Options that the commands which recognise sounds share, and what they become."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audioinceptionnext.errors import AinextError
-
 if TYPE_CHECKING:
-    from audioinceptionnext.results.segmentation import TimelineSettings
+    from audioinceptionnext.results.segmentation import SegmentationSettings
 
-ModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|FILE", help="A model's name, or an .onnx file.")]
-Threshold = Annotated[
+_SEGMENTS = "Segments"
+
+
+class BackendName(StrEnum):
+    auto = "auto"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
+    cuda = "cuda"
+
+
+ModelName = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME|FILE", help="Use this model: a name, an .onnx file, or user/name.")
+]
+Backend = Annotated[BackendName, typer.Option("--backend", help="Choose what computes the network.")]
+_STEP = "Set the time from one prediction to the next."
+StepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="the model's")]
+LiveStepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="0.16")]
+TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Give this many labels for the whole recording.")]
+OnsetThreshold = Annotated[
     float | None,
     typer.Option(
+        "--onset-threshold",
         "--threshold",
         "-t",
         metavar="P",
-        help="Probability a segment must reach.",
+        help="Set the probability that a segment must reach.",
         show_default="the model's, or 0.5",
+        rich_help_panel=_SEGMENTS,
     ),
 ]
-Backend = Annotated[str, typer.Option(metavar="NAME", help="What computes: auto, onnxruntime, cuda or openvino.")]
+OffsetThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--offset-threshold",
+        metavar="P",
+        help="End a segment where its probability falls below this. The model's own thresholds scale it.",
+        show_default="0.6 of the onset threshold",
+        rich_help_panel=_SEGMENTS,
+    ),
+]
+Smoothing = Annotated[
+    float,
+    typer.Option(
+        "--smoothing", metavar="SECONDS", help="Average probabilities over this time.", rich_help_panel=_SEGMENTS
+    ),
+]
+MinDuration = Annotated[
+    float,
+    typer.Option("--min-duration", metavar="SECONDS", help="Drop shorter segments.", rich_help_panel=_SEGMENTS),
+]
+MergeGap = Annotated[
+    float,
+    typer.Option(
+        "--merge-gap",
+        metavar="SECONDS",
+        help="Merge segments of one label that are closer than this.",
+        rich_help_panel=_SEGMENTS,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Recognise this many recordings at a time.", show_default="one per core, up to 8"
+    ),
+]
 
 
-def timeline_settings(threshold: float, **others: float) -> TimelineSettings:
-    """As `TimelineSettings.from_threshold`, whose errors name options here."""
-    from audioinceptionnext.results.segmentation import TimelineSettings
+def segmentation_settings(
+    class_thresholds: tuple[float, ...],
+    onset_threshold: float | None,
+    offset_threshold: float | None,
+    smoothing: float,
+    min_duration: float,
+    merge_gap: float,
+) -> SegmentationSettings:
+    """The settings that the options stand for.
 
-    try:
-        return TimelineSettings.from_threshold(threshold, **others)
-    except AinextError as error:  # it names its own fields, and the upper one has another name here
-        raise AinextError(f"--{error}".replace("upper", "threshold")) from error
+    Args:
+        class_thresholds: the model's own, which are used where no onset threshold is given.
+    """
+    from audioinceptionnext.results.segmentation import SegmentationSettings
+
+    given = {} if offset_threshold is None else {"offset_threshold": offset_threshold}
+    settings = SegmentationSettings.from_threshold(
+        0.5 if onset_threshold is None else onset_threshold,
+        **given,
+        smoothing=smoothing,
+        min_duration=min_duration,
+        merge_gap=merge_gap,
+    )
+    return settings if onset_threshold is not None else replace(settings, class_thresholds=class_thresholds)

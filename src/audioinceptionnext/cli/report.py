@@ -10,54 +10,62 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import AinextError, line_of
+from audioinceptionnext.errors import FileError, describe, printable
 
 
-class SoundOption(StrEnum):
+class SoundChoice(StrEnum):
     embed = "embed"
     link = "link"
     none = "none"
 
 
 def report(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, globs.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The page.")] = Path("report.html"),
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders and globs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write the page here.")] = Path(
+        "report.html"
+    ),
     model: options.ModelName = "kitchen20",
-    threshold: options.Threshold = None,
     sound: Annotated[
-        SoundOption,
-        typer.Option(help="In the page (30 MB an hour), where the recordings lie, or not at all."),
-    ] = SoundOption.embed,
-    title: Annotated[str, typer.Option(metavar="TEXT")] = "What was heard",
-    backend: options.Backend = "auto",
+        SoundChoice,
+        typer.Option(help="Embed the sound in the page (30 MB per hour), link to the recordings, or leave it out."),
+    ] = SoundChoice.embed,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Set the page's title.")] = "Recognised sounds",
+    onset_threshold: options.OnsetThreshold = None,
+    offset_threshold: options.OffsetThreshold = None,
+    smoothing: options.Smoothing = 0.32,
+    min_duration: options.MinDuration = 0.3,
+    merge_gap: options.MergeGap = 0.3,
+    step_seconds: options.StepSeconds = None,
+    backend: options.Backend = options.BackendName.auto,
 ) -> None:
-    """One page to send around: player, log-mel, timeline and statistics of recordings, in one HTML file.
+    """Write one HTML page about recordings: player, log-mel, timeline and statistics in a single file.
 
     Example: [bold]ainext report ~/recordings --out monday.html[/bold]
     """
-    from audioinceptionnext.audio.discover import Missing, find_media
-    from audioinceptionnext.errors import printable
+    from audioinceptionnext.audio.discover import MissingPath, find_media
     from audioinceptionnext.models.load import load
-    from audioinceptionnext.results.html import Report
+    from audioinceptionnext.results.html import HtmlReport
 
-    found = find_media(paths)
-    recogniser = load(model, backend=backend)
-    settings = None if threshold is None else options.timeline_settings(threshold)
+    files = find_media(paths)
+    recogniser = load(model, backend=backend.value)
+    recogniser.check_step(step_seconds)
+    settings = options.segmentation_settings(
+        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+    )
     failed = 0
-    with Report(out, sound.value, title) as page:
-        for item in found:
-            path = item.path if isinstance(item, Missing) else item
+    with HtmlReport(out, sound.value, title) as page:
+        for item in files:
+            path = item.path if isinstance(item, MissingPath) else item
             try:
-                if isinstance(item, Missing):
-                    raise AinextError(f"{printable(path)}: {item.reason}")
-                page.add(recogniser.predict(item, settings=settings))
+                if isinstance(item, MissingPath):
+                    raise FileError(path, item.reason)
+                page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds))
             except Exception as error:  # whatever it is, it must not cost the rest
-                line = line_of(error, printable(path))
-                page.fail(str(path), line.removeprefix(f"{printable(path)}: "))
-                print(f"ainext: {line}", file=sys.stderr)
+                page.fail(str(path), describe(error))
+                print(f"ainext: {printable(path)}: {describe(error)}", file=sys.stderr)
                 failed += 1
-    count = len(found) - failed
-    heard = f"{count} recording{'' if count == 1 else 's'}"
-    print(f"{out}: {heard}, {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    count = len(files) - failed
+    recordings = f"{count} recording{'' if count == 1 else 's'}"
+    print(f"{out}: {recordings}, {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
