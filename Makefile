@@ -20,10 +20,11 @@ test: $(VENV)/.ready  ## what continuous integration runs
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal --durations 12
 
 # Apart from `test`: a new release of a linter must not turn a whole main red.
-lint: $(VENV)/.ready  ## ruff and mypy
+lint: $(VENV)/.ready  ## ruff, mypy and the import contracts
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.ready
 	$(VENV)/bin/ruff check --fix .
