@@ -1,9 +1,10 @@
-"""Find the recordings in a folder that sound most like one that you have.
+"""Find the recordings in a folder that sound most like one of yours.
 
     python examples/similar_sounds.py doorbell.wav recordings
 
-Each recording becomes one vector (`Recogniser.embed`); the nearest ones by the cosine of the angle between them come
-first: 1 is the same, 0 nothing in common. The vectors of a large folder are worth keeping: `--cache vectors.npz`.
+Each recording becomes one vector (`Recogniser.embed`). The recordings are sorted by the cosine similarity of their
+vectors to yours: 1 means the same direction, 0 nothing in common. `--cache vectors.npz` keeps the vectors of a large
+folder for the next time.
 """
 
 from __future__ import annotations
@@ -15,54 +16,55 @@ from pathlib import Path
 import numpy as np
 
 import audioinceptionnext as ain
-from audioinceptionnext.audio.discover import Missing, find_media
+from audioinceptionnext.audio.discover import MissingPath, find_media
+from audioinceptionnext.errors import FileError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("query", type=Path, help="a recording")
-    parser.add_argument("folder", type=Path, help="searched for recordings, and below it")
-    parser.add_argument("--model", default="rendered", help="a shipped name, a file, or user/name on the hub")
+    parser.add_argument("folder", type=Path, help="searched for recordings, with its subfolders")
+    parser.add_argument("--model", default="rendered", help="the name of a model, a file, or user/name on the hub")
     parser.add_argument("--count", type=int, default=10, help="how many to print")
     parser.add_argument("--cache", type=Path, help="an .npz file that keeps the folder's vectors")
     options = parser.parse_args()
 
     model = ain.load(options.model)
     (query,) = model.embed(options.query)
-    files, vectors = vectors_of(model, options.folder, options.cache)
-    nearness = cosine(vectors, query)
+    files, vectors = embed_folder(model, options.folder, options.cache)
+    similarity = cosine_similarity(vectors, query)
 
     print("similarity  file")
-    shown = [i for i in np.argsort(-nearness, kind="stable") if Path(files[i]).resolve() != options.query.resolve()]
-    for index in shown[: options.count]:
-        print(f"{nearness[index]:10.3f}  {files[index]}")
+    order = [i for i in np.argsort(-similarity, kind="stable") if Path(files[i]).resolve() != options.query.resolve()]
+    for index in order[: options.count]:
+        print(f"{similarity[index]:10.3f}  {files[index]}")
 
 
-def vectors_of(model: ain.Recogniser, folder: Path, cache: Path | None) -> tuple[list[str], np.ndarray]:
-    """Every recording below the folder that can be heard, and its vector: (recordings, channels)."""
-    kept: dict[str, np.ndarray] = {}
+def embed_folder(model: ain.Recogniser, folder: Path, cache: Path | None) -> tuple[list[str], np.ndarray]:
+    """The recordings in a folder and its subfolders, and their vectors (recordings, channels)."""
+    cached: dict[str, np.ndarray] = {}
     if cache is not None and cache.exists():
         with np.load(cache) as stored:
             if str(stored["model"]) == model.name:
-                kept = dict(zip(stored["files"].tolist(), stored["vectors"], strict=True))
-    heard: dict[str, np.ndarray] = {}
-    for found in find_media([folder]):
-        if isinstance(found, Missing):
-            raise ain.AinextError(f"{found.path}: {found.reason}")
+                cached = dict(zip(stored["files"].tolist(), stored["vectors"], strict=True))
+    by_file: dict[str, np.ndarray] = {}
+    for path in find_media([folder]):
+        if isinstance(path, MissingPath):
+            raise FileError(path.path, path.reason)
         try:
-            heard[str(found)] = kept[str(found)] if str(found) in kept else model.embed(found)[0]
+            by_file[str(path)] = cached[str(path)] if str(path) in cached else model.embed(path)[0]
         except ain.AinextError as error:
             print(f"left out: {error}", file=sys.stderr)
-    if not heard:
-        raise ain.AinextError(f"{folder}: none of its recordings can be heard")
-    files, vectors = list(heard), np.stack(list(heard.values()))
+    if not by_file:
+        raise FileError(folder, "none of its recordings can be read")
+    files, vectors = list(by_file), np.stack(list(by_file.values()))
     if cache is not None:
         np.savez(cache, model=np.array(model.name), files=np.array(files), vectors=vectors)
     return files, vectors
 
 
-def cosine(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """(recordings, channels) and (channels,) to (recordings,). Digital silence, whose vector is 0, is like nothing."""
+def cosine_similarity(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """(recordings, channels) and (channels,) to (recordings,). It is 0 for digital silence, whose vector is 0."""
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
     return vectors @ query / np.maximum(lengths, 1e-12)
 
