@@ -203,7 +203,9 @@ def _class_row(row: ClassFigures) -> str:
     cells = [f'<th scope="row" title="{escaped(row.label)}">{escaped(row.label)}</th><td>{row.clips}</td>']
     for place, value in enumerate((row.accuracy, row.precision, row.f1, row.average_precision)):
         exact = "" if value is None else f"{value:.4f}"
-        bar = f' class="bar" style="--v:{value / 100:.4f}"' if place == 0 and value is not None else ""
+        bar = ""
+        if place == 0 and value is not None:
+            bar = f' class="bar" style="background-size: calc({value / 100:.4f} * (100% - 0.6rem)) 68%"'
         cells.append(f'<td data-v="{exact}"{bar}>{"–" if value is None else format(value, ".1f")}</td>')
     confused = f"{row.most_confused_with} ({row.confused})" if row.most_confused_with is not None else ""
     cells.append(f'<td class="text" title="{escaped(confused)}">{escaped(confused)}</td>')
