@@ -20,7 +20,7 @@ class AinextError(Exception):
     @property
     def reason(self) -> str:
         """What is wrong and what to do, without naming what it is wrong with."""
-        return str(self)
+        return str(self.args[-1])
 
 
 class ParameterError(AinextError, ValueError):
@@ -38,10 +38,6 @@ class ParameterError(AinextError, ValueError):
     def __init__(self, name: str, value: object, reason: str) -> None:
         super().__init__(name, value, reason)
         self.name, self.value = name, value
-
-    @property
-    def reason(self) -> str:
-        return str(self.args[2])
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}" if self.value is None else f"{self.name} is {self.value}: {self.reason}"
@@ -62,10 +58,6 @@ class FileError(AinextError):
         super().__init__(path, reason)
         self.path = path
 
-    @property
-    def reason(self) -> str:
-        return str(self.args[1])
-
     def __str__(self) -> str:
         return f"{printable(self.path)}: {self.reason}"
 
@@ -85,10 +77,6 @@ class ModelError(AinextError):
     def __init__(self, model: str | PathLike[str], reason: str) -> None:
         super().__init__(model, reason)
         self.model = model
-
-    @property
-    def reason(self) -> str:
-        return str(self.args[1])
 
     def __str__(self) -> str:
         return f"{printable(self.model)}: {self.reason}"
