@@ -191,7 +191,7 @@ def test_a_folder_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
-    with pytest.raises(AinextError, match=r"^background is no such place: there is no such folder$"):
+    with pytest.raises(AinextError, match=r"^background is no such place: no such folder; check the name$"):
         Recipe(background="no such place", background_share=0.2)
     with pytest.raises(AinextError, match=r"background_share is 1\.0: give a number from 0 to 0\.9"):
         Recipe(background_share=1.0)

@@ -201,7 +201,7 @@ def test_choosing_rows() -> None:
         1, 4, 5, *(i for i, row in enumerate(ROWS, start=1) if "OpenVINO bf16" in row.name),
     ]  # fmt: skip
     for rows in ("99", "tensorflow", "", "3-1"):
-        with pytest.raises(ParameterError, match=r"rows is .*: no such row; there are 1 published"):
+        with pytest.raises(ParameterError, match=r"rows is .*: no such row; choose from 1: published"):
             choose_rows(rows, cuda=False)
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert rows_module.why_unavailable(replace(ROWS[0], device="cuda"), cuda=False) == "torch finds no CUDA device here"
@@ -211,7 +211,7 @@ def test_wrong_calls_are_refused(trained: Path, root: Path, tmp_path: Path) -> N
     assert refused("benchmark", "--batch-sizes", "1,no").startswith("ainext: --batch-sizes 1,no: give whole numbers")
     assert "may use" in refused("benchmark", "--threads", 100_000)
     assert "ends in .png" in refused("benchmark", "--chart", tmp_path / "p.jpeg")
-    assert "nowhere does not exist: create it first" in refused("benchmark", "--chart", tmp_path / "nowhere" / "p.png")
+    assert "nowhere does not exist; create it first" in refused("benchmark", "--chart", tmp_path / "nowhere" / "p.png")
     assert "give --data as well" in refused("benchmark", "--folds", 5)
     assert "give --root as well" in refused("benchmark", "--data", "kitchen20")
     assert "two" not in refused("benchmark", "--model", "nobody")

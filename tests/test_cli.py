@@ -326,7 +326,7 @@ def test_errors_name_the_option_that_was_typed(sounds: Path, tmp_path: Path) -> 
     assert refused("listen", file, "--min-duration", "nan").startswith("ainext: --min-duration nan: give a number")
     assert (
         refused("listen", file, "--channels", 2)
-        == "ainext: --channels: this is for raw samples on stdin; give - as INPUT"
+        == "ainext: --channels: this is only for raw samples on stdin; give - as INPUT"
     )
     assert "Traceback" in ainext_with_traceback("predict", file, "--threshold", 2)
 

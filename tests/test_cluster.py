@@ -169,7 +169,7 @@ def test_every_recording_has_one_result(
     assert (again["done"], again["earlier"], again["failed"], again["audio_seconds"]) == (GOOD, GOOD, 2, 0)
     assert lines(out) == before
     line = refused(capsys, archive, "--out", out, *SETTINGS, "--threshold", 0.3)
-    assert "has results with onset_threshold 0.049, not 0.3: give another folder" in line
+    assert "has results with onset_threshold 0.049, not 0.3; give another folder" in line
 
 
 @posix
@@ -267,7 +267,7 @@ def test_the_folder_keeps_each_recording_once(tmp_path: Path) -> None:
     table = parquet.read_table(tmp_path / "out" / "parquet").to_pylist()
     assert sorted(one["file"] for one in table) == ["/1.wav", "/2.wav", "/3.wav", "/4.wav"]
     assert [one["warnings"] for one in table if one["warnings"]] == [["ends early"]]
-    with pytest.raises(FileError, match=r"model m, not n: give another folder"):
+    with pytest.raises(FileError, match=r"model m, not n; give another folder"):
         ResultFolder(tmp_path / "out", {"model": "n", "class_thresholds": (0.5,)})
 
 
@@ -280,7 +280,7 @@ def test_a_full_disk_keeps_earlier_results(tmp_path: Path) -> None:
     with ResultFolder(tmp_path, {}) as folder:
         resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
         try:
-            with pytest.raises(FileError, match="the results so far are kept: free some space"):
+            with pytest.raises(FileError, match="the results so far are kept; free some space"):
                 for number in range(100):
                     written += folder.add([row(number)])
         finally:

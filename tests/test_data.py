@@ -349,7 +349,7 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "b.hdf5").write_bytes(b"")
     with pytest.raises(AinextError, match=r"2 HDF5 files.*give the one"):
         load_dataset("epic-sounds", tmp_path)
-    with pytest.raises(AinextError, match="not a whole HDF5 file"):
+    with pytest.raises(AinextError, match="not a complete HDF5 file"):
         load_dataset("epic-sounds", tmp_path, tmp_path / "b.hdf5")
 
 

@@ -91,7 +91,9 @@ def test_embedding_that_fails(files: dict[str, Path], tmp_path: Path) -> None:
     old = load(tmp_path / "older.onnx")
     assert old.predict(good).clip
     for embed in (old.embed, old.embed_steps):
-        with pytest.raises(ModelError, match="exported before files gave features; `ainext export` it again"):
+        with pytest.raises(
+            ModelError, match="exported before files gave features; export it again with `ainext export`"
+        ):
             embed(good)
 
 

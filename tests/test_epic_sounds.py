@@ -410,7 +410,7 @@ def test_the_commands_submit_and_check(timestamps: Path, tmp_path: Path) -> None
     write_predictions(every, IDS, outputs())
     write_predictions(part, IDS[1:], outputs()[1:])
     assert_refused(
-        lambda: run("submit", part, out, "--timestamps", timestamps), "1 of 120 segments missing", "nothing written"
+        lambda: run("submit", part, out, "--timestamps", timestamps), "1 of 120 segments missing", "nothing was written"
     )
     assert_refused(lambda: run("submit", every, tmp_path / "out.json"), "ends in .zip")
     assert not out.exists()

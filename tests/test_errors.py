@@ -75,7 +75,7 @@ def test_names_are_printable_and_suggested() -> None:
 
 
 def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "none" / "a", "does not exist: create it first"), (tmp_path, "it is a folder")):
+    for path, reason in ((tmp_path / "none" / "a", "does not exist; create it first"), (tmp_path, "it is a folder")):
         with pytest.raises(FileError) as caught, writing(path):
             path.write_text("x")
         assert caught.value.path == path and caught.value.reason.startswith("cannot be written: ")

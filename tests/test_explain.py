@@ -210,7 +210,7 @@ def test_the_command(weights: Path, recording: Path, tmp_path: Path) -> None:
 def test_wrong_calls_end_in_one_line(weights: Path, recording: Path, tmp_path: Path) -> None:
     call = ("explain", recording, "--model", weights, "--out", tmp_path / "why.png")
     assert "did you mean burst?" in refused(*call, "--label", "brust")
-    assert "--end 2.0: give seconds after the start, which is 3" in refused(*call, "--start", "3", "--end", "2")
+    assert "--end 2.0: give a time after the start, which is 3 s" in refused(*call, "--start", "3", "--end", "2")
     assert "at most 30 s" in refused(*call, "--start", "0", "--end", "31")
     assert "has no sound at 20 s" in refused(*call, "--start", "20")
     assert ".safetensors" in refused("explain", recording, "--model", "some.onnx")

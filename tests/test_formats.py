@@ -273,8 +273,8 @@ def test_a_table_that_cannot_be_written_is_an_error_of_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, line in (
-        ("all.xlsx", r"all\.xlsx: \.xlsx is not a table\'s suffix: give a name that ends in \.csv, \.tsv, \.parquet"),
-        ("all", r"all: a table's name needs a suffix: "),
+        ("all.xlsx", r"all\.xlsx: \.xlsx is not a table\'s suffix; give a name that ends in \.csv, \.tsv, \.parquet"),
+        ("all", r"all: a table's name needs a suffix; "),
         ("none/all.csv", "cannot be written: the folder .*none does not exist"),
         ("none/all.parquet", "cannot be written: the folder .*none does not exist"),
     ):
@@ -346,7 +346,7 @@ def test_wrong_calls_end_before_anything_is_recognised(sounds: Path, here: Path)
     for line, *options in (
         ("all.xlsx: .xlsx is not a table's suffix", "--table", "all.xlsx"),
         ("none/all.csv: cannot be written", "--table", "none/all.csv"),
-        ("--format elan: a document holds one recording", "--format", "elan"),
+        ("--format elan: an ELAN document holds one recording", "--format", "elan"),
     ):
         found = ainext("predict", sounds, *options)
         assert (found.code, found.out) == (2, "") and len(found.complaints) == 1

@@ -146,7 +146,7 @@ def test_fetching_that_fails(stand_in: Hub, tmp_path: Path) -> None:
     wrong = python(errors_of(["me/none"]), tmp_path, stand_in.address, HF_TOKEN="hf_wrong").splitlines()
     assert len(wrong) == 1 and "log in with a token that may (hf auth login, HF_TOKEN)" in wrong[0]
     offline = python(errors_of(["me/none"]), tmp_path, stand_in.address, HF_HUB_OFFLINE="1")
-    assert offline == "me/none: not in the cache, and working offline (HF_HUB_OFFLINE is set)\n"
+    assert offline == "me/none: not in the cache, and offline mode is on (HF_HUB_OFFLINE is set)\n"
     alone = python(errors_of(["me/none"]), tmp_path, "http://127.0.0.1:9").splitlines()
     assert len(alone) == 1
     assert alone[0].startswith("me/none: not in the cache, and http://127.0.0.1:9 cannot be reached (")
@@ -158,7 +158,7 @@ def test_pushing_that_fails(stand_in: Hub, tmp_path: Path) -> None:
         return python(code + "except ain.AinextError as error: print(error)", tmp_path, endpoint, **environment)
 
     hint = "run `hf auth login`, or set HF_TOKEN to a token that may write"
-    assert push("me/new") == f"me/new: not logged in: {hint}\n"
+    assert push("me/new") == f"me/new: not logged in; {hint}\n"
     others = push("them/new", HF_TOKEN=TOKEN)
     assert others.startswith("them/new: cannot be uploaded: ") and "them/new" in others
     assert others.endswith("log in with a token that may (hf auth login, HF_TOKEN)\n") and others.count("\n") == 1

@@ -119,7 +119,7 @@ def test_only_the_slice_is_read(sound: np.ndarray, tmp_path: Path) -> None:
     for second in (4, 6):
         clip = Clip(path, 0, second, second + 1, key="v")
         np.testing.assert_array_equal(reader.read(clip), sound[second * RATE : (second + 1) * RATE])
-    with pytest.raises(MediaError, match=r"damaged\.hdf5:v \(5\.500-6\.500 s\): damaged: .*; get a whole copy"):
+    with pytest.raises(MediaError, match=r"damaged\.hdf5:v \(5\.500-6\.500 s\): damaged: .*; get a complete copy"):
         reader.read(Clip(path, 0, 5.5, 6.5, key="v"))
 
 
@@ -135,9 +135,9 @@ def test_clips_that_cannot_be_read_are_one_line(recordings: Path, tmp_path: Path
         (Clip(recordings, 0, 12.0, 13.0, key="P01_01"), "P01_01 (12.000-13.000 s): the recording has no sound there"),
         (Clip(recordings, 0, 2.0, 2.0, key="P01_01"), "no sound there"),
         (Clip(wav, 0, 1.5, 3.0), "a.wav (1.500-3.000 s): the recording has no sound there"),
-        (Clip(cut, 0, key="P01_01"), "cut.hdf5: not a whole HDF5 file"),
-        (Clip(text, 0, key="P01_01"), "text.hdf5: not a whole HDF5 file"),
-        (Clip(tmp_path, 0, key="P01_01"), "not a whole HDF5 file"),
+        (Clip(cut, 0, key="P01_01"), "cut.hdf5: not a complete HDF5 file"),
+        (Clip(text, 0, key="P01_01"), "text.hdf5: not a complete HDF5 file"),
+        (Clip(tmp_path, 0, key="P01_01"), "not a complete HDF5 file"),
         (Clip(tmp_path / "none.hdf5", 0, key="P01_01"), "none.hdf5: no such file"),
     ]
     for clip, message in cases:

@@ -69,7 +69,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"speed": [1.1, 0.9]}, "speed is (1.1, 0.9): give the slowest and the fastest"),
     ({"noise_snr_db": [20, 5]}, "noise_snr_db is (20.0, 5.0)"),
     ({"noise_snr_db": [float("nan"), 5]}, "noise_snr_db is (nan, 5.0)"),
-    ({"noise": "no such place"}, "noise is no such place: there is no such folder"),
+    ({"noise": "no such place"}, "noise is no such place: no such folder; check the name"),
     ({"sample_rate": 0}, "sample_rate is 0: give a number above 0"),
     ({"clip_seconds": float("inf")}, "clip_seconds is inf"),
 ]
@@ -121,7 +121,7 @@ def test_files_that_are_no_recipe(content: bytes, expected: str, tmp_path: Path)
     with pytest.raises(AinextError) as caught:
         load_recipe(str(file))
     assert str(caught.value).startswith(f"{file}: ") and expected in str(caught.value)
-    with pytest.raises(AinextError, match=r"gone\.yaml: there is no such file"):
+    with pytest.raises(AinextError, match=r"gone\.yaml: no such file; check the name"):
         load_recipe(str(tmp_path / "gone.yaml"))
 
 
@@ -161,6 +161,6 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     assert "did you mean mixup?" in refused(*call, "--set", "mixupp=1")
     assert "did you mean modern?" in refused(*call, "--recipe", "moderm")
     message = refused(*call, "--network", "base", "--from", "kitchen20")
-    assert "--network base: the weights of kitchen20 bring their own network" in message
+    assert "--network base: the weights of kitchen20 come with their own network" in message
     assert "did you mean modern?" in refused("recipes", "moderm")
     assert not (tmp_path / "run").exists()

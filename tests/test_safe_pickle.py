@@ -121,7 +121,7 @@ def test_pickles_of_values_and_arrays(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for damaged in (b"", b"annotation_id,x\n", whole[: len(whole) // 2]):
         path.write_bytes(damaged)
-        with pytest.raises(AinextError, match="no pickle, or a damaged one"):
+        with pytest.raises(AinextError, match="not a pickle, or damaged"):
             read_pickle(path)
     with pytest.raises(AinextError, match="cannot be opened"):
         read_pickle(tmp_path / "none.pkl")

@@ -102,7 +102,7 @@ def test_the_command_starts_its_processes_itself(tmp_path: Path) -> None:
     done = python(*call, "--out", tmp_path / "ruined", *ruined)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     (message,) = [line for line in done.stderr.splitlines() if line.startswith("ainext: ")]
-    assert "the loss is not a number in epoch 2, batch 2 (all its 8 clips" in message
+    assert "the loss is not a number in epoch 2, batch 2 (all of its 8 clips" in message
     assert content(tmp_path / "ruined" / LAST)["epoch"] == 0
 
 

@@ -120,7 +120,7 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=900)
     assert process.returncode == 2
-    assert stderr.splitlines()[-1].endswith("the same command goes on"), stderr
+    assert stderr.splitlines()[-1].endswith("give the same command again to continue"), stderr
     _wait_until_no_run_is_left(tmp_path)
 
 

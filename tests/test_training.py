@@ -120,7 +120,7 @@ def test_the_same_classes_keep_their_linear_layer(root: Path, before: Path, tmp_
     assert model is not None
     found = weights(model)
     assert all(torch.equal(found[key], value) for key, value in stored.net.named_parameters())
-    with pytest.raises(AinextError, match="bring their own network; leave out the recipe's network_settings"):
+    with pytest.raises(AinextError, match="come with their own network; leave out the recipe's network_settings"):
         train(replace(run, recipe=replace(run.recipe, network_settings=NETWORK)), hardware=ALONE)
     with pytest.raises(AinextError, match=r"no such file|did you mean"):
         train(replace(run, initial_weights="kitchen2O"), hardware=ALONE)

@@ -132,7 +132,7 @@ def test_a_finished_run_has_nothing_to_resume(root: Path, tmp_path: Path) -> Non
 def test_nothing_to_resume(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_on(root, tmp_path / "run", epochs=1, evaluate_every=9)
     train(run, resume=True, hardware=ALONE)
-    assert f"{run.out / LAST}: nothing to resume, so the run starts anew" in capsys.readouterr().err
+    assert f"{run.out / LAST}: nothing to resume, so the run starts from the beginning" in capsys.readouterr().err
     assert content(run.out / LAST)["epoch"] == 0
     # What a checkpoint belongs to stands in the checkpoint itself.
     (run.out / RUN).unlink()

@@ -2,20 +2,20 @@
 
     import audioinceptionnext as ain
 
-    model = ain.load("kitchen20")                # the names: ain.list_models()
+    model = ain.load("kitchen20")                # ain.list_models() lists the names
     result = model.predict("dinner.mp4")         # or a waveform: a NumPy array at model.sample_rate
     for segment in result.segments:
         print(segment.start, segment.end, segment.label, segment.score)
 
 Recognise
-    load, list_models        a model by name or file; the names
+    load, list_models        load a model by name or file; list the names
     Recogniser               a loaded model: predict, embed, embed_steps
-    Recognition              its result: segments, clip, probabilities; to_csv, to_dataframe, plot
-    Segment, Score           what a result holds
+    Recognition              what predict returns: segments, clip, probabilities; to_csv, to_dataframe, plot
+    Segment, Score           the parts of a result
     SegmentationSettings     how probabilities become segments
     Stream, Step             live sound
     push_to_hub              upload a model to the Hugging Face hub
-    AinextError              base class of all errors that a user can mend
+    AinextError              base class of all errors that a user can fix
 
 Train and export (extras: train, export)
     audioinceptionnext.network, .data, .training, .evaluation, .export, .explain

@@ -1,7 +1,7 @@
-"""What goes wrong in a way that the user can mend, and how to say it in one line.
+"""Errors that the user can fix, and how to describe them in one line.
 
 Every error carries its parts as attributes, and `str` joins them into a line that reads well in Python. The command
-line, the server and a cluster's results word the same parts in their own way, so nobody takes a message apart.
+line, the server and a cluster's results word the same parts in their own way, so nothing has to parse a message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 class AinextError(Exception):
-    """Base class of the errors that a user can mend: what is wrong, and what to do about it, in one line."""
+    """Base class of the errors that a user can fix. The message says in one line what is wrong and what to do."""
 
     @property
     def reason(self) -> str:
@@ -24,7 +24,7 @@ class AinextError(Exception):
 
 
 class ParameterError(AinextError, ValueError):
-    """A parameter has a value that it cannot take.
+    """A parameter has an invalid value.
 
     Attributes:
         name: of the parameter, as in Python. The command line shows its option, the server its query name.
@@ -111,12 +111,12 @@ def describe(error: Exception) -> str:
 
 
 def unexpected(error: Exception) -> str:
-    """One line for an error that nobody foresaw."""
-    return " ".join(f"{type(error).__name__}: {error} (this is a bug, please report it)".splitlines())
+    """One line for an unexpected error."""
+    return " ".join(f"{type(error).__name__}: {error} (this is a bug; please report it)".splitlines())
 
 
 def printable(path: str | PathLike[str]) -> str:
-    """A file's name as any terminal can show it: what is no text or cannot be printed becomes ``?``."""
+    """A file's name as any terminal can show it: what is not text or cannot be printed becomes ``?``."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else "?" for c in text)
 
@@ -136,16 +136,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def writing(path: str | PathLike[str]) -> Iterator[None]:
-    """Turns the system's refusal to write ``path`` into a `FileError` that says what to do."""
+    """Turn the system's refusal to write ``path`` into a `FileError` that says what to do."""
     try:
         yield
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            reason = f"the folder {printable(Path(path).parent)} does not exist: create it first"
+            reason = f"the folder {printable(Path(path).parent)} does not exist; create it first"
         elif isinstance(error, IsADirectoryError):
-            reason = "it is a folder: give a file name"
+            reason = "it is a folder; give a file name"
         elif isinstance(error, PermissionError):
-            reason = "permission denied: choose another place"
+            reason = "permission denied; choose another place"
         else:
             reason = (error.strerror or str(error)).lower()
         raise FileError(path, f"cannot be written: {reason}") from error

@@ -148,7 +148,7 @@ def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, t
             rest = data[whole:]
             yield converter.push(np.frombuffer(data[:whole], dtype).reshape(-1, channels))
         if first:
-            raise MediaError("stdin", "ended before any sound came; pipe raw samples into it")
+            raise MediaError("stdin", "ended before any sound arrived; pipe raw samples into it")
         yield converter.finish()
 
     return LiveInput("stdin", blocks(), waits=True)

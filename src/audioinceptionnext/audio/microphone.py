@@ -62,11 +62,11 @@ def microphone_input(device: str | int | None, target_rate: int, warn: Callable[
             except Empty:
                 item = None
             if item is None:
-                raise MediaError(name, "gives no sound any more; is it still connected?")
+                raise MediaError(name, "no longer gives any sound; is it still connected?")
             block, overflow = item
             if overflow and not overflowed:
                 overflowed = True
-                warn(f"{name}: the system lost some of its sound, since other programs keep this computer busy")
+                warn(f"{name}: the system lost some of its sound, because other programs keep this computer busy")
             yield converter.push(block)
 
     def close() -> None:
@@ -116,4 +116,4 @@ def _cannot_open(device: str | int | None, error: Exception) -> AinextError:
     cause = " ".join(str(error).split())
     if device is None:
         return MediaError("microphone", f"cannot be opened ({cause}); connect one, or give a file, a URL or a pipe")
-    return ParameterError("device", device, f"cannot be opened ({cause}); list the devices to see what there is")
+    return ParameterError("device", device, f"cannot be opened ({cause}); list the devices to see which ones there are")

@@ -85,7 +85,7 @@ def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> Li
     name = public_name(url)
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
-        raise MediaError(name, "is a file: give its path alone, without file://")
+        raise MediaError(name, "is a file; give its path alone, without file://")
     options = {"protocol_whitelist": _PROTOCOLS, "format_whitelist": f"{FORMATS},hls,rtsp,rtp,sdp"}
 
     def connect() -> Any:
@@ -118,7 +118,7 @@ def _decode(
             for block, rate in mono_blocks(_frames(container, stream, name, warn)):
                 if resampler is None or resampler.sample_rate != rate:
                     if not MIN_RATE <= rate <= MAX_RATE:
-                        reason = f"claims a sampling rate of {rate} Hz; it has to lie between {MIN_RATE} and {MAX_RATE}"
+                        reason = f"claims a sample rate of {rate} Hz; it must lie between {MIN_RATE} and {MAX_RATE}"
                         raise MediaError(name, reason)
                     if resampler is not None:
                         yield resampler.finish()
@@ -127,11 +127,11 @@ def _decode(
         except (FFmpegError, OSError) as error:
             # FFmpeg takes the end of an HTTP stream that never stated its length for a failure.
             ended = error.errno == errno.EIO and container.size <= 0
-            reason = f"nothing came for {_READ_TIMEOUT_S:g} s" if isinstance(error, ExitError) else _reason(error)
+            reason = f"nothing arrived for {_READ_TIMEOUT_S:g} s" if isinstance(error, ExitError) else _reason(error)
             if not ended:
                 raise MediaError(name, f"broke off: {reason}") from None
         if resampler is None:
-            raise MediaError(name, "ended before any sound came")
+            raise MediaError(name, "ended before any sound arrived")
         yield resampler.finish()
 
 

@@ -49,19 +49,19 @@ def open_container(path: str | Path) -> Any:
     """
     try:
         if Path(path).is_dir():
-            raise MediaError(path, "is a folder, not a file: give a recording inside it")
+            raise MediaError(path, "is a folder, not a file; give a recording inside it")
         if Path(path).is_file():  # from a pipe, nothing can be read twice
             with Path(path).open("rb") as file:
                 head = file.read(12)
             if not head:
-                raise MediaError(path, "is empty (0 bytes): copy or record it again")
+                raise MediaError(path, "is empty (0 bytes); copy or record it again")
         else:
             head = b""
             Path(path).stat()
     except FileNotFoundError:
-        raise MediaError(path, "no such file: check the name") from None
+        raise MediaError(path, "no such file; check the name") from None
     except PermissionError:
-        raise MediaError(path, "no permission to read it: change its permissions") from None
+        raise MediaError(path, "no permission to read it; change its permissions") from None
     except (OSError, ValueError) as error:
         raise MediaError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     try:
@@ -72,10 +72,10 @@ def open_container(path: str | Path) -> Any:
         )
     except (FFmpegError, OSError, ValueError, RuntimeError):
         if head[4:8] == b"ftyp":
-            reason = "its index is missing or damaged, as in a recording or copy that was cut off: get a whole copy"
+            reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
         else:
             reason = (
-                "not an audio or video file that FFmpeg can read, or damaged at its start: try to play or convert it"
+                "not an audio or video file that FFmpeg can read, or damaged at its start; try to play or convert it"
             )
         raise MediaError(path, reason) from None
 
@@ -119,7 +119,7 @@ class SoundTrack:
                 raise MediaError(self.path, f"has no sound: {kind}; give a file with a sound track")
             self.stream = streams.best("audio") or streams.audio[0]
             if self.stream.codec_context is None:
-                raise MediaError(self.path, "its sound is in a codec that FFmpeg lacks: convert it to WAV")
+                raise MediaError(self.path, "its sound is in a codec that FFmpeg lacks; convert it to WAV")
             for stream in streams:
                 if stream is not self.stream:
                     with suppress(AttributeError):  # PyAV below 14 reads pictures and drops them, which is only slower
@@ -210,7 +210,7 @@ class SoundTrack:
         damaged = self.damaged
         for frame in self._decoded:
             if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
-                reason = f"claims a sampling rate of {frame.sample_rate} Hz: its header is damaged, get a whole copy"
+                reason = f"claims a sample rate of {frame.sample_rate} Hz: its header is damaged; get a complete copy"
                 raise MediaError(self.path, reason)
             if frame.pts is not None:
                 time = frame.pts * tick
@@ -268,7 +268,7 @@ class SoundTrack:
             if resampler is not None:
                 yield resampler.finish()
         except FFmpegError as error:
-            reason = f"its sound cannot be resampled ({error.strerror}): convert it to WAV"
+            reason = f"its sound cannot be resampled ({error.strerror}); convert it to WAV"
             raise MediaError(self.path, reason) from None
 
     def check_plausible(self) -> None:
@@ -280,10 +280,10 @@ class SoundTrack:
             MediaError: nothing was decoded, or fewer frames than there are damaged packets.
         """
         if not self.frames:
-            raise MediaError(self.path, "no sound could be decoded: it is empty or damaged; get a whole copy")
+            raise MediaError(self.path, "no sound could be decoded: it is empty or damaged; get a complete copy")
         if self.damaged > self.frames:
             share = f"{self.damaged} of {self.damaged + self.frames} packets cannot be decoded"
-            raise MediaError(self.path, f"not a recording, or damaged beyond use: {share}; get a whole copy")
+            raise MediaError(self.path, f"not a recording, or damaged beyond use: {share}; get a complete copy")
 
     def warning(self) -> str | None:
         """One line that says what was lost, without the file's name; None if nothing was.

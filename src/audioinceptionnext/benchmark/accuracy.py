@@ -102,7 +102,7 @@ def calibration_clips(dataset: Dataset, clips: Sequence[Clip]) -> Callable[[Subj
             if len(chosen) == CALIBRATION_CLIPS:
                 break
         if not chosen:
-            reason = "none of the clips that are not scored can be read, to calibrate int8 on; score fewer folds"
+            reason = "none of the clips that are not scored can be read to calibrate int8; score fewer folds"
             raise ParameterError("data", dataset.name, reason)
         return np.stack(chosen)
 

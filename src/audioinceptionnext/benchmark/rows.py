@@ -86,8 +86,8 @@ def choose_rows(rows: str | None, cuda: bool) -> list[tuple[int, Row]]:
     for part in map(str.strip, rows.split(",")):
         matching = _matching(part.lower(), numbered)
         if not matching:
-            known = "; ".join(f"{number} {row.name}" for number, row in numbered)
-            raise ParameterError("rows", part, f"no such row; there are {known}")
+            known = "; ".join(f"{number}: {row.name}" for number, row in numbered)
+            raise ParameterError("rows", part, f"no such row; choose from {known}")
         chosen |= matching
     return [(number, row) for number, row in numbered if number in chosen]
 

@@ -67,7 +67,7 @@ def _report(error: Exception, arguments: list[str], debug: bool) -> None:
         _fail(in_options(error, arguments), 2, debug)
     # Typer brings its own copy of click or uses the package, depending on its version.
     if callable(message := getattr(error, "format_message", None)):
-        _fail(f"{' '.join(message().split())} (see --help)", 2, debug)
+        _fail(f"{' '.join(message().split()).rstrip('.')} (see --help)", 2, debug)
     if type(error).__name__ == "Abort":
         _fail("interrupted", 130, debug)
     if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "", arguments[0])):

@@ -22,7 +22,9 @@ def batch(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH…", help="Files, folders, globs, URIs such as s3://bucket/2024, and lists of these: @list.txt."
+            metavar="PATH",
+            help="Recognise these files, folders, globs or URIs, such as s3://bucket/2024. @list.txt stands for a list "
+            "of them.",
         ),
     ],
     out: Annotated[
@@ -31,7 +33,7 @@ def batch(
             "--out",
             "-o",
             metavar="DIR",
-            help="Write the results to this folder, or continue the run that was begun there.",
+            help="Write the results to this folder, or continue the run that was started there.",
         ),
     ],
     model: options.ModelName = "kitchen20",
@@ -59,7 +61,7 @@ def batch(
         typer.Option(
             "--address",
             metavar="HOST:PORT",
-            help="Run on this Ray cluster, or on the one that auto finds.",
+            help="Run on the Ray cluster at this address; auto finds a running one.",
             show_default="this computer",
             rich_help_panel=_CLUSTER,
         ),
@@ -69,24 +71,22 @@ def batch(
         typer.Option(
             "--task-size",
             min=1,
-            help="Hand at most this many recordings to a worker at once.",
+            help="Give a worker at most this many recordings at a time.",
             rich_help_panel=_CLUSTER,
         ),
     ] = 16,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try all recordings again that failed in an earlier run.")
+        bool, typer.Option("--retry-failed", help="Retry all recordings that failed in an earlier run.")
     ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say which backend is used, and print what Ray logs.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say which backend is used, and print Ray's log.")] = False,
 ) -> None:
-    """Recognise the sounds in an archive, on all cores or on a Ray cluster (extra: cluster).
+    """Recognise the sounds in a large archive, on all cores or on a Ray cluster (extra: cluster).
 
-    An interrupted run continues when the same command is given again.
+    To continue an interrupted run, give the same command again.
 
     Example: [bold]ainext batch ~/recordings --out night[/bold]
 
-    An object store and a list of files: [bold]ainext batch s3://bucket/2024 @more.txt --out night[/bold]
+    With an object store and a list of files: [bold]ainext batch s3://bucket/2024 @more.txt --out night[/bold]
     """
     from audioinceptionnext.cluster.ray_cluster import check_installed
 
@@ -130,10 +130,10 @@ def _in_words(summary: Summary) -> str:
         lines.append(f"{summary.failed:,} failed: see {summary.out}/failed.jsonl")
     if summary.unprocessed:
         lines.append(
-            f"{summary.unprocessed:,} were not processed, since files changed meanwhile: run the command again"
+            f"{summary.unprocessed:,} were not processed, since files changed in the meantime; run the command again"
         )
     if summary.warnings:
-        lines.append(f"{summary.warnings:,} could be recognised only in part: see their warnings")
+        lines.append(f"{summary.warnings:,} could only be recognised in part: see their warnings")
     if summary.audio_seconds:
         line = f"{summary.audio_seconds / 3600:.2f} h of audio in {summary.wall_seconds:.0f} s"
         if summary.recordings_per_second:  # 0 if all results came at once

@@ -31,7 +31,7 @@ def benchmark(
     rows: Annotated[
         str | None,
         typer.Option(
-            help="Measure only these rows, by number or part of a name: 1,4-6,openvino. Give ? to list them.",
+            help="Measure only these rows, by number or part of a name, such as 1,4-6,openvino. Give ? to list them.",
             show_default="all that can run here",
         ),
     ] = None,
@@ -41,28 +41,31 @@ def benchmark(
             "--model",
             "-m",
             metavar="NAME|FILE.safetensors",
-            help="Measure this network in the rows of its architecture. May be repeated.",
+            help="Measure this model in the rows of its architecture. May be repeated.",
             show_default="base, random weights",
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Set the number of CPU threads of each row.", show_default="all cores")
+        int | None, typer.Option(min=1, help="Use this many CPU threads for each row.", show_default="all cores")
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Set how often all rows take their turn.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Let each row take this many turns.")] = 10,
     batch_sizes: Annotated[
         str,
-        typer.Option(metavar="N,N", help="Set the numbers of clips per call. Ratios are those of the first number."),
+        typer.Option(metavar="N,N", help="Measure with these numbers of clips per call. Ratios refer to the first."),
     ] = "1,16",
     roofline: Annotated[
         bool,
-        typer.Option("--roofline", help="Also measure the hardware's limits, and how close each part comes to them."),
+        typer.Option(
+            "--roofline",
+            help="Also measure the hardware's limits, and how close each part of the network comes to them.",
+        ),
     ] = False,
     recording: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Measure the way from this file to its segments: speed, memory, the share of each stage, and the "
-            "published way for comparison. Without --rows, measure only that.",
+            help="Measure the whole path from this file to its segments: speed, memory, the share of each stage, and "
+            "the published implementation for comparison. Without --rows, measure only that.",
         ),
     ] = None,
     step_seconds: Annotated[
@@ -70,7 +73,7 @@ def benchmark(
         typer.Option(
             "--hop",
             metavar="SECONDS",
-            help="Set the time from one step of --recording to the next.",
+            help="Set the time from one prediction to the next in --recording.",
             show_default="the model's",
         ),
     ] = None,
@@ -80,22 +83,25 @@ def benchmark(
             metavar="NAME", help="Score trained models on this data set. Choose clips that they were not trained on."
         ),
     ] = None,
-    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Set the folder of the data set.")] = None,
-    folds: Annotated[str | None, typer.Option(help="Score these folds. The others are used to calibrate int8.")] = None,
-    split: Annotated[str | None, typer.Option(help="Score this split. The others are used to calibrate int8.")] = None,
+    root: Annotated[Path | None, typer.Option(metavar="DIR", help="Read the data set from this folder.")] = None,
+    folds: Annotated[str | None, typer.Option(help="Score these folds, and calibrate int8 on the others.")] = None,
+    split: Annotated[str | None, typer.Option(help="Score this split, and calibrate int8 on the others.")] = None,
     chart: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw time against size or accuracy into this .png, .svg or .pdf file."),
+        typer.Option(
+            metavar="FILE", help="Draw a chart of time against size or accuracy to this .png, .svg or .pdf file."
+        ),
     ] = None,
-    output_format: Annotated[Format, typer.Option("--format", help="Set how results are printed.")] = Format.table,
+    output_format: Annotated[Format, typer.Option("--format", help="Choose the output format.")] = Format.table,
     as_json: AsJson = False,
 ) -> None:
-    """Measure speed, memory and agreement of networks and engines, side by side, on this computer.
+    """Measure the speed, memory and agreement of networks and engines, side by side, on this computer.
 
-    Each row runs in its own process. All rows take turns, so that other work on this computer affects them equally.
+    Each row runs in its own process. The rows take turns, so that other work on this computer affects all equally.
 
-    Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold],
-    [bold]ainext benchmark --model kitchen20 --recording dinner.mp4 --hop 0.16[/bold]
+    Example: [bold]ainext benchmark --rows 1,4,mobilenet --rounds 5[/bold]
+
+    From a file to its segments: [bold]ainext benchmark --model kitchen20 --recording dinner.mp4 --hop 0.16[/bold]
     """
     import tempfile
 
@@ -115,7 +121,7 @@ def benchmark(
     details = hardware.describe_hardware(cores)
     if details["load_before"] is not None and details["load_before"] > hardware.BUSY_LOAD:
         load = f"load {details['load_before']:.1f}"
-        _log(f"ainext: warning: other work is running here ({load}): times will be longer, and not comparable")
+        _log(f"ainext: warning: other work is running here ({load}), so times will be longer and not comparable")
     unreadable: list[str] = []
     with tempfile.TemporaryDirectory(prefix="ainext-benchmark-") as folder:
         calibration = accuracy.calibration_clips(scored[0], scored[2]) if scored and scored[2] else None
@@ -170,16 +176,16 @@ def _check_chart(path: Path | None) -> None:
     if path.suffix.lower() not in CHART_SUFFIXES:
         raise ParameterError("chart", path, "give a name that ends in .png, .svg or .pdf")
     if not path.absolute().parent.is_dir():
-        reason = f"the folder {printable(path.parent)} does not exist: create it first"
+        reason = f"the folder {printable(path.parent)} does not exist; create it first"
         raise ParameterError("chart", path, reason)
     import matplotlib.figure  # noqa: F401 (if it is missing, say so now)
 
 
 def _check_recording(recording: Path | None, step_seconds: float | None) -> None:
     if recording is None and step_seconds is not None:
-        raise ParameterError("step_seconds", step_seconds, "give the file to measure as well, with --recording")
+        raise ParameterError("step_seconds", step_seconds, "give --recording as well, the file to measure")
     if recording is not None and not recording.is_file():
-        raise ParameterError("recording", recording, "no such file: check the name")
+        raise ParameterError("recording", recording, "no such file; check the name")
 
 
 def _clips_to_score(

@@ -25,7 +25,7 @@ def convert(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Convert the authors' checkpoint to a .safetensors file with its configuration and labels.
+    """Convert a checkpoint of the paper's authors to a .safetensors file with its configuration and labels.
 
     Example: [bold]ainext convert checkpoint_best.pyth epic.safetensors[/bold]
     """

@@ -15,13 +15,15 @@ from audioinceptionnext.cli import training_options as shared
 def cross_validate(
     data: shared.Data,
     root: shared.Root,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Write the runs and the report here.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Write the runs and the report to this folder.")
+    ],
     leak_free: Annotated[
-        bool, typer.Option("--leak-free", help="Make folds that keep all clips of a source together.")
+        bool, typer.Option("--leak-free", help="Make folds that keep all clips of one source together.")
     ] = False,
-    num_folds: Annotated[int, typer.Option(min=2, help="Deal a data set without folds into this many.")] = 5,
+    num_folds: Annotated[int, typer.Option(min=2, help="Divide a data set that has no folds into this many.")] = 5,
     folds: Annotated[
-        str | None, typer.Option("--folds", help="Train and score these folds only, such as 1,2.", show_default="all")
+        str | None, typer.Option("--folds", help="Train and score only these folds, such as 1,2.", show_default="all")
     ] = None,
     audio: shared.Audio = None,
     recipe: shared.RecipeName = None,
@@ -40,7 +42,7 @@ def cross_validate(
 ) -> None:
     """Train one network per fold, and score each clip with the network that was not trained on it.
 
-    Folds that are done are kept: to continue after an interruption, run the same command again.
+    Finished folds are kept. To continue an interrupted run, give the same command again.
 
     Example: [bold]ainext cross-validate --data esc10 --root ESC-50 --out runs/esc10[/bold]
     """
@@ -59,8 +61,8 @@ def cross_validate(
     dataset = dataset.leak_free(num_folds) if leak_free else dataset.with_folds(num_folds)
     if unknown_sources:
         print(
-            f"ainext: warning: --data {data} names neither folds nor sources, so its clips are dealt into {num_folds} "
-            "folds one by one; if some were cut from the same recording, the figures are too good",
+            f"ainext: warning: --data {data} names neither folds nor sources, so its clips are divided into "
+            f"{num_folds} folds one by one; if some were cut from the same recording, the figures are too optimistic",
             file=sys.stderr,
         )
     check_can_report(out / "report")

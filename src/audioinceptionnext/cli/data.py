@@ -36,17 +36,17 @@ def check(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="The kind of data set: folder, csv, kitchen20, esc10, …", autocompletion=_data_sets
+            metavar="NAME", help=f"Check this kind of data set: {shared.DATA_SETS}.", autocompletion=_data_sets
         ),
     ],
     root: shared.Root,
     audio: shared.Audio = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Read headers only, and decode nothing.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Read only the headers, and decode nothing.")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Report what a data set contains, what is missing or damaged, and which sources are in several folds or splits.
 
-    The exit code is 1 if something is missing, unreadable, damaged or beyond the end of its recording.
+    The exit code is 1 if anything is missing, unreadable or damaged, or lies beyond the end of its recording.
 
     Example: [bold]ainext data check kitchen20 --root Kitchen20[/bold]
     """
@@ -64,16 +64,14 @@ def check(
 
 @app.command("render")
 def render(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to write to, with one subfolder per label.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Write to this folder, with one subfolder per label.")],
     clips: Annotated[int, typer.Option(min=1, help="Render this many clips.")] = 24_000,
     clip_seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Set the duration of each clip.")] = 3.28,
     sample_rate: Annotated[
         int, typer.Option(min=4_000, max=192_000, metavar="HZ", help="Set the sample rate of the clips.")
     ] = 24_000,
     seed: Annotated[
-        int, typer.Option(min=0, help="Set the number of the first clip. Each number gives another clip.")
+        int, typer.Option(min=0, help="Set the number of the first clip. Each number gives a different clip.")
     ] = 0,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Render in this many processes.", show_default="one per core")
@@ -81,7 +79,7 @@ def render(
 ) -> None:
     """Render labelled clips to pretrain on: knocks, water, motors, voices and more.
 
-    Clips that exist are kept, so that an interrupted run can be continued.
+    Existing clips are kept. To continue an interrupted run, give the same command again.
 
     Example: [bold]ainext data render rendered --clips 24000[/bold]
     """
@@ -152,11 +150,11 @@ def _verdict(report: DataReport) -> list[str]:
         "silent clips": len(report.silent),
         "classes without clips": sum(count.clips == 0 for count in report.classes),
         "sets of identical clips": len(report.duplicates),
-        "such sets across folds or splits": across,
+        "of them across folds or splits": across,
         "sources in several folds or splits": len(report.leaks),
     }
     lines = [f"wrong      {_counted(wrong) or 'nothing'}"]
-    lines += [f"to know    {_counted(known)}"] if any(known.values()) else []
+    lines += [f"note       {_counted(known)}"] if any(known.values()) else []
     if not report.decoded:
         lines.append("           (only headers were read: silence, damage and identical clips are unknown)")
     return lines
@@ -181,7 +179,7 @@ def _class_table(report: DataReport, console: Console) -> None:
         table.add_row(Text(count.label), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
     console.print(table)
     if len(classes) < len(report.classes):
-        console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json has all)")
+        console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json prints all)")
 
 
 def _details(report: DataReport, console: Console) -> None:
@@ -208,4 +206,4 @@ def _details(report: DataReport, console: Console) -> None:
         for line in lines[:_MAX_LINES]:
             console.print(f"  {line}")
         if len(lines) > _MAX_LINES:
-            console.print(f"  and {len(lines) - _MAX_LINES:,} more (--json has all)")
+            console.print(f"  and {len(lines) - _MAX_LINES:,} more (--json prints all)")

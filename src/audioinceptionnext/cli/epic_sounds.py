@@ -23,7 +23,8 @@ Predictions = Annotated[
     Path,
     typer.Argument(
         metavar="PREDICTIONS",
-        help="A pickle or a torch.save file with interaction_output and annotation_id, as ainext evaluate writes it.",
+        help="Read this pickle or torch.save file with interaction_output and annotation_id, as `ainext evaluate` "
+        "writes it.",
     ),
 ]
 SCALE = "(arXiv 2008.09890)"
@@ -33,10 +34,10 @@ SCALE = "(arXiv 2008.09890)"
 def score(
     predictions: Predictions,
     annotations: Annotated[
-        Path, typer.Argument(metavar="ANNOTATIONS", help="The published EPIC_Sounds_validation.csv or .pkl.")
+        Path, typer.Argument(metavar="ANNOTATIONS", help="Read the published EPIC_Sounds_validation.csv or .pkl.")
     ],
     redact_background: Annotated[
-        bool, typer.Option("--redact-background", help="Leave out the class background, as the test set does.")
+        bool, typer.Option("--redact-background", help="Leave out the class 'background', as the test set does.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,8 +73,8 @@ def score(
 @app.command()
 def submit(
     predictions: Predictions,
-    target: Annotated[Path, typer.Argument(metavar="OUT.zip", help="The file to write.")],
-    sls_pt: Annotated[int, typer.Option(min=0, max=5, help=f"Set the supervision level of pre-training {SCALE}.")] = 2,
+    target: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Write this file.")],
+    sls_pt: Annotated[int, typer.Option(min=0, max=5, help=f"Set the supervision level of pretraining {SCALE}.")] = 2,
     sls_tl: Annotated[
         int, typer.Option(min=0, max=5, help=f"Set the supervision level of the training labels {SCALE}.")
     ] = 3,
@@ -84,12 +85,12 @@ def submit(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="Refuse predictions that do not cover exactly EPIC_Sounds_recognition_test_timestamps.",
+            help="Refuse predictions that do not cover exactly this EPIC_Sounds_recognition_test_timestamps.csv.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the file that the challenge takes.
+    """Write a submission for the challenge.
 
     Example: [bold]ainext epic-sounds submit test.pkl submission.zip --timestamps \
 EPIC_Sounds_recognition_test_timestamps.csv[/bold]
@@ -99,13 +100,13 @@ EPIC_Sounds_recognition_test_timestamps.csv[/bold]
     from audioinceptionnext.evaluation.submission import write_submission
 
     if target.suffix.lower() != ".zip":
-        raise FileError(target, "the name of a submission ends in .zip")
+        raise FileError(target, "the name of the output must end in .zip")
     found = read_predictions(predictions)
     if timestamps is None:
-        message = "it was not checked whether all segments of the test set are there; give --timestamps"
+        message = "the submission was not checked for missing segments; give --timestamps to check it"
         print(f"ainext: warning: {message}", file=sys.stderr)
     elif problems := mismatches(found.ids, read_ids(timestamps)):
-        raise FileError(predictions, f"not the test set, nothing written: {'; '.join(problems)}")
+        raise FileError(predictions, f"does not match the test set, so nothing was written: {'; '.join(problems)}")
     write_submission(found, target, sls_pt=sls_pt, sls_tl=sls_tl, sls_td=sls_td)
     summary = {
         "file": str(target),
@@ -123,14 +124,16 @@ EPIC_Sounds_recognition_test_timestamps.csv[/bold]
 
 @app.command()
 def check(
-    submission: Annotated[Path, typer.Argument(metavar="OUT.zip", help="A submission.")],
+    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Check this .zip file.")],
     timestamps: Annotated[
         Path,
-        typer.Argument(metavar="TIMESTAMPS", help="The published EPIC_Sounds_recognition_test_timestamps.csv or .pkl."),
+        typer.Argument(
+            metavar="TIMESTAMPS", help="Read the published EPIC_Sounds_recognition_test_timestamps.csv or .pkl."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Print what the challenge's server would refuse in a submission. The exit code is 1 if there is anything.
+    """Print what the challenge's server would reject in a submission. The exit code is 1 if it would reject anything.
 
     Example: [bold]ainext epic-sounds check submission.zip EPIC_Sounds_recognition_test_timestamps.csv[/bold]
     """

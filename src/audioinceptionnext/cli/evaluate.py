@@ -27,47 +27,53 @@ def evaluate(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="NAME|FILE", help="Score this model: a name, an .onnx or a .safetensors file."
+            "--model", "-m", metavar="NAME|FILE", help="Score this model: a name, an .onnx file or a .safetensors file."
         ),
     ] = "kitchen20",
     folds: Annotated[
-        str | None, typer.Option(help="Score these folds: 5, 1-4, 1,3 or all.", show_default="all")
+        str | None, typer.Option(help="Score these folds, such as 5 or 1-4 or 1,3.", show_default="all")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Score these splits: test, validation.", show_default="all")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Score these splits, such as test or validation,test.", show_default="all")
+    ] = None,
     audio: shared.Audio = None,
     eval_clips: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Average this many evenly spaced clips per recording, as the paper does (5 or 2); "
-            "0 uses the whole recording.",
+            help="Average the predictions for this many evenly spaced clips of each recording, as the paper does "
+            "(5 or 2); 0 uses the whole recording.",
         ),
     ] = 0,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="Choose how a .safetensors model processes long audio.", show_default="as it was trained"),
+        typer.Option(
+            help="Process long audio in one pass (dense) or window by window (windows); only for a .safetensors file.",
+            show_default="as it was trained",
+        ),
     ] = None,
     unseen_sources: Annotated[
         bool,
-        typer.Option(
-            "--unseen-sources", help="Leave out clips cut from recordings that the other folds or splits contain too."
-        ),
+        typer.Option("--unseen-sources", help="Leave out clips whose source also occurs in the other folds or splits."),
     ] = False,
     leak_free: Annotated[
-        bool, typer.Option("--leak-free", help="Use folds that keep all clips of a recording together.")
+        bool, typer.Option("--leak-free", help="Make folds that keep all clips of one source together.")
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a report to this folder: pages, tables and pictures.")
+        Path | None, typer.Option(metavar="DIR", help="Write a report with pages, tables and pictures to this folder.")
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the scores of each clip to this file, for ainext epic-sounds."),
+        typer.Option(metavar="FILE", help="Write the scores of each clip to this file, for `ainext epic-sounds`."),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Store the best temperature in the model (a .safetensors file).")
+        bool,
+        typer.Option(
+            "--calibrate", help="Fit the temperature to these clips, and store it in the model (a .safetensors file)."
+        ),
     ] = False,
     resamples: Annotated[
-        int, typer.Option(min=0, help="Set the number of bootstrap resamples; 0 gives no intervals.")
+        int, typer.Option(min=0, help="Set the number of bootstrap resamples; 0 gives no confidence intervals.")
     ] = 1000,
     as_json: shared.AsJson = False,
 ) -> None:
@@ -76,7 +82,7 @@ def evaluate(
     Example: [bold]ainext evaluate --data kitchen20 --root Kitchen20 --folds 5 --model runs/a/model.safetensors[/bold]
     """
     if calibrate and not model.endswith(".safetensors"):
-        reason = f"needs a .safetensors file and not {model}; calibrate that file and export it again"
+        reason = f"needs a .safetensors file, not {model}; calibrate that file and export it again"
         raise ParameterError("calibrate", calibrate, reason)
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.clip import UNLABELLED
@@ -94,7 +100,7 @@ def evaluate(
     recogniser = evaluation.open_model(model, mode.value if mode else None)
     if clips and all(clip.label == UNLABELLED for clip in clips):
         if predictions is None:
-            reason = "these clips have no labels to score against; give a file to write their predictions to"
+            reason = "these clips have no labels to score against; give a file to write the predictions to"
             raise ParameterError("predictions", None, reason)
         reader = Reader(recogniser.sample_rate, dataset.sample_rate)
         _, clips = evaluation.map_labels(recogniser, dataset, clips)

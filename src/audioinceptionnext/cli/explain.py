@@ -19,11 +19,14 @@ MIN_SHARE = 0.05  # of the important cells; smaller regions are only in the pict
 
 
 def explain(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An audio or video file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Explain this audio or video file.")],
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="NAME|FILE", help="Explain this model: a name, or a .safetensors or .pyth file."
+            "--model",
+            "-m",
+            metavar="NAME|FILE",
+            help="Explain this model: a name, a .safetensors file or a .pyth file.",
         ),
     ] = "kitchen20",
     label: Annotated[
@@ -34,7 +37,7 @@ def explain(
         typer.Option(
             metavar="SECONDS",
             help="Explain an excerpt that starts here.",
-            show_default="all up to 10 s, or the best 5 s",
+            show_default="all if it is up to 10 s, else the best 5 s",
         ),
     ] = None,
     end: Annotated[
@@ -48,13 +51,16 @@ def explain(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Delete the most important region, and print by how much the score drops.")
+        bool,
+        typer.Option(
+            "--check", help="Delete the most important region of the log-mel, and print how far the score drops."
+        ),
     ] = False,
     as_json: shared.AsJson = False,
 ) -> None:
-    """Draw which times and frequencies are evidence for a label, and how much each kernel size contributes to it.
+    """Draw which times and frequencies are evidence for a label, and print how much each kernel size contributes.
 
-    A recording of more than 10 s is explained by the 5 s in which its label scores best.
+    Of a recording longer than 10 s, only the 5 s in which the label scores highest are explained.
 
     Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """

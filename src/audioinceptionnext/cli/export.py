@@ -46,13 +46,14 @@ class Mode(StrEnum):
 
 def export(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Export this .safetensors file, from train or convert.")
+        Path,
+        typer.Argument(metavar="MODEL", help="Export this .safetensors file, from `ainext train` or `ainext convert`."),
     ],
     out: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="Write this file: .onnx, or .xml for OpenVINO (extra: openvino)."),
     ],
-    input: Annotated[Input, typer.Option("--input", help="Choose what the file takes.")] = Input.waveform,
+    input: Annotated[Input, typer.Option("--input", help="Choose the input of the exported network.")] = Input.waveform,
     precision: Annotated[
         Precision,
         typer.Option(
@@ -73,9 +74,9 @@ def export(
         typer.Option(
             "--data",
             metavar="NAME",
-            help="Calibrate int8 and compare with float32 on this data set, best the one that the model was trained "
+            help="Calibrate int8 and compare with float32 on this data set, ideally the one that the model was trained "
             "on. Needs --root.",
-            show_default="rendered sound",
+            show_default="rendered clips",
             rich_help_panel=_CHECK,
         ),
     ] = None,
@@ -88,7 +89,7 @@ def export(
         typer.Option(
             "--calibration-folds",
             metavar="FOLDS",
-            help="Use only these folds of the data set: 5, 1-4, 1,3 or all.",
+            help="Use only these folds of the data set, such as 5 or 1-4 or 1,3.",
             show_default="all",
             rich_help_panel=_CHECK,
         ),
@@ -116,15 +117,15 @@ def export(
         bool,
         typer.Option(
             "--force",
-            help="Write the file even if it agrees with float32 on less than 99 % of the clips.",
+            help="Write the file even if it agrees with float32 on fewer than 99 % of the clips.",
             rich_help_panel=_CHECK,
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write a trained network, in its inference form, as an ONNX file that needs no other file.
+    """Export a trained network, in its inference form, to a self-contained ONNX file.
 
-    Any precision but float32 is compared with float32, on clips that it was not calibrated on.
+    Any precision other than float32 is compared with float32, on clips that were not used for calibration.
 
     Example: [bold]ainext export runs/mine/model.safetensors mine.onnx --precision float16[/bold]
     """
@@ -185,7 +186,7 @@ def _check(out: Path, precision: Precision, data: str | None, root: Path | None)
         raise ParameterError("precision", precision.value, reason)
     if (data is None) != (root is None):
         missing = "root" if root is None else "data"
-        raise ParameterError(missing, None, "give both --data and --root, or neither to use rendered sound")
+        raise ParameterError(missing, None, "give both --data and --root, or neither to use rendered clips")
 
 
 def _dataset_clips(
@@ -235,7 +236,7 @@ def _report_disagreement(agreement: Agreement, out: Path, precision: Precision, 
     if force:
         print(f"ainext: warning: {out}: written, but {line}", file=sys.stderr)
         return
-    hint = "--force writes it all the same"
+    hint = "--force writes it anyway"
     if data is None:
         hint = f"give recordings of the kind that it will be used on (--data and --root); {hint}"
     print(f"ainext: {out}: not written: {line}: {hint}", file=sys.stderr)

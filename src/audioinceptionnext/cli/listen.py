@@ -30,7 +30,7 @@ def listen(
         str | None,
         typer.Argument(
             metavar="INPUT",
-            help="A file, a URL (http, https, rtsp, rtmp, rtp, udp), or - for raw samples on stdin.",
+            help="Listen to this file or URL (http, https, rtsp, rtmp, rtp, udp), or with - to raw samples on stdin.",
             show_default="the microphone",
         ),
     ] = None,
@@ -45,47 +45,50 @@ def listen(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Use this many CPU threads; one is enough to keep up.", show_default="all")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line and segment.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each segment as one line of JSON.")] = False,
     steps: Annotated[
-        bool, typer.Option("--steps", help="With --json: also print the most probable label of every step.")
+        bool, typer.Option("--steps", help="With --json, also print the most probable label of every step.")
     ] = False,
     log: Annotated[
         Path | None,
-        typer.Option("--log", metavar="FILE", help="Append the segments to this .csv or .jsonl file as well."),
+        typer.Option("--log", metavar="FILE", help="Also append the segments to this .csv or .jsonl file."),
     ] = None,
     stop_after: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Stop after this much sound.", show_default="at its end, or at Ctrl-C"),
+        typer.Option(metavar="SECONDS", help="Stop after this much sound.", show_default="at the end, or at Ctrl-C"),
     ] = None,
     drop: Annotated[
-        bool, typer.Option("--drop", help="When recognition falls behind, skip to the present and say how much.")
+        bool,
+        typer.Option("--drop", help="If recognition falls behind, skip to the newest sound, and say how much is lost."),
     ] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for more: the file is still being written.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Keep reading a file that is still being written.")] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME|NUMBER", help="Use this microphone.", show_default="the system's")
+        str | None,
+        typer.Option(metavar="NAME|NUMBER", help="Use this microphone.", show_default="the system's default"),
     ] = None,
-    list_devices: Annotated[bool, typer.Option("--list-devices", help="List the microphones, and exit.")] = False,
+    list_devices: Annotated[bool, typer.Option("--list-devices", help="List the microphones and exit.")] = False,
     sample_rate: Annotated[
         int | None,
-        typer.Option(metavar="HZ", help="State their rate.", show_default="the model's", rich_help_panel=_RAW),
+        typer.Option(metavar="HZ", help="Set the sample rate.", show_default="the model's", rich_help_panel=_RAW),
     ] = None,
     channels: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=1024, help="State how many channels there are.", show_default="1",
+            metavar="N", min=1, max=1024, help="Set the number of channels.", show_default="1",
             rich_help_panel=_RAW,
         ),
     ] = None,
     encoding: Annotated[
-        Encoding | None, typer.Option(help="State their format.", show_default="s16le", rich_help_panel=_RAW)
+        Encoding | None, typer.Option(help="Set the sample format.", show_default="s16le", rich_help_panel=_RAW)
     ] = None,
 ) -> None:  # fmt: skip
-    """Listen to a microphone, a stream, a pipe or a file, and print each segment as soon as it has ended.
+    """Listen to a microphone, a stream, a pipe or a file, and print each segment as soon as it ends.
 
     Ctrl-C stops listening and prints the segments that are still open.
 
-    Example: [bold]ainext listen rtsp://camera.local/1 --log kitchen.csv[/bold],
-    [bold]arecord -f S16_LE -r 24000 | ainext listen - --json[/bold]
+    Example: [bold]ainext listen rtsp://camera.local/1 --log kitchen.csv[/bold]
+
+    With raw samples from another program: [bold]arecord -f S16_LE -r 24000 | ainext listen - --json[/bold]
     """
     if list_devices:
         _list_devices(as_json)
@@ -93,9 +96,9 @@ def listen(
     kind = _kind(input, follow)
     _check(kind, {"sample_rate": sample_rate, "channels": channels, "encoding": encoding}, device, drop, stop_after)
     if follow and kind != "growing file":
-        raise ParameterError("follow", None, "this is for a file that is still being written")
+        raise ParameterError("follow", None, "this is only for a file that is still being written")
     if steps and not as_json:
-        raise ParameterError("steps", None, "this goes with --json")
+        raise ParameterError("steps", None, "this needs --json")
 
     from audioinceptionnext.audio.capture import public_name
     from audioinceptionnext.cli.live_loop import Journal, LiveLoop, Printer
@@ -141,11 +144,11 @@ def _check(kind: str, raw: dict[str, object], device: str | None, drop: bool, st
     """Refuse options that do not fit the input; they would be ignored otherwise."""
     for name, value in raw.items():
         if value is not None and kind != "stdin":
-            raise ParameterError(name, None, "this is for raw samples on stdin; give - as INPUT")
+            raise ParameterError(name, None, "this is only for raw samples on stdin; give - as INPUT")
     if device is not None and kind != "microphone":
-        raise ParameterError("device", None, "this is for a microphone; leave INPUT out")
+        raise ParameterError("device", None, "this is only for a microphone; leave INPUT out")
     if drop and kind == "file":
-        raise ParameterError("drop", None, "a file never falls behind; leave this out")
+        raise ParameterError("drop", None, "recognition of a file cannot fall behind; leave this out")
     if kind == "stdin" and sys.stdin.isatty():
         raise ParameterError("input", "-", "stdin is a terminal; pipe raw samples into it")
     if stop_after is not None and not 0 < stop_after < float("inf"):

@@ -122,7 +122,7 @@ class LiveLoop:
         if self._reported or self.drop or self.source.recorded or min(backlog.seconds, late) < BEHIND_S:
             return
         self._reported = True
-        advice = "a longer --hop or a smaller --model needs less time, --drop skips ahead"
+        advice = "a longer --hop or a smaller --model takes less time, and --drop skips ahead"
         self.printer.print_note(
             f"{min(backlog.seconds, late):.1f} s behind: recognition is slower than the sound; {advice}"
         )

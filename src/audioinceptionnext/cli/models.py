@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
-    """List the models that other commands take by name, with their size, licence and measured accuracy.
+    """List the models that other commands accept by name, with their size, licence and measured accuracy.
 
     Example: [bold]ainext models --json[/bold]
     """

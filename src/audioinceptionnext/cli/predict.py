@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
 
 def predict(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders and globs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Recognise these files, folders or globs.")],
     model: options.ModelName = "kitchen20",
-    format: Annotated[OutputFormat, typer.Option("--format", "-f", help="Choose what to write.")] = OutputFormat.table,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the same as --format json.")] = False,
+    format: Annotated[
+        OutputFormat, typer.Option("--format", "-f", help="Choose the output format.")
+    ] = OutputFormat.table,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; the same as --format json.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write one file per recording to this folder.")
     ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write all segments to one table: .csv, .tsv or .parquet."),
+        typer.Option(metavar="FILE", help="Write the segments of all recordings to one table: .csv, .tsv or .parquet."),
     ] = None,
     plot: Annotated[
-        bool, typer.Option("--plot", help="Draw each recording as a PNG file, in --out or the current folder.")
+        bool, typer.Option("--plot", help="Draw a picture of each recording (.png), in --out or the current folder.")
     ] = False,
     top_k: options.TopK = 5,
     onset_threshold: options.OnsetThreshold = None,
@@ -45,11 +47,11 @@ def predict(
     workers: options.Workers = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say which backend is used, and why.")] = False,
 ) -> None:
-    """Recognise the sounds in recordings, and print when each of them occurs.
+    """Recognise the sounds in recordings, and print when each one occurs.
 
     Example: [bold]ainext predict dinner.mp4 ~/recordings --format audacity --out labels[/bold]
 
-    One table over a folder, for pandas or R: [bold]ainext predict ~/recordings --table all.parquet --out labels[/bold]
+    One table for a folder, for pandas or R: [bold]ainext predict ~/recordings --table all.parquet --out labels[/bold]
     """
     from audioinceptionnext.audio.discover import MissingPath, find_media
     from audioinceptionnext.inference.backends import choose_backend
@@ -65,7 +67,9 @@ def predict(
         check_table_path(table)
     files = find_media(paths)
     if format == OutputFormat.elan and out is None and len(files) > 1:
-        raise ParameterError("format", format, "a document holds one recording; give --out DIR for several")
+        raise ParameterError(
+            "format", format, "an ELAN document holds one recording; give --out DIR to write one for each"
+        )
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
     recogniser.check_step(step_seconds)

@@ -22,13 +22,21 @@ class BackendName(StrEnum):
 
 
 ModelName = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|FILE", help="Use this model: a name, an .onnx file, or user/name.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|FILE",
+        help="Use this model: a shipped name, an .onnx file, or user/name on the Hugging Face hub.",
+    ),
 ]
-Backend = Annotated[BackendName, typer.Option("--backend", help="Choose what computes the network.")]
+Backend = Annotated[BackendName, typer.Option("--backend", help="Choose the backend that runs the network.")]
 _STEP = "Set the time from one prediction to the next."
 StepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="the model's")]
-LiveStepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="0.16")]
-TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Give this many labels for the whole recording.")]
+LiveStepSeconds = Annotated[
+    float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="0.16, or the model's")
+]
+TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Give this many labels for the recording as a whole.")]
 OnsetThreshold = Annotated[
     float | None,
     typer.Option(
@@ -36,7 +44,7 @@ OnsetThreshold = Annotated[
         "--threshold",
         "-t",
         metavar="P",
-        help="Set the probability that a segment must reach.",
+        help="Set the probability that a segment must reach at least once.",
         show_default="the model's, or 0.5",
         rich_help_panel=_SEGMENTS,
     ),
@@ -46,7 +54,8 @@ OffsetThreshold = Annotated[
     typer.Option(
         "--offset-threshold",
         metavar="P",
-        help="End a segment where its probability falls below this. The model's own thresholds scale it.",
+        help="End a segment when its probability falls below this. If the model has its own onset thresholds, this "
+        "applies to 0.5 and scales with them.",
         show_default="0.6 of the onset threshold",
         rich_help_panel=_SEGMENTS,
     ),
@@ -54,19 +63,24 @@ OffsetThreshold = Annotated[
 Smoothing = Annotated[
     float,
     typer.Option(
-        "--smoothing", metavar="SECONDS", help="Average probabilities over this time.", rich_help_panel=_SEGMENTS
+        "--smoothing",
+        metavar="SECONDS",
+        help="Average the probabilities over this length of time.",
+        rich_help_panel=_SEGMENTS,
     ),
 ]
 MinDuration = Annotated[
     float,
-    typer.Option("--min-duration", metavar="SECONDS", help="Drop shorter segments.", rich_help_panel=_SEGMENTS),
+    typer.Option(
+        "--min-duration", metavar="SECONDS", help="Drop segments that are shorter than this.", rich_help_panel=_SEGMENTS
+    ),
 ]
 MergeGap = Annotated[
     float,
     typer.Option(
         "--merge-gap",
         metavar="SECONDS",
-        help="Merge segments of one label that are closer than this.",
+        help="Merge segments of the same label that are closer together than this.",
         rich_help_panel=_SEGMENTS,
     ),
 ]

@@ -18,13 +18,13 @@ def push(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="Upload this model: a shipped name, an .onnx file, a .safetensors file from training, or a folder "
-            "with both.",
+            help="Upload this model: a shipped name, an .onnx file, a .safetensors file from `ainext train`, or a "
+            "folder with both files.",
         ),
     ],
     name: Annotated[str, typer.Argument(metavar="USER/NAME", help="Upload it to this repository.")],
     private: Annotated[
-        bool, typer.Option("--private", help="Create a private repository, if it does not exist yet.")
+        bool, typer.Option("--private", help="Create the repository as a private one, if it does not exist yet.")
     ] = False,
     to_folder: Annotated[
         Path | None,
@@ -32,7 +32,7 @@ def push(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Upload a model to the Hugging Face hub, with a model card. Other commands then take it as --model USER/NAME.
+    """Upload a model to the Hugging Face hub, with a model card. Other commands then accept it as --model USER/NAME.
 
     Log in with the hub's own client first (hf auth login), or set HF_TOKEN.
 

@@ -11,13 +11,15 @@ import typer
 def recipes(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|FILE", help="Print all settings of this recipe.", show_default="lists them"),
+        typer.Argument(metavar="NAME|FILE", help="Print all settings of this recipe.", show_default="list all recipes"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the training recipes, or print all settings of one.
 
-    Example: [bold]ainext recipes modern > mine.yaml[/bold], then [bold]ainext train --recipe mine.yaml …[/bold]
+    Example: [bold]ainext recipes modern > mine.yaml[/bold]
+
+    Then train with the edited file: [bold]ainext train --recipe mine.yaml …[/bold]
     """
     from audioinceptionnext.training.recipe import FOLDER, as_yaml, load_recipe, names
 

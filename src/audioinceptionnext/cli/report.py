@@ -20,14 +20,16 @@ class SoundChoice(StrEnum):
 
 
 def report(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders and globs.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write the page here.")] = Path(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Recognise these files, folders or globs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write the page to this file.")] = Path(
         "report.html"
     ),
     model: options.ModelName = "kitchen20",
     sound: Annotated[
         SoundChoice,
-        typer.Option(help="Embed the sound in the page (30 MB per hour), link to the recordings, or leave it out."),
+        typer.Option(
+            help="Embed the sound in the page (30 MB per hour), link to the recordings, or leave the sound out."
+        ),
     ] = SoundChoice.embed,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Set the page's title.")] = "Recognised sounds",
     onset_threshold: options.OnsetThreshold = None,
@@ -38,7 +40,7 @@ def report(
     step_seconds: options.StepSeconds = None,
     backend: options.Backend = options.BackendName.auto,
 ) -> None:
-    """Write one HTML page about recordings: player, log-mel, timeline and statistics in a single file.
+    """Write a single HTML page about recordings, with a player, the log-mel, a timeline and statistics.
 
     Example: [bold]ainext report ~/recordings --out monday.html[/bold]
     """

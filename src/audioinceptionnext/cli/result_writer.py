@@ -46,7 +46,9 @@ class ResultWriter:
             try:
                 out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ParameterError("out", out, f"cannot be a folder ({error.strerror})") from error
+                raise ParameterError(
+                    "out", out, f"cannot be used as a folder ({(error.strerror or str(error)).lower()})"
+                ) from error
 
     def write(self, result: Recognition) -> None:
         """Write one result. Raises `FileError`: a file cannot be written."""

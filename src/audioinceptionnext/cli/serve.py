@@ -24,7 +24,7 @@ def serve(
             "--model",
             "-m",
             metavar="NAME|FILE",
-            help="Offer this model; repeat it for more. The first is the default.",
+            help="Offer this model. May be repeated; the first model is the default.",
             show_default="all shipped models",
         ),
     ] = None,
@@ -32,26 +32,32 @@ def serve(
         str, typer.Option(metavar="ADDRESS", help="Bind to this address; 0.0.0.0 binds to all interfaces.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", "-p", min=0, max=65535, help="Bind to this port; 0 takes a free one.")
+        int, typer.Option("--port", "-p", min=0, max=65535, help="Bind to this port; 0 picks a free one.")
     ] = 8000,
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Recognise this many recordings at a time.", show_default="one per core"),
     ] = None,
     queue: Annotated[
-        int, typer.Option(min=0, help="Let this many recordings wait, and refuse more with status 503.")
+        int, typer.Option(min=0, help="Let this many recordings wait, and refuse any more with status 503.")
     ] = 16,
     streams: Annotated[int, typer.Option(min=0, help="Allow this many live streams at a time.")] = 8,
-    max_mb: Annotated[float, typer.Option("--max-mb", min=0.001, help="Refuse larger uploads with status 413.")] = 1000,
+    max_mb: Annotated[
+        float,
+        typer.Option("--max-mb", min=0.001, help="Refuse uploads larger than this many megabytes with status 413."),
+    ] = 1000,
     max_minutes: Annotated[
-        float, typer.Option("--max-minutes", min=0.01, help="Refuse longer recordings with status 413.")
+        float,
+        typer.Option(
+            "--max-minutes", min=0.01, help="Refuse recordings longer than this many minutes with status 413."
+        ),
     ] = 240,
     api_key: Annotated[
         str,
         typer.Option(
             envvar="AINEXT_API_KEY",
             metavar="KEY",
-            help="Require this key; set AINEXT_API_KEY instead to hide it from other users.",
+            help="Require this key. Set AINEXT_API_KEY instead to hide it from other users of this computer.",
             show_default="none",
         ),
     ] = "",
@@ -61,20 +67,21 @@ def serve(
             "--allow-host",
             envvar="AINEXT_ALLOW_HOST",
             metavar="NAME",
-            help="Accept requests for this host name; repeat it for more.",
+            help="Accept requests for this host name. May be repeated.",
             show_default="localhost if bound to loopback, else any",
         ),
     ] = None,
     origins: Annotated[
         list[str] | None,
-        typer.Option("--origin", metavar="URL", help="Let pages of this site call the server; repeat it for more."),
+        typer.Option("--origin", metavar="URL", help="Let pages of this site call the server. May be repeated."),
     ] = None,
     backend: options.Backend = options.BackendName.auto,
 ) -> None:
     """Serve a web page and an HTTP API at http://127.0.0.1:8000.
 
-    Example: [bold]ainext serve --port 8080[/bold], then
-    [bold]curl -F file=@dinner.mp4 http://127.0.0.1:8080/v1/predict[/bold]
+    Example: [bold]ainext serve --port 8080[/bold]
+
+    Then, in another terminal: [bold]curl -F file=@dinner.mp4 http://127.0.0.1:8080/v1/predict[/bold]
     """
     import uvicorn
 

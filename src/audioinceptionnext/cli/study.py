@@ -21,17 +21,21 @@ def study(
         str | None,
         typer.Argument(
             metavar="NAME|FILE",
-            help="Name a shipped study, or give a .yaml file of your own.",
-            show_default="list the shipped ones",
+            help="Run this study: a shipped name, or a .yaml file of your own.",
+            show_default="list the shipped studies",
         ),
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", metavar="NAME", help="Name the data set. Repeat this for a study of several data sets."),
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Use this kind of data set. May be repeated, for a study of several data sets.",
+        ),
     ] = None,
     root: Annotated[
         list[Path] | None,
-        typer.Option("--root", metavar="DIR", help="Set the folder of the data set. Give one for each --data."),
+        typer.Option("--root", metavar="DIR", help="Read the data set from this folder. Give one for each --data."),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Write the runs and the study's report to this folder.")
@@ -45,7 +49,10 @@ def study(
     width: Annotated[
         float | None,
         typer.Option(
-            min=0.01, max=4, help="Set the channels, as a multiple of base size.", show_default="the recipe's"
+            min=0.01,
+            max=4,
+            help="Set the number of channels, as a multiple of the base size.",
+            show_default="the recipe's",
         ),
     ] = None,
     max_clips: Annotated[
@@ -53,27 +60,28 @@ def study(
     ] = None,
     changes: shared.Changes = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Do this many runs at a time.", show_default="one per GPU, or one")
+        int | None, typer.Option(min=1, help="Carry out this many runs at a time.", show_default="one per GPU, or one")
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Use this many CPU threads per run.", show_default="all cores, shared out"),
+        typer.Option(
+            min=1, help="Use this many CPU threads per run.", show_default="all cores, shared between the runs"
+        ),
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep decoded audio in this folder.", show_default="one in --out"),
+        typer.Option(metavar="DIR", help="Keep decoded audio in this folder.", show_default="a folder in --out"),
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only list the runs, and the time that they will take.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only list the runs and the time that they will take.")] = False,
     report_only: Annotated[
         bool,
-        typer.Option("--report-only", help="Train nothing. Measure time and memory again, and write the report anew."),
+        typer.Option("--report-only", help="Train nothing; measure time and memory again, and rewrite the report."),
     ] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Answer a question about networks or training: train its variants, compare them, and write a report.
 
-    Runs that are done are kept, so after an interruption the same command goes on. Without a name, this lists the
-    shipped studies.
+    Finished runs are kept. To continue an interrupted study, give the same command again.
 
     Example: [bold]ainext study kernels --data kitchen20 --root Kitchen20 --width 0.25 --epochs 20 --folds 1,2[/bold]
     """
@@ -132,4 +140,4 @@ def _list_studies(as_json: bool) -> None:
         return
     for one in studies:
         print(f"{one.name:12}{one.question}\n{'':12}{'; '.join(variant.name for variant in one.variants)}")
-    print("\nainext study NAME --data … --root … --plan   lists the runs of a study, and the time that they will take")
+    print("\nainext study NAME --data … --root … --plan   lists the runs of a study and the time that they will take")

@@ -14,7 +14,9 @@ from audioinceptionnext.cli import training_options as shared
 def train(
     data: shared.Data,
     root: shared.Root,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Write the model and the report here.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Write the model and the report to this folder.")
+    ],
     folds: Annotated[
         str | None,
         typer.Option(
@@ -23,7 +25,7 @@ def train(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--train-split", help="Train on these splits of a data set that has some.", show_default="train"),
+        typer.Option("--train-split", help="Train on these splits, if the data set has splits.", show_default="train"),
     ] = None,
     hold_out: Annotated[
         float, typer.Option(min=0, max=0.9, help="Hold out this share of a data set without folds or splits.")
@@ -46,17 +48,21 @@ def train(
     loader_workers: shared.LoaderWorkers = 0,
     cache: shared.Cache = None,
     devices: Annotated[
-        int, shared.hardware_option(min=1, help="Use this many GPUs per machine, or processes on a CPU.")
+        int, shared.hardware_option(min=1, help="Use this many GPUs per machine, or this many processes on a CPU.")
     ] = 1,
     nodes: Annotated[
         int,
-        shared.hardware_option(min=1, help="Use this many machines; torchrun or SLURM starts the command on each."),
+        shared.hardware_option(
+            min=1, help="Use this many machines; torchrun or SLURM starts the command on each of them."
+        ),
     ] = 1,
     implementation: Annotated[
         shared.ImplementationName | None,
-        shared.hardware_option(help="Choose how training steps are computed.", show_default="the faster one"),
+        shared.hardware_option(
+            help="Compute training steps with convolutions or with matrix products.", show_default="the faster one"
+        ),
     ] = None,
-    wandb: Annotated[bool, shared.hardware_option("--wandb", help="Log to Weights & Biases too.")] = False,
+    wandb: Annotated[bool, shared.hardware_option("--wandb", help="Also log to Weights & Biases.")] = False,
     as_json: shared.AsJson = False,
 ) -> None:
     """Train or fine-tune a network on a data set, and write a model for `ainext predict`.

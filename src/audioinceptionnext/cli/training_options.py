@@ -29,36 +29,40 @@ class ImplementationName(StrEnum):
     matrix_products = "matrix-products"
 
 
+DATA_SETS = "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, vggsound or epic-sounds"
+
 # Options in panels of the help.
 recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 hardware_option = partial(typer.Option, rich_help_panel="Hardware")
 
-Data = Annotated[
-    str, typer.Option(metavar="NAME", help="Name the kind of data set: folder, csv, kitchen20, esc10, esc50, …")
-]
-Root = Annotated[Path, typer.Option(metavar="DIR", help="Set the folder of the data set.")]
+Data = Annotated[str, typer.Option(metavar="NAME", help=f"Choose the kind of data set: {DATA_SETS}.")]
+Root = Annotated[Path, typer.Option(metavar="DIR", help="Read the data set from this folder.")]
 Audio = Annotated[
     Path | None,
-    typer.Option(metavar="PATH", help="Look for the recordings elsewhere: in a folder or an HDF5 file."),
+    typer.Option(
+        metavar="PATH", help="Read the recordings from this folder or HDF5 file, if they are not below --root."
+    ),
 ]
 RecipeName = Annotated[
     str | None,
     recipe_option(
         "--recipe",
         metavar="NAME|FILE",
-        help="Choose the recipe; ainext recipes lists them.",
+        help="Use this recipe; `ainext recipes` lists the shipped ones.",
         show_default="modern; finetune with --from",
     ),
 ]
 InitialWeights = Annotated[
     str | None,
     recipe_option(
-        "--from", metavar="NAME|FILE", help="Start from these weights: a model's name, a .safetensors or a .pyth file."
+        "--from",
+        metavar="NAME|FILE",
+        help="Start from the weights of this model: a name, a .safetensors file or a .pyth file.",
     ),
 ]
 Changes = Annotated[
     list[str] | None,
-    recipe_option("--set", metavar="SETTING=VALUE", help="Change any setting of the recipe. May be repeated."),
+    recipe_option("--set", metavar="SETTING=VALUE", help="Change a setting of the recipe. May be repeated."),
 ]
 NetworkName = Annotated[
     str | None,
@@ -66,24 +70,25 @@ NetworkName = Annotated[
         "--network",
         metavar="NAME",
         help="Train this network: base, small, tiny, cnn, mobilenet or ast.",
-        show_default="small",
+        show_default="the recipe's",
     ),
 ]
 Epochs = Annotated[int | None, recipe_option(min=1, help="Train for this many epochs.", show_default="the recipe's")]
 BatchSize = Annotated[
-    int | None, recipe_option(min=1, help="Set the clips per step and process.", show_default="the recipe's")
+    int | None,
+    recipe_option(min=1, help="Set the number of clips per step in each process.", show_default="the recipe's"),
 ]
 LearningRate = Annotated[
     float | None,
-    recipe_option("--learning-rate", "--lr", help="Set the highest learning rate.", show_default="the recipe's"),
+    recipe_option("--learning-rate", "--lr", help="Set the peak learning rate.", show_default="the recipe's"),
 ]
 Precision = Annotated[
     PrecisionName | None, recipe_option(help="Set the precision of the activations.", show_default="the recipe's")
 ]
-Seed = Annotated[int | None, recipe_option(help="Set the seed of all randomness.", show_default="0")]
+Seed = Annotated[int | None, recipe_option(help="Set the random seed.", show_default="the recipe's")]
 Threads = Annotated[int | None, hardware_option(min=1, help="Use this many CPU threads.", show_default="all")]
 LoaderWorkers = Annotated[
-    int, hardware_option(min=0, help="Decode audio in this many processes; 0 decodes in the main one.")
+    int, hardware_option(min=0, help="Decode audio in this many processes; 0 decodes in the main process.")
 ]
 Cache = Annotated[Path | None, hardware_option(metavar="DIR", help="Keep decoded audio in this folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -92,7 +97,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 def read_recipe(name: str | None, initial_weights: str | None, changes: list[str] | None, **options: Any) -> Recipe:
     """The recipe that was named, or the one that fits, with what the command line changes."""
     if initial_weights and options.get("network"):
-        reason = f"the weights of {initial_weights} bring their own network; give either the network or the weights"
+        reason = f"the weights of {initial_weights} come with their own network; give either the network or the weights"
         raise ParameterError("network", options["network"], reason)
     from audioinceptionnext.training.recipe import load_recipe
 

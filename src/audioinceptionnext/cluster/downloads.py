@@ -86,7 +86,7 @@ def _local_path(recording: Recording, target: Path) -> str:
     """The recording's own path, or that of its download."""
     if not recording.root:
         if not os.path.lexists(recording.path):  # it was there when the command listed it, on its own computer
-            reason = f"no such file on {socket.gethostname()}: workers need the same folders, or an object store's URI"
+            reason = f"no such file on {socket.gethostname()}; workers need the same folders, or an object store's URI"
             raise UnavailableError("missing", reason)
         return recording.path
     from audioinceptionnext.cluster.object_stores import download
@@ -96,7 +96,7 @@ def _local_path(recording: Recording, target: Path) -> str:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             place = f"{target.parent} on {socket.gethostname()}"
-            reason = f"{place}: no space left to download {recording.file}: free some, or set TMPDIR"
+            reason = f"{place}: no space left to download {recording.file}; free some, or set TMPDIR"
             raise UnavailableError("stop", reason) from error
         kind: FailureKind = "missing" if isinstance(error, FileNotFoundError) else "download"
         raise UnavailableError(kind, " ".join(str(error).splitlines())) from error

@@ -70,7 +70,7 @@ def ray_session(address: str | None, workers: int | None, verbose: bool = False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = _refusal(error)
         if address is None:
-            raise AinextError(f"Ray does not start: {reason}") from error
+            raise AinextError(f"Ray cannot be started: {reason}") from error
         raise ParameterError("address", address, reason) from error
     try:
         yield workers
@@ -81,7 +81,7 @@ def ray_session(address: str | None, workers: int | None, verbose: bool = False)
 def _check_address(address: str) -> None:
     """Raise `ParameterError` unless something listens there. Ray would try for half a minute and end the process."""
     if address.startswith("ray://"):
-        raise ParameterError("address", address, "run this on a computer of the cluster, and give auto")
+        raise ParameterError("address", address, "run this command on a computer of the cluster, and give auto")
     if address == "auto":
         return
     host, colon, port = address.rpartition(":")
@@ -91,12 +91,12 @@ def _check_address(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ParameterError("address", address, f"{reason}: is a Ray cluster running there?") from error
+        raise ParameterError("address", address, f"{reason}; is a Ray cluster running there?") from error
 
 
 def _refusal(error: Exception) -> str:
     if "uthentication" in f"{error}{error.__cause__}":
-        return "the cluster requires its token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as for `ray status`"
+        return "the cluster requires its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, as for `ray status`"
     return first_line(error)
 
 

@@ -100,7 +100,7 @@ class ResultFolder:
                 self._unlock()
                 raise
         except OSError as error:
-            raise FileError(path, f"cannot be the result folder: {_strerror(error)}") from error
+            raise FileError(path, f"cannot be used as the result folder: {_strerror(error)}") from error
 
     def add(self, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Write the rows of new recordings, and return these rows.
@@ -124,7 +124,7 @@ class ResultFolder:
             if self._part is not None and self._part.length >= PART_BYTES:
                 self._finish_part()
         except OSError as error:
-            reason = f"{_strerror(error)}; the results so far are kept: free some space and run the command again"
+            reason = f"{_strerror(error)}; the results so far are kept; free some space and run the command again"
             raise FileError(self.path, reason) from error
         return [*good.values(), *bad.values()]
 
@@ -211,10 +211,10 @@ def _check_same_job(path: Path, job: dict[str, Any]) -> None:
         replace_file(path / RUN, text.encode())
         return
     except ValueError as error:
-        raise FileError(path / RUN, "damaged: give another folder for the results") from error
+        raise FileError(path / RUN, "damaged; give another folder for the results") from error
     for name in {**job, **before}:
         if (old := before.get(name)) != (new := job.get(name)):
-            reason = f"has results with {name} {_shortened(old)}, not {_shortened(new)}: give another folder"
+            reason = f"has results with {name} {_shortened(old)}, not {_shortened(new)}; give another folder"
             raise FileError(path, reason)
 
 
@@ -234,7 +234,7 @@ def _lock(path: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        reason = "another run is writing to this folder: wait until it ends, or give another folder"
+        reason = "another run is writing to this folder; wait until it ends, or give another folder"
         raise FileError(path, reason) from error
     except OSError:  # a network drive without locks
         pass

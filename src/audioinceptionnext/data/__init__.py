@@ -55,9 +55,9 @@ def load_dataset(data: str, root: str | Path, audio: str | Path | None = None) -
         raise ParameterError("data", data, f"no such data set; {suggest(data, DATASETS)}")
     root, audio = Path(root), None if audio is None else Path(audio)
     if not root.is_dir() and not (data == "csv" and root.is_file()):
-        raise ParameterError("root", root, "no such folder")
+        raise ParameterError("root", root, "no such folder; check the name")
     if audio is not None and not audio.exists():
-        raise ParameterError("audio", audio, "no such folder or file")
+        raise ParameterError("audio", audio, "no such folder or file; check the name")
     return DATASETS[data](root, audio)
 
 

@@ -168,7 +168,7 @@ class Dataset:
         groups: defaultdict[str, list[Clip]] = defaultdict(list)
         for clip in self.clips:
             if clip.group is None:
-                needed = "to keep the clips of one source together, every clip has to name its source"
+                needed = "to keep the clips of one source together, every clip must name its source"
                 raise AinextError(f"{self.name}: {clip.name} names no source; {needed}")
             groups[clip.group].append(clip)
         names = list(self.folds) or list(range(1, (num_folds or 5) + 1))

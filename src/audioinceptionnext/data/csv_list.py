@@ -130,7 +130,7 @@ def _renamed(table: Table) -> Table:
             if near := difflib.get_close_matches(column.lower(), aliases, 1, cutoff=0.85):
                 raise FileError(table.path, f"has a column {printable(column)!r}; did you mean {near[0]}?")
         if ours in NEEDED:
-            needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no whole row'}"
+            needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no complete row'}"
             raise FileError(table.path, needed)
     rows = [(line, {names[old]: value for old, value in row.items() if old in names}) for line, row in table.rows]
     return Table(table.path, rows, table.problems)

@@ -144,7 +144,7 @@ def _read(path: Path, split: str) -> Table:
         return read_table(path, columns, "EPIC-SOUNDS")
     frame: Any = read_pickle(path)
     if type(frame).__name__ != "DataFrame":
-        raise FileError(path, "holds no table (a pandas DataFrame); get it again, or the CSV")
+        raise FileError(path, "holds no table (a pandas DataFrame); get it again, or get the CSV file")
     if frame.index.name == "annotation_id":
         frame = frame.reset_index()
     if absent := [column for column in columns if column not in frame.columns]:

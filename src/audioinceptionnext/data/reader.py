@@ -89,7 +89,7 @@ class Reader:
         else:
             found = decode.read(clip.path, rate, begin / rate, None if last is None else (last - begin) / rate)
         if not len(found) and begin == first and seconds != 0:
-            raise MediaError(clip.name, "the recording has no sound there: correct the start and end in the list")
+            raise MediaError(clip.name, "the recording has no sound there; correct the start and end in the list")
         return found
 
     def _bounds(self, clip: Clip) -> tuple[int, int | None]:
@@ -153,11 +153,11 @@ def _opened(path: str) -> Any:
         except OSError:
             return h5py.File(path, "r")  # this process may have it open already, with a lock
     except FileNotFoundError:
-        raise MediaError(path, "no such file: check the name") from None
+        raise MediaError(path, "no such file; check the name") from None
     except PermissionError:
-        raise MediaError(path, "no permission to read it: change its permissions") from None
+        raise MediaError(path, "no permission to read it; change its permissions") from None
     except OSError as error:
-        raise MediaError(path, f"not a whole HDF5 file: {_line(error)}; get a whole copy") from None
+        raise MediaError(path, f"not a complete HDF5 file: {_line(error)}; get a complete copy") from None
 
 
 # A forked worker must not use the files that its parent opened; it opens its own.
@@ -174,9 +174,9 @@ def _recording(clip: Clip) -> Any:
     try:
         found = file.get(clip.key)
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(name, f"damaged: {_line(error)}; get a whole copy") from None
+        raise MediaError(name, f"damaged: {_line(error)}; get a complete copy") from None
     if found is None:
-        raise MediaError(name, f"no such recording among the {len(file)} there: correct the list, or get the rest")
+        raise MediaError(name, f"no such recording among the {len(file)} there; correct the list, or get the rest")
     if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in "fiu":
         raise MediaError(name, "not a recording: a recording is one row of numbers, mono")
     return found
@@ -186,7 +186,7 @@ def _values(recording: Any, clip: Clip, first: int, last: int) -> np.ndarray:
     try:
         return recording[first:last]
     except (OSError, RuntimeError, ValueError) as error:
-        raise MediaError(clip.name, f"damaged: {_line(error)}; get a whole copy") from None
+        raise MediaError(clip.name, f"damaged: {_line(error)}; get a complete copy") from None
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

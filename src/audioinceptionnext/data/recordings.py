@@ -104,4 +104,4 @@ def _hdf5(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError) as error:
         line = " ".join(str(error).split())
-        raise FileError(path, f"not a whole HDF5 file: {line}; get a whole copy") from None
+        raise FileError(path, f"not a complete HDF5 file: {line}; get a complete copy") from None

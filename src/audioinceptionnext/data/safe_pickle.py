@@ -175,7 +175,7 @@ def read_pickle(path: Path) -> Any:
         arrays.
 
     Raises:
-        FileError: the file cannot be opened, is no pickle, is damaged, or names anything else.
+        FileError: the file cannot be opened, is not a pickle, is damaged, or names anything else.
         ModuleNotFoundError: the pickle holds a table and pandas is not installed.
     """
     try:
@@ -191,5 +191,5 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise FileError(path, f"cannot be opened: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle can fail anywhere
-        what = f"is no pickle, or a damaged one ({type(error).__name__})"
-        raise FileError(path, f"{what}: get it again, or get the CSV file") from None
+        what = f"not a pickle, or damaged ({type(error).__name__})"
+        raise FileError(path, f"{what}; get it again, or get the CSV file") from None

@@ -99,7 +99,7 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
         header: names of the columns, for a list without a header.
 
     Raises:
-        FileError: the list is no text, lacks a column or has no rows.
+        FileError: the list is not text, lacks a column or has no rows.
     """
     rows: list[tuple[int, Row]] = []
     problems: list[tuple[int, str]] = []
@@ -116,7 +116,7 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
                     hint = " (put a value with a comma in quotes)" if len(values) > len(names) else ""
                     problems.append((reader.line_num, f"{len(values)} values for {len(names)} columns{hint}"))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FileError(path, f"not a CSV list in UTF-8: {error}; save it as one") from None
+        raise FileError(path, f"not a CSV list in UTF-8 ({error}); save it as one") from None
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from None
     if absent := [column for column in columns if column not in names]:

@@ -89,7 +89,7 @@ def read_ids(path: str | Path) -> tuple[str, ...]:
 
 def _read_columns(path: Path, *names: str) -> list[list[Any]]:
     if not path.is_file():
-        raise FileError(path, "no such file")
+        raise FileError(path, "no such file; check the name")
     with path.open("rb") as file:
         pickled = file.read(1) == PICKLE
     table = _read_frame(path) if pickled else _read_csv(path)

@@ -163,7 +163,7 @@ def evaluate(
     dataset, clips = map_labels(recogniser, dataset, clips)
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
     if not labelled:
-        raise AinextError(f"{dataset.name}: none of these clips has a label, so they can be predicted but not scored")
+        raise AinextError(f"{dataset.name}: none of these clips has a label, so they can be predicted, but not scored")
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
     predictions = predict_clips(recogniser, labelled, reader, eval_clips=eval_clips, progress=progress)
     figures = figures_of(dataset, predictions, recogniser, eval_clips=eval_clips, resamples=resamples)
@@ -269,7 +269,7 @@ def predict_clips(
     Args:
         recogniser: the model.
         clips: their labels are not used.
-        reader: at the model's sampling rate.
+        reader: at the model's sample rate.
         eval_clips, progress: as for `evaluate`.
     """
     predictions = ClipPredictions()

@@ -102,7 +102,7 @@ def read_predictions(path: str | Path) -> Predictions:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(path, "no such file")
+        raise FileError(path, "no such file; check the name")
     with path.open("rb") as file:
         head = file.read(len(TORCH_LEGACY))
     if head.startswith(TORCH_ZIP) or head == TORCH_LEGACY:

@@ -88,7 +88,7 @@ def write_report(
         intervals: from `bootstrap`.
         calibration: from `calibrate`.
         title: of the page; names the model and the data set unless given.
-        read: returns the waveform of a clip, mono float of shape (samples,), and its sampling rate. Without it, the
+        read: returns the waveform of a clip, mono float of shape (samples,), and its sample rate. Without it, the
             mistakes have no audio. If it raises an AinextError, the clip is listed with the error's message.
         training_log: Lightning's metrics.csv of the training, for the learning curve.
 
@@ -318,7 +318,7 @@ def flac(samples: np.ndarray, rate: int) -> bytes:
 
     Args:
         samples: (samples,), mono floats of -1…1; values beyond are clipped.
-        rate: the sampling rate in Hz.
+        rate: the sample rate in Hz.
     """
     integers = (np.clip(np.nan_to_num(samples), -1, 1) * 32767).round().astype(np.int16)
     file = io.BytesIO()

@@ -70,7 +70,7 @@ def check_submission(path: str | Path, timestamps: str | Path | None = None) -> 
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(path, "no such file")
+        raise FileError(path, "no such file; check the name")
     required = None if timestamps is None else read_ids(timestamps)
     try:
         with zipfile.ZipFile(path) as archive:

@@ -75,7 +75,7 @@ def explain_file(
         excerpt = _best_excerpt(stored, file, label)
     waveform = decode.read(file, stored.sample_rate, excerpt.start, excerpt.seconds)
     if not len(waveform):
-        raise FileError(file, f"has no sound at {excerpt.start:g} s; start before its end")
+        raise FileError(file, f"has no sound at {excerpt.start:g} s; give a start before its end")
     explanation = explain(stored, waveform, label=excerpt.label, start=excerpt.start, file=str(file))
     return replace(explanation, model=name)
 
@@ -87,9 +87,9 @@ def _given_excerpt(start: float | None, end: float | None, label: str | None) ->
     if not 0 <= first < float("inf"):  # false for NaN
         raise ParameterError("start", start, "give a number of seconds, 0 or more")
     if not first < last < float("inf"):
-        raise ParameterError("end", end, f"give seconds after the start, which is {first:g}")
+        raise ParameterError("end", end, f"give a time after the start, which is {first:g} s")
     if last - first > MAX_EXCERPT_S:
-        reason = f"give at most {first + MAX_EXCERPT_S:g} s: one picture shows at most {MAX_EXCERPT_S:g} s"
+        reason = f"give at most {first + MAX_EXCERPT_S:g} s; a picture shows at most {MAX_EXCERPT_S:g} s"
         raise ParameterError("end", end, reason)
     return Excerpt(first, last - first, label)
 

@@ -65,7 +65,7 @@ def explain(
 
     Args:
         model: a `StoredModel`, or what `open_model` takes.
-        audio: a waveform (samples,), mono, -1…1, at the model's sampling rate; or its log-mel (frames, bands).
+        audio: a waveform (samples,), mono, -1…1, at the model's sample rate; or its log-mel (frames, bands).
         label: the label to explain; the most probable one unless given.
         start: where the excerpt begins in its recording, in seconds; for the picture.
         file: name of the recording, for the picture and for errors.

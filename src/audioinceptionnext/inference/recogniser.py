@@ -29,16 +29,16 @@ Recording = str | Path | np.ndarray  # a file, or a waveform (samples,)
 class Recogniser:
     """A loaded model. `audioinceptionnext.load` makes one.
 
-    A recogniser may be used by several threads at a time. It pickles by the name or file that it was loaded from, so
-    that it can be sent to other processes, for instance by joblib.
+    A recogniser may be used by several threads at a time. Pickling stores the name or file that it was loaded from, so
+    it can be sent to other processes, for instance by joblib.
 
     Args:
         content: bytes of an ONNX file.
-        source: what errors call the file.
-        name: what results call the model; the name in the file unless given.
+        source: name of the file in error messages.
+        name: name of the model in results; the one in the file unless given.
         threads: CPU threads; all cores unless given.
-        backend: what computes the network.
-        mode: how long audio is processed; as the file says unless given, see `load`.
+        backend: what runs the network, see `load`.
+        mode: how recordings longer than a window are processed, see `load`; as the file says unless given.
 
     Attributes:
         name: of the model.
@@ -46,9 +46,9 @@ class Recogniser:
         sample_rate: in Hz.
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
         window_seconds: length of the window that each step sees.
-        step_seconds: from one step to the next, unless `predict` is given another distance.
-        thresholds: one onset threshold per class, or empty if the file states none.
-        metadata: everything that the file states about itself.
+        step_seconds: time from one step to the next, unless `predict` is given another one.
+        thresholds: one onset threshold per class, or empty if the file has none.
+        metadata: all metadata of the file.
 
     >>> model = audioinceptionnext.load("kitchen20")
     >>> model.predict("kitchen-scene.flac").segments[0]
@@ -67,7 +67,9 @@ class Recogniser:
         self._session = open_session(content, source, backend, threads)
         self.metadata: dict[str, str] = dict(self._session.metadata)
         if self.metadata.get("input") != "waveform" or "labels" not in self.metadata:
-            raise ModelError(source, "takes no waveform, or has no labels; `ainext export` writes files that do")
+            raise ModelError(
+                source, "does not take a waveform, or has no labels; `ainext export` writes files that fit"
+            )
         try:
             self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
             self.name = name or self.metadata["name"]
@@ -102,21 +104,21 @@ class Recogniser:
         step_seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Recognition:
-        """Recognise the sounds of a recording of any length, in the memory of a few blocks.
+        """Recognise the sounds in a recording of any length, in the memory of a few blocks.
 
         Digital silence gets no label: its probabilities are 0, and it does not count for the recording as a whole.
 
         Args:
             recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1.
             top_k: number of labels for the recording as a whole.
-            settings: how probabilities become segments; with the model's own thresholds unless given.
-            step_seconds: from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
+            settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
+            step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on, as far as the model's file allows.
             progress: called with the seconds processed so far.
 
         Raises:
             MediaError: the file cannot be read, or has no sound.
-            ParameterError: ``step_seconds`` is none of these, or the waveform has another shape.
+            ParameterError: ``step_seconds`` is none of these, or the waveform has the wrong shape.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
@@ -169,18 +171,19 @@ class Recogniser:
     def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.
 
-        A vector is the mean of what the network's last layer reads, over the steps that are not digital silence; it is
-        0 where there are none. The memory is that of one block, however long a recording is. In a pipeline of
-        scikit-learn, use ``FunctionTransformer(model.embed)``.
+        A vector is the mean input of the network's last layer over the steps that are not digital silence, or 0 if
+        there are none. Memory use is that of one block, however long a recording is. In a pipeline of scikit-learn,
+        use ``FunctionTransformer(model.embed)``.
 
         Args:
-            recordings: files or waveforms, as `predict` takes them, or a single one; (n, samples) are n waveforms.
+            recordings: files or waveforms, as `predict` takes them, or a single one; (n, samples) is n waveforms.
 
         Returns:
-            (n, channels) float32, one row per recording. What `predict` notes about a damaged file is a Python warning.
+            (n, channels) float32, one row per recording. What `predict` notes about a damaged file becomes a Python
+            warning.
 
         Raises:
-            MediaError: a file that cannot be read, or has no sound.
+            MediaError: a file cannot be read, or has no sound.
             ModelError: the model's file does not give features.
 
         >>> model.embed(["a.wav", "b.wav"]).shape
@@ -197,18 +200,18 @@ class Recogniser:
         return np.array(rows, np.float32).reshape(-1, channels)
 
     def embed_steps(self, recording: Recording, *, step_seconds: float | None = None) -> np.ndarray:
-        """Feature vectors of every step of one recording, to search within it.
+        """The feature vector of every step of a recording, to search within it.
 
         Args:
             recording: as for `predict`.
             step_seconds: as for `predict`.
 
         Returns:
-            (steps, channels) float32; step i is of the window from ``i * step_seconds`` on. 0 in digital silence.
+            (steps, channels) float32; row i is for the window from ``i * step_seconds`` on. 0 in digital silence.
 
         Raises:
             MediaError, ModelError: as `embed`.
-            ParameterError: ``step_seconds`` that the model cannot do.
+            ParameterError: the model does not support this ``step_seconds``.
 
         >>> model.embed_steps("kitchen-scene.flac").shape
         (85, 256)
@@ -231,11 +234,13 @@ class Recogniser:
 
     def _channels(self) -> int:
         if "features" not in self.metadata:
-            raise ModelError(self.name, "the file was exported before files gave features; `ainext export` it again")
+            raise ModelError(
+                self.name, "the file was exported before files gave features; export it again with `ainext export`"
+            )
         return int(self.metadata["features"])
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
-        """Itself: nothing in it changes, and scikit-learn copies what stands in a pipeline."""
+        """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
         return self
 
     def __reduce__(self) -> tuple[Callable[..., Recogniser], tuple[Any, ...]]:
@@ -255,10 +260,10 @@ class Recogniser:
         return other
 
     def check_step(self, step_seconds: float | None) -> int:
-        """The distance of steps in samples.
+        """The distance from one step to the next, in samples.
 
         Raises:
-            ParameterError: ``step_seconds`` is neither the model's own, a multiple of it, nor a part that it can do.
+            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction that it supports.
         """
         step, finest, seconds = self._predictor.grid.step, self._predictor.finest, self.step_seconds
         if step_seconds is None:
@@ -269,8 +274,8 @@ class Recogniser:
             parts = round(seconds / step_seconds)
             if step % (parts * finest) == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
                 return step // parts
-        shorter = ", or a part of it such as its half" if finest < step else ""
-        reason = f"{self.name} has a step every {seconds:g} s; give that, or a multiple of it{shorter}"
+        others = ", a multiple of it, or a fraction of it such as one half" if finest < step else " or a multiple of it"
+        reason = f"{self.name} has a step every {seconds:g} s; give that{others}"
         raise ParameterError("step_seconds", step_seconds, reason)
 
 

@@ -50,23 +50,23 @@ class Step:
 class Stream:
     """Recognises sound as it arrives, in the memory of one window, however long the stream lasts.
 
-    A step comes at the end of its window, half a window after the moment that it stands for. A segment comes
-    ``smoothing / 2 + merge_gap`` seconds after that. Streams may share a recogniser, each in a thread of its own.
+    A step is returned at the end of its window, half a window after the moment that it stands for. A segment is
+    returned ``smoothing / 2 + merge_gap`` seconds after that. Streams may share a recogniser, each in its own thread.
 
     Args:
-        recogniser: of any mode; a stream uses ``clips``.
-        step_seconds: from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own where it
-            cannot do that.
-        settings: how probabilities become segments; with the model's own thresholds unless given.
+        recogniser: in any mode; a stream uses ``clips``.
+        step_seconds: time from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own if
+            it does not support that.
+        settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
         sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
-        start: seconds, added to all times.
+        start: in seconds; added to all times.
 
     Attributes:
         labels: of the model.
-        step_seconds, window_seconds: from one step to the next, and of each window.
+        step_seconds, window_seconds: time from one step to the next, and length of each window.
 
     Raises:
-        ParameterError: ``step_seconds`` that the model cannot do, or a ``sample_rate`` out of range.
+        ParameterError: the model does not support this ``step_seconds``, or ``sample_rate`` is out of range.
 
     >>> stream = Stream(load("kitchen20"), sample_rate=48_000)
     >>> steps = stream.push(samples) + stream.finish()
@@ -107,7 +107,7 @@ class Stream:
 
     @property
     def held(self) -> int:
-        """Samples in memory for steps to come; fewer than a window and a step after every `push`."""
+        """Samples in memory for later steps; fewer than a window and a step after every `push`."""
         return sum(len(block) for block in self._blocks)
 
     def push(self, samples: np.ndarray) -> list[Step]:
@@ -115,7 +115,7 @@ class Stream:
 
         Args:
             samples: (n,) or (n, channels); n may be 0. Floats of full scale -1…1, or signed integers with the full
-                scale of their type. Channels are averaged; NaN, infinite and absurd values count as 0.
+                scale of their type. Channels are averaged; NaN, infinite and absurdly large values count as 0.
 
         Raises:
             ParameterError: an array of another shape or type.
@@ -133,7 +133,7 @@ class Stream:
         return steps
 
     def finish(self) -> list[Step]:
-        """Return the last steps, the very last of which may lack samples, with all segments that were still open."""
+        """Return the last steps, with all segments that were still open. The very last window may be incomplete."""
         if self._finished:
             return []
         self._keep(self._converter.finish())
@@ -148,7 +148,7 @@ class Stream:
         return steps + [self._step(row, log_mel, segments, last=True) for row, log_mel in last[-1:]]
 
     def open_segments(self) -> list[Segment]:
-        """The segments that are still going on, as they are so far. Each comes again, complete, when it ends."""
+        """The segments that have not ended yet, as they are so far. A step returns each of them when it is complete."""
         return self._shifted(self._segmenter.open_segments())
 
     def _keep(self, samples: np.ndarray) -> None:

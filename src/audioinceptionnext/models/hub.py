@@ -68,7 +68,7 @@ def _fetch_failure(error: Exception, repository: str, revision: str) -> str:
     if isinstance(cause, utils.RevisionNotFoundError):
         return f"the repository has no revision {revision or 'main'}"
     if not_cached and constants.HF_HUB_OFFLINE:
-        return "not in the cache, and working offline (HF_HUB_OFFLINE is set)"
+        return "not in the cache, and offline mode is on (HF_HUB_OFFLINE is set)"
     if not_cached and _status(cause) is None:
         return f"not in the cache, and {constants.ENDPOINT} cannot be reached ({describe_failure(cause)})"
     if isinstance(cause, utils.EntryNotFoundError) and not not_cached:

@@ -39,15 +39,15 @@ def load(
 
     Args:
         model: one of `list_models`; an ``.onnx`` file that `ainext export` wrote, or a folder with ``model.onnx``;
-            ``user/name`` or ``user/name@revision`` on the hub (extra: hub). Names of shipped models come first, then
-            files and folders.
+            ``user/name`` or ``user/name@revision`` on the hub (extra: hub). Names of shipped models take
+            precedence, then files and folders.
         threads: CPU threads; all cores unless given.
-        backend: what computes the network: ``onnxruntime``, ``openvino`` or ``cuda``. ``auto`` takes CUDA where this
-            ONNX Runtime has it, and the CPU elsewhere.
+        backend: what runs the network: ``onnxruntime``, ``openvino`` or ``cuda``. ``auto`` uses CUDA if the installed
+            ONNX Runtime has it, and the CPU otherwise.
         mode: how recordings longer than a window are processed. ``dense`` means in one pass with sliding pooling, for
             networks that were trained for it; ``windows`` means window by window from one log-mel, as in the
-            published network. The file says which of the two it was made for. Every model can also be used in the
-            mode ``clips``: each step from the samples of its own window alone, as in `Stream`.
+            published network. The file says which of the two it was made for. Every model also has the mode
+            ``clips``, which computes each step from the samples of its own window alone, as `Stream` does.
 
     Raises:
         ModelError: there is no such model (the nearest name is suggested), or its file is damaged.

@@ -59,7 +59,7 @@ class ModelEntry:
             reason = f"cannot be read ({(error.strerror or str(error)).lower()}); install the package again"
             raise ModelError(self.path, reason) from error
         if hashlib.sha256(content).hexdigest() != self.description["sha256"]:
-            raise ModelError(self.path, "damaged: its sha256 is not the one in model.json; install it again")
+            raise ModelError(self.path, "damaged: its sha256 is not the one in model.json; install the package again")
         return content
 
 
@@ -72,7 +72,7 @@ def model_entries() -> list[ModelEntry]:
     folders = [Path(__file__).parent / "zoo"]
     if own := os.environ.get("AINEXT_MODELS"):
         if not Path(own).is_dir():
-            raise FileError(own, "no such folder: correct AINEXT_MODELS, which names it")
+            raise FileError(own, "no such folder; correct AINEXT_MODELS, which names it")
         folders.append(Path(own))
     entries = []
     for folder in folders:
@@ -80,10 +80,10 @@ def model_entries() -> list[ModelEntry]:
             try:
                 description = json.loads(path.read_text(encoding="utf-8"))
                 if missing := [key for key in KEYS if key not in description]:
-                    raise FileError(path, f"lacks {missing[0]!r}; it has to have {', '.join(KEYS)}")
+                    raise FileError(path, f"has no {missing[0]!r}; it must have {', '.join(KEYS)}")
                 entries.append(ModelEntry(description["name"], path.parent, description))
             except (OSError, ValueError, TypeError) as error:
-                raise FileError(path, f"is not a model's description ({error})") from error
+                raise FileError(path, f"not a description of a model ({error})") from error
     return entries
 
 
@@ -113,7 +113,7 @@ def find_model(name: str) -> ModelEntry:
     known = {entry.name: entry for entry in model_entries()}
     if name in known:
         return known[name]
-    raise ModelError(name, f"there is no such model: {suggest(name, known)} (or give a model's file)")
+    raise ModelError(name, f"there is no such model; {suggest(name, known)} (or give a model's file)")
 
 
 def is_hub_name(name: str) -> bool:

@@ -66,7 +66,7 @@ def push_to_hub(model: str | Path, name: str, *, private: bool = False) -> str:
     Raises:
         ParameterError: ``name`` is not of this form.
         MissingDependencyError: the hub's client is not installed.
-        ModelError: the model cannot be read; there is no login, or it may not write there; or the hub cannot be
+        ModelError: the model cannot be read, nobody is logged in, the login may not write there, or the hub cannot be
             reached.
 
     >>> push_to_hub("runs/mine", "me/my-sounds", private=True)
@@ -75,7 +75,7 @@ def push_to_hub(model: str | Path, name: str, *, private: bool = False) -> str:
     check_hub_name(name)
     client = hub_client(f"uploading {name} to the Hugging Face hub")
     if not client.get_token():
-        raise ModelError(name, "not logged in: run `hf auth login`, or set HF_TOKEN to a token that may write")
+        raise ModelError(name, "not logged in; run `hf auth login`, or set HF_TOKEN to a token that may write")
     api = client.HfApi(**user_agent())
     with tempfile.TemporaryDirectory() as folder:
         paths = write_folder(model, name, folder)
@@ -132,7 +132,7 @@ def write_folder(model: str | Path, name: str, folder: str | Path) -> list[Path]
 def _find_files(model: str | Path) -> ModelFiles:
     path = Path(model)
     if path.suffix == ".safetensors":
-        raise ModelError(path, f"holds weights for training: give a folder with {MODEL_FILE} and {WEIGHTS} in it")
+        raise ModelError(path, f"holds weights for training; give a folder with {MODEL_FILE} and {WEIGHTS} in it")
     if path.suffix == ".onnx":
         return ModelFiles(path)
     if all(str(model) != entry.name for entry in model_entries()) and (path / MODEL_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Networks, the front end and the inference form. All but `labels` needs torch (extra: train or export).
+"""Networks, the front end and the inference form. Everything but `labels` needs torch (extra: train or export).
 
 from audioinceptionnext.network import create_model, fold, load_published, LogMel
 

@@ -105,4 +105,4 @@ def build_baseline(values: dict[str, Any]) -> Network:
         return SpectrogramTransformer(TransformerConfig.from_dict(values))
     if values["architecture"] == "mobilenet":
         return MobileNet(MobileNetConfig.from_dict(values))
-    raise ParameterError("architecture", values["architecture"], f"this version only has {', '.join(BASELINES)}")
+    raise ParameterError("architecture", values["architecture"], f"this version has only {', '.join(BASELINES)}")

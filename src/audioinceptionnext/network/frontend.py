@@ -50,8 +50,8 @@ class LogMel(nn.Module):
     2048, periodic Hann window), as ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)`` gives it.
 
     The window (10 or 20 ms) is far shorter than ``n_fft``, and a magnitude does not depend on where the phase is
-    counted from. If it is counted from the window's centre, the real part of the spectrum depends only on the even half
-    of a frame and the imaginary part only on the odd half. That makes two small matrix products, which are exact, less
+    measured from. If that is the window's centre, the real part of the spectrum depends only on the even half of a
+    frame and the imaginary part only on the odd half. That makes two small matrix products, which are exact, less
     work than a 2048-point FFT, and made of operations that every runtime has.
 
     The spectrum is computed in float64. In float32 the rounding of loud low frequencies covers faint high ones, and

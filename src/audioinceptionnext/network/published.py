@@ -38,14 +38,15 @@ def load_published(path: str | Path) -> AudioInceptionNeXt:
     The file is read with ``weights_only``, so that nothing in it is executed.
 
     Raises:
-        ModelError: there is no such file, or it is not a checkpoint of this network; says which weights differ.
+        ModelError: there is no such file, or it is not a checkpoint of this network. The message says which
+            weights differ.
 
     >>> load_published("checkpoint_best.pyth").config.num_classes
     44
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(path, "no such file: check the name")
+        raise ModelError(path, "no such file; check the name")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

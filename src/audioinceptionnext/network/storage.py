@@ -120,7 +120,7 @@ def load_model(path: str | Path) -> StoredModel:
     """
     path = Path(path)
     if not path.is_file():
-        raise ModelError(path, "no such file: check the name")
+        raise ModelError(path, "no such file; check the name")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}

@@ -78,7 +78,7 @@ class Format:
             ParameterError: there are several recordings, and the format holds one only.
         """
         if self.single and len(results) > 1:
-            raise ParameterError("format", None, f"a {self.suffix} file holds one recording: write one file for each")
+            raise ParameterError("format", None, f"a {self.suffix} file holds one recording; write one file for each")
         context, bodies = Context(folder), []
         for result in results:
             bodies.append(self.body(result, context))
@@ -153,7 +153,7 @@ def _raven(result: RecognitionData, context: Context) -> str:
     """A selection table of Raven: one row per segment, with tabs between its fields.
 
     The columns have Raven's own names (Raven Pro 1.4 User's Manual, chapter 6); users label in the column Annotation.
-    A selection's box reaches up to half the model's sampling rate. If a table names several recordings, Raven opens
+    A selection's box reaches up to half the model's sample rate. If a table names several recordings, Raven opens
     them one after another as one sound. So selections are numbered on, Begin Time counts from the start of the first
     recording, and File Offset from the start of the selection's own. A recording without a selection is not in the
     table: Raven does not open it, and its duration does not count.

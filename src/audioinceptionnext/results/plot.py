@@ -95,7 +95,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
     """
     suffixes = [f".{name}" for name in sorted(figure.canvas.get_supported_filetypes())]
     if Path(path).suffix.lower() not in suffixes:
-        raise FileError(path, f"is not a picture's name: give one that ends in {', '.join(suffixes)}")
+        raise FileError(path, f"not a picture's name; give one that ends in {', '.join(suffixes)}")
     with writing(path), _no_glyph_warnings():
         figure.savefig(path, dpi=DPI)
 
@@ -157,7 +157,7 @@ def _draw_log_mel(ax: Axes, log_mel: np.ndarray, duration: float, sample_rate: i
 def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
     """Where a frequency lies on the log-mel's axis, on which band b reaches from b to b + 1.
 
-    The triangles of the bands are evenly spaced on HTK's mel scale, from 0 to half the sampling rate (S. Young et al.,
+    The triangles of the bands are evenly spaced on HTK's mel scale, from 0 to half the sample rate (S. Young et al.,
     "The HTK Book", section on filterbank analysis).
     """
 

@@ -31,7 +31,7 @@ class Recognition(RecognitionData):
     def to(self, format: FormatName, path: str | PathLike[str] | None = None) -> str:
         """The text in one of the formats of `FORMATS`, also written to ``path`` if one is given (UTF-8).
 
-        With a path, ELAN and Raven files state where the recording lies; without one, its name alone.
+        With a path, ELAN and Raven files say where the recording is; without one, they only give its name.
 
         Raises:
             ParameterError: there is no such format.
@@ -88,7 +88,7 @@ class Recognition(RecognitionData):
         """Draw the log-mel, the segments and the probabilities over time.
 
         Args:
-            path: where to save the picture; its suffix says how: .png, .svg, .pdf.
+            path: where to save the picture; the suffix sets the format: .png, .svg or .pdf.
 
         Raises:
             MissingDependencyError: matplotlib is not installed.
@@ -103,7 +103,7 @@ class Recognition(RecognitionData):
         return figure
 
     def table(self, max_segments: int = TABLE_SEGMENTS) -> RenderableType:
-        """For the ``print`` of rich: the most probable labels of the recording, then its first segments."""
+        """What ``rich.print`` shows: the most probable labels of the recording, then its first segments."""
         return console_table(self, max_segments)
 
     def __str__(self) -> str:

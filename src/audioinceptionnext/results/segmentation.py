@@ -24,16 +24,16 @@ EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating p
 class SegmentationSettings:
     """How confident the model must be, and for how long, for a stretch to become a segment.
 
-    Raising ``onset_threshold`` never adds time to what is reported, unless ``class_thresholds`` replace it.
+    Without ``class_thresholds``, raising ``onset_threshold`` never adds time to the segments.
 
     Attributes:
-        onset_threshold: probability that a segment reaches in at least one (smoothed) step. Default 0.5.
+        onset_threshold: probability that a segment must reach in at least one (smoothed) step. Default 0.5.
         offset_threshold: a segment lasts as long as its probability stays at or above this. Default 0.3.
         smoothing: length of the moving average over the probabilities, in seconds; 0 turns it off. Default 0.32.
         min_duration: segments shorter than this many seconds are dropped, after merging. Default 0.3.
-        merge_gap: segments of one label that are closer than this many seconds are merged; 0 turns it off. The
-            default, 0.3, equals ``min_duration``, so that merging never covers a pause in which another sound worth
-            reporting could lie.
+        merge_gap: segments of the same label that are closer together than this many seconds are merged; 0 turns it
+            off. The default, 0.3, equals ``min_duration``, so that merging never covers a pause in which another sound
+            worth reporting could lie.
         class_thresholds: one onset threshold per class, in place of ``onset_threshold``. The offset thresholds keep
             the ratio of ``offset_threshold`` to ``onset_threshold``. Empty by default.
 
@@ -74,7 +74,7 @@ class SegmentationSettings:
         """The onset and offset thresholds of each class, (classes,) each.
 
         Raises:
-            ValueError: `class_thresholds` has another number of classes.
+            ValueError: ``class_thresholds`` is for another number of classes.
         """
         if not self.class_thresholds:
             return np.full(classes, self.onset_threshold), np.full(classes, self.offset_threshold)

@@ -109,7 +109,7 @@ def check_table_path(path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         reason = f"{suffix} is not a table's suffix" if suffix else "a table's name needs a suffix"
-        raise FileError(path, f"{reason}: give a name that ends in {', '.join(_SUFFIXES)}")
+        raise FileError(path, f"{reason}; give a name that ends in {', '.join(_SUFFIXES)}")
     if suffix == ".parquet" and find_spec("pyarrow") is None:
         raise MissingDependencyError("a Parquet table", "audioinceptionnext[parquet]")
 

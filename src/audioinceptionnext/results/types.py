@@ -51,7 +51,7 @@ class RecognitionData:
         segments: ordered by start.
         labels: the model's labels, one per class.
         probabilities: (steps, classes) float32, not smoothed; all 0 in digital silence.
-        step_seconds: from one step to the next.
+        step_seconds: time from one step to the next.
         window_seconds: length of the window that each step sees.
         log_mel: (columns, bands), a log-mel of the whole duration that is small enough to draw.
         sample_rate: of the model, in Hz; the log-mel's bands reach up to half of it.
@@ -74,7 +74,7 @@ class RecognitionData:
     onset_threshold: float = 0.5
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object of one recording: times rounded to the millisecond, scores down to 0.0001."""
+        """The JSON object of one recording: times rounded to the millisecond, scores rounded down to 0.0001."""
         scores = _rounded_down([score.score for score in self.clip])
         return {
             "file": self.file,

@@ -100,7 +100,7 @@ def study_data(
         raise ParameterError("root", None, reason)
     for name in data:
         if data.count(name) > 1:
-            raise ParameterError("data", name, "given twice")
+            raise ParameterError("data", name, "given more than once")
     pairs = zip(data, root, strict=True)
     return {name: StudyData(name, str(folder.resolve()), leak_free, max_clips) for name, folder in pairs}
 

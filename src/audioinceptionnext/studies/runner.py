@@ -71,7 +71,7 @@ class Runner:
                     waiting = self._without_orphans(waiting)
         except KeyboardInterrupt:
             done = f"{self._done} of {self._total} runs done"
-            raise AinextError(f"interrupted with {done}; the same command goes on") from None
+            raise AinextError(f"interrupted with {done}; give the same command again to continue") from None
         finally:
             for one in self._running:
                 one.process.terminate()

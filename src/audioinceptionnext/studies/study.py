@@ -139,7 +139,9 @@ def load_study(name: str) -> Study:
     own = name.endswith(SUFFIXES)
     path = Path(name) if own else SHIPPED / f"{name}.yaml"
     if not path.is_file():
-        raise FileError(name, "no such file" if own else f"no such study; {suggest(name, study_names())}")
+        raise FileError(
+            name, "no such file; check the name" if own else f"no such study; {suggest(name, study_names())}"
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

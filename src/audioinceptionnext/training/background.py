@@ -43,7 +43,7 @@ def background(
     Args:
         count: number of clips.
         samples: of each clip.
-        rate: sampling rate in Hz.
+        rate: sample rate in Hz.
         recordings: (pieces, length), see `noise.read_noise`.
         device: of the result.
 

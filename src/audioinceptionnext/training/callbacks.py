@@ -45,7 +45,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         except OSError as error:
             partial.unlink(missing_ok=True)
             reason = (error.strerror or str(error)).lower()
-            print_line(f"ainext: warning: {path}: not saved ({reason}); the checkpoint before is kept")
+            print_line(f"ainext: warning: {path}: not saved ({reason}); the previous checkpoint is kept")
 
 
 class RelocatableCheckpoint(ModelCheckpoint):

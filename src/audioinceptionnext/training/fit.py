@@ -205,7 +205,10 @@ def _record_to_resume(checkpoint: Path, description: dict[str, Any]) -> dict[str
     """The record of the run to resume; None if there is no checkpoint. Raises `FileError` if it is another run."""
     if not checkpoint.is_file():
         if is_first_process():
-            print(f"ainext: warning: {checkpoint}: nothing to resume, so the run starts anew", file=sys.stderr)
+            print(
+                f"ainext: warning: {checkpoint}: nothing to resume, so the run starts from the beginning",
+                file=sys.stderr,
+            )
         return None
     record = read_run_record(checkpoint)
     check_same(record["run"], description, checkpoint)

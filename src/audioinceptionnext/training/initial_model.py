@@ -50,7 +50,7 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
     if pretrained is not None and recipe.network_settings:
-        reason = "these weights bring their own network; leave out the recipe's network_settings"
+        reason = "these weights come with their own network; leave out the recipe's network_settings"
         raise ParameterError("initial_weights", initial_weights, reason)
     if pretrained is None:
         changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network_settings

@@ -30,7 +30,7 @@ from audioinceptionnext.training.teacher import Teacher
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 MAX_UNREADABLE_SHARE = 0.01  # of the training clips; with more than that, training stops
 RECORD = "audioinceptionnext"  # the key of the run's record in a checkpoint
-ADVICE = "last.ckpt holds the epoch before; try a lower learning rate, a longer warmup or float32 as the precision"
+ADVICE = "last.ckpt holds the previous epoch; try a lower learning rate, a longer warmup or float32 as the precision"
 
 
 class SoundClassifier(L.LightningModule):
@@ -198,7 +198,7 @@ class SoundClassifier(L.LightningModule):
         bad = gathered(batch.indices[~torch.isfinite(per_clip[: len(batch.indices)])].tolist())
         total = int(summed(torch.tensor(float(len(batch.indices)), device=self.device)))
         names = ", ".join(self.clips[i].name for i in bad[:3]) if self.clips else ""
-        clips = f"{len(bad)} of its {total} clips" if len(bad) < total else f"all its {total} clips"
+        clips = f"{len(bad)} of its {total} clips" if len(bad) < total else f"all of its {total} clips"
         what = f"{clips}, e.g. {names}" if bad else "in none of its clips, but in its background"
         where = f"epoch {self.current_epoch + 1}, batch {number + 1} ({what})"
         return f"the loss is not a number in {where}; {ADVICE}"

@@ -217,7 +217,7 @@ class Recipe:
         for name in ("noise", "background"):
             folder = getattr(self, name)
             if folder is not None and not Path(folder).is_dir():
-                raise ParameterError(name, folder, "there is no such folder")
+                raise ParameterError(name, folder, "no such folder; check the name")
 
     def as_dict(self) -> dict[str, Any]:
         """All settings, as types that JSON and YAML have."""
@@ -312,7 +312,9 @@ def load_recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
 def _read(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     path = Path(name) if name.endswith(SUFFIXES) else FOLDER / f"{name}.yaml"
     if not path.is_file():
-        reason = "there is no such file" if path.parent != FOLDER else f"no such recipe; {suggest(name, names())}"
+        reason = (
+            "no such file; check the name" if path.parent != FOLDER else f"no such recipe; {suggest(name, names())}"
+        )
         raise ParameterError("recipe", name, reason)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -31,7 +31,7 @@ def shift(waveforms: Tensor, lengths: Tensor, max_seconds: float, rate: int) -> 
     Args:
         waveforms, lengths: see the module.
         max_seconds: largest shift in either direction; shifts are uniform.
-        rate: sampling rate in Hz.
+        rate: sample rate in Hz.
 
     Returns:
         (batch, samples).
