@@ -64,7 +64,7 @@ def test_networks_that_are_not_baselines() -> None:
     old = {"num_classes": 3, "widths": [8, 8, 8, 8], "depths": [1, 1, 1, 1]}  # as in files from before the baselines
     assert isinstance(build_network(old), AudioInceptionNeXt)
     assert "architecture" not in create_model("tiny", 3).config.as_dict()
-    with pytest.raises(ParameterError, match="architecture is rnn: this version only has cnn, ast, mobilenet"):
+    with pytest.raises(ParameterError, match="architecture is rnn: this version has only cnn, ast, mobilenet"):
         build_network({"architecture": "rnn", "num_classes": 3})
     with pytest.raises(ParameterError, match=r"network is cn: there is no such network; did you mean cnn\?"):
         create_model("cn")

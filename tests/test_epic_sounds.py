@@ -412,7 +412,7 @@ def test_the_commands_submit_and_check(timestamps: Path, tmp_path: Path) -> None
     assert_refused(
         lambda: run("submit", part, out, "--timestamps", timestamps), "1 of 120 segments missing", "nothing was written"
     )
-    assert_refused(lambda: run("submit", every, tmp_path / "out.json"), "ends in .zip")
+    assert_refused(lambda: run("submit", every, tmp_path / "out.json"), "must end in .zip")
     assert not out.exists()
 
     found = run("submit", part, out, "--json")

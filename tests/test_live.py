@@ -452,7 +452,7 @@ def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "sounddevice", stand_in)
     found = ainext("listen", "--json", "--steps", "--model", files["dense"])
     assert found.code == 1
-    assert found.complaints[-1] == "ainext: microphone Fake: gives no sound any more; is it still connected?"
+    assert found.complaints[-1] == "ainext: microphone Fake: no longer gives any sound; is it still connected?"
     assert sum("the system lost some" in line for line in found.complaints) == 1
     whole = load(files["dense"], mode="clips").predict(_at_half_rate(sound[:, 0]))
     steps = [one for one in parse_lines(found.out) if "event" in one]

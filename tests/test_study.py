@@ -112,7 +112,11 @@ def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
     study, root = write_study(tmp_path), write_kitchen(tmp_path / "kitchen20")
     arguments = ["study", study, "--data", "kitchen20", "--root", root, "--threads", 1, "--out", tmp_path / "o"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "audioinceptionnext", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "audioinceptionnext", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list(tmp_path.glob("o/runs/*/*/study.log")):
         assert process.poll() is None

@@ -188,7 +188,7 @@ def test_the_best_checkpoint_is_found_again_after_the_folder_was_moved(
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "where"), [(4, "batch 2 (all its 4 clips, e.g. "), (12, "weights are not finite")]
+    ("batch_size", "where"), [(4, "batch 2 (all of its 4 clips, e.g. "), (12, "weights are not finite")]
 )
 def test_a_loss_that_is_not_a_number_stops_before_the_checkpoint(
     root: Path, tmp_path: Path, batch_size: int, where: str
@@ -234,7 +234,9 @@ def test_on_a_full_disk_the_old_checkpoint_survives(root: Path, tmp_path: Path) 
     )
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.startswith("ainext: ")]
     assert "Traceback" not in done.stderr and done.returncode == 2 and done.stdout == ""
-    assert lines.count(f"ainext: warning: {out / LAST}: not saved (file too large); the checkpoint before is kept") == 3
+    assert (
+        lines.count(f"ainext: warning: {out / LAST}: not saved (file too large); the previous checkpoint is kept") == 3
+    )
     assert sum("the log is not complete" in line for line in lines) == len(lines) - 4 == 2  # CSV and TensorBoard
     assert lines[-1] == f"ainext: {out / MODEL}: cannot be written: file too large"
     assert content(out / LAST)["epoch"] == 0 and not (out / MODEL).exists()

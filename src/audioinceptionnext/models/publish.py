@@ -268,7 +268,7 @@ def _about(config: dict[str, Any]) -> str:
     if "weights" in config:
         rows.insert(3, ("Weights for fine-tuning", f"`{WEIGHTS}`"))
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
-    figures = "## Figures\n\nNone are stated. Before you rely on the model, measure it on recordings like your own."
+    figures = "## Results\n\nNone are stated. Before you rely on the model, measure it on recordings like your own."
     return f"# {config['name']}\n\nRecognises {len(labels)} labels: {listed}.\n\n{table}\n\n{figures}"
 
 

@@ -106,7 +106,7 @@ class Problem(BaseModel):
                     "type": "about:blank",
                     "title": "Unprocessable Content",
                     "status": 422,
-                    "detail": "hop is 0.123: kitchen20 has a step every 0.16 s; give that, or a multiple of it",
+                    "detail": "hop is 0.123: kitchen20 has a step every 0.32 s; give that, or a multiple of it",
                     "parameter": "hop",
                 }
             ]
