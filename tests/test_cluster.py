@@ -324,7 +324,7 @@ def test_wrong_calls(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--hop" in refused(capsys, archive, *out, "--hop", 0.05)
     (tmp_path / "file").write_text("")
     line = refused(capsys, archive, "--out", tmp_path / "file")
-    assert line == f"ainext: {tmp_path / 'file'}: cannot be the result folder: not a directory"
+    assert line == f"ainext: {tmp_path / 'file'}: cannot be used as the result folder: not a directory"
 
 
 def test_without_ray_the_extra_is_named(archive: Path, tmp_path: Path) -> None:
