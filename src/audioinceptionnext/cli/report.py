@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import FileError, describe, printable
+from audioinceptionnext.cli.predict import in_one_line
+from audioinceptionnext.errors import FileError, describe
 
 
 class SoundChoice(StrEnum):
@@ -64,7 +65,7 @@ def report(
                 page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds))
             except Exception as error:  # whatever it is, it must not cost the rest
                 page.fail(str(path), describe(error))
-                print(f"ainext: {printable(path)}: {describe(error)}", file=sys.stderr)
+                print(f"ainext: {in_one_line(error, path)}", file=sys.stderr)
                 failed += 1
     count = len(files) - failed
     recordings = f"{count} recording{'' if count == 1 else 's'}"
