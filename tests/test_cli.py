@@ -229,6 +229,19 @@ def test_out_keeps_recordings_of_one_name_apart(sounds: Path, tmp_path: Path) ->
     assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in pictures)
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"), [("all.csv", "give --table "), ("ALL.JSON", "redirect what is printed: > ")]
+)
+def test_out_is_a_folder_and_no_file(sounds: Path, tmp_path: Path, name: str, instead: str) -> None:
+    message = refused("predict", sounds / "one.wav", "--model", MODEL, "--out", tmp_path / name)
+    assert message.startswith(f"ainext: --out {tmp_path / name}: takes a folder") and message.endswith(
+        f"{instead}{tmp_path / name}"
+    )
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()  # whoever has such a folder may use it
+    assert ainext("predict", sounds / "one.wav", "-m", MODEL, "-o", tmp_path / name).code == 0
+
+
 def test_plot_without_out_leaves_the_picture_here(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
