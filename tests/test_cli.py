@@ -395,6 +395,14 @@ def test_nothing_but_failures(tmp_path: Path) -> None:
 # --- models, help, and what is imported ---
 
 
+def test_a_report_about_nothing_is_not_written(tmp_path: Path) -> None:
+    (page := tmp_path / "report.html").write_text("last week's")
+    found = ainext("report", tmp_path, tmp_path / "gone.wav", "--model", MODEL, "--out", page)
+    assert (found.code, found.out, page.read_text()) == (1, "", "last week's")
+    predicted = ainext("predict", tmp_path, tmp_path / "gone.wav", "--model", MODEL)
+    assert len(found.complaints) == 2 and (found.code, found.err) == (predicted.code, predicted.err)
+
+
 def test_models() -> None:
     listed = ainext("models", "--json")
     assert listed.code == 0 and not listed.err

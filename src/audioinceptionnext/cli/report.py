@@ -50,6 +50,11 @@ def report(
     from audioinceptionnext.results.html import HtmlReport
 
     files = find_media(paths)
+    missing = [item for item in files if isinstance(item, MissingPath)]
+    if len(missing) == len(files):  # a page about nothing would only replace one about something
+        for item in missing:
+            print(f"ainext: {FileError(item.path, item.reason)}", file=sys.stderr)
+        raise typer.Exit(1)
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
