@@ -334,6 +334,15 @@ def test_evaluate(data: Path) -> None:
     assert set(found.json["per_class"]) <= set(find_model(MODEL).description["labels"])
 
 
+def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    (weights := tmp_path / "model.safetensors").write_bytes(b"weeks of work")
+    call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path)
+    assert refused(*call).startswith(f"ainext: --out {tmp_path}: holds a finished run; give another folder")
+    assert [path.name for path in tmp_path.iterdir() if path != data] == [weights.name]
+    assert weights.read_bytes() == b"weeks of work"
+
+
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     pytest.importorskip("onnxscript")
