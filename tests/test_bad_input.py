@@ -350,8 +350,9 @@ def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     assert "--train-folds 9" in refused(*call, "--train-folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)
     assert "--threads" in refused(*call, "--threads", 0)
-    assert "crops is a,b" in refused(*call, "--set", "crops=a,b")
-    assert "optimizer is adam" in refused(*call, "--set", "optimizer=adam")
+    assert "--set crops=a,b: " in refused(*call, "--set", "crops=a,b")
+    assert "--set optimizer=adam: " in refused(*call, "--set=optimizer=adam")
+    assert "--set epochs=0: " in refused(*call, "--set", "epochs=0")
     assert "did you mean modern?" in refused(*call, "--recipe", "moden")
     (tmp_path / "text").write_text("no weights")
     for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):

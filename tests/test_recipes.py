@@ -158,9 +158,10 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     call = ("train", "--data", "folder", "--root", tmp_path, "--out", tmp_path / "run")
     assert "--set mixup: give SETTING=VALUE" in refused(*call, "--set", "mixup")
     assert "--set crops=[1: the value cannot be read as YAML" in refused(*call, "--set", "crops=[1")
+    assert refused(*call, "--set", "mixu=0.2").startswith("ainext: --set mixu=0.2: ")
     assert "did you mean mixup?" in refused(*call, "--set", "mixupp=1")
     assert "did you mean modern?" in refused(*call, "--recipe", "moderm")
     message = refused(*call, "--network", "base", "--from", "kitchen20")
     assert "--network base: the weights of kitchen20 come with their own network" in message
-    assert "did you mean modern?" in refused("recipes", "moderm")
+    assert refused("recipes", "modrn") == "ainext: RECIPE modrn: no such recipe; did you mean modern?"
     assert not (tmp_path / "run").exists()
