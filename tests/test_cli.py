@@ -219,6 +219,11 @@ def test_several_recordings_on_stdout(sounds: Path) -> None:
     assert all(table.count(Path(file).name) == 1 for file in files)
 
 
+def test_one_recording_is_singular(sounds: Path) -> None:
+    found = ainext("predict", sounds / "one.wav", "--model", MODEL, "--verbose")
+    assert found.code == 0 and found.err.endswith(", 1 recording at a time\n")
+
+
 def test_out_keeps_recordings_of_one_name_apart(sounds: Path, tmp_path: Path) -> None:
     found = ainext("predict", sounds / "one.wav", sounds / "sub" / "one.flac", "--json", "--out", tmp_path, "--plot")
     assert found == (0, "", "")

@@ -11,7 +11,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.predict import in_one_line
-from audioinceptionnext.errors import FileError, describe
+from audioinceptionnext.errors import FileError, counted, describe
 
 
 class SoundChoice(StrEnum):
@@ -72,8 +72,7 @@ def report(
                 page.fail(str(path), describe(error))
                 print(f"ainext: {in_one_line(error, path)}", file=sys.stderr)
                 failed += 1
-    count = len(files) - failed
-    recordings = f"{count} recording{'' if count == 1 else 's'}"
+    recordings = counted(len(files) - failed, "recording")
     print(f"{out}: {recordings}, {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

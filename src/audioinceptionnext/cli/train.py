@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import ParameterError, counted
 
 
 def train(
@@ -108,6 +108,6 @@ def train(
     if "top1" in found:
         from audioinceptionnext.cli.evaluate import print_figures
 
-        print_figures(found, f"{found['model_file']} on {found['clips']} held-out clips")
+        print_figures(found, f"{found['model_file']} on {counted(found['clips'], 'held-out clip')}")
         print(f"report: {found['report']}")
     print(f"{found['model_file']}  (next: ainext predict recording.wav --model {found['model_file']})")
