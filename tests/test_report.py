@@ -33,7 +33,7 @@ from audioinceptionnext.evaluation.report_folder import check_can_report, write_
 from tests.audio_files import chirp, write_wav
 
 RATE = 8000
-LABELS = ("<b>tap</b>", 'pot & "pan"', "plate, bowl", "$x^2$ 'été'", "</script>")
+LABELS = ("<b>tap</b>", 'pot & "pan"', "plate, bowl", "$x^2$ 'été'", "<script>alert(1)</script>&\"'")
 
 
 def guesses(clips: int, classes: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -330,11 +330,12 @@ def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = Page(index)
     page.check()
-    assert "tiny on <i>mine</i>" in page.text and LABELS[0] in page.text
+    assert "tiny on <i>mine</i>" in page.text and all(label in page.text for label in LABELS)
     assert {"metrics.json", "mistakes.html", "learning.png"} <= set(page.links)
 
     mistakes = Page(folder / "mistakes.html")
     mistakes.check()
+    assert all(label in mistakes.text for label in LABELS)
     files = [link for link in mistakes.links if link.endswith(".flac")]
     assert len(files) == wrong == len(list((folder / "mistakes").iterdir())) < 50
     whole, part = chirp(3, RATE), chirp(3, RATE)[RATE // 2 : RATE * 5 // 4]
