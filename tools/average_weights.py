@@ -6,7 +6,7 @@
 A network that learns something more forgets a little of the rest; half-way between the two, it often knows both
 (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"). Given the folders of two cross-validations, the
 networks of each fold are averaged and score its clips, and the third folder is as `ainext cross-validate` would have
-left it: its figures.json calibrates a model, and `tools/calibration_error.py` reads it.
+left it: its figures.json calibrates a model, and `benchmarks/calibration_error.py` reads it.
 """
 
 from __future__ import annotations

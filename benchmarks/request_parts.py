@@ -1,6 +1,6 @@
 """Measures what the parts of a request to the server take, and whether clips take less time in a batch.
 
-    python tools/request_parts.py clip.ogg
+    python benchmarks/request_parts.py clip.ogg
 
 Uses one thread, as a worker of `ainext serve` does. Prints medians in milliseconds.
 """

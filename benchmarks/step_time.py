@@ -1,7 +1,7 @@
 """Measure the seconds per training step of each implementation, and how far its results are from the published one's.
 
-    python tools/step_time.py --network base          # float32 as published, bf16 channels last, matrix products
-    python tools/step_time.py --network base --frames 960 --batch-size 16
+    python benchmarks/step_time.py --network base          # float32 as published, bf16 channels last, matrix products
+    python benchmarks/step_time.py --network base --frames 960 --batch-size 16
 
 A step takes log-mel and computes the loss, the gradients and an update by SGD. The differences of the feature maps and
 of all gradients from those in float32 are relative to their norms. The input is noise, and the last normalisation of
