@@ -61,7 +61,7 @@ def average_folds(options: argparse.Namespace) -> None:
         clips = [clip for clip in dataset.select(str(fold))[0] if clip.label != UNLABELLED]
         score_fold(dataset, clips, folder, minutes=0.0)
     run = json.loads((options.out / f"fold-{fold}" / RUN).read_text(encoding="utf-8"))
-    weights = run["initial_weights"].replace(f"fold-{fold}", "fold-{fold}")
+    weights = run["initial_weights"] and run["initial_weights"].replace(f"fold-{fold}", "fold-{fold}")
     evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), initial_weights=weights).run()
     print(json.dumps({key: evaluation.figures[key] for key in ("top1", "intervals", "temperature")}, indent=2))
 
