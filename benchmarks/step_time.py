@@ -49,6 +49,8 @@ def main() -> None:
     for module in net.modules():
         if isinstance(module, Mixer):
             torch.nn.init.constant_(module.squeeze.norm.weight, 0.2)
+    if options.frames < net.config.clip_frames:
+        parser.error(f"--frames {options.frames}: a clip has {net.config.clip_frames}, give as many or more")
     x = torch.randn(options.batch_size, 1, options.frames, net.config.bands, device=device)
     labels = torch.randint(44, (options.batch_size,), device=device)
 

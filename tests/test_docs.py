@@ -157,6 +157,18 @@ def test_a_command_is_understood(page: str, line: str) -> None:
     command.parse_args(command.context_class(command, parent=context), words)
 
 
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"], ids=lambda page: page.stem)
+def test_a_script_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"\b(?:benchmarks|examples|tools)/\w+\.\w+", page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tools"])
+def test_every_script_is_described(folder: str) -> None:
+    described = set(re.findall(r"`(\w+\.py)", (ROOT / folder / "README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in (ROOT / folder).glob("*.py")} == described
+
+
 def test_the_site_can_be_built(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
