@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,11 +25,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         programs = Path(folder, "Scripts" if os.name == "nt" else "bin")
-        run(folder, programs / "python", "-m", "pip", "install", "--quiet", Path(sys.argv[1]).resolve())
-        installed = run(folder, programs / "python", "-m", "pip", "list", "--format", "freeze")
+        python = shutil.which("python", path=programs)
+        run(folder, python, "-m", "pip", "install", "--quiet", Path(sys.argv[1]).resolve())
+        installed = run(folder, python, "-m", "pip", "list", "--format", "freeze")
         if any(line.startswith("torch==") for line in installed.splitlines()):
             raise SystemExit("recognition must not need torch, but it was installed")
-        printed = run(folder, programs / "ainext", "predict", EXAMPLES / "kitchen-scene.flac", "--format", "csv")
+        ainext = shutil.which("ainext", path=programs)
+        printed = run(folder, ainext, "predict", EXAMPLES / "kitchen-scene.flac", "--format", "csv")
     found = [row["label"] for row in csv.DictReader(printed.splitlines())]
     with (EXAMPLES / "kitchen-scene.csv").open(encoding="utf-8") as file:
         truth = [row["label"] for row in csv.DictReader(file)]
