@@ -249,6 +249,16 @@ def test_clips_of_one_recording_count_as_one() -> None:
     assert blind.p < alone.p / 5
 
 
+def test_p_is_exact_for_few_recordings() -> None:
+    gains = np.array([1, 1, 2, -1]) / 3
+    four = paired.difference(gains, np.zeros(4), list("abcd"))
+    assert four.p == 8 / 16  # all signs the same, or one of the ones against the rest: 4 ways up, and 4 down
+    none = paired.difference(np.array([0.1, 0.2, -0.3, 0.1, 0.2, -0.3]), np.zeros(6), list("abcdef"))
+    assert none.p == 1  # although 0.1 + 0.2 is not quite 0.3 to a computer
+    alone = paired.difference(gains, np.zeros(4), ["one"] * 4)
+    assert (alone.mean, alone.low, alone.high, alone.p) == pytest.approx((0.25, 0.25, 0.25, 1))
+
+
 def test_without_a_difference_p_is_uniform() -> None:
     rng = np.random.default_rng(3)
     p = []
