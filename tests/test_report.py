@@ -25,8 +25,8 @@ from audioinceptionnext.evaluation.calibration import (
     reliability,
     tempered,
 )
-from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, ranking_figures, weighted_figures
-from audioinceptionnext.evaluation.metrics import score
+from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, weighted_figures
+from audioinceptionnext.evaluation.metrics import ranking, score
 from audioinceptionnext.evaluation.per_class import class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.evaluation.plots import draw_confusion, draw_learning, png
 from audioinceptionnext.evaluation.report_folder import check_can_report, write_report
@@ -58,7 +58,7 @@ def test_weighted_ranking_is_scikit_learns_even_with_ties_and_zero_weights() -> 
         weights = generator.integers(0, 4, (clips, 4)).astype(float)
         if not positive.any():
             continue
-        precision, auc = ranking_figures(scores, positive, weights)
+        precision, auc = ranking(scores, positive, weights)
         for column, weight in enumerate(weights.T):
             if not weight[positive].sum():
                 assert np.isnan(precision[column])
