@@ -89,11 +89,11 @@ def _extra_with(module: str, command: str) -> str | None:
     """The extra that brings a missing module, together with the rest that the command needs."""
     extras = {
         "export": ("torch", "onnx", "onnxscript", "safetensors"),
-        "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "tensorboard"),
+        "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "pydantic", "tensorboard"),
         "baselines": ("transformers",),
         "wandb": ("wandb",),
         "plot": ("matplotlib",),
-        "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
+        "serve": ("fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client"),
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)
