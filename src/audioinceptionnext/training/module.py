@@ -161,7 +161,7 @@ class SoundClassifier(L.LightningModule):
         if self.trainer.is_last_batch:
             self._check_weights()
         if self.average is not None and self.global_step != self._averaged_at:  # not while gradients accumulate
-            self.average.update(self.net)
+            self.average.update_parameters(self.net)
             self._averaged_at = self.global_step
 
     def _check_weights(self) -> None:
@@ -209,7 +209,7 @@ class SoundClassifier(L.LightningModule):
     @property
     def kept(self) -> Network:
         """The network that is evaluated and saved: the moving average if there is one."""
-        return self.net if self.average is None else self.average.net
+        return self.net if self.average is None else self.average.module
 
     def folded_feature_maps(self, log_mel: Tensor) -> Tensor:
         """Feature maps of the folded network, for a quarter of the work."""
