@@ -43,7 +43,7 @@ def main() -> None:
 
     def network(waveforms: np.ndarray) -> float:
         run = model._session.run
-        return milliseconds(lambda: run(["logits", "log_mel"], {"waveform": waveforms})) / len(waveforms)
+        return milliseconds(lambda: run(["probabilities", "log_mel"], {"waveform": waveforms})) / len(waveforms)
 
     decoding = milliseconds(lambda: decode.read(options.recording, model.sample_rate))
     whole = milliseconds(lambda: model.predict(options.recording))
