@@ -48,7 +48,7 @@ def convert(
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
-        classes = counted(result["classes"], "class")
+        classes = counted(len(model.labels), "class")
         print(f"{out}: {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
 
 

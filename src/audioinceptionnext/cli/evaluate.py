@@ -121,8 +121,8 @@ def evaluate(
         print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
     else:
         part = f", folds {folds}" if folds else f", {split}" if split else ""
-        clips = counted(figures["clips"], "clip")
-        print_figures(figures, f"{figures['model']} ({figures['mode']}) on {clips} of {data}{part}")
+        scored = counted(figures["clips"], "clip")
+        print_figures(figures, f"{figures['model']} ({figures['mode']}) on {scored} of {data}{part}")
     _end(result.predictions)
 
 

@@ -52,8 +52,8 @@ def report(
     files = find_media(paths)
     missing = [item for item in files if isinstance(item, MissingPath)]
     if len(missing) == len(files):  # a page about nothing would only replace one about something
-        for item in missing:
-            print(f"ainext: {FileError(item.path, item.reason)}", file=sys.stderr)
+        for one in missing:
+            print(f"ainext: {FileError(one.path, one.reason)}", file=sys.stderr)
         raise typer.Exit(1)
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
