@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from audioinceptionnext.network.base import Network
+
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 class MovingAverage(AveragedModel):
@@ -37,7 +39,7 @@ class MovingAverage(AveragedModel):
 
 
 @torch.no_grad()
-def _move(decay: float, average: Sequence[Tensor], weights: Sequence[Tensor], n: Tensor | int) -> None:
+def _move(decay: float, average: Tensors, weights: Tensors, n: Tensor | int) -> None:
     if average[0].is_floating_point():
         torch._foreach_lerp_(average, weights, 1 - min(decay, int(n) / (9 + int(n))))
     else:
