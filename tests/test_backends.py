@@ -82,6 +82,23 @@ def test_items_are_not_all_taken_at_once() -> None:
     assert len(taken) <= 4
 
 
+def test_only_the_next_item_is_made_ahead() -> None:
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in count():
+            made.append(number)
+            yield number
+
+    taken = prefetch(numbers())
+    assert next(taken) == 0
+    sleep(0.05)  # time enough for more
+    assert made[1:] in ([], [1])
+    assert next(taken) == 1
+    taken.close()
+    assert made == [0, 1, 2]
+
+
 def test_prefetching_ends_when_the_caller_stops() -> None:
     closed = Event()
 

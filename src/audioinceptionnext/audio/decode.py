@@ -8,7 +8,7 @@ Channels are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def read_blocks(
     sample_rate: int,
     block_seconds: float = 30.0,
     on_warning: Callable[[str], None] | None = None,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray]:
     """Decode a file as consecutive blocks, in the memory of one block.
 
     Args:
