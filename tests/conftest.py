@@ -11,7 +11,7 @@ import torch
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel
-from tests.test_network import with_statistics
+from tests.networks import with_statistics
 
 LABELS = ("tap", "plate, bowl", "été")
 

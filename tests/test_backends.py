@@ -17,7 +17,7 @@ from audioinceptionnext.inference.backends import choose_backend
 from audioinceptionnext.inference.parallel import parallel_map
 from audioinceptionnext.inference.prefetch import prefetch
 from audioinceptionnext.models.load import load
-from tests.test_recogniser import kitchen
+from tests.audio_files import kitchen
 
 
 @pytest.mark.parametrize("mode", ["dense", "windows"])

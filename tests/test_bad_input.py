@@ -16,7 +16,7 @@ import pytest
 
 from audioinceptionnext.models.names import find_model
 from tests.audio_files import chirp, encode, sine, write_video, write_wav
-from tests.test_cli import EXTRAS, MODEL, WITHOUT, Outcome, ainext, check, python, refused
+from tests.command import EXTRAS, MODEL, WITHOUT, Outcome, ainext, check, python, refused
 
 RATE = 16_000
 

@@ -23,8 +23,8 @@ from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.network.transformer import resize_positions
-from tests.test_frontend import pink
-from tests.test_network import log_mels, with_statistics
+from tests.audio_files import pink
+from tests.networks import log_mels, with_statistics
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra baselines)"

@@ -29,9 +29,9 @@ from audioinceptionnext.network import count_macs, count_parameters, create_mode
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from tests.command import ainext, refused
+from tests.networks import log_mels
 from tests.small_sounds import LABELS as KITCHEN_LABELS
-from tests.test_cli import ainext, refused
-from tests.test_network import log_mels
 
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra baselines)"

@@ -23,9 +23,8 @@ from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe
-from tests.conftest import LABELS
-from tests.test_frontend import by_librosa, pink
-from tests.test_network import REFERENCE, needs_reference, with_statistics
+from tests.audio_files import pink
+from tests.networks import LABELS, REFERENCE, by_librosa, needs_reference, with_statistics
 
 CLIP = 49_919
 

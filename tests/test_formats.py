@@ -25,8 +25,8 @@ from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.table import COLUMNS, SegmentTable, write_table
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import sine, write_wav
-from tests.test_cli import ALL, ainext
-from tests.test_recognition import AWKWARD, one_line, recognition, segment_lists
+from tests.command import ALL, ainext
+from tests.strategies import AWKWARD, one_line, recognition, segment_lists
 
 Span = tuple[float, float, str]
 NASTY = [

@@ -32,7 +32,7 @@ from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe
 from tests.audio_files import write_video, write_wav
-from tests.test_network import with_statistics
+from tests.networks import with_statistics
 from tools.stand_in import write_epic_sounds, write_vggsound
 
 RATE = 24_000

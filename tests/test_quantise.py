@@ -25,8 +25,8 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from tests.conftest import LABELS
-from tests.test_cli import ainext, refused
+from tests.command import ainext, refused
+from tests.networks import LABELS
 
 TRAINED = find_model("rendered").training_weights  # trained on rendered sound
 

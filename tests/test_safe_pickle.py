@@ -16,7 +16,7 @@ import pytest
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.safe_pickle import read_pickle
 from audioinceptionnext.errors import AinextError
-from tests.test_data import epic_hdf5
+from tests.data_files import epic_hdf5
 
 pandas = pytest.importorskip("pandas")
 

@@ -32,8 +32,8 @@ from audioinceptionnext.serving.errors import STATUSES  # noqa: E402
 from audioinceptionnext.serving.settings import Settings  # noqa: E402
 from audioinceptionnext.serving.work_queue import Busy, WorkQueue  # noqa: E402
 from tests.audio_files import encode, write_wav  # noqa: E402
+from tests.command import ainext  # noqa: E402
 from tests.served import Server, serving  # noqa: E402
-from tests.test_cli import ainext  # noqa: E402
 
 SMALL = "kitchen20-small"
 SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"

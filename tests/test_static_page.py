@@ -16,7 +16,7 @@ import pytest
 
 from audioinceptionnext.audio import decode
 from tests.audio_files import encode, write_wav
-from tests.test_cli import ainext
+from tests.command import ainext
 
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright.sync_api")

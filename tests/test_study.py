@@ -23,8 +23,8 @@ from audioinceptionnext.network.model import AudioInceptionNeXt
 from audioinceptionnext.studies.plan import Plan, study_data
 from audioinceptionnext.studies.study import load_study, study_names
 from audioinceptionnext.training.recipe import as_yaml
+from tests.command import ainext, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
-from tests.test_cli import ainext, refused
 
 
 def write_study(folder: Path, **changes: Any) -> Path:
