@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+UNPACKED = Path(sys.prefix) / "chromium" / "chromium"
 SMALL = "kitchen20-small"
 SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
 # The events of a file that is dropped from a folder.
@@ -18,6 +22,17 @@ DROP = """async ([name, type, bytes]) => {
   for (const kind of ["dragover", "drop"])
     document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
 }"""
+
+
+def program(*names: str | Path) -> str | None:
+    """The path of the first of these programs that is in this environment or on the PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def chromium() -> str | None:
+    """The path of CHROMIUM, of the system's browser, or of the one that tests/get_chromium.py unpacked."""
+    return os.environ.get("CHROMIUM") or program("chromium", "chromium-browser", "google-chrome", UNPACKED)
 
 
 def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:

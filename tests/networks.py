@@ -6,15 +6,14 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
+from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.network import AudioInceptionNeXt, create_model
 from audioinceptionnext.network.storage import StoredModel
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"the published outputs are not at {REFERENCE}")
 SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
 LABELS = ("tap", "plate, bowl", "été")
 
@@ -52,3 +51,12 @@ def small_model() -> StoredModel:
     net = with_statistics(create_model("tiny", 3, depths=(1, 1, 1, 1)))
     net.classifier.weight.data.mul_(30)  # for confident predictions, so that a difference shows
     return StoredModel(net, LABELS, mode="dense", info={"licence": "none"})
+
+
+def export_forms(folder: Path) -> None:
+    """The small model as ONNX files: dense, windows, half (float16 weights) and log-mel (as the input)."""
+    model = small_model()
+    export_onnx(model, folder / "dense.onnx")
+    export_onnx(model, folder / "windows.onnx", mode="windows")
+    export_onnx(model, folder / "half.onnx", precision="float16")
+    export_onnx(model, folder / "log-mel.onnx", input="log-mel")

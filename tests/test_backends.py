@@ -20,9 +20,9 @@ from audioinceptionnext.models.load import load
 from tests.audio_files import kitchen
 
 
+@pytest.mark.needs("openvino")
 @pytest.mark.parametrize("mode", ["dense", "windows"])
 def test_openvino_gives_the_same(files: dict[str, Path], mode: str) -> None:
-    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
     waveform = kitchen(9)
     reference = load(files[mode], backend="onnxruntime").predict(waveform)
     same = load(files[mode], backend="openvino", threads=1).predict(waveform)

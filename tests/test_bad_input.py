@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from audioinceptionnext.models.names import find_model
@@ -237,7 +238,6 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
     assert "gone.onnx" in refused("predict", wav, "--model", tmp_path / "gone.onnx")
     assert "ainext export" in refused("predict", wav, "--model", "weights.safetensors")
     # A model of ours that has lost a key, and one that ONNX Runtime runs but that is not ours.
-    onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(content)
     del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "run")]
     onnx.save(model, tmp_path / "lossy.onnx")
@@ -335,8 +335,6 @@ def test_evaluate(data: Path) -> None:
 
 
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
-    pytest.importorskip("onnxscript")
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
     assert "--train-folds 9" in refused(*call, "--train-folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,9 +17,6 @@ from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_da
 from audioinceptionnext.errors import AinextError, ParameterError
 from tests.audio_files import sine, write_video
 from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, wav, write_list
-
-h5py = pytest.importorskip("h5py")
-pandas = pytest.importorskip("pandas")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -425,26 +423,22 @@ def test_select() -> None:
 # The real lists
 
 
-def shared(name: str) -> Path:
-    if not (SHARED / name).is_dir():
-        pytest.skip(f"needs ../shared/data/{name}")
-    return SHARED / name
-
-
+@pytest.mark.needs("data")
 @pytest.mark.parametrize(
     ("name", "clips", "classes", "groups", "leaking"),
     [("kitchen20", 800, 20, 378, 39), ("esc10", 400, 10, 304, 0), ("fsdd", 3000, 10, 6, 6)],
 )
 def test_real_lists(name: str, clips: int, classes: int, groups: int, leaking: int) -> None:
-    found = load_dataset(name, shared(name))
+    found = load_dataset(name, SHARED / name)
     assert (len(found.clips), len(found.labels), found.problems) == (clips, classes, ())
     assert (len({clip.group for clip in found.clips}), len(found.leaks())) == (groups, leaking)
     free = found.leak_free()
     assert free.leaks() == {} and len(free.folds) == 5 and len(free.clips) == clips
 
 
+@pytest.mark.needs("data")
 def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
-    lists = shared("epic-sounds")
+    lists = SHARED / "epic-sounds"
     lengths: dict[str, int] = {}
     for path in sorted(lists.glob("*.csv")):
         with path.open(newline="") as file:

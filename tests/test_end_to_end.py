@@ -38,7 +38,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recording_from_file_to_segments(weights: Path, recording: Path) -> None:
-    pytest.importorskip("librosa")
     options = ("--threads", "1", "--hop", "0.08")
     outcome = ainext("benchmark", "--model", weights, "--recording", recording, *options, "--json")
     assert outcome.code == 0, outcome.err

@@ -24,7 +24,7 @@ from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe
 from tests.audio_files import pink
-from tests.networks import LABELS, REFERENCE, by_librosa, needs_reference, with_statistics
+from tests.networks import LABELS, REFERENCE, by_librosa, with_statistics
 
 CLIP = 49_919
 
@@ -203,7 +203,7 @@ def test_stored_weights_come_back(model: StoredModel, tmp_path: Path) -> None:
         load_model(damaged)
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
 def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(REFERENCE))

@@ -70,7 +70,7 @@ def test_filters_equal_librosa() -> None:
         np.testing.assert_allclose(mel_filters(rate).T.numpy(), expected, atol=1e-9)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"Kitchen20 is not at {REAL}")
+@pytest.mark.needs("data")
 @pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), SETTINGS)
 def test_equals_librosa_on_real_clips(rate: int, window_ms: float, hop_ms: float) -> None:
     front = LogMel(rate, window_ms, hop_ms)

@@ -24,7 +24,6 @@ from audioinceptionnext.network.storage import StoredModel, load_model, save_mod
 from tests.audio_files import pink, write_wav
 from tests.hub_stand_in import TOKEN, Hub, Repository, running_hub
 
-pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (extra hub)")
 SMALL = "kitchen20-small"
 
 

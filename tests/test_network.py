@@ -28,7 +28,7 @@ from audioinceptionnext.network import (
 )
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
-from tests.networks import REFERENCE, SHORT, log_mels, needs_reference, with_statistics
+from tests.networks import REFERENCE, SHORT, log_mels, with_statistics
 
 
 def test_base_is_the_papers_size_and_folds_to_a_quarter() -> None:
@@ -177,7 +177,7 @@ def test_a_wrong_checkpoint_is_refused(tmp_path: Path) -> None:
         load_published(path)
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
 def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None:
     with (REFERENCE / f"official-checkpoint-keys-{dataset}.csv").open(newline="") as file:
@@ -188,7 +188,7 @@ def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None
     assert ours == published
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("case", ["epic-sounds/0", "epic-sounds/1", "vgg-sound/0", "vgg-sound/1"])
 def test_published_outputs_are_reproduced(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(REFERENCE))

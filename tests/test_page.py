@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
 from tests.browser import SCENE, SMALL, drop, opened, rows, until
 from tests.command import ainext
+from tests.served import serving
 
-playwright = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("fastapi")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed", allow_module_level=True)
-
-from tests.served import serving  # noqa: E402
-
-pytestmark = pytest.mark.timeout(300)  # most of Playwright's calls have no limit of their own
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]  # most of Playwright's calls have no limit
 
 SERIOUS = ("serious", "critical")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium with the rendered kitchen scene as its microphone."""
-    scene = tmp_path_factory.mktemp("microphone") / "scene.wav"
-    write_wav(scene, decode.read(SCENE, 48_000), 48_000)
-    arguments = [
-        "--no-sandbox",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={scene}",
-    ]
-    with playwright.sync_playwright() as api:
-        chromium = api.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -154,11 +130,9 @@ def test_the_page_asks_for_the_key_of_a_server(browser: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
 def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-
     for page in opened(browser, url, color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True):
         for _ in range(2):
-            found = axe.Axe().run(page).response["violations"]
+            found = Axe().run(page).response["violations"]
             assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # no sideways scrolling
             if page.locator("#result").is_hidden():

@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,7 +124,6 @@ def test_table_and_times() -> None:
 
 
 def test_a_data_frame_has_one_row_per_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    pandas = pytest.importorskip("pandas", reason="needs pandas, of the extra dev")
     found = [Segment(0.5, 4.0, "kettle", 0.91), Segment(4.0, 4.125, AWKWARD[1], 0.6), Segment(5.0, 8.0, "kettle", 0.7)]
     frame = recognition(found).to_dataframe()
     assert list(frame.columns) == ["file", "start", "end", "label", "score"]
@@ -216,8 +216,10 @@ def test_pictures_of_all_lengths(duration: float, classes: int, label: str | Non
     assert max(len(line.get_xdata()) for line in lines.get_lines()) <= 2002
 
 
+@pytest.mark.workshop
 def test_bands_lie_at_their_htk_centres() -> None:
-    librosa = pytest.importorskip("librosa")
+    import librosa
+
     centres = librosa.mel_frequencies(n_mels=130, fmin=0, fmax=12_000, htk=True)[1:-1]
     places = [_band_of(hertz, 128, 24_000) for hertz in centres]
     assert places == pytest.approx(np.arange(128) + 0.5)
