@@ -239,7 +239,7 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
     assert "ainext export" in refused("predict", wav, "--model", "weights.safetensors")
     # A model of ours that has lost a key, and one that ONNX Runtime runs but that is not ours.
     model = onnx.load_from_string(content)
-    del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "run")]
+    del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "mode")]
     onnx.save(model, tmp_path / "lossy.onnx")
     assert "lossy.onnx" in refused("predict", wav, "--model", tmp_path / "lossy.onnx")
     del model.metadata_props[:]

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from scipy.special import expit, softmax
 
 from audioinceptionnext.errors import ModelError
 from audioinceptionnext.export.onnx import Exported, export_onnx
@@ -31,7 +32,9 @@ CLIP = 49_919
 
 def run(path: Path, **inputs: np.ndarray) -> list[np.ndarray]:
     """Logits, and the log-mel if the file takes a waveform."""
-    return ort.InferenceSession(path).run(None, inputs)[:2]
+    session = ort.InferenceSession(path)
+    given = [output.name for output in session.get_outputs()]
+    return session.run([name for name in ("logits", "log_mel") if name in given], inputs)
 
 
 def by_torch(model: StoredModel, waveform: np.ndarray) -> torch.Tensor:
@@ -68,17 +71,14 @@ def test_one_clip_is_one_step_then_one_every_32_frames(files: dict[str, Path]) -
 def test_windows_are_clips_of_one_log_mel(model: StoredModel, files: dict[str, Path]) -> None:
     waveform = pink(120_000, 24_000)[None]
     whole = by_torch(model, waveform)
-    for hop in (None, 32, 100):
-        extra = {} if hop is None else {"hop": np.array(hop)}
-        logits, _ = run(files["windows"], waveform=waveform, **extra)
-        step = hop or 32
-        starts = range(0, 1000 - 416 + step, step)
-        assert logits.shape[1] == len(starts)
-        for index, start in enumerate(starts):
-            window = whole[:, :, start : min(start + 416, 1000)]
-            window = torch.cat([window, window[:, :, -1:].expand(-1, -1, 416 - window.shape[2], -1)], dim=2)
-            with torch.no_grad():
-                np.testing.assert_allclose(logits[:, index], model.net(window), rtol=1e-3, atol=2e-3)
+    logits, _ = run(files["windows"], waveform=waveform)
+    starts = range(0, 1000 - 416 + 32, 32)
+    assert logits.shape[1] == len(starts)
+    for index, start in enumerate(starts):
+        window = whole[:, :, start : min(start + 416, 1000)]
+        window = torch.cat([window, window[:, :, -1:].expand(-1, -1, 416 - window.shape[2], -1)], dim=2)
+        with torch.no_grad():
+            np.testing.assert_allclose(logits[:, index], model.net(window), rtol=1e-3, atol=2e-3)
 
 
 def test_log_mel_inside_is_librosas(files: dict[str, Path]) -> None:
@@ -139,7 +139,7 @@ def test_a_clip_with_a_fraction_of_a_step(
         logits, _ = run(files[mode], waveform=part[None])
         result = recogniser.predict(part)
         assert result.probabilities.shape == logits[0].shape
-        np.testing.assert_allclose(result.probabilities, module.softmax(logits[0]), atol=2e-3)
+        np.testing.assert_allclose(result.probabilities, softmax(logits[0], axis=1), atol=2e-3)
         if mode == "windows":
             assert len(logits[0]) == 1 + max(0, -(-(frames - 208) // 32))
             continue
@@ -153,21 +153,20 @@ def test_a_clip_with_a_fraction_of_a_step(
 def test_features_are_what_the_linear_layer_reads(
     model: StoredModel, files: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
-    """Step for step, also if several passes give the steps in between; and the file states the number of channels."""
+    """Step for step; and the file states the number of channels."""
     path = files.get(name) or tmp_path / "int8.onnx"
     if name == "int8":
         export_onnx(model, path, precision="int8", calibration=[pink(60_000, 24_000, seed) for seed in range(2)])
     session = ort.InferenceSession(path)
     layer = model.net.classifier
     weight, bias = (values.detach().numpy() for values in (layer.weight, layer.bias))
-    for samples, hop in ((1000, 32), (CLIP, 32), (120_000, 32), (120_000, 8)):
-        inputs = {"waveform": pink(120_000, 24_000)[None, :samples], "hop": np.array(hop)}
+    for samples in (1000, CLIP, 120_000):
+        inputs = {"waveform": pink(120_000, 24_000)[None, :samples]}
         logits, features = session.run(["logits", "features"], inputs)
         assert features.shape == (*logits.shape[:2], 128) and features.dtype == np.float32
         tolerance = 2e-2 if name == "half" else 1e-4  # its linear layer is stored as float16 too
         np.testing.assert_allclose(features @ weight.T + bias, logits, rtol=tolerance, atol=tolerance)
     assert session.get_modelmeta().custom_metadata_map["features"] == "128"
-    assert "features" not in [output.name for output in ort.InferenceSession(files["log-mel"]).get_outputs()]
 
 
 def test_log_mel_input_gives_the_same(files: dict[str, Path]) -> None:
@@ -187,7 +186,7 @@ def test_weights_in_half_the_space_agree(files: dict[str, Path]) -> None:
 def test_the_file_needs_no_side_file(files: dict[str, Path]) -> None:
     metadata = ort.InferenceSession(files["dense"]).get_modelmeta().custom_metadata_map
     assert json.loads(metadata["labels"]) == list(LABELS)
-    assert (metadata["sample_rate"], metadata["clip_samples"], metadata["run"]) == ("24000", str(CLIP), "dense")
+    assert (metadata["sample_rate"], metadata["clip_samples"], metadata["mode"]) == ("24000", str(CLIP), "dense")
     assert load(files["dense"]).labels == LABELS
 
 
@@ -223,11 +222,37 @@ def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, mo
 
 def test_a_temperature_divides_the_logits(model: StoredModel) -> None:
     waveform = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 60_000)).astype(np.float32) * 0.1)
-    hop = torch.tensor(32)
     with torch.no_grad():
-        plain = Exported(model, "dense", "waveform")(waveform, hop)[0]
-        warm = Exported(replace(model, temperature=2.5), "dense", "waveform")(waveform, hop)[0]
+        _, plain, *_ = Exported(model, "dense", "waveform")(waveform)
+        probabilities, warm, *_ = Exported(replace(model, temperature=2.5), "dense", "waveform")(waveform)
     torch.testing.assert_close(warm * 2.5, plain)
+    torch.testing.assert_close(probabilities, warm.softmax(2))
+
+
+def test_a_multi_label_model_applies_the_sigmoid(model: StoredModel, tmp_path: Path) -> None:
+    """To each logit by itself; digital silence still has no label. From the weights to the file to the results."""
+    save_model(replace(model, multi_label=True), tmp_path / "own.safetensors")
+    path = export_onnx(load_model(tmp_path / "own.safetensors"), tmp_path / "own.onnx")
+    waveform = np.concatenate([np.zeros(120_000, np.float32), pink(120_000, 24_000)])
+    probabilities, logits = ort.InferenceSession(path).run(["probabilities", "logits"], {"waveform": waveform[None]})
+    silent = ~probabilities[0].any(axis=1)
+    assert silent[:18].all() and not silent[-18:].any()
+    np.testing.assert_allclose(probabilities[0, ~silent], expit(logits[0, ~silent]), atol=1e-6)
+    recogniser = load(path)
+    assert recogniser.multi_label and not load().multi_label
+    result = recogniser.predict(waveform, top_k=3)
+    scores = {one["label"]: one["score"] for one in result.as_dict()["clip"]}
+    expected = dict(zip(recogniser.labels, probabilities[0, ~silent].mean(axis=0), strict=True))
+    assert scores == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_file_of_another_version_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
+    older = onnx.load(files["dense"])
+    (format,) = (entry for entry in older.metadata_props if entry.key == "format")
+    format.value = "audioinceptionnext/1"
+    onnx.save(older, tmp_path / "older.onnx")
+    with pytest.raises(ModelError, match=r"older\.onnx: was exported by another version; export it again with"):
+        load(tmp_path / "older.onnx")
 
 
 def test_thresholds_travel_with_the_model(model: StoredModel, tmp_path: Path) -> None:

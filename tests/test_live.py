@@ -29,8 +29,7 @@ from audioinceptionnext.cli.live_loop import LiveLoop, Printer
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
-from audioinceptionnext.results.segmenter import StreamSegmenter
+from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import encode, kitchen, write_wav
 from tests.command import ainext, refused
@@ -196,27 +195,27 @@ def test_segments_one_by_one_are_those_of_the_whole(
 ) -> None:
     rows, step_seconds, window, duration = timeline
     labels = [f"class {column}" for column in range(rows.shape[1])]
-    segmenter = StreamSegmenter(labels, chosen, step_seconds, window)
+    segmenter = Segmenter(labels, chosen, step_seconds, window)
     bounds = step_bounds(len(rows), step_seconds, window, duration)
     # Steps that are over before the end of the recording come one by one, and the others come with its end.
     early = sum(segmenter.bound(step + 1) <= duration for step in range(len(rows) - 1))
     found: list[Segment] = []
     for step, row in enumerate(rows[:early]):
-        new = segmenter.push(row)
+        new = segmenter.push(row[None])
         assert all(one.end <= bounds[step + 1] for one in new)
         found += new
         for one in segmenter.open_segments():
             assert one.end <= bounds[step + 1] and 0 < one.score <= 1
-    found += segmenter.finish(list(rows[early:]), duration)
+    found += segmenter.finish(rows[early:], duration)
     assert by_start(found) == find_segments(rows, step_seconds, window, duration, labels, chosen)
 
 
 def test_a_segment_comes_when_nothing_can_lengthen_it() -> None:
     chosen = SegmentationSettings(smoothing=0.32, merge_gap=0.3, min_duration=0)
-    segmenter = StreamSegmenter(["hum", "other"], chosen, 0.16, 2.08)
+    segmenter = Segmenter(["hum", "other"], chosen, 0.16, 2.08)
     event = np.zeros(30, np.float32)
     event[10:15] = 0.9
-    given_at = [step for step in range(30) if segmenter.push(np.array([event[step], 0]))]
+    given_at = [step for step in range(30) if segmenter.push(np.array([[event[step], 0]]))]
     # After smoothing, step 15 is the first below the threshold. A run from step 16 on would be merged, and step 16 is
     # known with row 17.
     assert given_at == [17]

@@ -20,7 +20,6 @@ from audioinceptionnext.export.clips import Input, input_batches, rendered_wavef
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.export.openvino import convert_to_openvino
 from audioinceptionnext.export.quantise import MIN_CHANNELS, convert_precision, quantise_onnx
-from audioinceptionnext.inference.steps import softmax
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
@@ -121,17 +120,17 @@ def test_int8_predicts_long_audio(exported: dict[str, Path], trained: StoredMode
 
 
 def test_int8_of_windows_and_of_log_mels(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
-    """Of a narrow network, the widest layers become int8. Such files still take a hop, or a log-mel."""
+    """Of a narrow network, the widest layers become int8. Such files still take windows, or a log-mel."""
     waveforms, int8 = list(rendered_waveforms(model, 20)), tmp_path / "int8.onnx"
-    cases: list[tuple[Path, Input, dict[str, np.ndarray]]] = [
-        (files["windows"], "waveform", {"hop": np.array(100)}),
-        (files["log-mel"], "log-mel", {}),
+    cases: list[tuple[Path, Input]] = [
+        (files["windows"], "waveform"),
+        (files["log-mel"], "log-mel"),
     ]
-    for full, input, extra in cases:
+    for full, input in cases:
         quantise_onnx(full, int8, input_batches(model, input, waveforms))
         assert int8.stat().st_size < 0.8 * full.stat().st_size
         (batch,) = input_batches(model, input, waveforms[:1])
-        a, b = (ort.InferenceSession(path).run(["logits"], batch | extra)[0] for path in (full, int8))
+        a, b = (ort.InferenceSession(path).run(["logits"], batch)[0] for path in (full, int8))
         assert a.shape == b.shape and 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
 
 
@@ -158,7 +157,7 @@ def test_agreement_counts_the_clips_with_a_clear_best_class(exported: dict[str, 
     full, half = exported["float32"], exported["float16"]
     assert compare(full, full, waveforms()) == Agreement(1.0, 0.0, 0.0, 30, 30)
     session = ort.InferenceSession(full)
-    predicted = [softmax(session.run(["logits"], {"waveform": one[None]})[0][0]).mean(0) for one in waveforms()]
+    predicted = [session.run(["probabilities"], {"waveform": one[None]})[0][0].mean(0) for one in waveforms()]
     leads = np.sort([p[-1] - p[-2] for p in np.sort(predicted, axis=1)])
     low, high = (start + int(np.diff(leads[start : start + 8]).argmax()) for start in (1, 18))  # the widest gaps
     found = [compare(full, half, waveforms(), (leads[i] + leads[i + 1]) / 2) for i in (low, high)]

@@ -49,7 +49,7 @@ def main() -> None:
         "bytes": path.stat().st_size,
         "parameters": int(metadata["parameters"]),
         "gmac": float(metadata["gmac"]),
-        "run": metadata["run"],
+        "mode": metadata["mode"],
         "sample_rate": int(metadata["sample_rate"]),
         "licence": options.licence,
         "measured": options.measured,

@@ -8,8 +8,8 @@ import { fileURLToPath } from "node:url";
 const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/models/zoo/", import.meta.url));
 const DEFAULT = "kitchen20";
 // Of the metadata, what the engine reads.
-const METADATA = ["labels", "thresholds", "run", "sample_rate", "hop_samples"];
-METADATA.push("clip_samples", "clip_frames", "step_frames", "finest_frames");
+const METADATA = ["labels", "thresholds", "mode", "sample_rate", "hop_samples"];
+METADATA.push("clip_samples", "clip_frames", "step_frames");
 
 /** All shipped models: {entry of models.json, path in the build, content}; the default one first. */
 export function shippedModels() {
@@ -26,7 +26,7 @@ export function shippedModel(name) {
   const path = `models/${name}-${digest.slice(0, 8)}.onnx`;
   const all = readMetadata(content);
   const metadata = Object.fromEntries(METADATA.filter((key) => key in all).map((key) => [key, all[key]]));
-  const { labels, sample_rate, run: mode, bytes, licence, parameters, measured } = description;
+  const { labels, sample_rate, mode, bytes, licence, parameters, measured } = description;
   const entry = {
     name,
     labels,

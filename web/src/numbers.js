@@ -14,10 +14,10 @@ export function roundTo(value, decimals) {
   return tie ? roundEven(value * 10 ** decimals) / 10 ** decimals : Number(value.toFixed(decimals));
 }
 
-/** Scores rounded down to four decimals, so that their sum is at most 1: results/types.py, _rounded_scores. */
+/** Scores rounded down to four decimals. If those of all labels sum to 1, so do these at most: results/types.py. */
 export function roundScores(scores) {
   const units = scores.map((score) => Math.floor(score * 10000 + 0.001));
-  if (units.reduce((sum, unit) => sum + unit, 0) >= 10000 && Math.max(...units) < 10000) {
+  if (units.reduce((sum, unit) => sum + unit, 0) === 10000 && Math.max(...units) < 10000) {
     units[units.findLastIndex((unit) => unit > 0)] -= 1;
   }
   return units.map((unit) => unit / 10000);

@@ -22,7 +22,7 @@ export class Recogniser {
     this.sampleRate = Number(metadata.sample_rate);
     this.thresholds = JSON.parse(metadata.thresholds ?? "[]");
     this.network = (waveforms, count) => this.#run(waveforms, count);
-    this.predictor = new StepPredictor(this.network, metadata, metadata.run);
+    this.predictor = new StepPredictor(this.network, metadata, metadata.mode);
     this.clipPredictor = new StepPredictor(this.network, metadata, "clips");
     // A clip is the most samples that give its frames, one short of a whole number of them.
     this.windowSeconds = (Number(metadata.clip_samples) + 1) / this.sampleRate;
@@ -94,11 +94,10 @@ export class Recogniser {
 
   async #run(waveforms, count) {
     const input = new ort.Tensor("float32", waveforms, [count, waveforms.length / count]);
-    const { logits, log_mel: logMel } = await this.session.run({ waveform: input }, ["logits", "log_mel"]);
-    const classes = logits.dims[2];
-    const rows = [];
-    for (let at = 0; at < logits.data.length; at += classes) rows.push(logits.data.slice(at, at + classes));
-    return { logits: rows, logMel: logMel.data, frames: logMel.dims[1], bands: logMel.dims[2] };
+    const { probabilities, log_mel: logMel } = await this.session.run({ waveform: input }, ["probabilities", "log_mel"]);
+    const { data, dims } = probabilities;
+    const rows = Array.from({ length: dims[0] * dims[1] }, (_, row) => data.slice(row * dims[2], (row + 1) * dims[2]));
+    return { rows, logMel: logMel.data, frames: logMel.dims[1], bands: logMel.dims[2] };
   }
 }
 

@@ -1,4 +1,4 @@
-// From probabilities over time to segments: src/audioinceptionnext/results/segmentation.py and segmenter.py.
+// From probabilities over time to segments: src/audioinceptionnext/results/segmentation.py.
 
 export const EPSILON_S = 1e-9; // seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 const SETTINGS = {
@@ -13,11 +13,11 @@ const SETTINGS = {
 /** All segments of a recording, by start: {start, end, label, score}. rows: the probabilities of each step. */
 export function findSegments(rows, stepSeconds, windowSeconds, duration, labels, settings = {}) {
   if (!rows.length) return [];
-  return new StreamSegmenter(labels, settings, stepSeconds, windowSeconds).finish(rows, duration);
+  return new Segmenter(labels, settings, stepSeconds, windowSeconds).finish(rows, duration);
 }
 
 /** Finds segments in steps that arrive one by one, in bounded memory; the same ones, however the steps are pushed. */
-export class StreamSegmenter {
+export class Segmenter {
   /**
    * @param {string[]} labels
    * @param {object} settings those that differ from the defaults: onsetThreshold and offsetThreshold (or

@@ -6,7 +6,6 @@ import { concatenate } from "./numbers.js";
 const BLOCK_FRAMES = { dense: 6000, windows: 2000 };
 const MARGIN_FRAMES = { dense: 832, windows: 0 };
 export const BATCH_SIZE = 16; // clips that go through the network together
-const SILENCE = -9.0; // a log-mel that stays below this is digital silence
 
 /** Where steps lie in the waveform; in frames, or in samples where a comment says so. */
 export class StepGrid {
@@ -43,8 +42,8 @@ export class StepGrid {
 /** A network that predicts the windows of long audio in one mode. */
 export class StepPredictor {
   /**
-   * @param {function} network (waveforms: Float32Array of (count, samples), count) => {logits: Float32Array[] of each
-   *   step of each clip, logMel: Float32Array of (count, frames, bands), frames, bands}; asynchronous
+   * @param {function} network (waveforms: Float32Array of (count, samples), count) => {rows: the probabilities of each
+   *   step of each clip, a Float32Array each; logMel: Float32Array of (count, frames, bands), frames, bands}; asynchronous
    * @param {object} metadata of the ONNX file
    * @param {string} mode dense, windows or clips
    */
@@ -54,7 +53,6 @@ export class StepPredictor {
     const [clip, step, hop] = [metadata.clip_frames, metadata.step_frames, metadata.hop_samples].map(Number);
     const whole = mode === "dense" ? Math.ceil(clip / step) * step : clip;
     this.grid = new StepGrid(clip, whole, hop, step * hop);
-    this.finest = mode === "dense" ? Number(metadata.finest_frames ?? step) * hop : hop; // samples
   }
 
   /**
@@ -75,7 +73,7 @@ export class StepPredictor {
         // Enough for the body's last step and the margin after it.
         const needed = (done - first + body + margin - 1) * grid.step + grid.clip;
         if (waveform.length < needed) break;
-        const prediction = await this.#predict(waveform.subarray(0, needed));
+        const prediction = await this.network(waveform.subarray(0, needed), 1);
         yield part(prediction, done - first, done - first + body, grid, (done - first + body) * grid.stepFrames);
         done += body;
         if (done > margin) waveform = waveform.slice((done - margin - first) * grid.step);
@@ -84,22 +82,9 @@ export class StepPredictor {
     }
     const total = grid.steps(first * grid.step + waveform.length);
     if (done < total) {
-      const prediction = await this.#predict(waveform);
+      const prediction = await this.network(waveform, 1);
       yield part(prediction, done - first, total - first, grid, grid.frames(waveform.length));
     }
-  }
-
-  async #predict(waveform) {
-    const { grid } = this;
-    const { logits, logMel, frames, bands } = await this.network(waveform, 1);
-    const loud = new Int32Array(frames + 1); // frames above silence, so far
-    for (let i = 0; i < frames; i++) loud[i + 1] = loud[i] + (maximum(logMel, i * bands, (i + 1) * bands) > SILENCE);
-    const rows = logits.map((row, step) => {
-      const start = Math.min(step * grid.stepFrames, frames);
-      const end = Math.min(start + grid.clipFrames, frames);
-      return probabilities(row, loud[end] > loud[start]);
-    });
-    return { rows, logMel, bands };
   }
 
   /**
@@ -112,16 +97,11 @@ export class StepPredictor {
     const size = Math.min(clipSamples, waveform.length - (count - 1) * step);
     const clips = new Float32Array(count * size);
     for (let i = 0; i < count; i++) clips.set(waveform.subarray(i * step, i * step + size), i * size);
-    const { logits, logMel, frames, bands } = await this.network(clips, count);
+    const { rows, logMel, frames, bands } = await this.network(clips, count);
     const kept = Math.min(frames, this.grid.frames(size)) * bands;
-    const stepsPerClip = logits.length / count; // the first one counts
-    const logMels = [];
-    const rows = [];
-    for (let i = 0; i < count; i++) {
-      logMels.push(logMel.subarray(i * frames * bands, i * frames * bands + kept));
-      rows.push(probabilities(logits[i * stepsPerClip], maximum(logMels[i], 0, kept) > SILENCE));
-    }
-    return { rows, logMel: logMels, bands };
+    const stepsPerClip = rows.length / count; // the first one counts
+    const logMels = Array.from({ length: count }, (_, i) => logMel.subarray(i * frames * bands, i * frames * bands + kept));
+    return { rows: rows.filter((_, row) => row % stepsPerClip === 0), logMel: logMels, bands };
   }
 }
 
@@ -129,19 +109,4 @@ export class StepPredictor {
 function part({ rows, logMel, bands }, first, end, grid, lastFrame) {
   const frames = logMel.subarray(first * grid.stepFrames * bands, lastFrame * bands);
   return { rows: rows.slice(first, end), logMel: frames, bands };
-}
-
-/** The softmax of a row of logits, a Float32Array; all 0 in digital silence. */
-export function probabilities(logits, loud) {
-  if (!loud) return new Float32Array(logits.length);
-  const highest = maximum(logits, 0, logits.length);
-  const powers = Float32Array.from(logits, (value) => Math.exp(value - highest));
-  const sum = powers.reduce((all, power) => all + power, 0);
-  return powers.map((power) => power / sum);
-}
-
-function maximum(values, start, end) {
-  let highest = -Infinity;
-  for (let i = start; i < end; i++) if (values[i] > highest) highest = values[i];
-  return highest;
 }

@@ -3,7 +3,7 @@
 import { concatenate, roundTo, topIndices } from "./numbers.js";
 import { roundSegment } from "./recogniser.js";
 import { mono, Resampler } from "./resample.js";
-import { StreamSegmenter } from "./segmentation.js";
+import { Segmenter } from "./segmentation.js";
 import { toBytes } from "./thumbnail.js";
 import { BATCH_SIZE } from "./steps.js";
 
@@ -25,7 +25,7 @@ export class Stream {
     this.grid = this.predictor.grid.withStep(liveStep(recogniser));
     this.stepSeconds = this.grid.step / this.rate;
     const { labels, thresholds, windowSeconds } = recogniser;
-    this.segmenter = new StreamSegmenter(labels, { classThresholds: thresholds }, this.stepSeconds, windowSeconds);
+    this.segmenter = new Segmenter(labels, { classThresholds: thresholds }, this.stepSeconds, windowSeconds);
     this.resampler = new Resampler(rate, this.rate);
     // Samples from a window's start after which its step is given. One more than the window has: then another step is
     // certain to follow, and the last one, which stands for all that is left, comes with `finish`.
@@ -122,9 +122,9 @@ export class Stream {
 
 /** Samples from one step to the next: 0.16 s if that is the model's step, a multiple or a part of it. */
 function liveStep({ clipPredictor, sampleRate, stepSeconds: seconds }) {
-  const { finest, grid } = clipPredictor;
+  const { grid } = clipPredictor;
   if (seconds * 0.999 <= STEP_S) return Math.round(STEP_S / seconds) * grid.step;
   const parts = Math.round(seconds / STEP_S);
-  const divides = grid.step % (parts * finest) === 0 && Math.abs(parts * STEP_S - seconds) <= 0.01 * seconds;
-  return finest * 0.999 <= STEP_S * sampleRate && divides ? grid.step / parts : grid.step;
+  const divides = grid.stepFrames % parts === 0 && Math.abs(parts * STEP_S - seconds) <= 0.01 * seconds;
+  return grid.hop * 0.999 <= STEP_S * sampleRate && divides ? grid.step / parts : grid.step;
 }

@@ -16,8 +16,8 @@ from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.audio.soundtrack import SoundTrack
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
-from audioinceptionnext.results.segmenter import StreamSegmenter
+from audioinceptionnext.models.names import model_entries
+from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENE = REPOSITORY / "examples" / "kitchen-scene.flac"  # 29 s
@@ -69,10 +69,10 @@ def segmentation(folder: Path) -> None:
             class_thresholds=tuple(random.uniform(0.2, 0.9, classes)) if random.random() < 0.5 else (),
         )
         labels = [f"class {index}" for index in range(classes)]
-        segmenter = StreamSegmenter(labels, settings, step, window)
+        segmenter = Segmenter(labels, settings, step, window)
         rest = int(random.integers(0, min(4, steps) + 1))
-        live = [[asdict(one) for one in segmenter.push(row)] for row in rows[: steps - rest]]
-        live.append([asdict(one) for one in segmenter.finish(list(rows[steps - rest :]), duration)])
+        live = [[asdict(one) for one in segmenter.push(row[None])] for row in rows[: steps - rest]]
+        live.append([asdict(one) for one in segmenter.finish(rows[steps - rest :], duration)])
         whole = [asdict(one) for one in find_segments(rows, step, window, duration, labels, settings)]
         times = {"step_seconds": step, "window_seconds": window, "duration": duration}
         case = {"rows": rows.tolist(), **times, "labels": labels}
@@ -113,6 +113,25 @@ def recordings(folder: Path) -> None:
                 "thumbnail": {"shape": result.log_mel.shape, "percentiles": percentiles},
             }
     (folder / "results.json").write_text(json.dumps(results))
+
+
+def models(folder: Path) -> None:
+    """Silence, noise and a clip at the rates of the shipped models, and each model's probabilities for them."""
+    found: dict[str, dict[str, object]] = {}
+    for entry in model_entries():
+        recogniser = load(entry.name, threads=1)
+        rate = recogniser.sample_rate
+        noise = 0.1 * np.random.default_rng(0).standard_normal(4 * rate).astype(np.float32)
+        waveforms = {
+            "zeros": np.zeros(3 * rate, np.float32),
+            "noise": noise,
+            "clip": decode.read(SCENE, rate)[: 5 * rate],
+        }
+        for kind, waveform in waveforms.items():
+            write(folder, f"{rate}-{kind}.f32", waveform)
+            probabilities = recogniser.predict(waveform).probabilities
+            found.setdefault(entry.name, {})[kind] = probabilities.astype(float).tolist()
+    (folder / "probabilities.json").write_text(json.dumps(found))
 
 
 def live(folder: Path) -> None:
@@ -219,6 +238,7 @@ PARTS = {
     "segmentation": segmentation,
     "recordings": recordings,
     "live": live,
+    "models": models,
 }
 
 if __name__ == "__main__":

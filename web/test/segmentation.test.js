@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { roundScores, roundTo } from "../src/numbers.js";
-import { findSegments, StreamSegmenter } from "../src/segmentation.js";
+import { findSegments, Segmenter } from "../src/segmentation.js";
 import { fixtures } from "./fixtures.js";
 
 const cases = fixtures("segmentation").json("cases.json");
@@ -34,7 +34,7 @@ test("segments of random probabilities are those of Python", () => {
 test("segments are complete at the same step as in Python", () => {
   cases.forEach(({ rows, step_seconds, window_seconds, duration, labels, settings, rest, live }, index) => {
     const floats = rows.map((row) => Float32Array.from(row));
-    const segmenter = new StreamSegmenter(labels, camelCase(settings), step_seconds, window_seconds);
+    const segmenter = new Segmenter(labels, camelCase(settings), step_seconds, window_seconds);
     const whole = floats.length - rest;
     floats.slice(0, whole).forEach((row, step) => assertSegments(segmenter.push(row), live[step], `case ${index}, ${step}`));
     assertSegments(segmenter.finish(floats.slice(whole), duration), live[whole], `case ${index}, the end`);

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.measurement import Bench, Log, Measured
@@ -15,9 +16,8 @@ from audioinceptionnext.data import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import MediaError, ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import recording_probabilities
-from audioinceptionnext.inference.steps import SILENCE, softmax
 from audioinceptionnext.network.base import STEP_FRAMES
-from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.frontend import SILENCE, LogMel
 from audioinceptionnext.network.storage import StoredModel
 
 
@@ -119,7 +119,7 @@ def _not_empty(clip: Clip, waveform: np.ndarray) -> np.ndarray:
 def log_mel_of(stored: StoredModel, front_end: LogMel, waveform: np.ndarray) -> np.ndarray:
     """Log-mel (frames, bands) of a waveform (samples,). One shorter than a clip is filled up with its last frame."""
     clip, hop = stored.net.config.clip_frames, front_end.hop
-    frames = max(-(-len(waveform) // hop), min(1 + len(waveform) // hop, clip))  # as `windows.StepGrid.frames`
+    frames = max(-(-len(waveform) // hop), min(1 + len(waveform) // hop, clip))  # as `inference.steps.StepGrid.frames`
     log_mel = front_end(torch.from_numpy(waveform)[None])[0, 0, :frames].numpy()
     return np.pad(log_mel, ((0, max(0, clip - frames)), (0, 0)), mode="edge")
 
@@ -143,4 +143,5 @@ def clip_probabilities(measured: Measured, log_mel: np.ndarray) -> np.ndarray:
         logits = in_batches(measured.process.request, log_mel[frames], size)[:, 0]
     loud = np.concatenate([[0], np.cumsum(log_mel.max(axis=1) > SILENCE)])
     ends = np.minimum(starts + clip, len(log_mel))
-    return recording_probabilities(softmax(logits / stored.temperature) * (loud[ends] > loud[starts])[:, None])
+    steps = softmax(logits / stored.temperature, axis=1) * (loud[ends] > loud[starts])[:, None]
+    return recording_probabilities(steps)

@@ -241,7 +241,7 @@ def openvino(task: Task) -> Infer:
         key = log_mel.shape if timed else None
         if key not in requests:
             requests[key] = compiled_for(key)
-        return requests[key].infer([log_mel], share_inputs=True)[0].copy()
+        return requests[key].infer([log_mel], share_inputs=True)["logits"].copy()
 
     return infer
 

@@ -48,6 +48,5 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:
-    """What ``model.json`` says, whose key for the mode is older than that word, and where the model is."""
-    description = {"mode" if key == "run" else key: value for key, value in entry.description.items()}
-    return description | {"path": str(entry.path)}
+    """What ``model.json`` says, and where the model is."""
+    return entry.description | {"path": str(entry.path)}

@@ -14,6 +14,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.explain.explanation import Explanation, explain
 from audioinceptionnext.explain.probe import open_model
+from audioinceptionnext.export.onnx import Exported
 from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.inference.steps import StepPredictor
 from audioinceptionnext.network.storage import StoredModel
@@ -117,8 +118,6 @@ def _best_excerpt(model: StoredModel, file: str | Path, label: str | None) -> Ex
 
 def torch_predictor(model: StoredModel) -> StepPredictor:
     """A predictor as recognition uses it, but computed by torch, so that no file has to be exported first."""
-    from audioinceptionnext.export.onnx import Exported
-
     metadata = {
         "clip_frames": str(model.net.config.clip_frames),
         "step_frames": str(model.net.step_frames),
@@ -131,10 +130,10 @@ def torch_predictor(model: StoredModel) -> StepPredictor:
 class _TorchSession:
     """A `Session` that computes the exported module by torch."""
 
-    def __init__(self, exported: torch.nn.Module, metadata: Mapping[str, str]) -> None:
+    def __init__(self, exported: Exported, metadata: Mapping[str, str]) -> None:
         self.exported, self.metadata = exported, metadata
 
     @torch.inference_mode()
     def run(self, outputs: list[str], inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        hop = torch.as_tensor(inputs.get("hop", int(self.metadata["step_frames"])))
-        return [value.numpy() for value in self.exported(torch.from_numpy(inputs["waveform"]), hop)]
+        found = dict(zip(self.exported.outputs, self.exported(torch.from_numpy(inputs["waveform"])), strict=True))
+        return [found[name].numpy() for name in outputs]

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.errors import AinextError, ModelError
-from audioinceptionnext.inference.steps import SILENCE, StepGrid
+from audioinceptionnext.inference.steps import StepGrid
+from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.storage import StoredModel
 
 BATCH_SIZE = 16  # windows that go through the network together

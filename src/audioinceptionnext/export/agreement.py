@@ -11,7 +11,7 @@ import numpy as np
 
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.backends import open_session
-from audioinceptionnext.inference.steps import softmax
+from audioinceptionnext.inference.recogniser import recording_probabilities
 
 MIN_AGREEMENT = 0.99  # share of clips with the same top-1, below which a file of lower precision is not worth having
 MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count
@@ -19,7 +19,7 @@ MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well two files agree. A clip's probabilities are the mean over its steps.
+    """How well two files agree. A clip's probabilities are the mean over the steps that are not digital silence.
 
     Attributes:
         top1: share of the counted clips, 0 to 1, for which both files have the same best class.
@@ -55,7 +55,9 @@ def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray]
         ModelError: a file is not an ONNX model.
     """
     predict_a, predict_b = _predictor(Path(a_path)), _predictor(Path(b_path))
-    pairs = [(predict_a(values), predict_b(values)) for values in inputs]
+    pairs = [
+        tuple(recording_probabilities(run(values[None])[0]) for run in (predict_a, predict_b)) for values in inputs
+    ]
     if not pairs:
         raise AinextError(f"there are no clips to compare {b_path} with {a_path} on; give at least one")
     a, b = (np.stack(side) for side in zip(*pairs, strict=True))  # each (clips, classes)
@@ -67,15 +69,12 @@ def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray]
 
 
 def _predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from an input without its batch to probabilities (classes,), the mean over the steps."""
-    run = _openvino(path) if path.suffix == ".xml" else _onnx_runtime(path)
-    return lambda values: softmax(run(values[None])[0]).mean(axis=0)
-
-
-def _onnx_runtime(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from a batch of inputs to probabilities (batch, steps, classes)."""
+    if path.suffix == ".xml":
+        return _openvino(path)
     session = open_session(path.read_bytes(), str(path), "onnxruntime")
     name = "log_mel" if session.metadata.get("input") == "log-mel" else "waveform"
-    return lambda batch: session.run(["logits"], {name: batch})[0]
+    return lambda batch: session.run(["probabilities"], {name: batch})[0]
 
 
 def _openvino(path: Path) -> Callable[[np.ndarray], np.ndarray]:
@@ -83,4 +82,4 @@ def _openvino(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
     compiled: Any = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     name = compiled.inputs[0].get_any_name()
-    return lambda batch: np.array(compiled({name: batch})["logits"])
+    return lambda batch: np.array(compiled({name: batch})["probabilities"])

@@ -1,4 +1,4 @@
-"""Exports a trained network as one ONNX file: waveform to logits, with all that is needed to use it as metadata."""
+"""Exports a trained network as one ONNX file: waveform to probabilities, with all that is needed as metadata."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
@@ -25,7 +23,9 @@ from audioinceptionnext.export.clips import ExportClips, Input, input_batches, i
 from audioinceptionnext.export.layout import time_last
 from audioinceptionnext.export.openvino import convert_to_openvino
 from audioinceptionnext.export.quantise import Precision, convert_precision, write_onnx
+from audioinceptionnext.inference.steps import FILE_FORMAT
 from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
+from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.storage import Mode, StoredModel
 
 OPSET = 18
@@ -41,6 +41,9 @@ class Exported(nn.Module):
         model: the training form with its front end.
         mode: ``dense`` processes the input in one pass with sliding pooling; ``windows`` cuts one log-mel into clips.
         input: ``waveform`` (batch, samples), or ``log-mel`` (batch, frames, bands).
+
+    Attributes:
+        outputs: the names of what `forward` returns.
     """
 
     def __init__(self, model: StoredModel, mode: Mode, input: Input) -> None:
@@ -53,20 +56,20 @@ class Exported(nn.Module):
         # Kept apart, since its input, the features, is an output of the file.
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
-        self.temperature = model.temperature
+        self.temperature, self.multi_label = model.temperature, model.multi_label
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
+        self.outputs = ["probabilities", "logits", "features"] + ["log_mel"] * (input == "waveform")
         self.eval()
 
-    def forward(self, x: Tensor, hop: Tensor) -> tuple[Tensor, ...]:
-        """The outputs of the file.
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of the file, see `outputs`.
 
         Args:
             x: the waveform or the log-mel.
-            hop: () int64, frames from one step to the next.
 
         Returns:
-            Logits (batch, steps, classes). For a waveform also its log-mel (batch, frames, bands) and the features
-            (batch, steps, channels) that the linear layer reads.
+            Probabilities (batch, steps, classes), the logits that they come from, and the features (batch, steps,
+            channels) that the linear layer reads; for a waveform also its log-mel (batch, frames, bands).
         """
         if self.input == "waveform":
             log_mel = self.front_end(x)[:, 0]
@@ -78,35 +81,34 @@ class Exported(nn.Module):
             )
         else:
             log_mel, frames = x, x.shape[1]
-        step: Any = hop.item()  # symbolic
-        torch._check(step >= 1)
-        features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames, step)
+        features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
         logits = self.classifier(features) / self.temperature
-        return (logits, log_mel, features) if self.input == "waveform" else (logits,)
+        probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, 2)
+        probabilities = probabilities * self.loud(log_mel, frames, features.shape[1])
+        return (probabilities, logits, features) + ((log_mel,) if self.input == "waveform" else ())
 
     # Both of these return features. Input shorter than a clip is padded by repeating its last frame, as published.
     # `frames` may be symbolic.
 
-    def dense(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
-        # Passes that start one step after another give the steps in between. The caller sees to it that the step
-        # divides that of the network.
-        passes = STEP_FRAMES // step
-        torch._check(passes >= 1)
-        place = torch.arange(passes)[:, None] * step + torch.arange(torch.sym_max(frames, self.clip_frames))
-        shifted = log_mel[:, place.clamp(max=frames - 1)]  # (batch, passes, frames, bands)
-        features = self.net.dense(shifted.reshape(-1, 1, place.shape[1], self.bands))
-        whole = -(-self.clip_frames // STEP_FRAMES) * STEP_FRAMES
-        steps = (torch.sym_max(frames - whole, 0) + step - 1) // step + 1
-        features = features.view(log_mel.shape[0], -1, features.shape[1], features.shape[2])
-        return features.transpose(1, 2).reshape(log_mel.shape[0], -1, features.shape[3])[:, :steps]
+    def dense(self, log_mel: Tensor, frames: int) -> Tensor:
+        place = torch.arange(torch.sym_max(frames, self.clip_frames))
+        features: Tensor = self.net.dense(log_mel[:, place.clamp(max=frames - 1)].unsqueeze(1))
+        return features
 
-    def windows(self, log_mel: Tensor, frames: int, step: int) -> Tensor:
-        windows = (torch.sym_max(frames - self.clip_frames, 0) + step - 1) // step + 1
-        torch._check(windows >= 1)
-        place = torch.arange(windows)[:, None] * step + torch.arange(self.clip_frames)
+    def windows(self, log_mel: Tensor, frames: int) -> Tensor:
+        windows = (torch.sym_max(frames - self.clip_frames, 0) + STEP_FRAMES - 1) // STEP_FRAMES + 1
+        place = torch.arange(windows)[:, None] * STEP_FRAMES + torch.arange(self.clip_frames)
         clips = log_mel[:, place.clamp(max=frames - 1)]  # (batch, windows, clip_frames, bands)
         features = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
         return features.view(log_mel.shape[0], -1, features.shape[1])
+
+    def loud(self, log_mel: Tensor, frames: int, steps: int) -> Tensor:
+        """Whether the window of a step has a frame that is not digital silence: (batch, steps, 1)."""
+        loud = log_mel[:, :frames].amax(2) > SILENCE
+        before = nn.functional.pad(loud.long().cumsum(1), (1, 0))  # loud frames before each frame
+        start = torch.arange(steps) * STEP_FRAMES
+        end = (start + self.clip_frames).clamp(max=frames)
+        return (before[:, end] > before[:, start.clamp(max=frames)]).unsqueeze(2)
 
 
 def export_onnx(
@@ -121,13 +123,10 @@ def export_onnx(
 ) -> Path:
     """Write a model to an ONNX file, and return its path.
 
-    The file has two inputs. One is ``waveform`` (batch, samples), mono float32 in -1…1 at the model's rate, or
-    ``log_mel`` (batch, frames, bands). The other, ``hop``, is optional: the number of frames from one step to the next.
-    It is 32 by default; for a dense file it has to divide 32.
-
-    Its outputs are ``logits`` (batch, steps, classes), with one step for one clip's length or less and then one every
-    hop; and, for a waveform, ``log_mel`` (batch, frames, bands) and ``features`` (batch, steps, channels), which the
-    linear layer turns into the logits.
+    The input of the file is ``waveform`` (batch, samples), mono float32 in -1…1 at the model's rate, or ``log_mel``
+    (batch, frames, bands). Its outputs are ``probabilities`` and ``logits`` (batch, steps, classes), with one step for
+    one clip's length or less and then one every 32 frames; ``features`` (batch, steps, channels), which the linear
+    layer turns into the logits; and, for a waveform, ``log_mel`` (batch, frames, bands). `docs/onnx.md` describes them.
 
     Args:
         mode: how audio longer than a clip is processed; as the model was trained unless given. Networks that are not
@@ -151,8 +150,6 @@ def export_onnx(
     mode = mode or (model.mode if model.net.convolutional else "windows")
     exported = Exported(model, mode, input)
     proto = _to_onnx(exported, model.clip_samples)
-    # An initializer with the name of an input is its default.
-    proto.graph.initializer.append(numpy_helper.from_array(np.array(STEP_FRAMES, np.int64), "hop"))
     onnx.helper.set_model_props(proto, _metadata(model, exported, name or path.stem))
     proto.producer_name, proto.doc_string = "audioinceptionnext", ""
     if precision == "float32":
@@ -220,11 +217,11 @@ def _to_onnx(exported: Exported, clip_samples: int) -> onnx.ModelProto:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 exported,
-                (example, torch.tensor(STEP_FRAMES)),
+                (example,),
                 dynamo=True,
-                dynamic_shapes=({0: torch.export.Dim("batch", max=2**20), 1: length}, None),
-                input_names=[input_name(exported.input), "hop"],
-                output_names=["logits", "log_mel", "features"] if waveform else ["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch", max=2**20), 1: length},),
+                input_names=[input_name(exported.input)],
+                output_names=exported.outputs,
                 opset_version=OPSET,
                 verbose=False,
                 optimize=False,
@@ -246,11 +243,12 @@ def _to_onnx(exported: Exported, clip_samples: int) -> onnx.ModelProto:
 def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, str]:
     """The metadata of the file, which `docs/onnx.md` describes."""
     hop, folded = exported.front_end.hop, model.folded()
-    values = {
-        "format": "audioinceptionnext/1",
+    values: dict[str, object] = {
+        "format": FILE_FORMAT,
         "name": name,
         "input": exported.input,
-        "run": exported.mode,
+        "kind": "multi-label" if model.multi_label else "single-label",
+        "mode": exported.mode,
         "precision": "float32",
         "temperature": model.temperature,
         "sample_rate": model.sample_rate,
@@ -258,13 +256,11 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         "clip_samples": model.clip_samples,
         "clip_frames": exported.clip_frames,
         "step_frames": STEP_FRAMES,
-        "finest_frames": 1,
         "parameters": count_parameters(folded),
         "gmac": round(count_macs(folded) / 1e9, 4),
+        "features": exported.classifier.in_features,
     }
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
     if model.thresholds:
         texts["thresholds"] = json.dumps(model.thresholds)
-    if exported.input == "waveform":
-        values["features"] = exported.classifier.in_features
     return {key: str(value) for key, value in values.items()} | texts

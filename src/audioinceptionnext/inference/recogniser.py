@@ -16,7 +16,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import ModelError, ParameterError, printable
 from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.prefetch import prefetch
-from audioinceptionnext.inference.steps import Mode, StepPredictor
+from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
@@ -44,6 +44,7 @@ class Recogniser:
         name: of the model.
         labels: one per class.
         sample_rate: in Hz.
+        multi_label: whether several labels can be true at a time, so that a step's probabilities do not sum to 1.
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
         window_seconds: length of the window that each step sees.
         step_seconds: time from one step to the next, unless `predict` is given another one.
@@ -70,12 +71,15 @@ class Recogniser:
             raise ModelError(
                 source, "does not take a waveform, or has no labels; `ainext export` writes files that fit"
             )
+        if self.metadata.get("format") != FILE_FORMAT:
+            raise ModelError(source, "was exported by another version; export it again with `ainext export`")
         try:
             self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
             self.name = name or self.metadata["name"]
-            self.mode: str = mode or self.metadata["run"]  # files call it run
-            if self.mode not in ("clips", self.metadata["run"]):
-                reason = f"{source} can be used as {self.metadata['run']} or as clips"
+            self.multi_label = self.metadata["kind"] == "multi-label"
+            self.mode: str = mode or self.metadata["mode"]
+            if self.mode not in ("clips", self.metadata["mode"]):
+                reason = f"{source} can be used as {self.metadata['mode']} or as clips"
                 raise ParameterError("mode", self.mode, reason)
             self.sample_rate = int(self.metadata["sample_rate"])
             self.thresholds = tuple(float(value) for value in json.loads(self.metadata.get("thresholds", "[]")))
@@ -113,7 +117,7 @@ class Recogniser:
             top_k: number of labels for the recording as a whole.
             settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
-                quarter and so on, as far as the model's file allows.
+                quarter and so on down to one frame.
             progress: called with the seconds processed so far.
 
         Raises:
@@ -184,12 +188,11 @@ class Recogniser:
 
         Raises:
             MediaError: a file cannot be read, or has no sound.
-            ModelError: the model's file does not give features.
 
         >>> model.embed(["a.wav", "b.wav"]).shape
         (2, 256)
         """
-        channels = self._channels()
+        channels = int(self.metadata["features"])
         rows: list[np.ndarray] = []
         for recording in _each(recordings):
             total, loud_steps = np.zeros(channels), 0
@@ -210,13 +213,12 @@ class Recogniser:
             (steps, channels) float32; row i is for the window from ``i * step_seconds`` on. 0 in digital silence.
 
         Raises:
-            MediaError, ModelError: as `embed`.
+            MediaError: as `embed`.
             ParameterError: the model does not support this ``step_seconds``.
 
         >>> model.embed_steps("kitchen-scene.flac").shape
         (85, 256)
         """
-        self._channels()
         parts = self._features(recording, step_seconds)
         return np.concatenate([features * loud[:, None] for features, loud in parts])
 
@@ -231,13 +233,6 @@ class Recogniser:
         for prediction in predictor.predict_blocks(blocks, step):
             assert prediction.features is not None
             yield prediction.features, prediction.probabilities.max(axis=1) > 0
-
-    def _channels(self) -> int:
-        if "features" not in self.metadata:
-            raise ModelError(
-                self.name, "the file was exported before files gave features; export it again with `ainext export`"
-            )
-        return int(self.metadata["features"])
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
         """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
@@ -263,19 +258,19 @@ class Recogniser:
         """The distance from one step to the next, in samples.
 
         Raises:
-            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction that it supports.
+            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames.
         """
-        step, finest, seconds = self._predictor.grid.step, self._predictor.finest, self.step_seconds
+        grid, seconds = self._predictor.grid, self.step_seconds
         if step_seconds is None:
-            return step
+            return grid.step
         if seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
-            return round(step_seconds / seconds) * step
-        if 0.999 * finest <= step_seconds * self.sample_rate < step:
+            return round(step_seconds / seconds) * grid.step
+        if 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
             parts = round(seconds / step_seconds)
-            if step % (parts * finest) == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
-                return step // parts
-        others = ", a multiple of it, or a fraction of it such as one half" if finest < step else " or a multiple of it"
-        reason = f"{self.name} has a step every {seconds:g} s; give that{others}"
+            if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
+                return grid.step // parts
+        others = "a multiple of it, or a fraction of it such as one half"
+        reason = f"{self.name} has a step every {seconds:g} s; give that, {others}"
         raise ParameterError("step_seconds", step_seconds, reason)
 
 

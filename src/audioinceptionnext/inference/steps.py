@@ -20,9 +20,7 @@ BLOCK_FRAMES = {"dense": 6000, "windows": 2000}
 # computed twice, and kept from the pass in whose inside they lie. Measured in docs/architecture.md, "Joints".
 MARGIN_FRAMES = {"dense": 832, "windows": 0}
 BATCH_SIZE = 16  # clips per call of the network in the mode `clips`
-# A log-mel that stays below this is digital silence: the smallest click of a 16-bit recording reaches -7.2. The network
-# would confidently give it some label, and that nothing is there is certain without the network.
-SILENCE = -9.0
+FILE_FORMAT = "audioinceptionnext/2"  # of the files that this version writes and reads, in their metadata
 FLOOR = -13.8  # the lowest value of a log-mel
 
 
@@ -30,7 +28,7 @@ class Prediction(NamedTuple):
     """The steps and frames of a stretch of a recording.
 
     Attributes:
-        probabilities: (steps, classes); rows of zeros where a step's window is silent.
+        probabilities: (steps, classes); rows of zeros where a step's window is digital silence.
         log_mel: (frames, bands).
         features: (steps, channels), if they were asked for.
     """
@@ -89,11 +87,10 @@ class StepPredictor:
         metadata: what its file states about itself.
         mode: ``dense`` or ``windows`` (of one log-mel), as the file was made for; or ``clips``, for any file: each
             step from the samples of its own window alone, which is all that a live stream has.
-        features: whether to give what the linear layer reads at each step; the file needs that output.
+        features: whether to give what the linear layer reads at each step.
 
     Attributes:
-        grid: the steps as the file states them.
-        finest: the shortest distance of steps in samples; it divides that of the grid.
+        grid: the steps as the file gives them.
 
     Raises:
         KeyError, ValueError: metadata are missing, or are not numbers.
@@ -101,10 +98,9 @@ class StepPredictor:
 
     def __init__(self, session: Session, metadata: Mapping[str, str], mode: str, features: bool = False) -> None:
         self.session, self.mode = session, mode
-        self._outputs = ["logits", "log_mel", "features"] if features else ["logits", "log_mel"]
+        self._outputs = ["probabilities", "log_mel", "features"] if features else ["probabilities", "log_mel"]
         clip, step, hop = (int(metadata[name]) for name in ("clip_frames", "step_frames", "hop_samples"))
         self.grid = StepGrid(clip, -(-clip // step) * step if mode == "dense" else clip, hop, step * hop)
-        self.finest = int(metadata.get("finest_frames", step)) * hop if mode == "dense" else hop
 
     @property
     def block_samples(self) -> int:
@@ -116,11 +112,12 @@ class StepPredictor:
 
         Args:
             blocks: consecutive, (samples,) float32 each.
-            step: samples from one step to the next: the grid's own, a multiple, or a part of it down to ``finest``.
+            step: samples from one step to the next: the grid's own, a multiple, or a part of it that is a whole number
+                of frames.
         """
         if self.mode == "clips":
             yield from self._clips(blocks, replace(self.grid, step=step))
-        elif self.mode == "windows" or step <= self.grid.step:
+        elif step <= self.grid.step:
             yield from self._joined(blocks, replace(self.grid, step=step))
         else:
             every, before = step // self.grid.step, 0
@@ -130,7 +127,8 @@ class StepPredictor:
                 yield prediction.part(kept, slice(None))
 
     def _joined(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
-        margin = -(-MARGIN_FRAMES[self.mode] // grid.step_frames) or 1  # one step also where passes need no margin
+        # At least one step of the file, since the passes of `_pass` see the very start of a block differently.
+        margin = -(-max(MARGIN_FRAMES[self.mode], self.grid.step_frames) // grid.step_frames)
         body = max(1, BLOCK_FRAMES[self.mode] // grid.step_frames)
         waveform = np.zeros(0, np.float32)
         first = 0  # the step at which the waveform in memory starts
@@ -152,15 +150,22 @@ class StepPredictor:
             yield prediction.part(slice(done - first, total - first), frames)
 
     def _pass(self, waveform: np.ndarray, grid: StepGrid) -> Prediction:
-        inputs = {"waveform": waveform[None]}
-        if grid.step != self.grid.step:  # the file's own step is the default of this input
-            inputs["hop"] = np.array(grid.step_frames)  # this input is the distance of steps, in frames
-        logits, log_mel, *features = self.session.run(self._outputs, inputs)
-        loud = np.concatenate([[0], np.cumsum(log_mel[0].max(axis=1) > SILENCE)])  # loud frames so far
-        start = np.minimum(np.arange(len(logits[0])) * grid.step_frames, len(loud) - 1)
-        end = np.minimum(start + grid.clip_frames, len(loud) - 1)
-        probabilities = softmax(logits[0]) * (loud[end] > loud[start])[:, None]
-        return Prediction(probabilities, log_mel[0], features[0][0] if features else None)
+        """All steps of a waveform. For steps that are closer together than the file's, the file predicts the waveform
+        several times, each time from one step later on."""
+        steps = grid.steps(len(waveform))
+        passes = min(self.grid.step // grid.step, steps)
+        parts = [self._run(waveform[None, number * grid.step :]) for number in range(passes)]
+        features = [part.features[0] for part in parts if part.features is not None]
+        return Prediction(
+            _interleaved([part.probabilities[0] for part in parts])[:steps],
+            parts[0].log_mel[0],
+            _interleaved(features)[:steps] if features else None,
+        )
+
+    def _run(self, waveforms: np.ndarray) -> Prediction:
+        """The outputs of the file for waveforms (batch, samples), each with the batch in front."""
+        probabilities, log_mel, *features = self.session.run(self._outputs, {"waveform": waveforms})
+        return Prediction(probabilities, log_mel, features[0] if features else None)
 
     def _clips(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
         waveform, done = np.zeros(0, np.float32), 0  # the waveform in memory starts at step `done`
@@ -196,10 +201,17 @@ class StepPredictor:
         """As `predict_clips`, with the features if they are asked for."""
         size = self.grid.clip - 1  # one more sample would give one more frame
         clips = np.stack([waveform[i * step : i * step + size] for i in range(count)])
-        logits, log_mel, *features = self.session.run(self._outputs, {"waveform": clips})
+        probabilities, log_mel, features = self._run(clips)
         log_mel = log_mel[:, : self.grid.frames(clips.shape[1])]
-        probabilities = softmax(logits[:, 0]) * (log_mel.max(axis=(1, 2)) > SILENCE)[:, None]
-        return Prediction(probabilities, log_mel, features[0][:, 0] if features else None)
+        return Prediction(probabilities[:, 0], log_mel, None if features is None else features[:, 0])
+
+
+def _interleaved(parts: list[np.ndarray]) -> np.ndarray:
+    """The first row of each part, then the second of each, and so on: (rows, n) each to (all rows, n)."""
+    rows = np.empty((sum(len(part) for part in parts), parts[0].shape[1]), parts[0].dtype)
+    for number, part in enumerate(parts):
+        rows[number :: len(parts)] = part
+    return rows
 
 
 def _in_steps(log_mel: np.ndarray, step_frames: int, whole_last: bool = False) -> np.ndarray:
@@ -210,9 +222,3 @@ def _in_steps(log_mel: np.ndarray, step_frames: int, whole_last: bool = False) -
     silent = max(0, step_frames - log_mel.shape[1])
     steps = np.pad(log_mel, ((0, 0), (0, silent), (0, 0)), constant_values=FLOOR)[:, :step_frames]
     return np.concatenate([*steps[:-1], log_mel[-1] if whole_last else steps[-1]])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(steps, classes) to probabilities, float32."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -18,8 +18,7 @@ from audioinceptionnext.audio.capture import SampleConverter
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import BATCH_SIZE
-from audioinceptionnext.results.segmentation import SegmentationSettings
-from audioinceptionnext.results.segmenter import StreamSegmenter
+from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter
 from audioinceptionnext.results.types import Segment
 
 STEP_S = 0.16  # from one step to the next, if the model can
@@ -89,7 +88,7 @@ class Stream:
         self._grid = replace(self._predictor.grid, step=_step(by_clips, step_seconds))
         self.step_seconds = self._grid.step / self._rate
         settings = settings or SegmentationSettings(class_thresholds=recogniser.thresholds)
-        self._segmenter = StreamSegmenter(self.labels, settings, self.step_seconds, self.window_seconds)
+        self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
         self._converter = SampleConverter(sample_rate or self._rate, self._rate)
         # A step is given this many samples after the start of its window. That is one more than the window has: only
         # then is another step certain to follow, and the last one, which stands for all that is left, comes with
@@ -127,7 +126,9 @@ class Stream:
         steps: list[Step] = []
         step = self._grid.step
         while (ready := min(BATCH_SIZE, (self._received - self._predicted * step - self._span) // step + 1)) > 0:
-            steps += [self._step(row, log_mel, self._segmenter.push(row)) for row, log_mel in self._predict(ready)]
+            steps += [
+                self._step(row, log_mel, self._segmenter.push(row[None])) for row, log_mel in self._predict(ready)
+            ]
         if steps:  # a copy: what is left is a view, which would keep the whole push in memory
             self._blocks = [self._blocks[0].copy()]
         return steps
@@ -143,7 +144,8 @@ class Stream:
         while left > len(last):
             whole = (self._received - self._predicted * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
             last += self._predict(min(left - len(last), BATCH_SIZE, max(1, whole)))
-        segments = self._segmenter.finish([row for row, _ in last], self.seconds)
+        rows = np.array([row for row, _ in last]).reshape(-1, len(self.labels))
+        segments = self._segmenter.finish(rows, self.seconds)
         steps = [self._step(row, log_mel, []) for row, log_mel in last[:-1]]
         return steps + [self._step(row, log_mel, segments, last=True) for row, log_mel in last[-1:]]
 

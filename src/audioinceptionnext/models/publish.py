@@ -173,7 +173,7 @@ def _config(model: Recogniser, model_files: ModelFiles) -> dict[str, Any]:
         "clip_seconds": round(model.window_seconds, 6),
         "clip_samples": int(metadata["clip_samples"]),
         "step_seconds": round(model.step_seconds, 6),
-        "run": model.mode,  # the key of the metadata
+        "mode": model.mode,
         "precision": metadata.get("precision"),
         "temperature": float(metadata.get("temperature", 1)),
         "thresholds": dict(zip(model.labels, model.thresholds, strict=True)) if model.thresholds else None,

@@ -12,6 +12,9 @@ from audioinceptionnext.errors import ParameterError
 N_FFT = 2048  # samples. It is longer than the window, so that the spectrum is interpolated between the window's bins.
 BANDS = 128
 LOG_OFFSET = 1e-6
+# A log-mel that stays below this is digital silence: the smallest click of a 16-bit recording reaches -7.2. A network
+# would confidently give it some label, and that nothing is there is certain without the network.
+SILENCE = -9.0
 
 
 def hz_to_mel(hz: float | Tensor) -> Tensor:

@@ -37,6 +37,8 @@ class StoredModel:
         temperature: exported files divide the logits by it, so that probabilities are calibrated (Guo et al., 2017). It
             is fitted on held-out clips.
         thresholds: onset threshold of each class in exported files; None if there are none.
+        multi_label: whether several labels can be true at a time. Then exported files apply the sigmoid to each logit;
+            otherwise the softmax to all.
 
     Raises:
         ParameterError: the number of labels is not the number of classes.
@@ -52,6 +54,7 @@ class StoredModel:
     clip_seconds: float = 0
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -97,6 +100,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         "run": model.mode,
         "temperature": json.dumps(model.temperature),
         "thresholds": json.dumps(model.thresholds),
+        "multi_label": json.dumps(model.multi_label),
         "info": json.dumps(model.info, ensure_ascii=False),
     }
     weights = {
@@ -141,6 +145,7 @@ def load_model(path: str | Path) -> StoredModel:
             mode=header["run"],
             temperature=json.loads(header.get("temperature", "1.0")),
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
+            multi_label=json.loads(header.get("multi_label", "false")),
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:

@@ -7,8 +7,9 @@ which stretch of the recording each step stands for, and turns runs of confident
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from audioinceptionnext.results.types import Segment
 
 OFFSET_TO_ONSET = 0.6  # the offset threshold as a share of the onset threshold, unless it is given
 EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
+PORTION = 1024  # steps that are processed together, so that memory does not grow with the recording
 
 
 @dataclass(frozen=True)
@@ -135,63 +137,164 @@ def find_segments(
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
         raise ValueError(f"probabilities are {probabilities.shape}, but there are {len(labels)} labels")
-    steps = len(probabilities)
-    if steps == 0:
+    if not len(probabilities):
         return []
-    bounds = step_bounds(steps, step_seconds, window_seconds, duration)
-    reach = smoothing_reach(settings, step_seconds)
-
-    segments: list[Segment] = []
-    onset, offset = settings.thresholds(len(labels))
-    # A mean never exceeds its largest term, so classes that never reach their threshold unsmoothed are done.
-    for column in np.flatnonzero(probabilities.max(axis=0) >= onset).tolist():
-        smooth = _moving_average(probabilities[:, column], reach)
-        first, end = _runs(smooth >= offset[column], smooth >= onset[column])
-        first, end = _merge(first, end, bounds, settings.merge_gap)
-        start_s, end_s = bounds[first], bounds[end]
-        mean = np.minimum(_range_sums(smooth, first, end) / (end - first), 1.0)
-        kept = (end_s > start_s) & (end_s - start_s >= settings.min_duration - EPSILON_S)
-        rows = np.stack((start_s, end_s, mean), axis=1)[kept].tolist()
-        segments += [Segment(start, stop, labels[column], score) for start, stop, score in rows]
-    segments.sort(key=lambda segment: (segment.start, segment.end, segment.label))
-    return segments
+    return Segmenter(labels, settings, step_seconds, window_seconds).finish(probabilities, duration)
 
 
-def smoothing_reach(settings: SegmentationSettings, step_seconds: float) -> int:
-    """Steps to either side that the moving average takes in, so that it has an odd number of steps."""
-    return int(settings.smoothing / step_seconds / 2 + EPSILON_S)
+@dataclass(slots=True)
+class _Run:
+    """Consecutive steps of one class at or above the offset threshold.
+
+    If it has reached the onset threshold, the runs that were merged with it are part of it.
+    """
+
+    first: int
+    sum_before: float  # of all smoothed probabilities before step `first`
+    reached_onset: bool = False
+    end: int = 0  # the step after the last one, once the run is over
+    sum_at_end: float = 0.0  # of all smoothed probabilities before step `end`
 
 
-def _range_sums(values: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The sum of ``values[first:end]`` for each pair: (runs,) float64."""
-    sums = np.concatenate(([0.0], np.cumsum(values, dtype=np.float64)))
-    return sums[end] - sums[first]
+class Segmenter:
+    """Finds the segments of a recording or a stream: the same ones, however its steps are divided into calls.
+
+    Args:
+        labels, settings, step_seconds, window_seconds: as for `find_segments`.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], settings: SegmentationSettings, step_seconds: float, window_seconds: float
+    ) -> None:
+        self._labels, self._settings = labels, settings
+        self._step_seconds, self._window_seconds = step_seconds, window_seconds
+        self._onset, self._offset = settings.thresholds(len(labels))
+        # Steps to either side that the moving average takes in, so that it has an odd number of steps.
+        self._reach = int(settings.smoothing / step_seconds / 2 + EPSILON_S)
+        self._end: tuple[int, float] | None = None  # the number of steps and the duration, once they are known
+        self._steps = self._smoothed = 0
+        self._sums = np.zeros((1, len(labels)))  # over all steps before each of the latest ones, the next one included
+        self._total = np.zeros(len(labels))  # over the smoothed steps
+        self._open: dict[int, _Run] = {}  # by class: the run that is going on
+        # By class: the run that reached the onset threshold and is over, but may yet be merged with the next one.
+        self._held: dict[int, _Run] = {}
+
+    def bound(self, step: int) -> float:
+        """Where the stretch of ``step`` begins, in seconds; see `step_bounds`."""
+        start = (self._window_seconds - self._step_seconds) / 2 + self._step_seconds * step
+        place = 0.0 if step == 0 else max(0.0, start)
+        if self._end is None:
+            return place
+        steps, duration = self._end
+        return duration if step == steps else min(place, duration)
+
+    def push(self, rows: np.ndarray) -> list[Segment]:
+        """Take further steps, not including the last one, and return the segments that they complete.
+
+        Args:
+            rows: probabilities, (n, classes) float32.
+        """
+        # One addition after the other, so that the sums are the same whatever the number of rows.
+        sums = np.cumsum(np.concatenate([self._sums[-1:], rows]), axis=0, dtype=np.float64)
+        self._sums = np.concatenate([self._sums, sums[1:]])
+        self._steps += len(rows)
+        return self._advance(self._steps - self._reach)
+
+    def finish(self, rows: np.ndarray, duration: float) -> list[Segment]:
+        """Take the last steps and return all remaining segments.
+
+        Args:
+            rows: probabilities of the last steps, (n, classes) float32; n may be 0.
+            duration: of the whole recording, in seconds.
+        """
+        self._end = self._steps + len(rows), duration
+        found = [one for at in range(0, len(rows), PORTION) for one in self.push(rows[at : at + PORTION])]
+        found += self._advance(self._steps)
+        for column in list(self._open):
+            self._close(column, self._smoothed, float(self._total[column]))
+        for column in list(self._held):
+            found += self._release(column)
+        return _sorted(found)
+
+    def open_segments(self) -> list[Segment]:
+        """The segments that are still going on, as they are so far, ordered by start."""
+        runs = [(column, run) for column, run in self._open.items() if run.reached_onset]
+        return _sorted(self._segment(column, run, self._smoothed, self._total[column]) for column, run in runs)
+
+    def _advance(self, until: int) -> list[Segment]:
+        """Smooth and process the steps before ``until`` that are left."""
+        steps = np.arange(self._smoothed, until)
+        if not len(steps):
+            return []
+        smooth = self._smooth(steps)
+        totals = np.cumsum(np.concatenate([self._total[None], smooth]), axis=0, dtype=np.float64)
+        low, high = smooth >= self._offset, smooth >= self._onset
+        found: list[Segment] = []
+        for column in {*np.flatnonzero(low.any(axis=0)).tolist(), *self._open, *self._held}:
+            found += self._process(column, low[:, column], high[:, column], totals[:, column])
+        self._smoothed, self._total = until, totals[-1]
+        return _sorted(found)
+
+    def _smooth(self, steps: np.ndarray) -> np.ndarray:
+        """(n,) to (n, classes): each step's mean with its neighbours, of which there are fewer at both ends."""
+        first, end = np.maximum(steps - self._reach, 0), np.minimum(steps + self._reach + 1, self._steps)
+        earliest = self._steps + 1 - len(self._sums)  # the step before which the first of the sums was taken
+        smooth: np.ndarray = (self._sums[end - earliest] - self._sums[first - earliest]) / (end - first)[:, None]
+        self._sums = self._sums[-2 * self._reach - 1 :].copy()
+        return smooth.astype(np.float32)
+
+    def _process(self, column: int, low: np.ndarray, high: np.ndarray, totals: np.ndarray) -> list[Segment]:
+        """Process a class: extend, begin and end its runs.
+
+        Args:
+            low, high: (n,), whether the next smoothed steps reach the offset and the onset threshold.
+            totals: (n + 1,), of all smoothed probabilities before each of them.
+        """
+        found: list[Segment] = []
+        changes = np.flatnonzero(np.diff(low, prepend=column in self._open)).tolist()
+        for start, end in pairwise([0, *changes, len(low)]):
+            if start == end:  # the state changes at the first step
+                continue
+            if not low[start]:
+                if column in self._open:
+                    self._close(column, self._smoothed + start, float(totals[start]))
+                found += self._release_before(column, self._smoothed + end)
+                continue
+            if column not in self._open:
+                found += self._release_before(column, self._smoothed + start)
+                self._open[column] = _Run(self._smoothed + start, float(totals[start]))
+            run = self._open[column]
+            if not run.reached_onset and high[start:end].any():
+                run.reached_onset = True
+                if held := self._held.pop(column, None):  # near enough, or it would have been released before
+                    run.first, run.sum_before = held.first, held.sum_before
+        return found
+
+    def _close(self, column: int, end: int, total: float) -> None:
+        """End a run: it waits to be merged with the next one, or is dropped if it never reached the onset threshold."""
+        run = self._open.pop(column)
+        if run.reached_onset:
+            run.end, run.sum_at_end = end, total
+            self._held[column] = run
+
+    def _release_before(self, column: int, step: int) -> list[Segment]:
+        """The held run as a segment, if a run that begins at ``step`` is too far away to be merged with it."""
+        held = self._held.get(column)
+        if held is None or self.bound(step) - self.bound(held.end) < self._settings.merge_gap - EPSILON_S:
+            return []
+        return self._release(column)
+
+    def _release(self, column: int) -> list[Segment]:
+        """The held run as a segment, unless it is too short."""
+        run = self._held.pop(column)
+        segment = self._segment(column, run, run.end, run.sum_at_end)
+        length = segment.end - segment.start
+        return [segment] if length > 0 and length >= self._settings.min_duration - EPSILON_S else []
+
+    def _segment(self, column: int, run: _Run, end: int, total: float) -> Segment:
+        mean = float(min((total - run.sum_before) / (end - run.first), 1.0))
+        return Segment(self.bound(run.first), self.bound(end), self._labels[column], mean)
 
 
-def _moving_average(values: np.ndarray, reach: int) -> np.ndarray:
-    """(steps,) -> (steps,) float32: the mean with ``reach`` neighbours to either side, with fewer at the ends."""
-    if reach == 0:
-        return values
-    width = 2 * reach + 1
-    # Sums and counts stay level beyond the ends, so that a window reaching out there only counts what exists.
-    sums = np.pad(np.cumsum(values, dtype=np.float64), (reach + 1, reach), mode="edge")
-    sums[: reach + 1] = 0.0
-    counts = np.clip(np.arange(-reach, len(values) + reach + 1), 0, len(values))
-    return ((sums[width:] - sums[:-width]) / (counts[width:] - counts[:-width])).astype(np.float32)
-
-
-def _runs(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The runs of true in ``low`` that hold a true of ``high``: their first steps, and the steps after their last."""
-    edges = np.flatnonzero(np.diff(low, prepend=False, append=False))  # of booleans: where they change
-    first, end = edges[::2], edges[1::2]
-    peaks = np.flatnonzero(high)
-    reached = np.searchsorted(peaks, first) < np.searchsorted(peaks, end)
-    return first[reached], end[reached]
-
-
-def _merge(first: np.ndarray, end: np.ndarray, bounds: np.ndarray, merge_gap: float) -> tuple[np.ndarray, np.ndarray]:
-    """Make one run of neighbours that are less than ``merge_gap`` seconds apart."""
-    if len(first) < 2:
-        return first, end
-    apart = bounds[first[1:]] - bounds[end[:-1]] >= merge_gap - EPSILON_S
-    return first[np.append(True, apart)], end[np.append(apart, True)]
+def _sorted(segments: Iterable[Segment]) -> list[Segment]:
+    return sorted(segments, key=lambda one: (one.start, one.end, one.label))

@@ -86,10 +86,10 @@ class RecognitionData:
 
 
 def _rounded_down(scores: Sequence[float]) -> list[float]:
-    """Scores with four decimals whose sum is at most 1, in whatever order they are added."""
+    """Scores with four decimals. If those of all labels sum to 1, so do these at most, in whatever order."""
     # Rounded down, or many together could exceed 1. In float32, 0.93 is a hair less and must stay 0.93.
     units = [math.floor(score * 10_000 + 0.001) for score in scores]
-    if sum(units) >= 10_000 and max(units) < 10_000:
+    if sum(units) == 10_000 and max(units) < 10_000:  # more than that have the labels of a multi-label model
         # 0.6 + 0.3 + 0.1 is just below 1, other tenths are just above it. Lowering the smallest keeps the order.
         smallest = max(index for index, unit in enumerate(units) if unit > 0)
         units[smallest] -= 1

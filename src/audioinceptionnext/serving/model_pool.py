@@ -38,8 +38,7 @@ class ModelPool:
         for name in names:
             if name in entries:
                 description = entries[name].description
-                copied = {key: description[key] for key in _COPIED if key in description}
-                self._descriptions[name] = {**copied, "mode": description["run"]}
+                self._descriptions[name] = {key: description[key] for key in _COPIED if key in description}
             else:  # a file, which is offered under the name that it states
                 recogniser = load(name, threads=1, backend=backend)
                 self._loaded[recogniser.name] = recogniser

@@ -1,0 +1,65 @@
+"""The model file answers by itself: any program with ONNX Runtime reads from it the probabilities that Python gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from audioinceptionnext.audio import decode
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import model_entries
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = {entry.name: entry for entry in model_entries()}
+
+
+def waveforms(rate: int) -> dict[str, np.ndarray]:
+    """Digital silence, faint and loud noise, a clip, and a clip with silence before and after it."""
+    clip = decode.read(ROOT / "examples" / "kitchen-scene.flac", rate)[: 5 * rate]
+    noise = np.random.default_rng(0).standard_normal(4 * rate).astype(np.float32)
+    silence = np.zeros(3 * rate, np.float32)
+    around = np.concatenate([silence, clip, silence])
+    return {"zeros": silence, "faint": 1e-4 * noise, "noise": 0.1 * noise, "clip": clip, "around": around}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_bare_file_gives_the_probabilities_of_python(name: str) -> None:
+    session, recogniser = ort.InferenceSession(SHIPPED[name].read()), load(name)
+    for kind, waveform in waveforms(recogniser.sample_rate).items():
+        inputs = {"waveform": waveform[None]}
+        probabilities, logits, features, log_mel = session.run(
+            ["probabilities", "logits", "features", "log_mel"], inputs
+        )
+        assert probabilities.shape == logits.shape == (1, len(probabilities[0]), len(recogniser.labels))
+        assert features.shape == (*logits.shape[:2], int(recogniser.metadata["features"])) and log_mel.ndim == 3
+        expected = recogniser.predict(waveform).probabilities
+        np.testing.assert_allclose(probabilities[0], expected, rtol=0, atol=1e-5, err_msg=kind)
+        sums = probabilities[0].sum(axis=1)
+        if kind == "zeros":
+            assert not probabilities.any()
+        elif kind == "around":  # nothing in the windows that lie in the silence
+            assert sums[0] == sums[-1] == 0 and np.isclose(sums, 1, atol=1e-5).sum() > 10
+        else:
+            np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_bare_file_loads_without_a_warning(name: str) -> None:
+    code = f"import onnxruntime; onnxruntime.InferenceSession({str(SHIPPED[name].path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_file_says_what_it_is(name: str) -> None:
+    session = ort.InferenceSession(SHIPPED[name].read())
+    metadata, described = session.get_modelmeta().custom_metadata_map, SHIPPED[name].description
+    assert [one.name for one in session.get_inputs()] == ["waveform"]
+    assert (metadata["kind"], metadata["mode"]) == ("single-label", described["mode"])
+    assert json.loads(metadata["labels"]) == described["labels"] == list(load(name).labels)
