@@ -117,6 +117,19 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
     return folder_of
 
 
+@pytest.fixture(scope="session", autouse=True)
+def remembered_exports(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
+    """Trace each structure of a network once; the files are the same (tests/test_export.py)."""
+    if "torch" not in sys.modules:
+        yield
+        return
+    from tests import exports
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.onnx.export", exports.remembered(once("graphs", lambda _: None)))
+        yield
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Kitchen20 with two classes and two folds, whose sounds are easy to tell apart."""

@@ -306,7 +306,7 @@ def test_a_missing_extra_is_named(data: Path, tmp_path: Path, missing: str) -> N
     assert [re.findall(r"audioinceptionnext\[(\w+)\]", line) for line in found.complaints] == [[e] for e, _ in calls]
 
 
-@pytest.mark.parametrize("command", ["evaluate", "train"])
+@pytest.mark.parametrize("command", ["evaluate", pytest.param("train", marks=pytest.mark.workshop)])
 def test_a_data_set_that_does_not_exist(data: Path, tmp_path: Path, command: str) -> None:
     out = ("--out", tmp_path / "out") if command == "train" else ()
     assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
@@ -334,6 +334,7 @@ def test_evaluate(data: Path) -> None:
     assert set(found.json["per_class"]) <= set(find_model(MODEL).description["labels"])
 
 
+@pytest.mark.workshop
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
     assert "--train-folds 9" in refused(*call, "--train-folds", "9")
