@@ -50,7 +50,6 @@ def key(net: nn.Module, args: tuple[torch.Tensor, ...], options: dict[str, Any])
     parts: list[object] = [net, [tuple(one.shape) for one in args], sorted(options.items(), key=lambda one: one[0])]
     for name, module in net.named_modules():
         settings = {k: v for k, v in vars(module).items() if not k.startswith("_") and isinstance(v, simple)}
-        config = getattr(module, "config", None)
-        parts += [name, sorted(settings.items()), config.as_dict() if config else None]
+        parts += [name, sorted(settings.items()), vars(module).get("config")]
     parts += [(name, tuple(one.shape)) for name, one in [*net.named_parameters(), *net.named_buffers()]]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
