@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -108,6 +110,42 @@ def write_video(
         # Interleaved by time, as a camera writes them; the muxer does not sort packets that come minutes late.
         for packet in sorted(packets, key=lambda packet: float((packet.dts or 0) * packet.time_base)):
             output.mux(packet)
+    return Path(path)
+
+
+def write_with_pause(path: str | Path, samples: np.ndarray, rate: int, start: float, seconds: float) -> Path:
+    """Write a sound track that pauses at ``start`` for ``seconds``: its time stamps leave a gap."""
+    with av.open(str(path), "w") as output:
+        sound = _sound_stream(output, samples, rate, CODECS[Path(path).suffix])
+        for packet in _sound_packets(sound, samples, rate):
+            if packet.pts * packet.time_base >= start:
+                packet.pts = packet.dts = packet.pts + round(seconds / packet.time_base)
+            output.mux(packet)
+    return Path(path)
+
+
+def write_piped(path: str | Path, source: str | Path) -> Path:
+    """Write a copy of a Matroska or WebM file as to a pipe, so that its header does not state its length."""
+
+    class Pipe(io.RawIOBase):
+        def __init__(self) -> None:
+            self.content = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            self.content += data
+            return len(data)
+
+    pipe = Pipe()
+    with av.open(str(source)) as whole, av.open(pipe, "w", format="matroska") as output:
+        streams = {stream.index: output.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                output.mux(packet)
+    Path(path).write_bytes(pipe.content)
     return Path(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from audioinceptionnext.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "audioinceptionnext"
-SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".html", ".yaml"))
+SOURCES = sorted(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".js", ".html", ".j2", ".yaml"))
 WEB = sorted(path for folder in ("src", "test", "scripts") for path in (ROOT / "web" / folder).glob("*.*js"))
 
 
@@ -51,6 +52,19 @@ def test_the_import_contracts_hold() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 kept, 0 broken" in done.stdout
+
+
+def test_templates_refer_to_the_subpackages_below_them() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    places = {name.strip(): place for place, names in enumerate(layers) for name in names.split("|")}
+    used = {
+        (path.parent.name, subpackage)
+        for path in PACKAGE.rglob("*.j2")
+        for subpackage in re.findall(r'"(\w+)/[\w.]+\.\w+"', path.read_text(encoding="utf-8"))
+    }
+    assert ("studies", "evaluation") in used
+    assert not [(user, name) for user, name in used if name != "page" and places[user] > places[name]]
 
 
 def test_files_do_one_thing() -> None:

@@ -335,13 +335,23 @@ def test_evaluate(data: Path) -> None:
 
 
 @pytest.mark.workshop
+def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
+    (weights := tmp_path / "model.safetensors").write_bytes(b"weeks of work")
+    call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path)
+    assert refused(*call).startswith(f"ainext: --out {tmp_path}: holds a finished run; give another folder")
+    assert [path.name for path in tmp_path.iterdir() if path != data] == [weights.name]
+    assert weights.read_bytes() == b"weeks of work"
+
+
+@pytest.mark.workshop
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
     assert "--train-folds 9" in refused(*call, "--train-folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)
     assert "--threads" in refused(*call, "--threads", 0)
-    assert "crops is a,b" in refused(*call, "--set", "crops=a,b")
-    assert "optimizer is adam" in refused(*call, "--set", "optimizer=adam")
+    assert "--set crops=a,b: " in refused(*call, "--set", "crops=a,b")
+    assert "--set optimizer=adam: " in refused(*call, "--set=optimizer=adam")
+    assert "--set epochs=0: " in refused(*call, "--set", "epochs=0")
     assert "did you mean modern?" in refused(*call, "--recipe", "moden")
     (tmp_path / "text").write_text("no weights")
     for command, suffix in (("convert", ".safetensors"), ("export", ".onnx")):

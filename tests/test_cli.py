@@ -145,6 +145,11 @@ def test_several_recordings_on_stdout(sounds: Path) -> None:
     assert all(table.count(Path(file).name) == 1 for file in files)
 
 
+def test_one_recording_is_singular(sounds: Path) -> None:
+    found = ainext("predict", sounds / "one.wav", "--model", MODEL, "--verbose")
+    assert found.code == 0 and found.err.endswith(", 1 recording at a time\n")
+
+
 def test_out_keeps_recordings_of_one_name_apart(sounds: Path, tmp_path: Path) -> None:
     found = ainext("predict", sounds / "one.wav", sounds / "sub" / "one.flac", "--json", "--out", tmp_path, "--plot")
     assert found == (0, "", "")
@@ -153,6 +158,19 @@ def test_out_keeps_recordings_of_one_name_apart(sounds: Path, tmp_path: Path) ->
     pictures = list(tmp_path.glob("*.png"))
     assert len(pictures) == 2
     assert all(path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") for path in pictures)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("all.csv", "give --table "), ("ALL.JSON", "redirect what is printed: > ")]
+)
+def test_out_is_a_folder_and_no_file(sounds: Path, tmp_path: Path, name: str, instead: str) -> None:
+    message = refused("predict", sounds / "one.wav", "--model", MODEL, "--out", tmp_path / name)
+    assert message.startswith(f"ainext: --out {tmp_path / name}: takes a folder") and message.endswith(
+        f"{instead}{tmp_path / name}"
+    )
+    assert not (tmp_path / name).exists()
+    (tmp_path / name).mkdir()  # whoever has such a folder may use it
+    assert ainext("predict", sounds / "one.wav", "-m", MODEL, "-o", tmp_path / name).code == 0
 
 
 def test_plot_without_out_leaves_the_picture_here(
@@ -306,6 +324,14 @@ def test_nothing_but_failures(tmp_path: Path) -> None:
 
 
 # --- models, help, and what is imported ---
+
+
+def test_a_report_about_nothing_is_not_written(tmp_path: Path) -> None:
+    (page := tmp_path / "report.html").write_text("last week's")
+    found = ainext("report", tmp_path, tmp_path / "gone.wav", "--model", MODEL, "--out", page)
+    assert (found.code, found.out, page.read_text()) == (1, "", "last week's")
+    predicted = ainext("predict", tmp_path, tmp_path / "gone.wav", "--model", MODEL)
+    assert len(found.complaints) == 2 and (found.code, found.err) == (predicted.code, predicted.err)
 
 
 def test_models() -> None:

@@ -218,7 +218,7 @@ def test_vggsound(tmp_path: Path) -> None:
     elsewhere = load_dataset("vggsound", tmp_path, tmp_path / "video")
     assert names(elsewhere.clips) == ["video_000120.mp4"] and elsewhere.labels == found.labels
     write_list(tmp_path / "vggsound.csv", *rows[3:4])
-    with pytest.raises(AinextError, match=r"1 of 1 clips are missing, e\.g\. .*gone_000010"):
+    with pytest.raises(AinextError, match=r"1 of 1 clip is missing, e\.g\. .*gone_000010"):
         load_dataset("vggsound", tmp_path)
 
 
@@ -251,7 +251,7 @@ def test_epic_sounds(tmp_path: Path, suffix: str) -> None:
         ("P02_9.wav", None, 0.0),
     ]
     (problem,) = files.problems
-    assert "video P03_1 is not in" in problem and "1 segments left out" in problem
+    assert "video P03_1 is not in" in problem and "1 segment left out" in problem
 
 
 def test_epic_sounds_beyond_the_end(tmp_path: Path) -> None:

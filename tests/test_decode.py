@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from audioinceptionnext.audio.decode import duration_of, read, read_blocks
 from audioinceptionnext.errors import AinextError, MediaError
-from tests.audio_files import chirp, encode, sine, write_video, write_wav
+from tests.audio_files import chirp, encode, sine, write_piped, write_video, write_wav, write_with_pause
 
 RATE = 24000
 
@@ -143,6 +143,18 @@ def test_sound_that_starts_after_the_picture_keeps_its_delay(tmp_path: Path, suf
     expected = np.concatenate([np.zeros(round(1.5 * RATE), np.float32), chirp(2, RATE)])
     # MPEG-TS cannot say that its first 1024 samples only start up AAC.
     assert abs(delay_ms(waveform, expected)) <= (22 if suffix == ".ts" else 1)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_time_stamps_count_in_a_file_that_does_not_state_its_length(tmp_path: Path, suffix: str) -> None:
+    late = write_video(tmp_path / f"late{suffix}", samples=chirp(2, 48000), seconds=3.5, delay=1.5)
+    paused = write_with_pause(tmp_path / f"paused{suffix}", chirp(4, 48000), 48000, start=2, seconds=1.5)
+    for path in (late, paused):
+        piped = write_piped(tmp_path / f"piped{suffix}", path)
+        assert duration_of(piped) is None
+        waveform, expected = decode_all(piped)[0], decode_all(path)[0]
+        assert len(waveform) == pytest.approx(len(expected), abs=RATE * 0.002)
+        assert abs(delay_ms(waveform[2 * RATE :], expected[2 * RATE :])) <= 1
 
 
 @pytest.mark.parametrize("suffix", [".mp3", ".flac"])

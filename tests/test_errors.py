@@ -14,6 +14,7 @@ from audioinceptionnext.errors import (
     MissingDependencyError,
     ModelError,
     ParameterError,
+    counted,
     describe,
     printable,
     suggest,
@@ -80,3 +81,8 @@ def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
             path.write_text("x")
         assert caught.value.path == path and caught.value.reason.startswith("cannot be written: ")
         assert reason in caught.value.reason
+
+
+def test_what_is_counted_is_singular_only_once() -> None:
+    assert [counted(number, "clip") for number in (0, 1, 2, 12_345)] == ["0 clips", "1 clip", "2 clips", "12,345 clips"]
+    assert [counted(number, "class") for number in (1, 2)] == ["1 class", "2 classes"]

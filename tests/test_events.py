@@ -1,4 +1,4 @@
-"""Metrics of sound event detection, and the tools that measure with them."""
+"""Metrics of sound event detection, and the scripts that measure with them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from audioinceptionnext.results.types import Segment
 from tests.audio_files import sine, write_wav
 from tests.small_sounds import write_kitchen
 
-TOOLS = Path(__file__).parents[1] / "tools"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RATE = 24_000
 EVENTS = st.lists(
     st.builds(
@@ -99,15 +99,15 @@ def test_onset_errors_and_sums_over_recordings() -> None:
 
 
 @pytest.fixture
-def tools(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ...]:
-    """The tools as modules, with the imports that ``python tools/…`` would find."""
-    monkeypatch.syspath_prepend(str(TOOLS))
+def scripts(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ...]:
+    """The scripts as modules, with the imports that ``python benchmarks/…`` would find."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     return tuple(importlib.import_module(name) for name in ("scenes", "timeline_scores", "false_alarms"))
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType, ...], overlap: bool) -> None:
-    scenes = tools[0]
+def test_the_truth_of_a_scene_says_where_its_sounds_are(scripts: tuple[ModuleType, ...], overlap: bool) -> None:
+    scenes = scripts[0]
     padded = [np.pad(sine(400 + 100 * i, 3, RATE), (RATE, RATE // 2)) for i in range(10)]  # silence, sound, silence
     sounds = [(f"class {i % 9}", sound) for i, sound in enumerate(padded)]
     mix = scenes.Mix(background_db=(-55, -55), ratio_db=(20, 20), overlap=overlap)
@@ -127,14 +127,14 @@ def test_the_truth_of_a_scene_says_where_its_sounds_are(tools: tuple[ModuleType,
     assert 10 * np.log10((10 ** (level[outside] / 10)).mean()) == pytest.approx(-55, abs=0.5)
 
 
-def test_both_tools_run(
-    tools: tuple[ModuleType, ...],
+def test_both_scripts_run(
+    scripts: tuple[ModuleType, ...],
     files: dict[str, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, timeline, alarms = tools
+    _, timeline, alarms = scripts
     kitchen = write_kitchen(tmp_path / "kitchen", clips=8, seconds=(2, 3))
     digits = tmp_path / "fsdd"
     digits.mkdir()

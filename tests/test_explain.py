@@ -229,11 +229,11 @@ def test_wrong_calls_end_in_one_line(weights: Path, recording: Path, tmp_path: P
         explain(single, pink(RATE, RATE))
 
 
-def test_the_tool_over_a_data_set(
+def test_the_check_over_a_data_set(
     model: StoredModel, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes all clips of the first fold, then as many of the second as are missing; the table is the rows' mean."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "tools")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
     root = write_kitchen(tmp_path / "kitchen20", clips=6)
     for fold in (1, 2):
         save_model(model, tmp_path / f"{fold}.safetensors")

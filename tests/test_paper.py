@@ -31,9 +31,9 @@ from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe
+from examples.stand_in import write_epic_sounds, write_vggsound
 from tests.audio_files import write_video, write_wav
 from tests.networks import with_statistics
-from tools.stand_in import write_epic_sounds, write_vggsound
 
 RATE = 24_000
 # What the paper states of both recipes; everything else is at the plainest setting there is, `Recipe`'s defaults.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -49,7 +50,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"epochs": "many"}, "epochs is many: give a whole number"),
     ({"epochs": None}, "epochs: give a whole number"),
     ({"epochs": True}, "epochs is True: give a whole number"),
-    ({"epochs": 0}, "epochs is 0: give a number from 1 to 100000"),
+    ({"epochs": 0}, "mine.yaml: epochs is 0: give a number from 1 to 100000"),
     ({"dropout": True}, "dropout is True: give a number"),
     ({"dropout": "half"}, "dropout is half: give a number"),
     ({"dropout": float("nan")}, "dropout is nan"),
@@ -84,6 +85,21 @@ def test_settings_that_are_refused_are_named(values: dict[str, Any], expected: s
     with pytest.raises(AinextError) as caught:
         load_recipe(str(file))
     assert expected in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_file_that_is_wrong_is_named(tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text("mixup: -1\nwarmup: 2\n")
+    (tmp_path / "second.yaml").write_text("like: first.yaml\nwarmup: 0.1\n")
+    with pytest.raises(AinextError, match=r"first\.yaml: mixup is -1: give a number from 0 to 100"):
+        load_recipe(str(tmp_path / "second.yaml"))
+    assert load_recipe(str(tmp_path / "second.yaml"), {"mixup": 0}).warmup == 0.1
+    with pytest.raises(AinextError, match=r"^mixup is -2: "):
+        load_recipe(str(tmp_path / "second.yaml"), {"mixup": -2})
+
+
+def test_help_explains_every_setting() -> None:
+    explained = set(re.findall(r"^    (\w+): \S", Recipe.__doc__ or "", re.M))
+    assert explained >= set(Recipe().as_dict())
 
 
 def test_files_state_differences_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +174,10 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     call = ("train", "--data", "folder", "--root", tmp_path, "--out", tmp_path / "run")
     assert "--set mixup: give SETTING=VALUE" in refused(*call, "--set", "mixup")
     assert "--set crops=[1: the value cannot be read as YAML" in refused(*call, "--set", "crops=[1")
+    assert refused(*call, "--set", "mixu=0.2").startswith("ainext: --set mixu=0.2: ")
     assert "did you mean mixup?" in refused(*call, "--set", "mixupp=1")
     assert "did you mean modern?" in refused(*call, "--recipe", "moderm")
     message = refused(*call, "--network", "base", "--from", "kitchen20")
     assert "--network base: the weights of kitchen20 come with their own network" in message
-    assert "did you mean modern?" in refused("recipes", "moderm")
+    assert refused("recipes", "modrn") == "ainext: RECIPE modrn: no such recipe; did you mean modern?"
     assert not (tmp_path / "run").exists()

@@ -209,10 +209,21 @@ def test_a_shipped_name_pickles_as_that_name(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where a folder has the same name."""
+    expected = load("digits").labels
     (tmp_path / "digits").mkdir()
     (tmp_path / "digits" / "model.onnx").write_bytes(files["dense"].read_bytes())
     monkeypatch.chdir(tmp_path)
-    assert pickle.loads(pickle.dumps(load("digits"))).labels == load("digits").labels
+    assert pickle.loads(pickle.dumps(load("digits"))).labels == load("digits").labels == expected
+
+
+def test_a_shipped_name_is_no_file(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless the file is named as a path."""
+    expected = load("digits").labels
+    (tmp_path / "digits").write_bytes(files["dense"].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert load("digits").labels == expected
+    for path in ("./digits", Path("digits"), tmp_path / "digits"):
+        assert load(path).labels == load(files["dense"]).labels != expected
 
 
 def test_a_model_made_from_bytes_does_not_pickle(files: dict[str, Path]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from audioinceptionnext.errors import AinextError, FileError, MissingDependencyError, ParameterError
 from audioinceptionnext.results.formats import FORMATS, format_time
+from audioinceptionnext.results.html import HtmlReport, SoundMode
 from audioinceptionnext.results.plot import _band_of
 from audioinceptionnext.results.types import Score, Segment
 from tests.strategies import AWKWARD, TEXT, one_line, recognition, segment_lists
@@ -149,6 +152,49 @@ def test_notebooks_show_a_table_of_escaped_text(found: list[Segment], file: str)
     assert [[*row[:2], row[2].replace("\r", "\n"), row[3]] for row in rows[2:]] == [
         [*row[:2], row[2].replace("\r", "\n"), row[3]] for row in expected
     ]
+
+
+@pytest.mark.parametrize("sound", ["none", "link"])
+def test_a_report_shows_names_as_text(tmp_path: Path, sound: SoundMode) -> None:
+    name = "<script>alert(1)</script>&\"'"
+    file = tmp_path / "<script>alert(1)&\"'\udcff.wav"  # Linux allows names that are not UTF-8
+    with HtmlReport(tmp_path / "page.html", sound, title=name) as report:
+        report.fail("gone.wav", name)
+        report.add(recognition([Segment(0, 65.25, name, 0.5)], file=str(file), model=name, clip=[Score(name, 0.7)]))
+    page = ElementReader((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert page.texts["title"] == page.texts["h1"] == [name]
+    shown = "<script>alert(1)&\"'?.wav"
+    assert page.texts["td"].count(name) == 1 and f"{name} 70%" in page.texts["td"]
+    assert page.texts["th"].count(name) == 1 and page.texts["a"] == page.texts["h2"] == [shown]
+    imports, data, audio, module = page.texts["script"]
+    assert json.loads(imports) and "import" in module
+    result = json.loads(data)
+    assert (result["file"], result["model"]) == (shown, name)
+    assert result["segments"] == [{"start": 0.0, "end": 65.25, "label": name, "score": 0.5}]
+    assert audio == "" if sound == "none" else json.loads(audio).endswith(quote(os.fsencode(file.name)))
+
+
+class ElementReader(HTMLParser):
+    """Reads the text of every element, by the name of its tag; what its children hold is theirs."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag != "meta":
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts[self.open[-1]][-1] += data
 
 
 class CellReader(HTMLParser):

@@ -25,15 +25,15 @@ from audioinceptionnext.evaluation.calibration import (
     reliability,
     tempered,
 )
-from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, ranking_figures, weighted_figures
-from audioinceptionnext.evaluation.metrics import score
+from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, weighted_figures
+from audioinceptionnext.evaluation.metrics import ranking, score
 from audioinceptionnext.evaluation.per_class import class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.evaluation.plots import draw_confusion, draw_learning, png
 from audioinceptionnext.evaluation.report_folder import check_can_report, write_report
 from tests.audio_files import chirp, write_wav
 
 RATE = 8000
-LABELS = ("<b>tap</b>", 'pot & "pan"', "plate, bowl", "$x^2$ 'été'", "</script>")
+LABELS = ("<b>tap</b>", 'pot & "pan"', "plate, bowl", "$x^2$ 'été'", "<script>alert(1)</script>&\"'")
 
 
 def guesses(clips: int, classes: int, seed: int = 0, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +58,7 @@ def test_weighted_ranking_is_scikit_learns_even_with_ties_and_zero_weights() -> 
         weights = generator.integers(0, 4, (clips, 4)).astype(float)
         if not positive.any():
             continue
-        precision, auc = ranking_figures(scores, positive, weights)
+        precision, auc = ranking(scores, positive, weights)
         for column, weight in enumerate(weights.T):
             if not weight[positive].sum():
                 assert np.isnan(precision[column])
@@ -330,11 +330,12 @@ def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     page = Page(index)
     page.check()
-    assert "tiny on <i>mine</i>" in page.text and LABELS[0] in page.text
+    assert "tiny on <i>mine</i>" in page.text and all(label in page.text for label in LABELS)
     assert {"metrics.json", "mistakes.html", "learning.png"} <= set(page.links)
 
     mistakes = Page(folder / "mistakes.html")
     mistakes.check()
+    assert all(label in mistakes.text for label in LABELS)
     files = [link for link in mistakes.links if link.endswith(".flac")]
     assert len(files) == wrong == len(list((folder / "mistakes").iterdir())) < 50
     whole, part = chirp(3, RATE), chirp(3, RATE)[RATE // 2 : RATE * 5 // 4]

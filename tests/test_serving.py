@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import os
 import re
 import subprocess
@@ -26,7 +27,7 @@ from websockets.sync import client as websockets
 from audioinceptionnext import Stream, load
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.errors import STATUSES
-from audioinceptionnext.serving.settings import Settings
+from audioinceptionnext.serving.settings import LOOPBACK, Settings
 from audioinceptionnext.serving.work_queue import Busy, WorkQueue
 from tests.audio_files import encode, write_wav
 from tests.command import ainext
@@ -46,6 +47,13 @@ def server() -> Iterator[Server]:
 def client(server: Server) -> Iterator[Any]:
     with httpx.Client(base_url=server.url, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    hosts = (*LOOPBACK, "*.example.org")
+    with serving(models=(SMALL,), api_key="s3cret", hosts=hosts) as server:
+        yield server
 
 
 def problem(response: Any, status: int) -> str:
@@ -141,8 +149,8 @@ def test_recordings_beyond_the_limits_are_refused(client: Any, server: Server, t
     assert "2 MB" in problem(client.post("/v1/predict", content=chunks()), 413)  # by the bytes that arrive
     write_wav(tmp_path / "long.wav", np.zeros(8000 * 61), 8000)
     long = encode(tmp_path / "long.mp3", np.zeros(61 * 8000, np.float32), 8000)
-    assert "1 minutes" in problem(client.post("/v1/predict", files={"file": ("l.mp3", long.read_bytes())}), 413)
-    assert "1 minutes" in problem(client.post("/v1/predict", content=(tmp_path / "long.wav").read_bytes()), 413)
+    assert "1 min," in problem(client.post("/v1/predict", files={"file": ("l.mp3", long.read_bytes())}), 413)
+    assert "1 min," in problem(client.post("/v1/predict", content=(tmp_path / "long.wav").read_bytes()), 413)
     # Five gigabytes are refused before they are sent, and the client reads why.
     with server.connect() as connection:
         connection.sendall(
@@ -249,10 +257,85 @@ def test_key_host_and_origin() -> None:
             assert allowed.headers["access-control-allow-origin"] == "https://friend.example"
         url = server.url.replace("http", "ws") + "/v1/listen"
         for options in ({}, {"origin": "https://evil.example", "subprotocols": ["ainext", "key.s3cret"]}):
-            with pytest.raises(InvalidStatus):
+            with pytest.raises(InvalidStatus) as refused:
                 websockets.connect(url, **options)
+            check_problem(json.loads(refused.value.response.body), 403 if options else 401)
         with websockets.connect(url, subprotocols=["ainext", "key.s3cret"]) as socket:
             assert socket.subprotocol == "ainext"
+
+
+def test_the_description_says_how_to_send_the_key(client: Any) -> None:
+    with serving(models=(SMALL,), api_key="s3cret") as server, httpx.Client(base_url=server.url, timeout=60) as guarded:
+        description = guarded.get("/openapi.json").json()
+        schemes = description["components"]["securitySchemes"]
+        # What any client makes of the description, such as the page that Swagger UI makes of it.
+        ways = {
+            name: {scheme["name"]: "s3cret"} if scheme["type"] == "apiKey" else {"Authorization": "Bearer s3cret"}
+            for name, scheme in schemes.items()
+            if scheme.get("in", "header") == "header"
+        }
+        open_paths = set()
+        for path, operations in description["paths"].items():
+            for method, operation in operations.items():
+                alternatives = [name for one in operation.get("security", []) for name in one]
+                if not alternatives:
+                    open_paths.add(path)
+                    continue
+                assert alternatives == list(ways)
+                problem(guarded.request(method, path), 401)
+                for name in alternatives:
+                    # An upload with the key is refused only because it holds no recording.
+                    expected = 400 if method == "post" else 200
+                    assert guarded.request(method, path, headers=ways[name]).status_code == expected
+        assert open_paths == {"/healthz"}
+    assert "securitySchemes" not in client.get("/openapi.json").json()["components"]  # this one needs no key
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (401, "Host: localhost"),
+        (401, "Host: localhost\r\nX-API-Key: wrong"),
+        (403, "Host: evil.example\r\nX-API-Key: s3cret"),
+        (403, "Host: localhost\r\nX-API-Key: s3cret\r\nOrigin: https://evil.example"),
+        (403, "Host: localhost\r\nX-API-Key: s3cret\r\nOrigin: http://["),
+    ],
+)
+def test_a_refused_upload_reads_why_and_then_its_connection_is_closed(
+    guarded: Server, status: int, headers: str
+) -> None:
+    with guarded.connect() as connection:
+        connection.sendall(f"POST /v1/predict HTTP/1.1\r\n{headers}\r\nContent-Length: 3000000\r\n\r\n".encode())
+        connection.sendall(bytes(3_000_000))  # would fail if the connection were reset
+        received = b""
+        while chunk := connection.recv(10_000):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode()) and b"application/problem+json" in head
+    check_problem(json.loads(body), status)
+    assert not guarded.uploads()
+
+
+def test_host_names_match_in_any_case_and_by_domain(guarded: Server) -> None:
+    with httpx.Client(base_url=guarded.url) as client:
+        for host in ("LOCALHOST", "localhost:1234", "[::1]", "[::1]:8000", "a.example.org", "b.a.example.org:443"):
+            assert client.get("/healthz", headers={"host": host}).status_code == 200
+        for host in ("example.org", "example.org.evil.example", "localhost.evil.example", "[::2]", "local host", "["):
+            assert "host name" in problem(client.get("/healthz", headers={"host": host}), 403)
+        wrong_method = client.options("/healthz", headers={"host": "evil.example"})
+        assert "host name" in problem(wrong_method, 403)
+    refused = ainext("serve", "--allow-host", "*example.org")
+    assert refused.code == 2 and refused.complaints[-1].startswith("ainext: --allow-host *example.org: ")
+
+
+def test_a_refused_handshake_is_no_error_in_the_log(
+    guarded: Server, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)  # to pytest, too
+    with pytest.raises(InvalidStatus):
+        websockets.connect(guarded.url.replace("http", "ws") + "/v1/listen")
+    assert httpx.get(f"{guarded.url}/healthz").status_code == 200  # by now the server is done with the handshake
+    assert not [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 def messages(socket: Any) -> list[dict[str, Any]]:

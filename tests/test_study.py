@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import os
 import re
 import signal
@@ -17,11 +18,16 @@ import pytest
 import scipy.stats
 import yaml
 
+from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation import paired
+from audioinceptionnext.evaluation.paired import Difference, Estimate
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.model import AudioInceptionNeXt
+from audioinceptionnext.studies import report_page
 from audioinceptionnext.studies.plan import Plan, study_data
-from audioinceptionnext.studies.study import load_study, study_names
+from audioinceptionnext.studies.report_page import Circumstances
+from audioinceptionnext.studies.results import Row
+from audioinceptionnext.studies.study import Study, Variant, load_study, study_names
 from audioinceptionnext.training.recipe import as_yaml
 from tests.command import ainext, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
@@ -95,6 +101,29 @@ def _wait_until_no_run_is_left(folder: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError("a run goes on without its study")
+
+
+def test_a_report_shows_names_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "<script>alert(1)</script>&\"'"
+    clips = [Clip(Path(f"{number}.wav"), number % 2) for number in range(20)]
+    right, nll = np.arange(20) % 3 / 2, np.ones(20)
+    estimates = (Estimate(50, 40, 60), Estimate(1, 0.9, 1.1), 50.0)
+    reference = Row(name, "kitchen20", "", 1, 1, clips, (name, "tap"), right, nll, 1.0, *estimates)
+    other = Row(f"more {name}", "kitchen20", "", 1, 1, clips, (name, "tap"), 1 - right, nll, 1.0, *estimates)
+    other.against, other.gain, other.nll_gain = name, Difference(1, 0, 2, 0.2), Difference(0, -1, 1, 0.0001)
+    other.p, other.nll_p = 0.2, 0.0001
+    study = Study("s", f"Why {name}?", f"About {name}.", name, (Variant(name, {}), Variant(f"more {name}", {})))
+    plan = Plan(study, study_data(["kitchen20"], [tmp_path]), tmp_path, folds=name)
+    curve = np.array([(1, 2.0), (2, 1.0)])
+    monkeypatch.setattr(report_page, "learning_curves", lambda *_: {"loss": curve, "top1": curve})
+    circumstances = Circumstances(name, "-", "-", "-", {f"failed {name}": f"because {name}"})
+    path = report_page.write_report(tmp_path, plan, [reference, other], circumstances)
+    page = path.read_text(encoding="utf-8")
+    assert "<script>alert" not in page and page.count("<script") == page.count("</script") == 1
+    text = html.unescape(re.sub("<[^>]*>", "", page))
+    for shown in (f"Why {name}?", f"About {name}.", f"Folds{name}", f"more {name}: gain", f"failed {name}: because"):
+        assert shown in text
+    assert "0.200" in text and "<\u00a00.001" in text  # both p
 
 
 def test_the_plan_lists_the_runs_and_does_none(tmp_path: Path) -> None:
@@ -218,6 +247,16 @@ def test_clips_of_one_recording_count_as_one() -> None:
     blind = paired.difference(np.repeat(gains, 10), np.zeros(400), [None] * 400)
     assert tenfold.p == alone.p and (tenfold.low, tenfold.high) == pytest.approx((alone.low, alone.high))
     assert blind.p < alone.p / 5
+
+
+def test_p_is_exact_for_few_recordings() -> None:
+    gains = np.array([1, 1, 2, -1]) / 3
+    four = paired.difference(gains, np.zeros(4), list("abcd"))
+    assert four.p == 8 / 16  # all signs the same, or one of the ones against the rest: 4 ways up, and 4 down
+    none = paired.difference(np.array([0.1, 0.2, -0.3, 0.1, 0.2, -0.3]), np.zeros(6), list("abcdef"))
+    assert none.p == 1  # although 0.1 + 0.2 is not quite 0.3 to a computer
+    alone = paired.difference(gains, np.zeros(4), ["one"] * 4)
+    assert (alone.mean, alone.low, alone.high, alone.p) == pytest.approx((0.25, 0.25, 0.25, 1))
 
 
 def test_without_a_difference_p_is_uniform() -> None:

@@ -149,7 +149,7 @@ def test_an_epoch_whose_batches_do_not_fill_the_last_step(root: Path, tmp_path: 
     run = run_on(root, tmp_path / "run", folds="all", batch_size=5, accumulate=2, epochs=2, ema=0.9, warmup=0.34)
     train(run, hardware=ALONE)
     state = content(run.out / LAST)
-    assert state["global_step"] == 6 and int(state["state_dict"]["average.updates"]) == 6
+    assert state["global_step"] == 6 and int(state["state_dict"]["average.n_averaged"]) == 1 + 6
     assert state["lr_schedulers"][0]["last_epoch"] == 6 and max(state["lr_schedulers"][0]["_last_lr"]) < 1e-12
 
 

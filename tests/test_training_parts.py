@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
@@ -20,8 +21,10 @@ from audioinceptionnext.training.averaging import MovingAverage, recompute_stati
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
+from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.run_record import read_run_record
 from tests.audio_files import pink
 from tests.small_sounds import LABELS, RATE, batch_of, module_of, small_net
 
@@ -72,14 +75,20 @@ def test_the_moving_average_is_its_formula() -> None:
         with torch.no_grad():
             for tensor in net.state_dict().values():
                 tensor.add_(torch.randn(tensor.shape) if tensor.is_floating_point() else 1)
-        average.update(net)
+        average.update_parameters(net)
         keep = min(0.6, (1 + n) / (10 + n))
         for key, tensor in net.state_dict().items():
             new = tensor if not tensor.is_floating_point() else keep * wanted[key] + (1 - keep) * tensor
             wanted[key] = new.clone()
-    assert int(average.updates) == 12
-    for key, tensor in average.net.state_dict().items():
+    assert int(average.n_averaged) == 1 + 12
+    for key, tensor in average.module.state_dict().items():
         torch.testing.assert_close(tensor, wanted[key], rtol=1e-5, atol=1e-5, msg=key)
+
+
+def test_a_checkpoint_with_the_average_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"average.updates": torch.tensor(6)}, RECORD: {}}, tmp_path / "last.ckpt")
+    with pytest.raises(FileError, match="not written by this version; start the run again without resuming"):
+        read_run_record(tmp_path / "last.ckpt")
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

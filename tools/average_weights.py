@@ -6,7 +6,7 @@
 A network that learns something more forgets a little of the rest; half-way between the two, it often knows both
 (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models"). Given the folders of two cross-validations, the
 networks of each fold are averaged and score its clips, and the third folder is as `ainext cross-validate` would have
-left it: its figures.json calibrates a model, and `tools/calibration_error.py` reads it.
+left it: its figures.json calibrates a model, and `benchmarks/calibration_error.py` reads it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def average_folds(options: argparse.Namespace) -> None:
         clips = [clip for clip in dataset.select(str(fold))[0] if clip.label != UNLABELLED]
         score_fold(dataset, clips, folder, minutes=0.0)
     run = json.loads((options.out / f"fold-{fold}" / RUN).read_text(encoding="utf-8"))
-    weights = run["initial_weights"].replace(f"fold-{fold}", "fold-{fold}")
+    weights = run["initial_weights"] and run["initial_weights"].replace(f"fold-{fold}", "fold-{fold}")
     evaluation = CrossValidation(dataset, options.out, Recipe.from_dict(run["recipe"]), initial_weights=weights).run()
     print(json.dumps({key: evaluation.figures[key] for key in ("top1", "intervals", "temperature")}, indent=2))
 

@@ -134,6 +134,16 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "fold"), counted(0, "clip"), counted(1200, "class")
+    ('1 fold', '0 clips', '1,200 classes')
+    """
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
 @contextmanager
 def writing(path: str | PathLike[str]) -> Iterator[None]:
     """Turn the system's refusal to write ``path`` into a `FileError` that says what to do."""

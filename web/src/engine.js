@@ -1,16 +1,9 @@
 // The engine that runs the model in a worker of this browser. It has the methods of the server's (page/server.js), and
 // the recordings never leave the computer.
 //
-// Messages to the worker: {job, kind: "predict", model, name, wav} or {…, rate, length}; "block" with channels, for each
-// {requestsBlock} of the worker; "abort". {job, kind: "stream", model, rate}; "push" with samples; "stop".
-// Messages from the worker: {job, progress}, {job, requestsBlock}, {job, step}, and at the end one of {job, result},
+// Messages to the worker: {job, kind: "predict", model, name, file}; {job, kind: "stream", model, rate}, "push" with
+// samples, "stop". Messages from the worker: {job, progress}, {job, step}, and at the end one of {job, result},
 // {job, closed} and {job, error}.
-
-import { nativeRate } from "./headers.js";
-import { readWav } from "./wav.js";
-
-const FALLBACK_RATE = 48000; // Hz, to decode at if a header does not state the file's own rate
-const BLOCK_S = 10; // of decoded samples that go to the worker at a time
 
 export class BrowserEngine {
   note = "Recordings never leave this computer: the model runs in your browser.";
@@ -37,31 +30,18 @@ export class BrowserEngine {
    */
   async predict(file, { model, signal, onProgress }) {
     signal?.throwIfAborted();
-    onProgress?.(null); // decoding does not report its progress
-    const name = file.name ?? "recording";
-    const buffer = await decode(file, name);
+    onProgress?.(null);
     const entry = await this.#model(model);
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
-      const input = buffer ? { rate: buffer.sampleRate, length: buffer.length } : { wav: file };
-      let start = 0;
-      const job = this.#start({ kind: "predict", model: entry, name, ...input }, (message) => {
+      const job = this.#start({ kind: "predict", model: entry, name: file.name ?? "recording", file }, (message) => {
         if (message.progress !== undefined) onProgress?.(message.progress);
-        if (message.requestsBlock) {
-          const channels = blockOf(buffer, start);
-          start += channels[0]?.length ?? 0;
-          this.#post(
-            { job, kind: "block", channels },
-            channels.map((channel) => channel.buffer),
-          );
-        }
         if (message.result) resolve(message.result);
         if (message.error) reject(new Error(message.error));
       });
       const abort = () => {
-        this.#post({ job, kind: "abort" });
-        this.#jobs.delete(job);
         reject(signal.reason);
+        if (this.#jobs.has(job)) this.#stop("It was cancelled."); // the thread itself would have to end its block first
       };
       signal?.addEventListener("abort", abort, { once: true });
     });
@@ -128,57 +108,17 @@ export class BrowserEngine {
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      worker.terminate();
-      this.#worker = null;
-      const error = `The model stopped: ${event.message || "it cannot be loaded, or memory ran out"}. Try again.`;
-      const handlers = [...this.#jobs.values()];
-      this.#jobs.clear();
-      for (const handle of handlers) handle({ error });
+      this.#stop(`The model stopped: ${event.message || "it cannot be loaded, or memory ran out"}. Try again.`);
     };
     return worker;
   }
-}
 
-/** The file as an AudioBuffer at its own rate; null for a WAV file, which the worker reads itself. */
-async function decode(file, name) {
-  if (!file.size) throw new Error(`${name}: is empty (0 bytes): copy or record it again.`);
-  let data;
-  let rate;
-  try {
-    if (await readWav(file, name)) return null;
-    rate = (await nativeRate(file)) ?? FALLBACK_RATE;
-    data = await file.arrayBuffer();
-  } catch (error) {
-    if (!(error instanceof DOMException || error instanceof RangeError)) throw error;
-    throw new Error(
-      `${name}: cannot be read, or is larger than this browser can decode: give a part of it, or a WAV file.`,
-    );
+  /** Ends the worker and all jobs; the next job starts another one. */
+  #stop(error) {
+    this.#worker?.terminate();
+    this.#worker = null;
+    const handlers = [...this.#jobs.values()];
+    this.#jobs.clear();
+    for (const handle of handlers) handle({ error });
   }
-  try {
-    return await contextOf(rate).decodeAudioData(data);
-  } catch {
-    throw new Error(
-      `${name}: this browser finds no sound in it that it can decode: convert it to WAV, or use ainext predict.`,
-    );
-  }
-}
-
-/** A context that decodes to this rate, or to a usual one if the browser does not support it. */
-function contextOf(rate) {
-  try {
-    return new OfflineAudioContext(1, 1, rate);
-  } catch {
-    return new OfflineAudioContext(1, 1, FALLBACK_RATE);
-  }
-}
-
-/** The next seconds of all channels, a Float32Array each; none at the end. */
-function blockOf(buffer, start) {
-  const count = Math.min(BLOCK_S * buffer.sampleRate, buffer.length - start);
-  if (count <= 0) return [];
-  return Array.from({ length: buffer.numberOfChannels }, (_, channel) => {
-    const block = new Float32Array(count);
-    buffer.copyFromChannel(block, channel, start);
-    return block;
-  });
 }

@@ -126,13 +126,6 @@ export class Resampler {
   }
 }
 
-/** Consecutive blocks (Float32Array, mono) at another rate. */
-export async function* resample(blocks, rate, target) {
-  const resampler = new Resampler(rate, target);
-  for await (const block of blocks) yield resampler.push(block);
-  yield resampler.finish();
-}
-
 function product(input, at, bank, weight, taps) {
   let sum = 0;
   for (let tap = 0; tap < taps; tap++) sum += input[at + tap] * bank[weight + tap];

@@ -5,9 +5,8 @@ import glue from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 import { concatenate } from "./numbers.js";
 import { Recogniser } from "./recogniser.js";
-import { mono, resample } from "./resample.js";
+import { SoundTrack } from "./soundtrack.js";
 import { Stream } from "./stream.js";
-import { readWav } from "./wav.js";
 
 const MAX_BACKLOG_S = 300; // live samples that wait for a slow computer, or for the model to be loaded
 const MAX_THREADS = 4;
@@ -30,9 +29,7 @@ function start(job, work) {
   jobs.set(job, work);
   work
     .run()
-    .catch((error) => {
-      if (!(error instanceof Aborted)) self.postMessage({ job, error: error.message || String(error) });
-    })
+    .catch((error) => self.postMessage({ job, error: error.message || String(error) }))
     .finally(() => jobs.delete(job));
 }
 
@@ -55,60 +52,25 @@ async function load({ name, metadata, url }) {
   return loaded;
 }
 
-class Aborted extends Error {}
-
 /** The prediction of one file. */
 class Prediction {
-  constructor({ job, model, name, wav, rate, length }) {
-    Object.assign(this, { job, model, name, wav, rate, length });
-    this.aborted = false;
-    this.onBlock = null; // takes the block that was requested
+  constructor({ job, model, file, name }) {
+    Object.assign(this, { job, model, file, name });
   }
 
   async run() {
-    const result = await inTurn(async () => {
-      this.#checkAborted();
-      const recogniser = await load(this.model);
-      const { rate, length, blocks } = this.wav
-        ? await readWav(this.wav, this.name)
-        : { ...this, blocks: this.#requestBlocks() };
-      const seconds = length / rate;
-      const onProgress = (done) => self.postMessage({ job: this.job, progress: Math.min(1, done / seconds) });
-      onProgress(0);
-      return recogniser.predict(this.name, resample(this.#abortable(blocks), rate, recogniser.sampleRate), onProgress);
-    });
-    self.postMessage({ job: this.job, result });
-  }
-
-  block({ channels }) {
-    this.onBlock?.(channels);
-  }
-
-  abort() {
-    this.aborted = true;
-    this.onBlock?.([]);
-  }
-
-  #checkAborted() {
-    if (this.aborted) throw new Aborted();
-  }
-
-  async *#abortable(blocks) {
-    for await (const block of blocks) {
-      this.#checkAborted();
-      yield block;
-    }
-    this.#checkAborted();
-  }
-
-  async *#requestBlocks() {
-    for (;;) {
-      const channels = await new Promise((resolve) => {
-        this.onBlock = resolve;
-        self.postMessage({ job: this.job, requestsBlock: true });
+    const track = await SoundTrack.open(this.file, this.name);
+    try {
+      const result = await inTurn(async () => {
+        const recogniser = await load(this.model);
+        const share = (seconds) => (track.length ? Math.min(1, seconds / track.length) : null);
+        const onProgress = (seconds) => self.postMessage({ job: this.job, progress: share(seconds) });
+        onProgress(0);
+        return recogniser.predict(this.name, track.waveform(recogniser.sampleRate), onProgress);
       });
-      if (!channels.length) return;
-      yield mono(channels);
+      self.postMessage({ job: this.job, result: { ...result, warnings: track.warnings() } });
+    } finally {
+      track.close();
     }
   }
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import wave
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import numpy as np
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
-from audioinceptionnext.audio.soundtrack import SoundTrack
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import model_entries
@@ -158,54 +156,48 @@ def live(folder: Path) -> None:
 
 
 def files(folder: Path) -> None:
-    """Files of many formats and rates with the rate that FFmpeg finds, and for WAV files also their samples."""
+    """PCM in many forms with what Python decodes, and compressed files with what their encoders added."""
     sys.path.insert(0, str(REPOSITORY))
-    from tests.audio_files import chirp, encode, write_video
+    from tests.audio_files import CODECS, chirp, encode, write_piped, write_video, write_with_pause
 
-    cases = {}
-
-    def add(name: str, rate: int, samples: bool = False) -> None:
-        if samples:
-            write(folder, f"{name}.f32", decode.read(folder / name, rate))
-        with closing(SoundTrack(folder / name)) as track:
-            cases[name] = {"rate": track.stream.codec_context.sample_rate, "samples": samples}
-
-    for suffix, rates in {
-        ".flac": (8000, 22050, 44100, 96000, 192000),
-        ".mp3": (8000, 12000, 22050, 24000, 32000, 44100, 48000),
-        ".ogg": (16000, 44100),
-        ".opus": (48000,),
-        ".m4a": (8000, 22050, 44100, 96000),
-        ".aac": (32000, 44100, 48000),
-        ".mka": (44100, 96000),
-        ".webm": (48000,),
-    }.items():
-        for rate in rates:
-            pair = np.stack([chirp(1.5, rate)] * 2, axis=1)  # FFmpeg's own Vorbis encoder is stereo only
-            encode(folder / f"{rate}{suffix}", pair, rate, metadata={"title": "a title " * 500})
-            add(f"{rate}{suffix}", rate)
-    write_video(folder / "video.mp4", rate=44100)
-    add("video.mp4", 44100)
-    write_video(folder / "fragments.mp4", rate=44100, options={"movflags": "frag_keyframe+empty_moov"})
-    add("fragments.mp4", 44100)
-    encode(folder / "covered.mp3", chirp(1.5, 44100), 44100, cover=True)
-    add("covered.mp3", 44100)
     stereo = np.stack([chirp(1.1, 22050), 0.3 * chirp(1.1, 22050)[::-1]], axis=1)
-    for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le"):
+    for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"):
         encode(folder / f"{codec}.wav", stereo, 22050, codec=f"pcm_{codec}")
-        add(f"{codec}.wav", 22050, samples=True)
     encode(folder / "six.wav", np.repeat(stereo, 3, axis=1), 22050)
-    add("six.wav", 22050, samples=True)
+    encode(folder / "s16be.mov", stereo, 22050, codec="pcm_s16be")
     whole = (folder / "s16le.wav").read_bytes()
-    at = whole.index(b"data") + 4
+    riff, at = 4, whole.index(b"data") + 4
+    for name, size in (("unknown", b"\xff\xff\xff\xff"), ("zero", bytes(4))):
+        changed = whole[:riff] + size + whole[riff + 4 : at] + size + whole[at + 4 :]
+        (folder / f"{name}.wav").write_bytes(changed)
     (folder / "cut.wav").write_bytes(whole[:20001])
-    (folder / "unknown.wav").write_bytes(whole[:at] + b"\xff\xff\xff\xff" + whole[at + 4 :])
     (folder / "followed.wav").write_bytes(whole + b"LIST\x10\0\0\0" + bytes(16))
-    for name in ("cut", "unknown", "followed"):
-        add(f"{name}.wav", 22050, samples=True)
-    encode(folder / "mulaw.wav", stereo, 22050, codec="pcm_mulaw")
-    add("mulaw.wav", 22050)
-    (folder / "cases.json").write_text(json.dumps(cases))
+    CODECS[".mkv"] = "pcm_s16le"
+    write_video(folder / "late.mkv", samples=stereo, rate=22050, seconds=4.5, delay=3)
+    write_video(folder / "early.mkv", samples=stereo, rate=22050, seconds=1)
+    write_with_pause(folder / "pause.mkv", np.tile(stereo, (6, 1)), 22050, start=3, seconds=2.5)
+    for name in ("late", "pause"):
+        write_piped(folder / f"{name}-piped.mkv", folder / f"{name}.mkv")
+    decoded = {}
+    for path in sorted(folder.glob("*.*")):
+        warnings: list[str] = []
+        blocks = decode.read_blocks(path, 24000, on_warning=warnings.append)
+        write(folder, f"{path.name}.f32", np.concatenate(list(blocks)))
+        decoded[path.name] = warnings
+    decoded["cut.wav"] = []  # the browser takes the length that is there for the one that is stated
+    paddings = {}
+    for rate in (8000, 22050, 44100, 48000):
+        name = f"{rate}.mp3"
+        encode(folder / name, chirp(1.5, rate), rate, metadata={"title": "a title " * 500})
+        paddings[name] = {"samples": round(1.5 * rate), "samplesPerFrame": 1152 if rate > 24000 else 576}
+    delays = {}
+    for name, codec, samples in (("aac.mka", "aac", 1024), ("opus.webm", "libopus", 312), ("flac.mka", "flac", 0)):
+        encode(folder / name, chirp(1.5, 48000), 48000, codec=codec)
+        delays[name] = samples
+    for name in ("44100.flac", "44100.ogg", "44100.m4a", "48000.webm"):
+        rate = int(name.split(".")[0])
+        encode(folder / name, np.stack([chirp(1.5, rate)] * 2, axis=1), rate)
+    (folder / "cases.json").write_text(json.dumps({"decoded": decoded, "paddings": paddings, "delays": delays}))
 
 
 def browser(folder: Path) -> None:
@@ -214,7 +206,7 @@ def browser(folder: Path) -> None:
     from typer.testing import CliRunner
 
     from audioinceptionnext.cli.app import app
-    from tests.audio_files import encode
+    from tests.audio_files import encode, write_piped, write_video, write_with_pause
 
     rate = 44100
     scene = decode.read(SCENE, rate)
@@ -223,6 +215,20 @@ def browser(folder: Path) -> None:
     for name in names:
         file_rate = 48000 if name.endswith(("opus", "webm")) else rate
         encode(folder / name, pair if file_rate == rate else decode.read(SCENE, file_rate), file_rate)
+    at_48000 = decode.read(SCENE, 48000)
+    for name in ("late.mp4", "late.webm"):
+        write_video(folder / name, samples=at_48000, seconds=32, delay=3)
+    for name in ("pause.webm", "pause.m4a", "pause.mkv"):
+        write_with_pause(folder / name, at_48000, 48000, start=9, seconds=2.5)
+    for name in ("late.webm", "pause.webm", "pause.mkv", "scene.webm"):
+        write_piped(folder / f"piped-{name}", folder / name)
+        names.append(f"piped-{name}")
+    content = (folder / "scene.wav").read_bytes()
+    at = content.index(b"data") + 4
+    (folder / "piped.wav").write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])
+    content = (folder / "scene.mp3").read_bytes()
+    (folder / "cut.mp3").write_bytes(content[: 2 * len(content) // 3 + 100])
+    names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
     encode(folder / "minutes.flac", np.tile(scene, 21)[: 600 * rate], rate)
     encode(folder / "minutes.wav", np.tile(scene, 21)[: 600 * rate], rate)
     found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), "--json", "--workers", "1"])

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { openAsBlob } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { resample } from "../src/resample.js";
-import { readWav } from "../src/wav.js";
+import { SoundTrack } from "../src/soundtrack.js";
 import { blocks, fixtures, largestDifference, recogniser as openRecogniser } from "./fixtures.js";
 
 const TOLERANCE = 1e-3;
@@ -16,9 +15,8 @@ for (const model of ["kitchen20", "kitchen20-small", "digits"]) {
     const recorded = recordRows(recogniser);
     for (const name of ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "silent"]) {
       recorded.rows = [];
-      const wav = name.endsWith(".wav") && (await readWav(await openAsBlob(join(folder, name)), name));
-      const input = wav
-        ? resample(wav.blocks, wav.rate, recogniser.sampleRate)
+      const input = name.endsWith(".wav")
+        ? (await SoundTrack.open(await openAsBlob(join(folder, name)), name)).waveform(recogniser.sampleRate)
         : blocks(waveform(`${name}.f32`), [70001, 1e6]);
       const result = await recogniser.predict(name, input);
       const { rows } = recorded;

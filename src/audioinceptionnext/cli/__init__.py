@@ -32,20 +32,28 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def in_options(error: AinextError, arguments: list[str] | None = None) -> str:
-    """The error's line as the command line words it: a parameter is called by its option.
+    """The error's line as the command line words it: a parameter is called by its option, or by its ``--set``.
 
     Args:
         arguments: of the command line; those of this process unless given.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not isinstance(error, ParameterError) or (names := _names(error.name, arguments)) is None:
+    if not isinstance(error, ParameterError):
         return str(error)
-    option = next((name for name in names if any(a.partition("=")[0] == name for a in arguments)), names[0])
+    names = _names(error.name, arguments)
+    option = next((name for name in names if any(a.partition("=")[0] == name for a in arguments)), None)
+    if option is None:
+        changes = [argument.removeprefix("--set=") for argument in arguments]
+        if change := next((one for one in changes if one.startswith(f"{error.name}=")), None):
+            return f"--set {change}: {error.reason}"
+        if not names:
+            return str(error)
+        option = names[0]
     value = "" if error.value is None or isinstance(error.value, bool) else f" {error.value}"
     return f"{option}{value}: {error.reason}"
 
 
-def _names(parameter: str, arguments: list[str]) -> list[str] | None:
+def _names(parameter: str, arguments: list[str]) -> list[str]:
     """What the command that was called names a parameter: its options, or its place in the usage line."""
     import typer
 
@@ -57,7 +65,7 @@ def _names(parameter: str, arguments: list[str]) -> list[str] | None:
             command = command.commands[argument]
     found = next((one for one in command.params if one.name == parameter), None)
     if found is None:
-        return None
+        return []
     return list(found.opts) if found.opts[0].startswith("-") else [found.metavar or found.name]
 
 
@@ -81,11 +89,11 @@ def _extra_with(module: str, command: str) -> str | None:
     """The extra that brings a missing module, together with the rest that the command needs."""
     extras = {
         "export": ("torch", "onnx", "onnxscript", "safetensors"),
-        "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "tensorboard"),
+        "train": ("lightning", "scipy", "pandas", "h5py", "yaml", "pydantic", "tensorboard"),
         "baselines": ("transformers",),
         "wandb": ("wandb",),
         "plot": ("matplotlib",),
-        "serve": ("fastapi", "uvicorn", "starlette", "pydantic", "python_multipart", "prometheus_client"),
+        "serve": ("fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client"),
     }
     top = module.partition(".")[0]
     extra = next((extra for extra, modules in extras.items() if top in modules), None)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
+from audioinceptionnext.errors import counted
 
 if TYPE_CHECKING:
     from audioinceptionnext.cluster.progress import Summary
@@ -123,7 +124,8 @@ def batch(
 
 
 def _in_words(summary: Summary) -> str:
-    lines = [f"{summary.done:,} of {summary.recordings:,} recordings are in {summary.out}"]
+    verb = "is" if summary.recordings == 1 else "are"
+    lines = [f"{summary.done:,} of {counted(summary.recordings, 'recording')} {verb} in {summary.out}"]
     if summary.earlier:
         lines[0] += f", {summary.earlier:,} of them from earlier runs"
     if summary.failed:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from audioinceptionnext.errors import FileError
+from audioinceptionnext.errors import FileError, counted
 
 
 def convert(
@@ -48,7 +48,8 @@ def convert(
     if as_json:
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
-        print(f"{out}: {result['classes']} classes, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
+        classes = counted(len(model.labels), "class")
+        print(f"{out}: {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
 
 
 def _read_labels(path: Path | None) -> tuple[str, ...] | None:

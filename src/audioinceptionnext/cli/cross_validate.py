@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.errors import counted
 
 
 def cross_validate(
@@ -75,8 +76,8 @@ def cross_validate(
         eval_clips=settings.eval_clips,
         folds=folds,
     ).run()
-    kind = "leak-free folds" if leak_free else "folds"
-    title = f"{settings.network} on {data}, {len(evaluation.figures['folds'])} {kind}"
+    fitted = counted(len(evaluation.figures["folds"]), "leak-free fold" if leak_free else "fold")
+    title = f"{settings.network} on {data}, {fitted}"
     page = evaluation.report(out / "report", title)
     if as_json:
         from audioinceptionnext.cli.evaluate import rounded

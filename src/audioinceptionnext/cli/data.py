@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.errors import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +96,7 @@ def render(
         jobs=jobs or os.cpu_count() or 1,
         progress=lambda done: _print_progress(done, clips, "clips"),
     )
-    print(f"{folder}: {clips:,} clips of {len(LABELS)} labels, of which {new:,} are new")
+    print(f"{folder}: {counted(clips, 'clip')} of {counted(len(LABELS), 'label')}, of which {new:,} are new")
     print(f"next: ainext train --data folder --root {folder} --recipe rendered --out runs/rendered")
 
 
@@ -109,9 +110,10 @@ def _print_report(report: DataReport) -> None:
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     present = sum(count.clips > 0 for count in report.classes)
-    of = "" if present == len(report.classes) else f" of {len(report.classes)}"
+    total = counted(len(report.classes), "class")
+    classes = total if present == len(report.classes) else f"{present} of {total}"
     console.print(
-        f"{report.data}: {report.clips:,} clips of {present}{of} classes, in {report.recordings:,} recordings"
+        f"{report.data}: {counted(report.clips, 'clip')} of {classes}, in {counted(report.recordings, 'recording')}"
     )
     if report.parts:
         parts = "   ".join(f"{part}: {clips:,}" for part, clips in report.parts.items())
@@ -153,14 +155,14 @@ def _verdict(report: DataReport) -> list[str]:
         "of them across folds or splits": across,
         "sources in several folds or splits": len(report.leaks),
     }
-    lines = [f"wrong      {_counted(wrong) or 'nothing'}"]
-    lines += [f"note       {_counted(known)}"] if any(known.values()) else []
+    lines = [f"wrong      {_listed(wrong) or 'nothing'}"]
+    lines += [f"note       {_listed(known)}"] if any(known.values()) else []
     if not report.decoded:
         lines.append("           (only headers were read: silence, damage and identical clips are unknown)")
     return lines
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{what}: {number:,}" for what, number in counts.items() if number)
 
 
@@ -183,7 +185,7 @@ def _class_table(report: DataReport, console: Console) -> None:
 
 
 def _details(report: DataReport, console: Console) -> None:
-    leaks = [f"{leak.group}: {leak.clips} clips in {', '.join(leak.parts)}" for leak in report.leaks]
+    leaks = [f"{leak.group}: {counted(leak.clips, 'clip')} in {', '.join(leak.parts)}" for leak in report.leaks]
     identical = []
     for duplicate in report.duplicates:
         labels = f" (labelled {' and '.join(duplicate.labels)})" if len(duplicate.labels) > 1 else ""

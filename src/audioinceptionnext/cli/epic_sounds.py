@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli.training_options import AsJson
-from audioinceptionnext.errors import FileError
+from audioinceptionnext.errors import FileError, counted
 
 app = typer.Typer(
     help="Score predictions for the EPIC-SOUNDS challenge, and write and check a submission.\n\n"
@@ -59,7 +59,7 @@ def score(
 
     without = ", background left out" if redact_background else ""
     console = Console(highlight=False)
-    title = f"[bold]{escape(str(predictions))}[/bold] on {figures['segments']:,} segments{without}"
+    title = f"[bold]{escape(str(predictions))}[/bold] on {counted(figures['segments'], 'segment')}{without}"
     console.print(title, soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()
@@ -119,7 +119,7 @@ EPIC_Sounds_recognition_test_timestamps.csv[/bold]
     if as_json:
         print(json.dumps(summary, ensure_ascii=False, indent=2))
     else:
-        print(f"{target}: {len(found.ids):,} segments, supervision levels {sls_pt} {sls_tl} {sls_td}")
+        print(f"{target}: {counted(len(found.ids), 'segment')}, supervision levels {sls_pt} {sls_tl} {sls_td}")
 
 
 @app.command()

@@ -13,7 +13,7 @@ import typer
 
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.export import Mode
-from audioinceptionnext.errors import FileError, ParameterError
+from audioinceptionnext.errors import FileError, ParameterError, counted
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
@@ -121,7 +121,8 @@ def evaluate(
         print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
     else:
         part = f", folds {folds}" if folds else f", {split}" if split else ""
-        print_figures(figures, f"{figures['model']} ({figures['mode']}) on {figures['clips']} clips of {data}{part}")
+        scored = counted(figures["clips"], "clip")
+        print_figures(figures, f"{figures['model']} ({figures['mode']}) on {scored} of {data}{part}")
     _end(result.predictions)
 
 
@@ -151,7 +152,7 @@ def _write_predictions(
     outputs = np.stack(predictions.outputs) if eval_clips else predictions.probabilities
     classes = [recogniser.labels.index(label) for label in dataset.labels]
     write_predictions(path, [clip.id or clip.name for clip in predictions.clips], outputs[..., classes])
-    print(f"{path}: {len(predictions.clips)} clips", file=sys.stderr)
+    print(f"{path}: {counted(len(predictions.clips), 'clip')}", file=sys.stderr)
 
 
 def _calibrate(path: Path, evaluation: Evaluation) -> None:
@@ -197,7 +198,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     if unseen := figures.get("unseen_sources"):
         low, high = unseen["intervals"]["top1"] if "intervals" in unseen else (math.nan, math.nan)
         console.print(
-            f"top-1 of the {unseen['clips']} clips whose recording is in no other fold   "
+            f"top-1 of the {counted(unseen['clips'], 'clip')} whose recording is in no other fold   "
             f"{unseen['top1']:.1f} % ({low:.1f} to {high:.1f})"
         )
     if intervals:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import FileError, MediaError, ParameterError
+from audioinceptionnext.errors import FileError, MediaError, ParameterError, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,7 +167,7 @@ def export(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{out}: {result['bytes'] / 1e6:.1f} MB, {result['classes']} classes, mode {result['mode']}")
+    print(f"{out}: {result['bytes'] / 1e6:.1f} MB, {counted(result['classes'], 'class')}, mode {result['mode']}")
     if agreement is not None:
         print(
             f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "
@@ -205,7 +205,7 @@ def _dataset_clips(
     except ParameterError as error:  # of folds or split
         raise ParameterError(f"calibration_{error.name}", error.value, error.reason) from error
     if len(clips) < 2:
-        reason = f"{len(clips)} clips; at least two are needed, one to calibrate and one to compare on"
+        reason = f"{counted(len(clips), 'clip')}; at least two are needed, one to calibrate and one to compare on"
         raise ParameterError("data", data, reason)
     chosen = [clips[i] for i in np.random.default_rng(0).permutation(len(clips))[:MAX_CLIPS]]
     reader = Reader(model.sample_rate, dataset.sample_rate)
@@ -224,7 +224,7 @@ def _share(agreement: Agreement, data: str | None) -> str:
     """``99.50 % of 200 clips of kitchen20``; of rendered clips those that count, if not all do."""
     share = f"{100 * agreement.top1:.2f} % of"
     if data is not None:
-        return f"{share} {agreement.clips} clips of {data}"
+        return f"{share} {counted(agreement.clips, 'clip')} of {data}"
     if agreement.counted == agreement.clips:
         return f"{share} {agreement.clips} rendered clips"
     return f"{share} the {agreement.counted} rendered clips (of {agreement.clips}) with a clear best class"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.audio.capture import Backlog, LiveInput
-from audioinceptionnext.errors import AinextError, ParameterError, unexpected, writing
+from audioinceptionnext.errors import AinextError, ParameterError, counted, unexpected, writing
 from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
@@ -128,9 +128,8 @@ class LiveLoop:
         )
 
     def _print_summary(self, left: float) -> None:
-        count = self.printer.segments
         parts = [f"listened to {format_time((self._taken - self._skipped) / self.rate)} of {self.source.name}"]
-        parts.append(f"{count} segment{'' if count == 1 else 's'}")
+        parts.append(counted(self.printer.segments, "segment"))
         if self._skipped:
             parts.append(f"skipped {self._skipped / self.rate:.1f} s")
         if left >= BEHIND_S:

@@ -12,7 +12,7 @@ import typer
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.progress import progress_bar
 from audioinceptionnext.cli.result_writer import OutputFormat, ResultWriter
-from audioinceptionnext.errors import FileError, ParameterError, describe, printable
+from audioinceptionnext.errors import FileError, ParameterError, counted, describe, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.audio.discover import MissingPath
@@ -78,7 +78,7 @@ def predict(
     )
     if verbose:
         chosen, reason = choose_backend(backend)
-        print(f"ainext: backend {chosen} ({reason}), {at_once} recordings at a time", file=sys.stderr)
+        print(f"ainext: backend {chosen} ({reason}), {counted(at_once, 'recording')} at a time", file=sys.stderr)
 
     def recognise(item: Path | MissingPath) -> Recognition:
         if isinstance(item, MissingPath):

@@ -11,7 +11,11 @@ import typer
 def recipes(
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|FILE", help="Print all settings of this recipe.", show_default="list all recipes"),
+        typer.Argument(
+            metavar="RECIPE",
+            help="Print all settings of this recipe.",
+            show_default="list all recipes",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

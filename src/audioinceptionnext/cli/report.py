@@ -11,7 +11,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.predict import in_one_line
-from audioinceptionnext.errors import FileError, describe
+from audioinceptionnext.errors import FileError, counted, describe
 
 
 class SoundChoice(StrEnum):
@@ -50,6 +50,11 @@ def report(
     from audioinceptionnext.results.html import HtmlReport
 
     files = find_media(paths)
+    missing = [item for item in files if isinstance(item, MissingPath)]
+    if len(missing) == len(files):  # a page about nothing would only replace one about something
+        for one in missing:
+            print(f"ainext: {FileError(one.path, one.reason)}", file=sys.stderr)
+        raise typer.Exit(1)
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
@@ -67,8 +72,7 @@ def report(
                 page.fail(str(path), describe(error))
                 print(f"ainext: {in_one_line(error, path)}", file=sys.stderr)
                 failed += 1
-    count = len(files) - failed
-    recordings = f"{count} recording{'' if count == 1 else 's'}"
+    recordings = counted(len(files) - failed, "recording")
     print(f"{out}: {recordings}, {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

@@ -43,6 +43,7 @@ class ResultWriter:
         self._written = 0
         self._context: Context | None = None  # of the next recording on stdout
         if out is not None:
+            _check_folder(out)
             try:
                 out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -107,3 +108,18 @@ class ResultWriter:
                 self._taken.add(path)
                 return path
         raise FileError(file, f"there are too many recordings of this name for {folder}")
+
+
+def _check_folder(out: Path) -> None:
+    """Raise `ParameterError` for what looks like a file, since a folder of that name would be a surprise."""
+    from audioinceptionnext.results.formats import FORMATS
+    from audioinceptionnext.results.table import SUFFIXES
+
+    suffix = out.suffix.lower()
+    if out.is_dir() or suffix not in {*SUFFIXES, *(one.suffix for one in FORMATS.values())}:
+        return
+    if suffix in SUFFIXES:
+        instead = f"to write one table of all recordings, give --table {out}"
+    else:
+        instead = f"to write one file, redirect what is printed: > {out}"
+    raise ParameterError("out", out, f"takes a folder, for one file per recording; {instead}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,7 +68,7 @@ def serve(
             "--allow-host",
             envvar="AINEXT_ALLOW_HOST",
             metavar="NAME",
-            help="Accept requests for this host name. May be repeated.",
+            help="Accept requests for this host name, such as sounds.example.org or *.example.org. May be repeated.",
             show_default="localhost if bound to loopback, else any",
         ),
     ] = None,
@@ -117,7 +118,7 @@ def server_config(app: Any, grace_seconds: int = GRACE_S) -> uvicorn.Config:
     """
     import uvicorn
 
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         port=0,
         log_level="warning",
@@ -125,6 +126,10 @@ def server_config(app: Any, grace_seconds: int = GRACE_S) -> uvicorn.Config:
         ws_max_size=1 << 20,
         timeout_graceful_shutdown=grace_seconds,
     )
+    # uvicorn takes a WebSocket that is refused with a response for a fault of the application, and would log each one
+    # as an error (https://github.com/Kludex/uvicorn/pull/3138).
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing handshake" not in record.getMessage())
+    return config
 
 
 def _bind(host: str, port: int) -> socket.socket:

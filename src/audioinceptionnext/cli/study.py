@@ -20,7 +20,7 @@ def study(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME|FILE",
+            metavar="STUDY",
             help="Run this study: a shipped name, or a .yaml file of your own.",
             show_default="list the shipped studies",
         ),

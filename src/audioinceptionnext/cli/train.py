@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.errors import ParameterError, counted
 
 
 def train(
@@ -80,6 +81,8 @@ def train(
     from audioinceptionnext.training.hardware import Hardware, is_first_process
     from audioinceptionnext.training.splits import limit_per_class, split_clips
 
+    if not resume and (out / fit.MODEL).is_file():
+        raise ParameterError("out", out, "holds a finished run; give another folder, or remove this one to start over")
     dataset = load_dataset(data, root, audio)
     training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
     training = limit_per_class(training, per_class, settings.seed) if per_class else training
@@ -105,6 +108,6 @@ def train(
     if "top1" in found:
         from audioinceptionnext.cli.evaluate import print_figures
 
-        print_figures(found, f"{found['model_file']} on {found['clips']} held-out clips")
+        print_figures(found, f"{found['model_file']} on {counted(found['clips'], 'held-out clip')}")
         print(f"report: {found['report']}")
     print(f"{found['model_file']}  (next: ainext predict recording.wav --model {found['model_file']})")

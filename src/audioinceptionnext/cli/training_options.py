@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import ParameterError, counted
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
@@ -124,7 +124,7 @@ def read_changes(changes: list[str] | None) -> dict[str, Any]:
 
 def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
     """On stderr, print what is trained on, and what the data set's list names that its folder lacks."""
-    print(f"{dataset.name}: {len(training)} clips to train on, {len(held_out)} held out", file=sys.stderr)
+    print(f"{dataset.name}: {counted(len(training), 'clip')} to train on, {len(held_out)} held out", file=sys.stderr)
     absent = [dataset.labels[i] for i in sorted(set(range(len(dataset.labels))) - {c.label for c in training})]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from audioinceptionnext.cluster.listing import find_recordings, recording_key
 from audioinceptionnext.cluster.result_folder import ResultFolder
 from audioinceptionnext.cluster.types import MissingRecording
+from audioinceptionnext.errors import counted
 
 _TERMINAL_INTERVAL_S, _LOG_INTERVAL_S = 0.5, 30.0  # between two progress lines
 
@@ -152,11 +153,13 @@ class Progress:
             print(before + self._line(), end=after, file=self.stderr, flush=True)
 
     def _line(self) -> str:
-        found = f"{self.counter.found:,}{'' if self.counter.finished else '+'}"
+        found = counted(self.counter.found, "recording")
+        if not self.counter.finished:
+            found = f"{self.counter.found:,}+ recordings"
         if not self._first_time:
-            return f"starting; {found} recordings found"
+            return f"starting; {found} found"
         done, failed = self.counter.earlier + self.done, self.counter.failed + self.failed
-        line = f"{done:,} of {found} recordings, {self._rate(time.monotonic()):.1f} per second"
+        line = f"{done:,} of {found}, {self._rate(time.monotonic()):.1f} per second"
         return line + (f", {failed:,} failed" if failed else "")
 
     def _rate(self, until: float) -> float:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from audioinceptionnext.errors import AinextError, ParameterError
+from audioinceptionnext.errors import AinextError, ParameterError, counted
 
 UNLABELLED = -1
 
@@ -172,10 +172,11 @@ class Dataset:
                 raise AinextError(f"{self.name}: {clip.name} names no source; {needed}")
             groups[clip.group].append(clip)
         names = list(self.folds) or list(range(1, (num_folds or 5) + 1))
+        sources = counted(len(groups), "source")
         if len(groups) < len(names) and self.folds:
-            raise AinextError(f"{self.name}: its {len(groups)} sources cannot fill its {len(names)} folds")
+            raise AinextError(f"{self.name}: its {sources} cannot fill its {len(names)} folds")
         if len(groups) < len(names):
-            raise ParameterError("num_folds", len(names), f"the {len(groups)} sources of {self.name} cannot fill them")
+            raise ParameterError("num_folds", len(names), f"the {sources} of {self.name} cannot fill them")
         fold_of: dict[str, int] = {}
         count: Counter[tuple[int, int]] = Counter()  # clips by (fold, class)
         size: Counter[int] = Counter()

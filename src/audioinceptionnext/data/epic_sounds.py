@@ -16,7 +16,7 @@ from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, below, hdf5_below, recordings_at
 from audioinceptionnext.data.safe_pickle import read_pickle
 from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table, whole_number
-from audioinceptionnext.errors import FileError, printable
+from audioinceptionnext.errors import FileError, counted, printable
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
 RATE = 24_000  # Hz, of sample indices and of the HDF5 file
@@ -109,7 +109,8 @@ def _drop_without_video(table: Table, recordings: Recordings) -> list[str]:
     table.rows = [(line, row) for line, row in table.rows if row["video_id"] not in absent]
     where = f"is not in {printable(recordings.place)}"
     return [
-        f"{printable(table.path)}: video {printable(video) or '(no name)'} {where}: {number} segments left out"
+        f"{printable(table.path)}: video {printable(video) or '(no name)'} {where}: "
+        f"{counted(number, 'segment')} left out"
         for video, number in sorted(absent.items())
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
-from audioinceptionnext.errors import FileError, printable
+from audioinceptionnext.errors import FileError, counted, printable
 
 Row = dict[str, str]
 
@@ -80,11 +80,12 @@ class Table:
         """
         clips = self.clips(make)
         if not clips and len(self.missing) == len(self.problems):
-            what = f"{len(self.missing)} of {len(self.missing)} clips are missing, e.g. {printable(self.missing[0])}"
+            number, first = len(self.missing), printable(self.missing[0])
+            what = f"{number} of {counted(number, 'clip')} {'is' if number == 1 else 'are'} missing, e.g. {first}"
             raise FileError(self.path, f"{what}; get them, or give the folder that holds them")
         if not clips:
             line, text = min(self.problems)
-            what = f"none of its {len(self.problems)} rows can be used"
+            what = f"none of its {counted(len(self.problems), 'row')} can be used"
             raise FileError(self.path, f"{what}, e.g. line {line}: {text}")
         return Dataset(name, tuple(labels), tuple(clips), self.messages())
 

@@ -13,7 +13,7 @@ import numpy as np
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError
+from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError, counted
 from audioinceptionnext.evaluation.calibration import (
     Calibration,
     calibrate,
@@ -208,7 +208,8 @@ def figures_of(
     """
     unreadable = predictions.unreadable
     if not predictions.clips:
-        raise AinextError(f"{dataset.name}: none of its {len(unreadable)} clips can be read: {unreadable[0]}")
+        clips = counted(len(unreadable), "clip")
+        raise AinextError(f"{dataset.name}: none of its {clips} can be read: {unreadable[0]}")
     figures: dict[str, Any] = {"data": dataset.name}
     if recogniser is not None:
         figures |= {"model": recogniser.name, "mode": recogniser.mode}

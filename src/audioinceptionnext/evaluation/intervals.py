@@ -12,6 +12,8 @@ from statistics import NormalDist
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from audioinceptionnext.evaluation.metrics import ranking
+
 FIGURES = ("top1", "top5", "mca", "map", "mauc")
 SCALE = {"top1": 100, "top5": 100, "mca": 100, "map": 100, "mauc": 1}  # as in `metrics.score`
 _MAX_WEIGHTS = 4_000_000  # held in memory at a time: 32 MB
@@ -120,43 +122,9 @@ def weighted_figures(probabilities: np.ndarray, targets: np.ndarray, weights: np
     precision = np.full((classes, weights.shape[1]), np.nan)
     auc = precision.copy()
     for c in np.unique(targets):
-        precision[c], auc[c] = ranking_figures(probabilities[:, c], targets == c, weights)
+        precision[c], auc[c] = ranking(probabilities[:, c], targets == c, weights)
     found |= {"map": _mean_of_known(precision), "mauc": _mean_of_known(auc)}
     return {name: SCALE[name] * found[name] for name in FIGURES}
-
-
-def ranking_figures(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision and area under the ROC curve, both 0 to 1, for many weightings of the same clips.
-
-    They equal scikit-learn's ``average_precision_score`` and ``roc_auc_score`` with ``sample_weight``: equal scores are
-    a single step of the curve.
-
-    Args:
-        scores: (clips,), larger if a clip is more likely positive.
-        positive: (clips,) bool.
-        weights: (clips, weightings) float64.
-
-    Returns:
-        (weightings,) each; NaN where a weighting leaves no positive clip or, for the area, no negative one.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered, positives = scores[order], np.flatnonzero(positive[order])
-    # Only steps of the curve that hold a positive clip matter. `first` and `last` say where each begins and ends.
-    values = np.unique(ordered[positives])[::-1]
-    first, last = np.searchsorted(-ordered, -values, "left"), np.searchsorted(-ordered, -values, "right")
-    # The sorted clips in parts: before the first step, the first step, between it and the second, …, after the last.
-    cuts = np.concatenate(([0], np.stack((first, last), axis=1).ravel(), [len(order)]))
-    parts = csr_matrix((np.ones(len(order)), order, cuts), (len(cuts) - 1, len(order))) @ weights
-    starts = np.append(np.searchsorted(positives, first), len(positives))
-    hits = csr_matrix((np.ones(len(positives)), order[positives], starts), (len(values), len(order))) @ weights
-
-    so_far, hits_so_far = np.cumsum(parts, axis=0), np.cumsum(hits, axis=0)
-    at_step, total, all_hits = so_far[1::2], so_far[-1], hits_so_far[-1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = hits * hits_so_far / np.where(at_step > 0, at_step, 1)
-        misses = total - all_hits
-        beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie counts as half a win
-        return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
 
 
 def group_numbers(groups: Sequence[str | None]) -> np.ndarray:

@@ -44,29 +44,45 @@ def score(probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...
     }
 
 
-def ranking(scores: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """Average precision and the area under the ROC curve, both 0 to 1: how well scores rank what is true first.
+def ranking(
+    scores: np.ndarray, positive: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average precision and area under the ROC curve, both 0 to 1: how well scores rank what is positive first.
 
-    Average precision is the sum over thresholds of (R_n - R_(n-1)) P_n with recall R and precision P, without
-    interpolation, as scikit-learn defines it. The area is the probability that a true item scores above a false one,
-    where equal scores count half (Mann-Whitney U divided by the number of pairs).
+    They equal scikit-learn's ``average_precision_score`` and ``roc_auc_score``, with ``sample_weight`` if there are
+    weights: equal scores are a single step of the curve. Many weightings of the same clips share one sort.
 
     Args:
-        scores: (clips,), finite.
-        truth: (clips,) bool.
+        scores: (clips,), finite; larger if a clip is more likely positive.
+        positive: (clips,) bool.
+        weights: (clips, weightings) float64. Without them, there is one weighting, in which every clip counts once.
 
     Returns:
-        Average precision and area. Both are NaN if no item is true, and the area is NaN if all are.
+        (weightings,) each; NaN where a weighting leaves no positive clip or, for the area, no negative one.
     """
-    order = np.argsort(-scores)
-    ordered = scores[order]
-    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(scores) - 1)  # of each run of equal scores
-    hits = np.cumsum(truth[order])[last]  # true items at or above each threshold
-    gains = np.diff(hits, prepend=0)
-    falls = np.diff(last + 1 - hits, prepend=0)
-    positives, negatives = int(hits[-1]), int(last[-1] + 1 - hits[-1])
-    if not positives:
-        return float("nan"), float("nan")
-    precision = float((gains * hits / (last + 1)).sum() / positives)
-    wins = float((falls * (hits - gains / 2)).sum())
-    return precision, wins / (positives * negatives) if negatives else float("nan")
+    order = np.argsort(-scores, kind="stable")
+    ordered, positives = scores[order], np.flatnonzero(positive[order])
+    # Only steps of the curve that hold a positive clip matter. `first` and `last` say where each begins and ends.
+    values = np.unique(ordered[positives])[::-1]
+    first, last = np.searchsorted(-ordered, -values, "left"), np.searchsorted(-ordered, -values, "right")
+    # The sorted clips in parts: before the first step, the first step, between it and the second, …, after the last.
+    cuts = np.concatenate(([0], np.stack((first, last), axis=1).ravel(), [len(order)]))
+    starts = np.append(np.searchsorted(positives, first), len(positives))
+    parts, hits = _sums(order, cuts, weights), _sums(order[positives], starts, weights)
+
+    so_far, hits_so_far = np.cumsum(parts, axis=0), np.cumsum(hits, axis=0)
+    at_step, total, all_hits = so_far[1::2], so_far[-1], hits.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = hits * hits_so_far / np.where(at_step > 0, at_step, 1)
+        misses = total - all_hits
+        beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie counts as half a win
+        return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
+
+
+def _sums(clips: np.ndarray, cuts: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """(parts, weightings): the weights of the clips between one cut and the next; without weights, their number."""
+    if weights is None:
+        return np.diff(cuts)[:, None].astype(float)
+    from scipy.sparse import csr_matrix  # not at the top: scores alone are computed without scipy
+
+    return csr_matrix((np.ones(len(clips)), clips, cuts), (len(cuts) - 1, len(weights))) @ weights

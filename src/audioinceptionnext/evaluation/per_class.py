@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audioinceptionnext.evaluation.intervals import ranking_figures
+from audioinceptionnext.evaluation.metrics import ranking
 
 
 class ClassFigures(NamedTuple):
@@ -19,7 +19,7 @@ class ClassFigures(NamedTuple):
         accuracy, recall: the share of its clips that were recognised. The two are equal; people look for either.
         precision: the share of the clips recognised as this class that belong to it.
         f1: the harmonic mean of precision and recall.
-        average_precision: see `ranking_figures`.
+        average_precision: see `ranking`.
         most_confused_with: the class that most of its other clips were recognised as.
         confused: how many clips those are.
     """
@@ -72,12 +72,11 @@ def class_table(probabilities: np.ndarray, targets: np.ndarray, labels: Sequence
     counts = confusion_counts(targets, probabilities.argmax(axis=1), len(labels))
     true, predicted = counts.sum(axis=1), counts.sum(axis=0)
     wrong = counts - np.diag(np.diag(counts))
-    once = np.ones((len(targets), 1))
     table = []
     for c, label in enumerate(labels):
         right, worst = int(counts[c, c]), int(wrong[c].argmax())
         recall = _percent(right, true[c])
-        average = ranking_figures(probabilities[:, c], targets == c, once)[0][0] if true[c] else None
+        average = ranking(probabilities[:, c], targets == c)[0][0] if true[c] else None
         table.append(
             ClassFigures(
                 label=label,

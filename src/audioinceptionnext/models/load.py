@@ -11,7 +11,7 @@ from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.hub import fetch
-from audioinceptionnext.models.names import DEFAULT_MODEL, MODEL_FILE, find_model, is_hub_name, model_entries
+from audioinceptionnext.models.names import DEFAULT_MODEL, MODEL_FILE, find_model, is_hub_name, list_models
 
 
 class ModelFile(NamedTuple):
@@ -40,7 +40,7 @@ def load(
     Args:
         model: one of `list_models`; an ``.onnx`` file that `ainext export` wrote, or a folder with ``model.onnx``;
             ``user/name`` or ``user/name@revision`` on the hub (extra: hub). Names of shipped models take
-            precedence, then files and folders.
+            precedence, then files and folders; ``./kitchen20``, or a `Path`, is a file of that name.
         threads: CPU threads; all cores unless given.
         backend: what runs the network: ``onnxruntime``, ``openvino`` or ``cuda``. ``auto`` uses CUDA if the installed
             ONNX Runtime has it, and the CPU otherwise.
@@ -73,7 +73,7 @@ def read_model(model: str | Path) -> ModelFile:
     path = Path(model)
     if path.suffix == ".safetensors":
         raise ModelError(path, f"holds weights for training; export them first: ainext export {path} model.onnx")
-    if path.suffix == ".onnx" or path.is_file():
+    if path.suffix == ".onnx" or (path.is_file() and not _is_name(model)):
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -81,10 +81,15 @@ def read_model(model: str | Path) -> ModelFile:
             raise ModelError(path, reason) from error
         return ModelFile(content, str(path), None)
     name = str(model)
-    if all(name != entry.name for entry in model_entries()):
+    if not _is_name(model):
         if (path / MODEL_FILE).is_file():
             return read_model(path / MODEL_FILE)
         if is_hub_name(name) and not path.exists():
             return ModelFile(fetch(name).read_bytes(), f"{name}: {MODEL_FILE}", name)
     entry = find_model(name)
     return ModelFile(entry.read(), str(entry.path), entry.name)
+
+
+def _is_name(model: str | Path) -> bool:
+    """Whether this is the bare name of a shipped model, which means the same in every folder."""
+    return isinstance(model, str) and model in list_models()

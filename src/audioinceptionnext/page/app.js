@@ -123,7 +123,8 @@ class Page {
     );
     find("result").hidden = false;
     const count = result.segments.length;
-    this.#showStatus(`${result.file}: ${count} ${count === 1 ? "segment" : "segments"}.`);
+    const warnings = (result.warnings ?? []).map((line) => ` Warning: ${line}.`).join("");
+    this.#showStatus(`${result.file}: ${count} ${count === 1 ? "segment" : "segments"}.${warnings}`);
     title.focus({ preventScroll: true });
     find("result").scrollIntoView({ block: "start", behavior: "smooth" });
   }

@@ -8,8 +8,10 @@ import { decodeLogMel } from "./spectrogram.js";
  * @typedef {{columns: number, bands: number, sample_rate: number, data: Uint8Array}} LogMel data: column after column,
  *   the lowest band first
  *
- * What a model recognised in one recording: the JSON object that `ainext predict` prints, with a log-mel to draw.
- * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel}} Result
+ * What a model recognised in one recording: the JSON object that `ainext predict` prints, with a log-mel to draw, and
+ * lines about what was wrong with the file.
+ * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel,
+ *   warnings: ?(string[])}} Result
  *
  * One prediction of a live stream, with the segments that it completes; label is null in digital silence.
  * @typedef {{start: number, end: number, label: ?string, score: number, top: Score[], segments: Segment[], log_mel: ?LogMel}} Step

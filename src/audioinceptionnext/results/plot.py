@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audioinceptionnext.errors import FileError, MissingDependencyError, writing
+from audioinceptionnext.errors import FileError, MissingDependencyError, counted, writing
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS
@@ -247,7 +247,7 @@ def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: di
         ax.broken_barh(spans, (row - 0.34, 0.68), facecolor=colours[label], edgecolor=colours[label], linewidth=0.6)
     left_out = len({segment.label for segment in result.segments}) - len(lanes)
     if left_out:
-        note = f"and {left_out} labels with less time in segments"
+        note = f"and {counted(left_out, 'label')} with less time in segments"
         ax.text(1, 0, note, transform=ax.transAxes, ha="right", va="top", fontsize=8, color=FAINT)
     _draw_segment_labels(ax, result, lanes, colours)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audioinceptionnext.errors import MissingDependencyError, ParameterError, writing
 from audioinceptionnext.results.console import TABLE_SEGMENTS, as_text, console_table
-from audioinceptionnext.results.formats import FORMATS, FormatName, format_time
+from audioinceptionnext.results.formats import FORMATS, FormatName
+from audioinceptionnext.results.templates import render
 from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:  # these take longer to import than a short recording takes to recognise
@@ -111,11 +111,4 @@ class Recognition(RecognitionData):
 
     def _repr_html_(self) -> str:
         """The segments as an HTML table, which notebooks show."""
-        title = f"{html.escape(self.file or 'recording')}, {format_time(self.duration)}, {html.escape(self.model)}"
-        rows = "".join(
-            f"<tr><td>{format_time(one.start)}</td><td>{format_time(one.end)}</td>"
-            f"<td>{html.escape(one.label)}</td><td>{one.score:.0%}</td></tr>"
-            for one in self.segments
-        )
-        head = "<tr><th>start</th><th>end</th><th>label</th><th>score</th></tr>"
-        return f"<table><caption>{title}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return render("results/recognition.html.j2", result=self)

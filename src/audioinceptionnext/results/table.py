@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS: tuple[str, ...] = ("file", "start", "end", "label", "score", "model")
 _NUMBERS = ("start", "end", "score", "duration")
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-_SUFFIXES = (*_SEPARATORS, ".parquet")
+SUFFIXES = (*_SEPARATORS, ".parquet")
 GROUP_ROWS = 2**14  # rows written to Parquet at a time, about 10 MB of memory
 
 
@@ -107,9 +107,9 @@ def check_table_path(path: str | PathLike[str]) -> None:
         MissingDependencyError: pyarrow, which Parquet needs, is not installed.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
+    if suffix not in SUFFIXES:
         reason = f"{suffix} is not a table's suffix" if suffix else "a table's name needs a suffix"
-        raise FileError(path, f"{reason}; give a name that ends in {', '.join(_SUFFIXES)}")
+        raise FileError(path, f"{reason}; give a name that ends in {', '.join(SUFFIXES)}")
     if suffix == ".parquet" and find_spec("pyarrow") is None:
         raise MissingDependencyError("a Parquet table", "audioinceptionnext[parquet]")
 

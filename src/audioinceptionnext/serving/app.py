@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -31,7 +31,7 @@ from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.predict import INCLUDES, Predictor, PredictRequest, parse_include
-from audioinceptionnext.serving.security import Guard
+from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
 
@@ -132,8 +132,9 @@ def _remove_stale_folders(parent: Path) -> None:
 
 def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     models, settings = predictor.models, predictor.settings
+    api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
 
-    @app.post(
+    @api.post(
         "/v1/predict",
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
@@ -161,7 +162,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         metrics.audio.labels("file").inc(response["duration"])
         return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
 
-    @app.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="List the models")
+    @api.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="List the models")
     async def list_models() -> dict[str, Any]:
         limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
         return {"models": models.descriptions(), "limits": limits}
@@ -170,15 +171,17 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     async def health() -> dict[str, Any]:
         queue = predictor.queue
         load = {"running": queue.running, "waiting": queue.waiting, "streams": metrics.open_streams}
-        return {"status": "ok", "version": package_version(), **load}
+        return {"status": "ok", "version": app.version, **load}
 
-    @app.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="Metrics for Prometheus")
+    @api.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="Metrics for Prometheus")
     async def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.websocket("/v1/listen")
+    @api.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
         await LiveSession(socket, models, settings, metrics).serve()
+
+    app.include_router(api)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -204,12 +207,13 @@ def _add_error_handlers(app: FastAPI) -> None:
     async def invalid_query(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return problem_response(request, RequestError.of_parameter(first["loc"][-1], first["input"], first["msg"]))
+        refused = RequestError.of_parameter(first["loc"][-1], first["input"], first["msg"])
+        return await problem_response(request, refused)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = f"{request.method} {request.url.path[:100]}: {error.detail}; /openapi.json describes the API"
-        return problem_response(request, RequestError(error.status_code, detail, headers=error.headers))
+        return await problem_response(request, RequestError(error.status_code, detail, headers=error.headers))
 
     async def client_left(_: Request, error: Exception) -> Response:
         return Response(status_code=499)  # nobody reads it

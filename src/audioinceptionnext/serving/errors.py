@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -114,8 +114,9 @@ class ProblemResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def problem_response(request: Request, error: Exception) -> Response:
-    """Starlette's handler for `RequestError`. ``request.state.received`` says that all of the body has arrived."""
+async def problem_response(connection: HTTPConnection, error: Exception) -> Response:
+    """Starlette's handler for `RequestError`. ``connection.state.received`` says that all of the body has arrived."""
     assert isinstance(error, RequestError)
-    received = request.method == "GET" or getattr(request.state, "received", False)
+    # The handshake of a WebSocket is a GET, although its scope does not say so.
+    received = connection.scope.get("method", "GET") == "GET" or getattr(connection.state, "received", False)
     return ProblemResponse(error, linger=not received)

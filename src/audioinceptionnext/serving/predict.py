@@ -105,7 +105,7 @@ class Predictor:
     def _predict(self, recogniser: Recogniser, upload: Upload, query: PredictRequest, stop: Event) -> dict[str, Any]:
         """Recognise the upload, in a thread of the queue."""
         limit = self.settings.max_seconds
-        too_long = RequestError(413, f"{upload.name}: longer than {limit / 60:g} minutes, this server's limit: cut it")
+        too_long = RequestError(413, f"{upload.name}: longer than {limit / 60:g} min, this server's limit: cut it")
 
         def progress(seconds: float) -> None:
             if stop.is_set():

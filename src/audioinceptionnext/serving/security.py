@@ -1,18 +1,29 @@
-"""Access control: which hosts requests may be addressed to, which pages may send them, and the API key."""
+"""Access control: the API key, the host names that requests may be addressed to, and the pages that may send them."""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audioinceptionnext.serving.errors import ProblemResponse, RequestError
+from audioinceptionnext.serving.errors import RequestError, problem_response
 from audioinceptionnext.serving.settings import Settings
 
 PROTOCOL = "ainext"  # subprotocol of the WebSocket: beside it a browser can send a key, which it can nowhere else
+KEY_HEADER = APIKeyHeader(
+    name="X-API-Key",
+    scheme_name="key",
+    description=f"The server's API key. A browser's WebSocket sends the subprotocols `{PROTOCOL}` and `key.…` instead.",
+    auto_error=False,
+)
+BEARER = HTTPBearer(scheme_name="bearer", description="The same key as a bearer token.", auto_error=False)
 # The page loads nothing from other sites; the sound and pictures that it makes are blobs.
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; "
@@ -26,7 +37,30 @@ HEADERS = {
     "Permissions-Policy": "microphone=(self)",
     "Cache-Control": "no-cache",
 }
-GUARDED = ("/v1/", "/metrics")  # paths that need the key; the page and /healthz do not
+
+
+def key_check(api_key: str) -> Callable[..., Awaitable[None]]:
+    """A dependency of the routes that need the key. OpenAPI lists it with them.
+
+    It raises `RequestError` (401) for a request without the key, before anything of its body is read.
+
+    >>> APIRouter(dependencies=[Depends(key_check("s3cret"))])
+    """
+    expected = api_key.encode()
+
+    async def check(
+        connection: HTTPConnection,
+        header: Annotated[str | None, Security(KEY_HEADER)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)],
+    ) -> None:
+        given = [header or "", bearer.credentials if bearer else ""]
+        for protocol in connection.headers.get("sec-websocket-protocol", "").split(","):
+            given.append(protocol.strip().removeprefix("key."))
+        if not any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given):
+            detail = f"the API key is missing or wrong: send it as {KEY_HEADER.model.name}"
+            raise RequestError(401, detail, headers={"WWW-Authenticate": "Bearer"})
+
+    return check
 
 
 class Guard:
@@ -39,42 +73,38 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        error = self._check(Headers(scope=scope), scope["path"])
-        if error and scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": error.detail})
-        elif error and scope["method"] != "OPTIONS":
-            await ProblemResponse(error)(scope, receive, _with_headers(send))
-        else:
-            await self.app(scope, receive, _with_headers(send))
+        connection = HTTPConnection(scope)
+        error = await self._check(connection)
+        response = await problem_response(connection, error) if error else self.app
+        await response(scope, receive, _with_headers(send))
 
-    def _check(self, headers: Headers, path: str) -> RequestError | None:
-        host = headers.get("host", "")
-        if self.settings.hosts and _without_port(host) not in self.settings.hosts:
+    async def _check(self, connection: HTTPConnection) -> RequestError | None:
+        host, origin = connection.headers.get("host", ""), connection.headers.get("origin", "")
+        if not await _is_named(connection.scope, self.settings.hosts or ("*",)):
             return RequestError(403, f"this server does not answer to the host name {host[:100]}: allow it there")
-        origin = headers.get("origin", "")
-        if origin and urlsplit(origin).netloc != host and origin not in self.settings.origins:
+        if origin and origin.partition("://")[2] != host and origin not in self.settings.origins:
             return RequestError(403, f"the request comes from a page of {origin[:100]}: allow that site on the server")
-        if self.settings.api_key and path.startswith(GUARDED) and not self._has_key(headers):
-            return RequestError(401, "the API key is missing or wrong: send it as X-API-Key")
         return None
 
-    def _has_key(self, headers: Mapping[str, str]) -> bool:
-        given = [headers.get("x-api-key", ""), headers.get("authorization", "").removeprefix("Bearer ")]
-        for protocol in headers.get("sec-websocket-protocol", "").split(","):
-            given.append(protocol.strip().removeprefix("key."))
-        expected = self.settings.api_key.encode()
-        return any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given)
 
+async def _is_named(scope: Scope, hosts: tuple[str, ...]) -> bool:
+    """Whether Starlette lets the request through to these hosts. Its own refusal would be plain text."""
+    named = False
 
-def _without_port(host: str) -> str:
-    name, _, port = host.rpartition(":")
-    return name if port.isdigit() and name else host
+    async def accept(*_: Any) -> None:
+        nonlocal named
+        named = True
+
+    async def ignore(*_: Any) -> Any:
+        pass
+
+    await TrustedHostMiddleware(accept, hosts, www_redirect=False)(scope, ignore, ignore)
+    return named
 
 
 def _with_headers(send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"].endswith("http.response.start"):  # a refused WebSocket's has a prefix
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)

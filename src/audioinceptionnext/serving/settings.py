@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 
+from audioinceptionnext.errors import ParameterError
+
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -23,9 +25,13 @@ class Settings:
         idle_seconds: an upload or a live stream that sends nothing for this long is ended.
         min_upload_rate: bytes per second that an upload has to reach on average, once it has taken ``idle_seconds``.
         api_key: what clients send in ``X-API-Key`` or ``Authorization: Bearer``; if it is empty, no key is needed.
-        hosts: host names that requests may be addressed to; any, if it is empty. This keeps pages of other sites from
-            reaching a server on loopback through a host name of their own.
+        hosts: host names that requests may be addressed to; any, if it is empty. ``*.example.org`` stands for all names
+            below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
+            their own.
         origins: sites, besides the server's own, whose pages may call it.
+
+    Raises:
+        ParameterError: a host name has an asterisk elsewhere than in front of its first dot.
     """
 
     models: tuple[str, ...] | None = None
@@ -40,6 +46,11 @@ class Settings:
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for host in self.hosts:
+            if host != "*" and "*" in host.removeprefix("*."):
+                raise ParameterError("hosts", host, "an asterisk stands for whole names: write *.example.org")
 
 
 def is_loopback(host: str) -> bool:

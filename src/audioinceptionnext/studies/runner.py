@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from audioinceptionnext.errors import AinextError, writing
+from audioinceptionnext.errors import AinextError, counted, writing
 from audioinceptionnext.studies.plan import Unit
 from audioinceptionnext.studies.worker import FAILURE, is_done
 
@@ -173,5 +173,5 @@ def _failure_reason(folder: Path, code: int) -> str:
 def format_duration(seconds: float) -> str:
     """``40 seconds``, ``12 minutes`` or ``3.5 hours``."""
     if seconds < 90:
-        return f"{seconds:.0f} seconds"
+        return counted(round(seconds), "second")
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

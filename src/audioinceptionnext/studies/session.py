@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from audioinceptionnext.benchmark import hardware
+from audioinceptionnext.errors import counted
 from audioinceptionnext.evaluation.report_folder import check_can_report
 from audioinceptionnext.studies import sentences
 from audioinceptionnext.studies.cost import measure_costs
@@ -66,7 +67,7 @@ class Forecast:
             seconds = self.seconds.get(unit.folder)
             lines.append(f"{unit.name}: {'done' if seconds is None else format_duration(seconds)}")
         at_a_time = f", {self.jobs} at a time" if self.jobs > 1 else ""
-        total = f"{len(self.seconds)} runs to do, about {format_duration(self.total)}{at_a_time}"
+        total = f"{counted(len(self.seconds), 'run')} to do, about {format_duration(self.total)}{at_a_time}"
         return "\n".join([*lines, total])
 
 
@@ -156,7 +157,8 @@ class StudySession:
         failed: dict[str, str] = {}
         if not all(map(is_done, self.units)):
             forecast = self.forecast()
-            _log(f"{len(forecast.seconds)} of {len(self.units)} runs to do, about {format_duration(forecast.total)}")
+            runs = f"{len(forecast.seconds)} of {counted(len(self.units), 'run')}"
+            _log(f"{runs} to do, about {format_duration(forecast.total)}")
             runner = Runner(self.jobs, self.threads, self.cache, self.gpus, log=_log)
             runner.run(self.units)
             failed = runner.failed

@@ -2,53 +2,48 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from audioinceptionnext.network.base import Network
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
-class MovingAverage(nn.Module):
+
+class MovingAverage(AveragedModel):
     """An exponential moving average of a network's weights and running statistics.
 
-    The n-th update, counted from 0, uses the decay min(decay, (1 + n) / (10 + n)), so that the random initial weights
-    are soon forgotten. It is a module, so that checkpoints contain its state.
+    The n-th update, counted from 1, uses the decay min(decay, n / (9 + n)), so that the random initial weights are soon
+    forgotten. What is no float is copied. It is a module, so that checkpoints contain its state.
 
     Args:
         net: copied; the average starts as its weights.
         decay: of the average per update, from 0 to below 1.
 
     Attributes:
-        net: the network with the averaged weights, in evaluation mode.
-        updates: the number of updates so far.
+        module: the network with the averaged weights, in evaluation mode.
+        n_averaged: the number of updates so far, and one more for the initial weights.
     """
 
-    updates: Tensor
+    module: Network
 
     def __init__(self, net: Network, decay: float) -> None:
-        super().__init__()
-        self.net = copy.deepcopy(net).requires_grad_(False).eval()
-        self.decay = decay
-        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        super().__init__(net, multi_avg_fn=partial(_move, decay), use_buffers=True)
+        self.requires_grad_(False).eval()
+        self.n_averaged += 1  # otherwise the first update would be a copy
 
-    @torch.no_grad()
-    def update(self, net: nn.Module) -> None:
-        """Move the average towards the weights of ``net``; what is no float is copied."""
-        n = int(self.updates)
-        keep = min(self.decay, (1 + n) / (10 + n))
-        self.updates += 1
-        ours, theirs = [], []
-        for mine, other in zip(self.net.state_dict().values(), net.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                ours.append(mine)
-                theirs.append(other)
-            else:
-                mine.copy_(other)
-        torch._foreach_lerp_(ours, theirs, 1 - keep)
+
+@torch.no_grad()
+def _move(decay: float, average: Tensors, weights: Tensors, n: Tensor | int) -> None:
+    if average[0].is_floating_point():
+        torch._foreach_lerp_(average, weights, 1 - min(decay, int(n) / (9 + int(n))))
+    else:
+        torch._foreach_copy_(average, weights)
 
 
 @torch.no_grad()

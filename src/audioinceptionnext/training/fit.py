@@ -24,7 +24,7 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
-from audioinceptionnext.errors import AinextError, MissingDependencyError, ParameterError, writing
+from audioinceptionnext.errors import AinextError, MissingDependencyError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.training import callbacks, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
@@ -192,7 +192,7 @@ def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
     if not trainer.is_global_zero:
         return None
     if module.unreadable:
-        print(f"{len(module.unreadable)} clips could not be read and were left out", file=sys.stderr)
+        print(f"left out {counted(len(module.unreadable), 'clip')} that could not be read", file=sys.stderr)
     model = module.model
     model.net = module.kept.cpu().eval()
     desynchronise(model.net)

@@ -11,7 +11,7 @@ import torch
 
 from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import ModelError, ParameterError
-from audioinceptionnext.models.names import find_model
+from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
@@ -89,7 +89,7 @@ def open_weights(name: str) -> StoredModel:
     """
     if name.endswith((".pyth", ".pt", ".pth")):
         return published_model(load_published(name))
-    if name.endswith(".safetensors") or Path(name).is_file():
+    if name.endswith(".safetensors") or (Path(name).is_file() and name not in list_models()):
         return load_model(name)
     entry = find_model(name)
     if not entry.training_weights.is_file():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, counted
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
@@ -161,7 +161,7 @@ class SoundClassifier(L.LightningModule):
         if self.trainer.is_last_batch:
             self._check_weights()
         if self.average is not None and self.global_step != self._averaged_at:  # not while gradients accumulate
-            self.average.update(self.net)
+            self.average.update_parameters(self.net)
             self._averaged_at = self.global_step
 
     def _check_weights(self) -> None:
@@ -187,7 +187,8 @@ class SoundClassifier(L.LightningModule):
         if len(self.unreadable) > MAX_UNREADABLE_SHARE * len(self.clips):
             listed = "; ".join(itertools.islice(self.unreadable.values(), 5))
             more = f"; and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
-            raise AinextError(f"{len(self.unreadable)} of {len(self.clips)} clips cannot be read: {listed}{more}")
+            clips = f"{len(self.unreadable)} of {counted(len(self.clips), 'clip')}"
+            raise AinextError(f"{clips} cannot be read: {listed}{more}")
 
     def print_line(self, text: str) -> None:
         """Print a line to stderr, in the first process only."""
@@ -198,7 +199,7 @@ class SoundClassifier(L.LightningModule):
         bad = gathered(batch.indices[~torch.isfinite(per_clip[: len(batch.indices)])].tolist())
         total = int(summed(torch.tensor(float(len(batch.indices)), device=self.device)))
         names = ", ".join(self.clips[i].name for i in bad[:3]) if self.clips else ""
-        clips = f"{len(bad)} of its {total} clips" if len(bad) < total else f"all of its {total} clips"
+        clips = f"{len(bad) if len(bad) < total else 'all'} of its {counted(total, 'clip')}"
         what = f"{clips}, e.g. {names}" if bad else "in none of its clips, but in its background"
         where = f"epoch {self.current_epoch + 1}, batch {number + 1} ({what})"
         return f"the loss is not a number in {where}; {ADVICE}"
@@ -208,7 +209,7 @@ class SoundClassifier(L.LightningModule):
     @property
     def kept(self) -> Network:
         """The network that is evaluated and saved: the moving average if there is one."""
-        return self.net if self.average is None else self.average.net
+        return self.net if self.average is None else self.average.module
 
     def folded_feature_maps(self, log_mel: Tensor) -> Tensor:
         """Feature maps of the folded network, for a quarter of the work."""
@@ -263,7 +264,7 @@ class SoundClassifier(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         if not self._scored:
             total, first = len(self._not_scored), next(iter(self._not_scored.values()))
-            raise AinextError(f"none of the {total} held-out clips can be read, e.g. {first}")
+            raise AinextError(f"none of the {counted(total, 'held-out clip')} can be read, e.g. {first}")
 
     @torch.no_grad()
     def probabilities(self, batch: Batch) -> Tensor:

@@ -31,6 +31,8 @@ def read_run_record(path: Path) -> dict[str, Any]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        if "average.updates" in content["state_dict"]:  # the moving average of earlier versions
+            raise KeyError("average.n_averaged")
         return content[RECORD]
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
         why = "was not written by this version" if isinstance(error, KeyError | TypeError) else "is damaged"

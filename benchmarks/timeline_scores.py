@@ -1,6 +1,6 @@
 """Scores a model's timelines of kitchen scenes whose truth is known, and finds the segmentation settings that fit best.
 
-    python tools/timeline_scores.py --model "runs/folds/fold-{fold}/model.safetensors" --root Kitchen20
+    python benchmarks/timeline_scores.py --model "runs/folds/fold-{fold}/model.safetensors" --root Kitchen20
 
 Scenes of a minute (`scenes`) are rendered from clips of one fold and predicted by the model that was not trained on it.
 Clips whose recording is also in other folds are left out, since the model was trained on those. Scenes of the folds of

@@ -1,8 +1,8 @@
 """Measures a server on this computer under load: requests per second, response times, statuses, memory.
 
     ainext serve --port 8123 &
-    python tools/load.py http://127.0.0.1:8123 clip.ogg --clients 4 --seconds 300
-    python tools/load.py http://127.0.0.1:8123 clip.ogg --clients 500 --seconds 20
+    python benchmarks/load.py http://127.0.0.1:8123 clip.ogg --clients 4 --seconds 300
+    python benchmarks/load.py http://127.0.0.1:8123 clip.ogg --clients 500 --seconds 20
 
 Each client sends the recording again as soon as it has a response. After status 503 it waits as long as the server
 says.

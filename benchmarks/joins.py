@@ -1,6 +1,6 @@
 """Measure how much margin blocks need to join without a seam, as the largest difference from one pass over all.
 
-python tools/joins.py recording.wav [--model NAME|FILE]
+python benchmarks/joins.py recording.wav [--model NAME|FILE]
 
 Predicts the first two minutes of the recording, in one block and in short blocks with margins of different lengths, and
 prints how far the probabilities differ.

@@ -1,6 +1,6 @@
 """Write invented data in the layouts of VGG-Sound and EPIC-SOUNDS, to try the paper's recipes without either data set.
 
-python tools/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOUNDS]
+python examples/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOUNDS]
 
 ``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and one FLAC file per clip, 5 to 8 s at 16 kHz.
 ``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.

@@ -1,6 +1,6 @@
 """Checks what `ainext explain` draws: deletion over many clips, and what the branches add on average.
 
-    python tools/explain_check.py --model "runs/folds/fold-{fold}/model.safetensors" --data kitchen20 \
+    python benchmarks/explain_check.py --model "runs/folds/fold-{fold}/model.safetensors" --data kitchen20 \
         --root Kitchen20 --folds 5,4 --clips 200
 
 For each clip, its most probable label is explained, with the model that was not trained on its fold. The most important

@@ -1,6 +1,6 @@
 """How often a model reports a segment for sounds that are none of its classes, and what a threshold would cost.
 
-    python tools/false_alarms.py --model runs/a.onnx --root Kitchen20 --fold 5 --fsdd fsdd
+    python benchmarks/false_alarms.py --model runs/a.onnx --root Kitchen20 --fold 5 --fsdd fsdd
 
 Clips of silence, noise and speech of 5 s are compared with real clips of a fold that the model was not trained on
 (without those whose recording is also in other folds, which it was trained on). Every clip is predicted once. A

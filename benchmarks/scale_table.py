@@ -1,6 +1,6 @@
 """Compute what an archive takes in cores, GPUs and hours from rates measured on one computer, for docs/scale.md.
 
-python tools/scale_table.py --core-rate 150 --decode-rate 800 --gpu-rate 20000 --task-rate 200 [--hours 1e6]
+python benchmarks/scale_table.py --core-rate 150 --decode-rate 800 --gpu-rate 20000 --task-rate 200 [--hours 1e6]
 
 Rates are real-time factors: seconds of audio processed per second. Each function states its formulas.
 """

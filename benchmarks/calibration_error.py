@@ -1,6 +1,6 @@
 """The calibration error of a cross-validation: how far scores are from accuracy, as a shipped model would give them.
 
-    python tools/calibration_error.py --data kitchen20 --root Kitchen20 --folds runs/folds
+    python benchmarks/calibration_error.py --data kitchen20 --root Kitchen20 --folds runs/folds
 
 The temperature that fits the other folds best is applied to each step of a fold's clips, as a model does it; the mean
 over the steps is then what `ainext predict` gives for the clip. The expected calibration error (ECE) is printed next to

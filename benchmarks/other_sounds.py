@@ -1,10 +1,10 @@
 """Makes a folder of sounds that do not belong to a kitchen, to train with `--set background=DIR` (outlier exposure).
 
-    python tools/other_sounds.py --fsdd fsdd --speakers jackson nicolas theo yweweler --out others
+    python benchmarks/other_sounds.py --fsdd fsdd --speakers jackson nicolas theo yweweler --out others
 
 It writes clips of 5 s, the same number of each kind: digits of the Free Spoken Digit Dataset (CC BY-SA 4.0), joined as
-in `tools/false_alarms.py`; speech by espeak-ng, if it is installed; and rendered voices and calls. `false_alarms.py`
-measures with other speakers, other languages and other sentences.
+in `false_alarms.py`; speech by espeak-ng, if it is installed; and rendered voices and calls. `false_alarms.py` measures
+with other speakers, other languages and other sentences.
 """
 
 from __future__ import annotations

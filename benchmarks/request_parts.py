@@ -1,6 +1,6 @@
 """Measures what the parts of a request to the server take, and whether clips take less time in a batch.
 
-    python tools/request_parts.py clip.ogg
+    python benchmarks/request_parts.py clip.ogg
 
 Uses one thread, as a worker of `ainext serve` does. Prints medians in milliseconds.
 """
@@ -43,7 +43,7 @@ def main() -> None:
 
     def network(waveforms: np.ndarray) -> float:
         run = model._session.run
-        return milliseconds(lambda: run(["logits", "log_mel"], {"waveform": waveforms})) / len(waveforms)
+        return milliseconds(lambda: run(["probabilities", "log_mel"], {"waveform": waveforms})) / len(waveforms)
 
     decoding = milliseconds(lambda: decode.read(options.recording, model.sample_rate))
     whole = milliseconds(lambda: model.predict(options.recording))

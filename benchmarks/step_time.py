@@ -1,7 +1,7 @@
 """Measure the seconds per training step of each implementation, and how far its results are from the published one's.
 
-    python tools/step_time.py --network base          # float32 as published, bf16 channels last, matrix products
-    python tools/step_time.py --network base --frames 960 --batch-size 16
+    python benchmarks/step_time.py --network base          # float32 as published, bf16 channels last, matrix products
+    python benchmarks/step_time.py --network base --frames 960 --batch-size 16
 
 A step takes log-mel and computes the loss, the gradients and an update by SGD. The differences of the feature maps and
 of all gradients from those in float32 are relative to their norms. The input is noise, and the last normalisation of
@@ -49,6 +49,8 @@ def main() -> None:
     for module in net.modules():
         if isinstance(module, Mixer):
             torch.nn.init.constant_(module.squeeze.norm.weight, 0.2)
+    if options.frames < net.config.clip_frames:
+        parser.error(f"--frames {options.frames}: a clip has {net.config.clip_frames}, give as many or more")
     x = torch.randn(options.batch_size, 1, options.frames, net.config.bands, device=device)
     labels = torch.randint(44, (options.batch_size,), device=device)
 

@@ -1,6 +1,6 @@
 """Compare multiply-accumulates with milliseconds, for the variants of studies at full size.
 
-python tools/macs_against_ms.py kernels separable expansion
+python benchmarks/macs_against_ms.py kernels separable expansion
 
 Weights are random, which does not change the time. Each network is folded, exported, and computed by ONNX Runtime from
 the waveform of one clip. All networks take turns in ten rounds. The last row is a network with one channel, which takes

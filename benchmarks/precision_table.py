@@ -1,6 +1,6 @@
 """Compare the precisions of one model in a Markdown table: file size, accuracy, agreement and time.
 
-    python tools/precision_table.py runs/cv/fold-5/model.safetensors --data kitchen20 --root Kitchen20 --folds 5
+    python benchmarks/precision_table.py runs/cv/fold-5/model.safetensors --data kitchen20 --root Kitchen20 --folds 5
 
 Give clips that the model was not trained on with ``--folds`` or ``--split``. int8 is calibrated on 200 of the others,
 or on rendered sound with ``--rendered``. Times are those of the network alone, from the log-mel of one clip to logits

@@ -1,6 +1,6 @@
 """Check that `ainext batch` loses and doubles nothing when a worker is killed, and compare its speed with one process.
 
-nice python tools/cluster_check.py [--files 2000] [--seconds 5] [--workers 2] [--ceiling]
+nice python benchmarks/cluster_check.py [--files 2000] [--seconds 5] [--workers 2] [--ceiling]
 
 Makes its own recordings, one in a hundred of them broken, and recognises them three times: with `ainext predict` in
 one process (which uses all cores), with `ainext batch` undisturbed, and with `ainext batch` while one of the workers is
