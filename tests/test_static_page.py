@@ -16,7 +16,7 @@ import pytest
 
 from audioinceptionnext.audio import decode
 from tests.audio_files import encode, write_piped, write_video, write_wav, write_with_pause
-from tests.browser import SCENE, SMALL, drop, opened, program, rows
+from tests.browser import SCENE, SMALL, chromium, drop, opened, program, rows
 from tests.command import ainext
 
 pytestmark = [pytest.mark.needs("chromium", "node"), pytest.mark.timeout(300)]
