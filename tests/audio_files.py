@@ -177,3 +177,24 @@ def _sound_packets(stream: av.AudioStream, samples: np.ndarray, rate: int, delay
         frame.pts = start + round(delay * rate)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
+
+
+def pink(samples: int, rate: int, seed: int = 0) -> np.ndarray:
+    """Noise that falls with frequency, as in recordings, with a click, a tone and a silence."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal(samples)) / np.sqrt(1 + np.arange(samples // 2 + 1))
+    noise = np.fft.irfft(spectrum, samples)
+    noise *= 0.1 / np.abs(noise).max()
+    noise += 0.3 * np.sin(2 * np.pi * 1234.5 * np.arange(samples) / rate)
+    noise[samples // 3] = 0.9
+    noise[samples // 2 : samples // 2 + rate // 10] = 0
+    return noise.astype(np.float32)
+
+
+def kitchen(seconds: float) -> np.ndarray:
+    """A waveform that changes: noise of varying loudness, with tones that come and go."""
+    samples = round(seconds * 24_000)
+    time = np.arange(samples) / 24_000
+    loudness = 0.3 + 0.7 * np.abs(np.sin(time * 0.7))
+    tone = 0.2 * np.sin(2 * np.pi * 700 * time) * (np.sin(time * 1.3) > 0.4)
+    return (pink(samples + samples % 2, 24_000)[:samples] * loudness + tone).astype(np.float32)

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from audioinceptionnext.data import Dataset, load_dataset
+from audioinceptionnext.data.waveforms import Batch
+from audioinceptionnext.network import create_model
+from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.fit import Run
+from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
 from tests.audio_files import write_wav
 
@@ -60,3 +67,31 @@ def run_on(root: Path, out: Path, folds: str | None = "1", **changes: Any) -> Ru
     dataset: Dataset = load_dataset("kitchen20", root)
     training, held_out = dataset.select(folds)
     return Run(dataset, training, held_out, out, quick(**changes))
+
+
+def small_net(classes: int = 2, **changes: Any) -> Network:
+    torch.manual_seed(0)
+    return create_model("tiny", classes, **NETWORK | {"clip_frames": 64} | changes)
+
+
+def batch_of(labels: list[int], samples: int = RATE // 2) -> Batch:
+    waveforms = torch.randn(len(labels), samples, generator=torch.Generator().manual_seed(0)) * 0.1
+    lengths = torch.full((len(labels),), samples)
+    return Batch(waveforms, lengths, torch.tensor(labels), torch.arange(len(labels)), [])
+
+
+def module_of(recipe: Recipe, class_weights: Tensor | None = None, classes: int = 2) -> SoundClassifier:
+    model = StoredModel(small_net(classes, dropout=0.0), tuple(f"class {n}" for n in range(classes)))
+    return SoundClassifier(model, recipe, 10, class_weights=class_weights)
+
+
+def content(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=True)
+
+
+def weights(path: Path) -> dict[str, Tensor]:
+    return load_model(path).net.state_dict()
+
+
+def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
+    return found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)

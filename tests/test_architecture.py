@@ -107,3 +107,14 @@ def test_one_vocabulary() -> None:
         if re.search(r"\b(hear|hears|heard|hearing)\b", line, re.IGNORECASE)
     ]
     assert not found, "\n".join(found)
+
+
+def test_test_modules_import_only_helpers() -> None:
+    """What two test modules use is in a helper module or a fixture."""
+    found = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "tests").glob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if re.match(r"\s*(from|import) tests\.(test_|conftest)", line)
+    ]
+    assert not found, "\n".join(found)

@@ -23,8 +23,7 @@ from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.waveform_augment import add_noise
 from tests.audio_files import write_wav
-from tests.small_sounds import RATE, quick
-from tests.test_training_parts import batch_of, module_of, small_net
+from tests.small_sounds import RATE, batch_of, module_of, quick, small_net
 
 ALONE = Hardware(threads=1, implementation="matrix-products")
 CLASSES = ("clicks", "chirp", "warble", "knocks")

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from audioinceptionnext.models.names import find_model
 from tests.audio_files import chirp, encode, sine, write_video, write_wav
-from tests.test_cli import EXTRAS, MODEL, WITHOUT, Outcome, ainext, check, python, refused
+from tests.command import EXTRAS, MODEL, WITHOUT, Outcome, ainext, check, python, refused
 
 RATE = 16_000
 
@@ -237,7 +238,6 @@ def test_wrong_models(wav: Path, tmp_path: Path) -> None:
     assert "gone.onnx" in refused("predict", wav, "--model", tmp_path / "gone.onnx")
     assert "ainext export" in refused("predict", wav, "--model", "weights.safetensors")
     # A model of ours that has lost a key, and one that ONNX Runtime runs but that is not ours.
-    onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(content)
     del model.metadata_props[next(i for i, entry in enumerate(model.metadata_props) if entry.key == "mode")]
     onnx.save(model, tmp_path / "lossy.onnx")
@@ -306,7 +306,7 @@ def test_a_missing_extra_is_named(data: Path, tmp_path: Path, missing: str) -> N
     assert [re.findall(r"audioinceptionnext\[(\w+)\]", line) for line in found.complaints] == [[e] for e, _ in calls]
 
 
-@pytest.mark.parametrize("command", ["evaluate", "train"])
+@pytest.mark.parametrize("command", ["evaluate", pytest.param("train", marks=pytest.mark.workshop)])
 def test_a_data_set_that_does_not_exist(data: Path, tmp_path: Path, command: str) -> None:
     out = ("--out", tmp_path / "out") if command == "train" else ()
     assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
@@ -334,8 +334,8 @@ def test_evaluate(data: Path) -> None:
     assert set(found.json["per_class"]) <= set(find_model(MODEL).description["labels"])
 
 
+@pytest.mark.workshop
 def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
     (weights := tmp_path / "model.safetensors").write_bytes(b"weeks of work")
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path)
     assert refused(*call).startswith(f"ainext: --out {tmp_path}: holds a finished run; give another folder")
@@ -343,9 +343,8 @@ def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
     assert weights.read_bytes() == b"weeks of work"
 
 
+@pytest.mark.workshop
 def test_train_convert_export(data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lightning")
-    pytest.importorskip("onnxscript")
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path / "run")
     assert "--train-folds 9" in refused(*call, "--train-folds", "9")
     assert "--epochs" in refused(*call, "--epochs", 0)

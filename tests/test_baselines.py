@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import sys
@@ -23,17 +22,14 @@ from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.network.transformer import resize_positions
-from tests.test_frontend import pink
-from tests.test_network import log_mels, with_statistics
+from tests.audio_files import pink
+from tests.networks import log_mels, with_statistics
 
-needs_transformers = pytest.mark.skipif(
-    importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra baselines)"
-)
 SMALL: dict[str, dict[str, Any]] = {
     "cnn": {"widths": (8, 8, 16, 16), "dropout": 0.0},
     "ast": {"hidden": 48, "layers": 2, "heads": 4, "intermediate": 96},
 }
-BOTH = pytest.mark.parametrize("name", ["cnn", pytest.param("ast", marks=needs_transformers)])
+BOTH = pytest.mark.parametrize("name", ["cnn", "ast"])
 LABELS = ("tap", "plate", "knife", "pan", "kettle")
 
 
@@ -93,7 +89,6 @@ def test_the_cnn_folds_exactly() -> None:
         torch.testing.assert_close(folded.dense(log_mels(2, 500)), net.dense(log_mels(2, 500)), rtol=1e-4, atol=1e-4)
 
 
-@needs_transformers
 def test_the_transformer_is_transformers_own() -> None:
     """The same weights in their class give the same logits, for input standardised to a deviation of 1/2."""
     from transformers import ASTForAudioClassification
@@ -111,7 +106,6 @@ def test_the_transformer_is_transformers_own() -> None:
         torch.testing.assert_close(fold(net)(log_mels()), net(log_mels()), rtol=0, atol=0)
 
 
-@needs_transformers
 def test_the_transformer_predicts_long_input_clip_by_clip() -> None:
     net = small("ast")
     long = log_mels(2, 1000)
@@ -187,7 +181,6 @@ def test_macs_of_the_cnn() -> None:
     assert count_macs(net) == expected
 
 
-@needs_transformers
 def test_macs_of_the_transformer_count_attention() -> None:
     with torch.device("meta"):
         net = create_model("ast", 44)
@@ -200,7 +193,8 @@ def test_macs_of_the_transformer_count_attention() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A transformer of 3 classes and 104 frames, as transformers saves one."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     torch.manual_seed(3)
     config = transformers.ASTConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, max_length=104, num_labels=3
@@ -212,10 +206,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "ast"
 
 
-@needs_transformers
 def test_weights_from_a_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+
     from transformers import ASTModel
 
     def no_network(*_: object) -> None:
@@ -254,7 +248,6 @@ def test_positions_are_interpolated_over_frequency_and_time() -> None:
     assert torch.allclose(grid[0, 1:-1, 1], torch.linspace(0, 8, 25), atol=1e-5)
 
 
-@needs_transformers
 def test_folders_without_a_transformer_are_refused(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"ast:nowhere: the folder has no config\.json"):
         create_model("ast:nowhere", 3)

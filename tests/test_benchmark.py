@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -29,16 +28,10 @@ from audioinceptionnext.network import count_macs, count_parameters, create_mode
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from tests.command import ainext, refused
+from tests.networks import log_mels
 from tests.small_sounds import LABELS as KITCHEN_LABELS
-from tests.test_cli import ainext, refused
-from tests.test_network import log_mels
 
-needs_transformers = pytest.mark.skipif(
-    importlib.util.find_spec("transformers") is None, reason="transformers is not installed (extra baselines)"
-)
-needs_openvino = pytest.mark.skipif(
-    importlib.util.find_spec("openvino") is None, reason="openvino is not installed (extra openvino)"
-)
 KEYS = ("name", "parameters", "gmac", "ms_per_clip", "realtime_factor", "peak_rss_mb", "ratio")  # of the interface
 QUICK = ("--rounds", "1", "--threads", "1")
 
@@ -177,7 +170,7 @@ def test_a_row_that_dies_keeps_its_rounds(trained: Path, tmp_path: Path) -> None
     assert skipped["name"] == ROWS[3].name and "killed" in skipped["reason"] and skipped["failed"]
 
 
-@needs_openvino
+@pytest.mark.needs("openvino")
 def test_openvino_agrees_with_torch(trained: Path, tmp_path: Path) -> None:
     prepared = Preparation(tmp_path, {OURS: Subject(load_model(trained), "m", trained=True)})
     row = Row("OpenVINO", OURS, "openvino")
@@ -269,7 +262,6 @@ def mobilenet(**changes: Any) -> Network:
     return net
 
 
-@needs_transformers
 def test_mobilenet_has_the_published_size() -> None:
     """torchvision's has 2,223,872 parameters before its linear layer, 576 of them for two more colour channels."""
     net = create_model("mobilenet", 44)
@@ -279,7 +271,6 @@ def test_mobilenet_has_the_published_size() -> None:
         create_model("mobilenet", 44, multiplier=0)
 
 
-@needs_transformers
 def test_mobilenet_does_what_our_network_does(tmp_path: Path) -> None:
     """It is described, built, folded, made dense, saved and exported."""
     net, ours = mobilenet(), create_model("tiny", 5, depths=(1, 1, 1, 1)).eval()
@@ -304,7 +295,6 @@ def test_mobilenet_does_what_our_network_does(tmp_path: Path) -> None:
         np.testing.assert_allclose(logits, net.dense(x), rtol=1e-3, atol=1e-3)
 
 
-@needs_transformers
 def test_a_step_of_mobilenets_training_changes_every_weight_and_lowers_the_loss() -> None:
     net = mobilenet().train()
     before = {key: value.clone() for key, value in net.named_parameters()}
@@ -323,7 +313,6 @@ def test_a_step_of_mobilenets_training_changes_every_weight_and_lowers_the_loss(
     assert not [key for key, value in net.named_parameters() if torch.equal(value, before[key])]
 
 
-@needs_transformers
 def test_baselines_take_the_same_input_as_ours(trained: Path, tmp_path: Path) -> None:
     prepared = Preparation(tmp_path, open_subjects([str(trained)]))
     subject = prepared.subject("mobilenet")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 
 from audioinceptionnext.cli import main
@@ -25,8 +26,7 @@ from audioinceptionnext.cluster.types import MissingRecording, Recording
 from audioinceptionnext.errors import FileError
 from tests.audio_files import sine, write_wav
 
-pytest.importorskip("ray", reason="needs the extra cluster")
-parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra cluster")
+pytestmark = pytest.mark.needs("ray")
 
 RATE = 16_000
 GOOD, BAD = 28, ["004.wav", "017.wav"]

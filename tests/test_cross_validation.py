@@ -11,9 +11,8 @@ import pytest
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.training.fit import LAST, MODEL, RUN
 from audioinceptionnext.training.recipe import as_yaml
+from tests.command import Outcome, ainext, last_line, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
-from tests.test_cli import Outcome, ainext, refused
-from tests.test_trust import last_line
 
 
 def leaking(folder: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,26 +15,10 @@ from hypothesis import strategies as st
 
 from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
 from audioinceptionnext.errors import AinextError, ParameterError
-from tests.audio_files import sine, write_video, write_wav
+from tests.audio_files import sine, write_video
+from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, wav, write_list
 
-h5py = pytest.importorskip("h5py")
-pandas = pytest.importorskip("pandas")
-
-RATE = 8000
 SHARED = Path(__file__).parents[2] / "shared" / "data"
-TONE = sine(440, 0.1, RATE)
-
-
-def wav(path: Path, samples: np.ndarray = TONE, rate: int = RATE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_wav(path, samples, rate)
-
-
-def write_list(path: Path, *rows: Sequence[object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    return path
 
 
 def names(clips: Iterable[Clip]) -> list[str]:
@@ -239,45 +224,6 @@ def test_vggsound(tmp_path: Path) -> None:
 
 # EPIC-SOUNDS
 
-EPIC = (
-    "annotation_id",
-    "participant_id",
-    "video_id",
-    "start_timestamp",
-    "stop_timestamp",
-    "start_sample",
-    "stop_sample",
-)
-SEGMENTS = [
-    ("P01_1_0", "P01", "P01_1", "00:00:00.100", "00:00:00.500", 2399, 12001, "thud", "rustle", 4),
-    ("P01_1_1", "P01", "P01_1", "00:00:01.000", "00:00:01.500", 24000, 36000, "", "open / close", 3),
-    ("P02_9_0", "P02", "P02_9", "00:00:00.000", "00:00:00.100", 0, 2400, "", "zip", 42),
-]
-TEST = [("P03_1_0", "P03", "P03_1", "00:00:00.000", "00:00:00.100", 0, 2400)]
-
-
-def epic_lists(root: Path, suffix: str) -> None:
-    header = (*EPIC, "description", "class", "class_id")
-    lists = [
-        ("EPIC_Sounds_train", header, SEGMENTS[:2]),
-        ("EPIC_Sounds_validation", header, SEGMENTS[2:]),
-        ("EPIC_Sounds_recognition_test_timestamps", EPIC, TEST),
-    ]
-    for name, columns, rows in lists:
-        if suffix == "csv":
-            write_list(root / "annotations" / f"{name}.csv", columns, *rows)
-        else:
-            root.mkdir(exist_ok=True)
-            frame = pandas.DataFrame(rows, columns=columns)
-            (frame if name.endswith("train") else frame.set_index("annotation_id")).to_pickle(root / f"{name}.pkl")
-
-
-def epic_hdf5(path: Path, **samples: int) -> Path:
-    with h5py.File(path, "w") as file:
-        for video, length in samples.items():  # nothing is allocated, so that hours take no space
-            file.create_dataset(video, (length,), "f4", chunks=(min(1024, length),))
-    return path
-
 
 @pytest.mark.parametrize("suffix", ["csv", "pkl"])
 def test_epic_sounds(tmp_path: Path, suffix: str) -> None:
@@ -477,26 +423,22 @@ def test_select() -> None:
 # The real lists
 
 
-def shared(name: str) -> Path:
-    if not (SHARED / name).is_dir():
-        pytest.skip(f"needs ../shared/data/{name}")
-    return SHARED / name
-
-
+@pytest.mark.needs("data")
 @pytest.mark.parametrize(
     ("name", "clips", "classes", "groups", "leaking"),
     [("kitchen20", 800, 20, 378, 39), ("esc10", 400, 10, 304, 0), ("fsdd", 3000, 10, 6, 6)],
 )
 def test_real_lists(name: str, clips: int, classes: int, groups: int, leaking: int) -> None:
-    found = load_dataset(name, shared(name))
+    found = load_dataset(name, SHARED / name)
     assert (len(found.clips), len(found.labels), found.problems) == (clips, classes, ())
     assert (len({clip.group for clip in found.clips}), len(found.leaks())) == (groups, leaking)
     free = found.leak_free()
     assert free.leaks() == {} and len(free.folds) == 5 and len(free.clips) == clips
 
 
+@pytest.mark.needs("data")
 def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
-    lists = shared("epic-sounds")
+    lists = SHARED / "epic-sounds"
     lengths: dict[str, int] = {}
     for path in sorted(lists.glob("*.csv")):
         with path.open(newline="") as file:

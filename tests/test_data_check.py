@@ -13,7 +13,7 @@ from audioinceptionnext.cli import main
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.check import check
 from tests.audio_files import chirp, encode, sine
-from tests.test_data import RATE, epic_lists, wav, write_list
+from tests.data_files import RATE, epic_lists, wav, write_list
 
 
 @pytest.fixture

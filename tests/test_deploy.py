@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from websockets.sync import client as websockets
 
-httpx = pytest.importorskip("httpx")
-pytest.importorskip("fastapi")
-websockets = pytest.importorskip("websockets.sync.client")
-
-from tests.served import serving  # noqa: E402
+from tests.served import serving
 
 ROOT = Path(__file__).parents[1]
 SCENE = ROOT / "examples" / "kitchen-scene.flac"
@@ -28,8 +26,6 @@ HOST = "sounds.example.org"
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of an nginx that has the documented configuration, with ports and a certificate of the test."""
-    if not NGINX or not OPENSSL:
-        pytest.skip("nginx and openssl are not installed")
     folder = tmp_path_factory.mktemp("nginx")
     names = ("-keyout", folder / "key.pem", "-out", folder / "cert.pem", "-subj", f"/CN={HOST}")
     subprocess.run([OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *names], check=True, capture_output=True)
@@ -61,6 +57,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             process.wait(10)
 
 
+@pytest.mark.needs("nginx")
 def test_the_page_the_api_and_the_stream_through_a_proxy(proxy: int) -> None:
     headers = {"host": HOST, "origin": f"https://{HOST}"}
     with httpx.Client(base_url=f"https://127.0.0.1:{proxy}", verify=False, headers=headers, timeout=60) as client:

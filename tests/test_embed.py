@@ -18,8 +18,7 @@ from audioinceptionnext.errors import MediaError
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.rendering import draw, render
-from tests.audio_files import write_wav
-from tests.test_frontend import pink
+from tests.audio_files import pink, write_wav
 
 RATE = 24_000
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -14,8 +14,9 @@ from audioinceptionnext.benchmark.subjects import Preparation, open_subjects, re
 from audioinceptionnext.data.writing import write_wav
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, save_model
-from tests.test_cli import ainext, refused
-from tests.test_frontend import by_librosa, pink
+from tests.audio_files import pink
+from tests.command import ainext, refused
+from tests.networks import by_librosa
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,6 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_recording_from_file_to_segments(weights: Path, recording: Path) -> None:
-    pytest.importorskip("librosa")
     options = ("--threads", "1", "--hop", "0.08")
     outcome = ainext("benchmark", "--model", weights, "--recording", recording, *options, "--json")
     assert outcome.code == 0, outcome.err

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -32,8 +33,6 @@ SHARED = Path(__file__).parents[2] / "shared"
 ANNOTATIONS = SHARED / "data" / "epic-sounds" / "EPIC_Sounds_validation.csv"
 TEST = ANNOTATIONS.with_name("EPIC_Sounds_recognition_test_timestamps.csv")
 SCORES = SHARED / "reference" / "epic-sounds-scores.json"
-needs_reference = pytest.mark.skipif(not SCORES.is_file(), reason=f"the challenge's figures are not at {SCORES}")
-needs_annotations = pytest.mark.skipif(not TEST.is_file(), reason=f"the EPIC-SOUNDS lists are not at {TEST.parent}")
 THEIRS = {
     "top1": "all_interaction_accuracy_at_1",
     "top5": "all_interaction_accuracy_at_5",
@@ -87,7 +86,7 @@ def assert_refused(call: Callable[[], object], *texts: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize(("seed", "clips"), [(0, None), (1, 5)])
 def test_the_challenges_own_figures(seed: int, clips: int | None, tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("seeded_predictions", SCORES.with_name("seeded_predictions.py"))
@@ -135,7 +134,6 @@ def test_written_predictions_are_two_numpy_arrays(tmp_path: Path) -> None:
 
 
 def test_a_pickled_data_frame_is_an_annotation_file_too(annotations: Path, tmp_path: Path) -> None:
-    pandas = pytest.importorskip("pandas")
     table = pandas.read_csv(annotations)
     expected = score_predictions(Predictions(IDS, outputs()), annotations, redact_background=True)
     for number, frame in enumerate((table, table.set_index("annotation_id"))):
@@ -297,7 +295,7 @@ def test_a_submission_is_what_the_challenge_describes(timestamps: Path, tmp_path
     assert [entry.name for entry in path.parent.iterdir()] == ["out.zip"]
 
 
-@needs_annotations
+@pytest.mark.needs("data")
 def test_the_test_set_is_complete_or_not(tmp_path: Path) -> None:
     ids = read_ids(TEST)
     scores = np.random.default_rng(0).standard_normal((len(ids), 1, 44)).astype(np.float32)

@@ -22,11 +22,10 @@ from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.network import AudioInceptionNeXt, create_model
 from audioinceptionnext.network.blocks import Branch, ConvNorm
 from audioinceptionnext.network.storage import StoredModel, save_model
-from tests.audio_files import write_wav
+from tests.audio_files import pink, write_wav
+from tests.command import EXTRAS, RUN, WITHOUT, ainext, python, refused
+from tests.networks import with_statistics
 from tests.small_sounds import write_kitchen
-from tests.test_cli import EXTRAS, RUN, WITHOUT, ainext, python, refused
-from tests.test_frontend import pink
-from tests.test_network import with_statistics
 
 RATE = 24_000
 

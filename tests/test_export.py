@@ -17,16 +17,16 @@ from audioinceptionnext.errors import ModelError
 from audioinceptionnext.export.onnx import Exported, export_onnx
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
-from audioinceptionnext.network import LogMel
+from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.published import load_published, published_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe
-from tests.conftest import LABELS
-from tests.test_frontend import by_librosa, pink
-from tests.test_network import REFERENCE, needs_reference, with_statistics
+from tests import exports
+from tests.audio_files import pink
+from tests.networks import LABELS, REFERENCE, by_librosa, with_statistics
 
 CLIP = 49_919
 
@@ -203,7 +203,7 @@ def test_stored_weights_come_back(model: StoredModel, tmp_path: Path) -> None:
         load_model(damaged)
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
 def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(REFERENCE))
@@ -268,3 +268,24 @@ def test_thresholds_travel_with_the_model(model: StoredModel, tmp_path: Path) ->
     assert plain.thresholds == () and own.thresholds == thresholds
     assert own.predict(waveform).segments
     assert not own.predict(waveform, settings=SegmentationSettings(min(1.0, 2 * float(likely)), 0.01)).segments
+
+
+def test_a_remembered_graph_gives_the_file_of_a_fresh_one(
+    model: StoredModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most exports of the tests are of networks whose structure was exported before (see tests/exports.py)."""
+    torch.manual_seed(2)
+    other = replace(model, net=with_statistics(create_model("tiny", 3, depths=(1, 1, 1, 1)), seed=3), temperature=1.7)
+    fresh, remembered = tmp_path / "fresh.onnx", tmp_path / "remembered.onnx"
+    monkeypatch.setattr("torch.onnx.export", exports.export)
+    export_onnx(other, fresh)
+    monkeypatch.setattr("torch.onnx.export", exports.remembered(tmp_path))
+    export_onnx(model, tmp_path / "first.onnx")
+    export_onnx(other, remembered)
+    assert len(list(tmp_path.glob("*.lock"))) == 1  # there is one graph for both
+    nodes = [[node.op_type for node in onnx.load(path).graph.node] for path in (fresh, remembered)]
+    assert nodes[0] == nodes[1]
+    waveform = pink(24_000 * 3, 24_000)[None]
+    results = [ort.InferenceSession(path).run(None, {"waveform": waveform}) for path in (fresh, remembered)]
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas
+import pympi
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +27,8 @@ from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.table import COLUMNS, SegmentTable, write_table
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import sine, write_wav
-from tests.test_cli import ALL, ainext
-from tests.test_recognition import AWKWARD, one_line, recognition, segment_lists
+from tests.command import ALL, ainext
+from tests.strategies import AWKWARD, one_line, recognition, segment_lists
 
 Span = tuple[float, float, str]
 NASTY = [
@@ -59,7 +61,6 @@ def allowed_in_xml(label: str) -> str:
 
 def by_pympi(path: Path) -> tuple[list[Span], dict[str, str]]:
     """All annotations with the seconds they span, by time, and the description of the recording."""
-    pympi = pytest.importorskip("pympi", reason="needs pympi-ling, of the extra dev")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         document = pympi.Eaf(str(path))
@@ -154,9 +155,7 @@ def test_raven_opens_many_recordings_as_one() -> None:
 
 def read_table(path: Path) -> list[tuple]:
     """By pandas."""
-    pandas = pytest.importorskip("pandas", reason="needs pandas, of the extra dev")
     if path.suffix == ".parquet":
-        pytest.importorskip("pyarrow", reason="needs the extra parquet")
         frame = pandas.read_parquet(path)
     else:
         separator = "\t" if path.suffix == ".tsv" else ","
@@ -211,7 +210,6 @@ def test_a_table_keeps_what_was_done(tmp_path: Path) -> None:
         assert read_table(tmp_path / "all.csv") == expected(one)  # as a process that was killed now would leave it
         table.add(two)
         assert read_table(tmp_path / "all.csv") == expected(one, two)
-    pytest.importorskip("pyarrow", reason="needs the extra parquet")
     path = tmp_path / "all.parquet"
     write_table([two], path)
     with pytest.raises(KeyboardInterrupt), SegmentTable(path) as table:
@@ -227,8 +225,11 @@ def test_a_table_keeps_what_was_done(tmp_path: Path) -> None:
 
 FULL_DISK = """
 import resource, signal, sys
-from tests.test_formats import AinextError, Segment, SegmentTable, result_of
 import audioinceptionnext.results.table
+from audioinceptionnext.errors import AinextError
+from audioinceptionnext.results.table import SegmentTable
+from audioinceptionnext.results.types import Segment
+from tests.strategies import recognition
 
 audioinceptionnext.results.table.GROUP_ROWS = 500
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -239,7 +240,7 @@ try:
         for n in range(60):
             try:
                 found = [Segment(n + k / 7, n + k + 0.5, f"{n * k} {k}", 0.5) for k in range(100)]
-                table.add(result_of(f"{n}.wav", *found))
+                table.add(recognition(found, file=f"{n}.wav"))
             except AinextError as error:
                 refused.append(str(error))
 except AinextError as error:
@@ -251,8 +252,6 @@ print(len(refused), refused[-1])
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limits on the size of files")
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_full_disk_is_an_error_and_leaves_whole_recordings(suffix: str, tmp_path: Path) -> None:
-    if suffix == ".parquet":
-        pytest.importorskip("pyarrow", reason="needs the extra parquet")
     path = tmp_path / f"all{suffix}"
     root = Path(__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root)}
@@ -312,7 +311,6 @@ def test_predict_writes_a_table_beside_the_rest(sounds: Path, here: Path) -> Non
     assert {row[0] for row in rows} == {str(sounds / "a.wav"), str(sounds / "c.wav")}
     printed = list(csv.reader(io.StringIO(found.out)))[1:]
     assert printed == [[row[0], f"{row[1]:.3f}", f"{row[2]:.3f}", row[3], f"{row[4]:.4f}"] for row in rows]
-    pytest.importorskip("pyarrow", reason="needs the extra parquet")
     assert ainext("predict", sounds, "--table", "all.parquet", "--format", "elan", "--out", "eaf", *ALL).code == 1
     assert read_table(here / "all.parquet") == rows
     for name in ("a", "c"):
@@ -328,7 +326,6 @@ def test_predict_writes_a_table_beside_the_rest(sounds: Path, here: Path) -> Non
 
 
 def test_ctrl_c_leaves_a_table_of_what_was_done(sounds: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyarrow", reason="needs the extra parquet")
     predict = Recogniser.predict
 
     def interrupted(self: Recogniser, path: Path, **options: object) -> Recognition:

@@ -13,30 +13,11 @@ from audioinceptionnext.audio.decode import read
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network import LogMel
 from audioinceptionnext.network.frontend import mel_filters
+from tests.audio_files import pink
+from tests.networks import by_librosa
 
 SETTINGS = [(24_000, 10, 5), (16_000, 20, 10)]
 REAL = Path(__file__).parents[2] / "shared" / "data" / "kitchen20" / "audio"
-
-
-def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128) -> np.ndarray:
-    window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
-    spectrum = librosa.stft(
-        waveform, n_fft=2048, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
-    )
-    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=bands, fmin=0, fmax=rate / 2, htk=True, norm=None)
-    return np.log(filters @ np.abs(spectrum) + 1e-6).T
-
-
-def pink(samples: int, rate: int, seed: int = 0) -> np.ndarray:
-    """Noise that falls with frequency, as in recordings, with a click, a tone and a silence."""
-    rng = np.random.default_rng(seed)
-    spectrum = np.fft.rfft(rng.standard_normal(samples)) / np.sqrt(1 + np.arange(samples // 2 + 1))
-    noise = np.fft.irfft(spectrum, samples)
-    noise *= 0.1 / np.abs(noise).max()
-    noise += 0.3 * np.sin(2 * np.pi * 1234.5 * np.arange(samples) / rate)
-    noise[samples // 3] = 0.9
-    noise[samples // 2 : samples // 2 + rate // 10] = 0
-    return noise.astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +70,7 @@ def test_filters_equal_librosa() -> None:
         np.testing.assert_allclose(mel_filters(rate).T.numpy(), expected, atol=1e-9)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"Kitchen20 is not at {REAL}")
+@pytest.mark.needs("data")
 @pytest.mark.parametrize(("rate", "window_ms", "hop_ms"), SETTINGS)
 def test_equals_librosa_on_real_clips(rate: int, window_ms: float, hop_ms: float) -> None:
     front = LogMel(rate, window_ms, hop_ms)

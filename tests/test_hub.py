@@ -21,11 +21,9 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model, is_hub_name, model_entries
 from audioinceptionnext.models.publish import CARD, CONFIG, WEIGHTS, push_to_hub, write_folder
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from tests.audio_files import write_wav
+from tests.audio_files import pink, write_wav
 from tests.hub_stand_in import TOKEN, Hub, Repository, running_hub
-from tests.test_frontend import pink
 
-pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed (extra hub)")
 SMALL = "kitchen20-small"
 
 

@@ -31,10 +31,9 @@ from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
-from tests.audio_files import encode, write_wav
-from tests.test_cli import ainext, refused
-from tests.test_recogniser import kitchen
-from tests.test_segmentation import segmentation_settings
+from tests.audio_files import encode, kitchen, write_wav
+from tests.command import ainext, refused
+from tests.strategies import segmentation_settings
 
 RATE = 24_000
 CLIP = 49_920  # samples

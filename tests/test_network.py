@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.export.layout import time_last
@@ -28,29 +28,7 @@ from audioinceptionnext.network import (
 )
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
-
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f"the published outputs are not at {REFERENCE}")
-SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
-
-
-def with_statistics(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
-    """The network with statistics and scales as after training, so that a fold that ignores one of them fails."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.normal_(0, 0.2, generator=generator)
-            module.running_var.uniform_(0.5, 1.5, generator=generator)
-            nn.init.uniform_(module.weight, 0.4, 0.9, generator=generator)
-            nn.init.normal_(module.bias, 0, 0.2, generator=generator)
-    net.mean.fill_(-3.0)
-    net.std.fill_(2.0)
-    return net.eval()
-
-
-def log_mels(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
-    return torch.randn(batch, 1, frames, 128, generator=torch.Generator().manual_seed(seed)) * 2 - 4
+from tests.networks import REFERENCE, SHORT, log_mels, with_statistics
 
 
 def test_base_is_the_papers_size_and_folds_to_a_quarter() -> None:
@@ -199,7 +177,7 @@ def test_a_wrong_checkpoint_is_refused(tmp_path: Path) -> None:
         load_published(path)
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
 def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None:
     with (REFERENCE / f"official-checkpoint-keys-{dataset}.csv").open(newline="") as file:
@@ -210,7 +188,7 @@ def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None
     assert ours == published
 
 
-@needs_reference
+@pytest.mark.needs("reference")
 @pytest.mark.parametrize("case", ["epic-sounds/0", "epic-sounds/1", "vgg-sound/0", "vgg-sound/1"])
 def test_published_outputs_are_reproduced(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(REFERENCE))

@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
-from tests.test_cli import ainext
+from tests.browser import SCENE, SMALL, drop, opened, rows, until
+from tests.command import ainext
+from tests.served import serving
 
-playwright = pytest.importorskip("playwright.sync_api")
-pytest.importorskip("fastapi")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("chromium is not installed", allow_module_level=True)
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]  # most of Playwright's calls have no limit
 
-from tests.served import serving  # noqa: E402
-
-pytestmark = pytest.mark.timeout(300)  # most of Playwright's calls have no limit of their own
-
-SMALL = "kitchen20-small"
-SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
 SERIOUS = ("serious", "critical")
-# The events of a file that is dropped from a folder.
-DROP = """async ([name, type, bytes]) => {
-  const transfer = new DataTransfer();
-  transfer.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name, { type }));
-  for (const kind of ["dragover", "drop"])
-    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Chromium with the rendered kitchen scene as its microphone."""
-    scene = tmp_path_factory.mktemp("microphone") / "scene.wav"
-    write_wav(scene, decode.read(SCENE, 48_000), 48_000)
-    arguments = [
-        "--no-sandbox",
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={scene}",
-    ]
-    with playwright.sync_playwright() as api:
-        chromium = api.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -64,43 +31,6 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def page(browser: Any, url: str) -> Iterator[Any]:
     yield from opened(browser, url)
-
-
-def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
-    context = browser.new_context(accept_downloads=True, **options)
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "requestfailed", lambda request: errors.append(request.url) if not request.url.startswith("blob:") else None
-    )
-    page.goto(url)
-    yield page
-    context.close()
-    assert not errors
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait until an expression is true. Playwright's own wait evaluates text in the page, which its policy forbids."""
-    for _ in range(600):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(50)
-    pytest.fail(f"{expression} is not true within 30 s")
-
-
-def drop(page: Any, path: Path, kind: str = "audio/flac") -> None:
-    until(page, "!document.getElementById('model').disabled")
-    page.evaluate(DROP, [path.name, kind, base64.b64encode(path.read_bytes()).decode()])
-
-
-def rows(page: Any) -> list[list[str]]:
-    page.wait_for_selector("#result tbody tr")
-    found = page.eval_on_selector_all(
-        "#result tbody tr", "rows => rows.map(r => [...r.cells].slice(1).map(c => c.innerText))"
-    )
-    return [[cell.replace("\u00a0", " ") for cell in row] for row in found]
 
 
 def test_a_dropped_file_is_recognised_played_and_saved(page: Any, tmp_path: Path) -> None:
@@ -200,11 +130,9 @@ def test_the_page_asks_for_the_key_of_a_server(browser: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 360])
 def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-
     for page in opened(browser, url, color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True):
         for _ in range(2):
-            found = axe.Axe().run(page).response["violations"]
+            found = Axe().run(page).response["violations"]
             assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # no sideways scrolling
             if page.locator("#result").is_hidden():

@@ -33,7 +33,7 @@ from audioinceptionnext.training.optimiser import make_optimiser, rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe
 from examples.stand_in import write_epic_sounds, write_vggsound
 from tests.audio_files import write_video, write_wav
-from tests.test_network import with_statistics
+from tests.networks import with_statistics
 
 RATE = 24_000
 # What the paper states of both recipes; everything else is at the plainest setting there is, `Recipe`'s defaults.

@@ -22,10 +22,10 @@ from audioinceptionnext.network.pcen import BLOCK, PCEN, SCALE, TIME_CONSTANT
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe, as_yaml
+from tests.audio_files import pink
+from tests.command import ainext
+from tests.networks import SHORT, by_librosa
 from tests.small_sounds import NETWORK, quick
-from tests.test_cli import ainext
-from tests.test_frontend import by_librosa, pink
-from tests.test_network import SHORT
 
 FRAMES = 1000 * TIME_CONSTANT / 5  # of the time constant, at a hop of 5 ms
 

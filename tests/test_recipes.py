@@ -14,7 +14,7 @@ from audioinceptionnext.cli.training_options import ImplementationName, Precisio
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.recipe import Precision, Recipe, as_yaml, load_recipe, names
-from tests.test_cli import ainext, refused
+from tests.command import ainext, refused
 
 
 @pytest.mark.parametrize("name", names())

@@ -17,20 +17,10 @@ from audioinceptionnext.inference import steps
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS, LogMelThumbnail
-from tests.audio_files import write_wav
-from tests.test_frontend import pink
+from tests.audio_files import kitchen, write_wav
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 RATE = 24_000
-
-
-def kitchen(seconds: float) -> np.ndarray:
-    """A waveform that changes: noise of varying loudness, with tones that come and go."""
-    samples = round(seconds * RATE)
-    time = np.arange(samples) / RATE
-    loudness = 0.3 + 0.7 * np.abs(np.sin(time * 0.7))
-    tone = 0.2 * np.sin(2 * np.pi * 700 * time) * (np.sin(time * 1.3) > 0.4)
-    return (pink(samples + samples % 2, RATE)[:samples] * loudness + tone).astype(np.float32)
 
 
 def in_one_pass(recogniser: Recogniser, waveform: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,44 +24,8 @@ from audioinceptionnext.errors import AinextError, FileError, MissingDependencyE
 from audioinceptionnext.results.formats import FORMATS, format_time
 from audioinceptionnext.results.html import HtmlReport, SoundMode
 from audioinceptionnext.results.plot import _band_of
-from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.types import Score, Segment
-
-AWKWARD = ["kettle", 'tap, "hot"', "café – wok 🍳", "two\nlines\tand a tab", "_$x$_", "[bold]"]
-TEXT = st.sampled_from([*AWKWARD, "a --> b", "a\rb"]) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-
-
-def recognition(segments: list[Segment], duration: float = 8.0, classes: int = 6, **others: object) -> Recognition:
-    steps = max(int((duration - 2.08) / 0.16) + 1, 1)
-    rng = np.random.default_rng(1)
-    probabilities = rng.dirichlet(np.full(classes, 0.3), size=steps).astype(np.float32)
-    labels = tuple((AWKWARD + [f"class {n}" for n in range(classes)])[:classes])
-    fields: dict = {
-        "file": "dîner [à deux], #1.mp4",
-        "duration": duration,
-        "model": "kitchen20",
-        "clip": [Score("kettle", 0.9312345), Score('tap, "hot"', 0.05)],
-        "segments": segments,
-        "labels": labels,
-        "probabilities": probabilities,
-        "step_seconds": 0.16,
-        "window_seconds": 2.08,
-        "log_mel": rng.normal(size=(400, 128)).astype(np.float32),
-    }
-    return Recognition(**{**fields, **others})
-
-
-@st.composite
-def segment_lists(draw: st.DrawFn) -> list[Segment]:
-    found = []
-    for _ in range(draw(st.integers(0, 6))):
-        start, length = draw(st.floats(0, 400_000)), draw(st.floats(0.01, 5000))
-        found.append(Segment(start, start + length, draw(TEXT), draw(st.floats(0, 1))))
-    return sorted(found, key=lambda one: one.start)
-
-
-def one_line(label: str) -> str:
-    return " ".join(label.split())
+from tests.strategies import AWKWARD, TEXT, one_line, recognition, segment_lists
 
 
 def seconds(text: str) -> float:
@@ -162,7 +127,6 @@ def test_table_and_times() -> None:
 
 
 def test_a_data_frame_has_one_row_per_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    pandas = pytest.importorskip("pandas", reason="needs pandas, of the extra dev")
     found = [Segment(0.5, 4.0, "kettle", 0.91), Segment(4.0, 4.125, AWKWARD[1], 0.6), Segment(5.0, 8.0, "kettle", 0.7)]
     frame = recognition(found).to_dataframe()
     assert list(frame.columns) == ["file", "start", "end", "label", "score"]
@@ -298,8 +262,10 @@ def test_pictures_of_all_lengths(duration: float, classes: int, label: str | Non
     assert max(len(line.get_xdata()) for line in lines.get_lines()) <= 2002
 
 
+@pytest.mark.workshop
 def test_bands_lie_at_their_htk_centres() -> None:
-    librosa = pytest.importorskip("librosa")
+    import librosa
+
     centres = librosa.mel_frequencies(n_mels=130, fmin=0, fmax=12_000, htk=True)[1:-1]
     places = [_band_of(hertz, 128, 24_000) for hertz in centres]
     assert places == pytest.approx(np.arange(128) + 0.5)

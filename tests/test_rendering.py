@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.rendering import FAMILIES, LABELS, render
 from audioinceptionnext.rendering.signals import band, coloured, struck
-from tests.test_cli import ainext, refused
+from tests.command import ainext, refused
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000])

@@ -11,14 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.safe_pickle import read_pickle
 from audioinceptionnext.errors import AinextError
-from tests.test_data import epic_hdf5
-
-pandas = pytest.importorskip("pandas")
+from tests.data_files import epic_hdf5
 
 # Pickles: tables of two rows, written by pandas 1.3.5 (annotation_id as index), 1.5.3, and 3.1.1 where text is Arrow's;
 # protocol 4.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
+from tests.strategies import segmentation_settings
 
 STEP, WINDOW = 0.16, 2.08
 CLOSE = 1e-6
@@ -28,19 +29,6 @@ def timelines(draw: st.DrawFn) -> tuple[np.ndarray, float]:
     # From shorter than a window, up to as long as is possible without a further step.
     duration = draw(st.floats(0.05, WINDOW)) if steps == 1 else (steps - 1) * STEP + WINDOW + draw(st.floats(0, 0.15))
     return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32), duration
-
-
-@st.composite
-def segmentation_settings(draw: st.DrawFn) -> SegmentationSettings:
-    onset_threshold = draw(st.floats(0.05, 1))
-    seconds = st.sampled_from([0.0, 0.16, 0.3, 0.32, 0.8, 3.0])
-    return SegmentationSettings(
-        onset_threshold=onset_threshold,
-        offset_threshold=onset_threshold * draw(st.floats(0.1, 1)),
-        smoothing=draw(seconds),
-        min_duration=draw(seconds),
-        merge_gap=draw(seconds),
-    )
 
 
 def segments_of(timeline: tuple[np.ndarray, float], chosen: SegmentationSettings) -> list[Segment]:

@@ -18,23 +18,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync import client as websockets
 
-httpx = pytest.importorskip("httpx")
-pytest.importorskip("fastapi")
-websockets = pytest.importorskip("websockets.sync.client")
-
-from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
-
-from audioinceptionnext import Stream, load  # noqa: E402
-from audioinceptionnext.serving.app import create_app  # noqa: E402
-from audioinceptionnext.serving.errors import STATUSES  # noqa: E402
-from audioinceptionnext.serving.settings import LOOPBACK, Settings  # noqa: E402
-from audioinceptionnext.serving.work_queue import Busy, WorkQueue  # noqa: E402
-from tests.audio_files import encode, write_wav  # noqa: E402
-from tests.served import Server, serving  # noqa: E402
-from tests.test_cli import ainext  # noqa: E402
+from audioinceptionnext import Stream, load
+from audioinceptionnext.serving.app import create_app
+from audioinceptionnext.serving.errors import STATUSES
+from audioinceptionnext.serving.settings import LOOPBACK, Settings
+from audioinceptionnext.serving.work_queue import Busy, WorkQueue
+from tests.audio_files import encode, write_wav
+from tests.command import ainext
+from tests.served import Server, serving
 
 SMALL = "kitchen20-small"
 SCENE = Path(__file__).parents[1] / "examples" / "kitchen-scene.flac"
@@ -424,7 +421,7 @@ def test_streams_are_counted_and_any_bytes_are_samples(server: Server, client: A
 
 
 def test_requests_that_fit_the_description_cause_no_server_error(server: Server) -> None:
-    schemathesis = pytest.importorskip("schemathesis")
+    import schemathesis
     from hypothesis import HealthCheck, given, settings
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 

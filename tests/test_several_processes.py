@@ -18,8 +18,7 @@ from audioinceptionnext.training import module
 from audioinceptionnext.training.fit import LAST, MODEL, RUN, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import as_yaml
-from tests.small_sounds import quick, run_on, write_kitchen
-from tests.test_trust import content
+from tests.small_sounds import content, quick, run_on, write_kitchen
 
 HERE = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(

@@ -6,7 +6,6 @@ import functools
 import http.server
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -17,32 +16,19 @@ import pytest
 
 from audioinceptionnext.audio import decode
 from tests.audio_files import encode, write_piped, write_video, write_wav, write_with_pause
-from tests.test_cli import ainext
+from tests.browser import SCENE, SMALL, chromium, drop, opened, program, rows
+from tests.command import ainext
 
-pytest.importorskip("fastapi")
-pytest.importorskip("playwright.sync_api")
-from tests.test_page import CHROMIUM, SCENE, SMALL, browser, drop, opened, rows
-
-__all__ = ["browser"]  # a fixture
-pytestmark = pytest.mark.timeout(500)  # npm may take 300 of them
+pytestmark = [pytest.mark.needs("chromium", "node"), pytest.mark.timeout(300)]
 WEB = Path(__file__).parents[1] / "web"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a built copy in a subfolder of a static host."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("npm is not installed")
     folder = tmp_path_factory.mktemp("host")
-    if not (WEB / "node_modules" / "vite").exists():
-        install = [npm, "ci", "--no-audit", "--no-fund", "--fetch-timeout=20000"]
-        try:
-            subprocess.run(install, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=300)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"npm ci fails: {(error.stderr or b'')[-300:].decode()}")
     where = str(folder / "some" / "place")
-    command = ["node", "node_modules/vite/bin/vite.js", "build", "--outDir", where, "--emptyOutDir"]
+    command = [program("node"), "node_modules/vite/bin/vite.js", "build", "--outDir", where, "--emptyOutDir"]
     subprocess.run(command, cwd=WEB, check=True, capture_output=True, stdin=subprocess.DEVNULL)
     handler = functools.partial(QuietHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -125,8 +111,8 @@ def test_cancelling_ends_at_once_and_the_next_file_is_recognised(browser: Any, a
 def test_without_decoders_the_page_says_what_to_do(browser: Any, address: str, recordings: Path) -> None:
     """Browsers have no decoders on pages that come over http from another computer."""
     arguments = ["--no-sandbox", "--host-resolver-rules=MAP page.test 127.0.0.1"]
-    with browser.browser_type.launch(executable_path=CHROMIUM, args=arguments) as chromium:
-        for page in opened(chromium, address.replace("127.0.0.1", "page.test")):
+    with browser.browser_type.launch(executable_path=chromium(), args=arguments) as one:
+        for page in opened(one, address.replace("127.0.0.1", "page.test")):
             page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
             page.select_option("#model", SMALL)
             drop(page, recordings / "scene.mp3", "audio/mpeg")

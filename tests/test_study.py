@@ -29,8 +29,8 @@ from audioinceptionnext.studies.report_page import Circumstances
 from audioinceptionnext.studies.results import Row
 from audioinceptionnext.studies.study import Study, Variant, load_study, study_names
 from audioinceptionnext.training.recipe import as_yaml
+from tests.command import ainext, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
-from tests.test_cli import ainext, refused
 
 
 def write_study(folder: Path, **changes: Any) -> Path:

@@ -19,10 +19,9 @@ from audioinceptionnext.training.fit import LAST, MODEL, Run, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.audio_files import write_wav
-from tests.small_sounds import LABELS, NETWORK, RATE, quick, run_on
-from tests.test_cli import ainext, plain, refused
-from tests.test_network import with_statistics
-from tests.test_trust import content, same, weights
+from tests.command import ainext, plain, refused
+from tests.networks import with_statistics
+from tests.small_sounds import LABELS, NETWORK, RATE, content, quick, run_on, same, weights
 
 ALONE = Hardware(threads=1, implementation="matrix-products")
 

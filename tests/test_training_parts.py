@@ -13,10 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import FileError
-from audioinceptionnext.network import create_model
-from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
@@ -24,18 +21,12 @@ from audioinceptionnext.training.averaging import MovingAverage, recompute_stati
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
-from audioinceptionnext.training.module import RECORD, SoundClassifier
+from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_record import read_run_record
-from tests.small_sounds import LABELS, NETWORK, RATE
-from tests.test_frontend import pink
-
-
-def small_net(classes: int = 2, **changes: Any) -> Network:
-    torch.manual_seed(0)
-    return create_model("tiny", classes, **NETWORK | {"clip_frames": 64} | changes)
-
+from tests.audio_files import pink
+from tests.small_sounds import LABELS, RATE, batch_of, module_of, small_net
 
 # --- The learning rate ---
 
@@ -142,17 +133,6 @@ def test_precise_statistics_are_those_of_the_same_batches(implementation: Implem
 
 
 # --- The loss ---
-
-
-def batch_of(labels: list[int], samples: int = RATE // 2) -> Batch:
-    waveforms = torch.randn(len(labels), samples, generator=torch.Generator().manual_seed(0)) * 0.1
-    lengths = torch.full((len(labels),), samples)
-    return Batch(waveforms, lengths, torch.tensor(labels), torch.arange(len(labels)), [])
-
-
-def module_of(recipe: Recipe, class_weights: Tensor | None = None, classes: int = 2) -> SoundClassifier:
-    model = StoredModel(small_net(classes, dropout=0.0), tuple(f"class {n}" for n in range(classes)))
-    return SoundClassifier(model, recipe, 10, class_weights=class_weights)
 
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # there is no trainer here

@@ -14,44 +14,21 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.training import module
 from audioinceptionnext.training.fit import BEST, LAST, MODEL, RUN, Run, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
 from audioinceptionnext.training.run_record import read_run_record
-from tests.small_sounds import LABELS, quick, run_on, write_kitchen
-from tests.test_cli import ainext, refused
+from tests.command import ainext, last_line, refused
+from tests.small_sounds import LABELS, content, quick, run_on, same, weights, write_kitchen
 
 ALONE = Hardware(threads=1, implementation="matrix-products")
 LIMIT = 300.0  # seconds that a test waits for another process, on a busy machine
-
-
-def content(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=True)
-
-
-def weights(path: Path) -> dict[str, Tensor]:
-    return load_model(path).net.state_dict()
-
-
-def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
-    return found.keys() == wanted.keys() and all(torch.equal(found[key], wanted[key]) for key in wanted)
-
-
-def last_line(*arguments: object) -> str:
-    """The last line of a call that is refused, after the lines about the clips to train on."""
-    found = ainext(*arguments)
-    assert found.code == 2 and not found.out and "a bug" not in found.err
-    lines = found.err.splitlines()
-    assert [line.startswith("ainext: ") for line in lines] == [False] * (len(lines) - 1) + [True]
-    return lines[-1]
 
 
 # --- Killed, terminated, resumed ---

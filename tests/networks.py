@@ -1,0 +1,62 @@
+"""Networks, front ends and inputs that several test files share. Needs torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.network import AudioInceptionNeXt, create_model
+from audioinceptionnext.network.storage import StoredModel
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
+LABELS = ("tap", "plate, bowl", "été")
+
+
+def with_statistics(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
+    """The network with statistics and scales as after training, so that a fold that ignores one of them fails."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            nn.init.uniform_(module.weight, 0.4, 0.9, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.2, generator=generator)
+    net.mean.fill_(-3.0)
+    net.std.fill_(2.0)
+    return net.eval()
+
+
+def log_mels(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
+    return torch.randn(batch, 1, frames, 128, generator=torch.Generator().manual_seed(seed)) * 2 - 4
+
+
+def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128) -> np.ndarray:
+    window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
+    spectrum = librosa.stft(
+        waveform, n_fft=2048, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
+    )
+    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=bands, fmin=0, fmax=rate / 2, htk=True, norm=None)
+    return np.log(filters @ np.abs(spectrum) + 1e-6).T
+
+
+def small_model() -> StoredModel:
+    torch.manual_seed(1)
+    net = with_statistics(create_model("tiny", 3, depths=(1, 1, 1, 1)))
+    net.classifier.weight.data.mul_(30)  # for confident predictions, so that a difference shows
+    return StoredModel(net, LABELS, mode="dense", info={"licence": "none"})
+
+
+def export_forms(folder: Path) -> None:
+    """The small model as ONNX files: dense, windows, half (float16 weights) and log-mel (as the input)."""
+    model = small_model()
+    export_onnx(model, folder / "dense.onnx")
+    export_onnx(model, folder / "windows.onnx", mode="windows")
+    export_onnx(model, folder / "half.onnx", precision="float16")
+    export_onnx(model, folder / "log-mel.onnx", input="log-mel")
