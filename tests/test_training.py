@@ -193,7 +193,7 @@ def test_calls_that_cannot_work(root: Path, tmp_path: Path) -> None:
         (("--data", "kitchen20", "--root", root, "--train-folds", "7"), "has the folds 1, 2"),
         (("--data", "kitchen20", "--root", root, "--train-folds", "x"), "1-4"),
         (("--data", "kitchen20", "--root", root, "--train-folds", "1", "--train-split", "train"), "give one of them"),
-        (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "crops is two: give numbers"),
+        (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "--set crops=two: give numbers"),
         (("--data", "kitchen20", "--root", root, "--set", "optimizer=adam"), "choose from adamw, sgd"),
         (("--data", "kitchen20", "--root", root, "--lr", "nan"), "--lr nan: give a number from 0 to 100"),
         (("--data", "kitchen20", "--root", root, "--epochs", "0"), "--epochs"),

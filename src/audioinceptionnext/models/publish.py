@@ -261,7 +261,7 @@ def _about(config: dict[str, Any]) -> str:
             "File",
             f"`{MODEL_FILE}`: waveform in (mono, {rate} Hz), logits every {1000 * config['step_seconds']:.0f} ms out",
         ),
-        ("Mode", f"`{config['run']}`"),
+        ("Mode", f"`{config['mode']}`"),
         ("Data", config.get("data", "not stated")),
         ("Licence of the weights", config.get("licence", "not stated")),
     ]

@@ -13,7 +13,17 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
 from audioinceptionnext.serving.errors import RequestError
 
-_COPIED = ("name", "labels", "sample_rate", "parameters", "gmac", "bytes", "licence", "measured")  # from model.json
+_COPIED = (
+    "name",
+    "labels",
+    "sample_rate",
+    "mode",
+    "parameters",
+    "gmac",
+    "bytes",
+    "licence",
+    "measured",
+)  # from model.json
 
 
 class ModelPool:
