@@ -119,14 +119,17 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 
 @pytest.fixture(scope="session", autouse=True)
 def remembered_exports(once: Callable[[str, Callable[[Path], object]], Path]) -> Iterator[None]:
-    """Trace each structure of a network once; the files are the same (tests/test_export.py)."""
+    """Trace each structure of a network once, in started processes too. The files are the same (test_export.py)."""
     if "torch" not in sys.modules:
         yield
         return
     from tests import exports
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch.onnx.export", exports.remembered(once("graphs", lambda _: None)))
+        graphs = once("graphs", lambda _: None)
+        patch.setattr("torch.onnx.export", exports.remembered(graphs))
+        patch.setenv("AINEXT_GRAPHS", str(graphs))
+        patch.setenv("PYTHONPATH", str(ROOT / "tests" / "started"), prepend=os.pathsep)
         yield
 
 

@@ -244,7 +244,7 @@ def test_an_unreadable_clip_is_reported_once_and_training_goes_on(
     assert train(run, hardware=ALONE) is not None
     printed = capsys.readouterr()
     assert printed.err.count("bad 41.wav") == 1 and "left out: " in printed.err and printed.out == ""
-    assert "1 clips could not be read and were left out" in printed.err
+    assert "left out 1 clip that could not be read" in printed.err
     assert content(run.out / LAST)["epoch"] == 1
 
 
