@@ -55,6 +55,7 @@ WORKSHOP = (
     "quantise", "recipes", "rendering", "report", "safe_pickle", "several_processes", "splits", "study", "teacher",
     "thresholds", "training", "training_parts", "trust",
 )  # fmt: skip
+LONG = ("test_web.py", "test_study.py")  # these come first, so that no process is left alone with one of their tests
 WORKSHOP_FIXTURES = {"root", "model", "files"}
 collect_ignore = [] if TORCH else [f"test_{name}.py" for name in WORKSHOP]
 
@@ -69,6 +70,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
     if TORCH:
         return
     workshop = [

@@ -33,9 +33,8 @@ def remembered(folder: Path) -> Callable[..., torch.onnx.ONNXProgram]:
             if not path.exists():
                 program = export(net, args, **options)
                 assert program is not None
-                onnx.save(
-                    program.model_proto, unfinished := path.with_suffix(".part")
-                )  # some tests kill what they start
+                unfinished = path.with_suffix(".part")  # some tests kill the processes that they start
+                onnx.save(program.model_proto, unfinished)
                 unfinished.rename(path)
         graph = onnx.load(path)
         weights = dict(net.named_parameters()) | dict(net.named_buffers())

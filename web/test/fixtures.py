@@ -201,7 +201,7 @@ def files(folder: Path) -> None:
 
 
 def browser(folder: Path) -> None:
-    """The scene in formats that browsers decode, ten minutes of it, and the command line's results for them."""
+    """The scene in formats that browsers decode, three minutes of it, and the command line's results for them."""
     sys.path.insert(0, str(REPOSITORY))
     from typer.testing import CliRunner
 
@@ -229,8 +229,8 @@ def browser(folder: Path) -> None:
     content = (folder / "scene.mp3").read_bytes()
     (folder / "cut.mp3").write_bytes(content[: 2 * len(content) // 3 + 100])
     names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
-    encode(folder / "minutes.flac", np.tile(scene, 21)[: 600 * rate], rate)
-    encode(folder / "minutes.wav", np.tile(scene, 21)[: 600 * rate], rate)
+    encode(folder / "minutes.flac", np.tile(scene, 7)[: 180 * rate], rate)
+    encode(folder / "minutes.wav", np.tile(scene, 7)[: 180 * rate], rate)
     found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), "--json", "--workers", "1"])
     (folder / "results.json").write_text(found.stdout)
     whole = CliRunner().invoke(app, ["predict", str(folder / "minutes.flac"), "--json", "--workers", "1"])
