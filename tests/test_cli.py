@@ -10,6 +10,8 @@ import hashlib
 import io
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import pytest
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.console import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
+from tests.browser import SCENE
 from tests.command import ALL, EXTRAS, MODEL, RUN, WITHOUT, ainext, check, plain, python, refused
 
 RATE = 16_000
@@ -324,6 +327,30 @@ def test_nothing_but_failures(tmp_path: Path) -> None:
 
 
 # --- models, help, and what is imported ---
+
+
+def test_a_report_is_an_html_page(tmp_path: Path) -> None:
+    assert "a name that ends in .html" in refused("report", SCENE, "--out", tmp_path / "r.pdf")
+    assert not list(tmp_path.glob("r.*"))
+
+
+def test_who_reads_the_output_may_stop() -> None:
+    """As `head` does: what is left is not written, and no recording is blamed for it."""
+    call = [
+        sys.executable,
+        "-m",
+        "audioinceptionnext",
+        "predict",
+        *[str(SCENE)] * 2,
+        "--model",
+        MODEL,
+        "--format",
+        "csv",
+    ]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert not process.stderr.read()
 
 
 def test_a_report_about_nothing_is_not_written(tmp_path: Path) -> None:

@@ -157,6 +157,13 @@ def test_time_stamps_count_in_a_file_that_does_not_state_its_length(tmp_path: Pa
         assert abs(delay_ms(waveform[2 * RATE :], expected[2 * RATE :])) <= 1
 
 
+def test_a_damaged_time_stamp_makes_no_hours_of_silence(tmp_path: Path) -> None:
+    """In a file that does not state its length, which could disprove it."""
+    jump = write_with_pause(tmp_path / "jump.mkv", chirp(4, 48000), 48000, start=2, seconds=80_000)
+    waveform, _ = decode_all(write_piped(tmp_path / "piped.mkv", jump))
+    assert len(waveform) / RATE == pytest.approx(4, abs=0.1)
+
+
 @pytest.mark.parametrize("suffix", [".mp3", ".flac"])
 def test_cover_art_changes_nothing(tmp_path: Path, suffix: str) -> None:
     plain = read(encode(tmp_path / f"plain{suffix}", chirp(1, 44100), 44100), RATE)

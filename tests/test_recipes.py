@@ -161,6 +161,7 @@ def test_the_command_line_changes_any_setting() -> None:
     assert read_recipe(None, None, changes, epochs=3, batch_size=None) == replace(load_recipe("modern"), **wanted)
     assert read_recipe(None, None, ["epochs=5"], epochs=3).epochs == 3  # an option of its own takes precedence
     assert read_recipe(None, "kitchen20", None) == load_recipe("finetune")
+    assert read_recipe(None, None, ["crops=3.2"]).crops == (3.2,)
     assert read_recipe("modern", "kitchen20", None) == load_recipe("modern")
 
 
@@ -175,6 +176,8 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     assert "--set mixup: give SETTING=VALUE" in refused(*call, "--set", "mixup")
     assert "--set crops=[1: the value cannot be read as YAML" in refused(*call, "--set", "crops=[1")
     assert refused(*call, "--set", "mixu=0.2").startswith("ainext: --set mixu=0.2: ")
+    twice = refused(*call, "--set", "mixup=0.2", "--set", "mixup =500")
+    assert twice.startswith("ainext: --set mixup =500: give a number")  # the last one counts
     assert "did you mean mixup?" in refused(*call, "--set", "mixupp=1")
     assert "did you mean modern?" in refused(*call, "--recipe", "moderm")
     message = refused(*call, "--network", "base", "--from", "kitchen20")

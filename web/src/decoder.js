@@ -39,8 +39,14 @@ export class Decoder {
   }
 
   async *#pcm() {
-    for await (const sample of new AudioSampleSink(this.track).samples()) {
-      yield { sample, packet: sample, restarted: false };
+    const samples = new AudioSampleSink(this.track).samples();
+    const next = () =>
+      samples.next().catch(() => {
+        this.failed = true;
+        return { done: true };
+      });
+    for (let one = await next(); !one.done; one = await next()) {
+      yield { sample: one.value, packet: one.value, restarted: false };
     }
   }
 

@@ -6,7 +6,7 @@ const CODEC_DELAY = 0x56aa;
 const DECODER_DELAY = 529; // samples by which every MP3 decoder is late
 
 /**
- * The first frame of an MP3 file: {frames that follow, null if unknown; start, end: samples to drop there}.
+ * What the first frame of an MP3 file states: {frames: how many follow, or null; start, end: samples to drop there}.
  *
  * @param {Blob} file
  */

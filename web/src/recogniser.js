@@ -107,7 +107,7 @@ export function roundSegment({ start, end, label, score }) {
 }
 
 /** The probabilities of a recording as a whole: the mean over the steps that are not silent. */
-export function recordingProbabilities(rows) {
+function recordingProbabilities(rows) {
   const mean = new Float64Array(rows[0].length);
   let loudSteps = 0;
   for (const row of rows) {

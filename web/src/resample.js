@@ -2,7 +2,7 @@
 
 import { concatenate, roundEven } from "./numbers.js";
 
-export const LOUDEST = 1e6; // 120 dB above full scale: a damaged number, as NaN and infinity are
+const LOUDEST = 1e6; // 120 dB above full scale: a damaged number, as NaN and infinity are
 export const MIN_RATE = 100;
 export const MAX_RATE = 1_536_000;
 

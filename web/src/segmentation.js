@@ -1,6 +1,6 @@
 // From probabilities over time to segments: src/audioinceptionnext/results/segmentation.py.
 
-export const EPSILON_S = 1e-9; // seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
+const EPSILON_S = 1e-9; // seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 const SETTINGS = {
   onsetThreshold: 0.5,
   offsetThreshold: 0.3,

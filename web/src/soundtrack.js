@@ -92,7 +92,7 @@ export class SoundTrack {
     if (!(await canDecode(this.track))) {
       const reason =
         typeof AudioDecoder === "undefined"
-          ? "here this browser can decode only WAV files: open the page over https, or convert it to WAV"
+          ? `this browser decodes only WAV files here: ${isSecureContext ? "use a newer one" : "open the page over https"}, or convert it to WAV`
           : `this browser cannot decode its sound: convert it to WAV, or use ainext predict`;
       throw new RecordingError(`${name}: ${reason}.`);
     }
@@ -147,7 +147,7 @@ export class SoundTrack {
       }
       yield resampler.push(samples);
     }
-    if (!decoder.frames || decoder.damaged > decoder.frames)
+    if (!resampler || decoder.damaged > decoder.frames)
       throw new RecordingError(`${this.name}: no sound could be decoded: it is empty or damaged; get a whole copy.`);
     yield resampler.finish();
   }
@@ -193,7 +193,8 @@ export class SoundTrack {
    * and damaged packets vanish. `last` is told of each frame.
    */
   async *#frames(decoder, last) {
-    const end = this.first + (this.length ?? UNSTATED_S); // later time stamps are damaged
+    const end = this.first + (this.length ?? Infinity); // later time stamps are damaged
+    let left = this.length === null ? UNSTATED_S : Infinity; // seconds that gaps may still take
     let clock = null; // where the next frame should begin
     let damaged = 0;
     for await (const { sample, packet, restarted } of decoder.run()) {
@@ -202,7 +203,8 @@ export class SoundTrack {
       const time = packet ? packet.timestamp - this.delay + (restarted ? this.preSkip : 0) : clock;
       clock ??= time ?? 0;
       const gap = time - clock;
-      if (gap > (decoder.damaged > damaged ? DAMAGED_GAP_S : GAP_S) && time < end) {
+      if (gap > (decoder.damaged > damaged ? DAMAGED_GAP_S : GAP_S) && time < end && gap <= left) {
+        left -= gap;
         if (decoder.damaged === damaged) this.missing += gap;
         for (const zeros of silence(gap, rate)) yield { samples: zeros, rate };
         this.seconds += gap;

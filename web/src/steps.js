@@ -8,7 +8,7 @@ const MARGIN_FRAMES = { dense: 832, windows: 0 };
 export const BATCH_SIZE = 16; // clips that go through the network together
 
 /** Where steps lie in the waveform; in frames, or in samples where a comment says so. */
-export class StepGrid {
+class StepGrid {
   /**
    * @param {number} clipFrames of a window
    * @param {number} wholeFrames of a window, rounded up to whole positions of the feature map where the network pools

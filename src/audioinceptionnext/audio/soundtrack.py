@@ -36,7 +36,7 @@ MIN_RATE, MAX_RATE = 100, 1_536_000  # Hz; a damaged header must not decide how 
 GAP_S = 0.1  # smaller gaps are ignored, since time stamps are rounded and clocks drift
 DAMAGED_GAP_S = 0.005  # the same after a damaged packet, which certainly leaves a gap
 _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the decoder
-_UNSTATED_S = 86_400.0  # how far time stamps are believed in a file that does not state its length
+_UNSTATED_S = 3600.0  # how much silence time stamps may add in all in a file that does not state its length
 _LATE_S = 0.02  # a sound track that starts later than this after the picture gets silence in front
 DISCARD_ALL = 48  # AVDISCARD_ALL
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
@@ -147,13 +147,11 @@ class SoundTrack:
         if not pictures or self.container.start_time is None:
             return 0.0, starts
         lead = starts - self.container.start_time / av.time_base
-        if not _LATE_S <= lead <= self._length():
+        # Browsers' recordings and pipes state no length.
+        length = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
+        if not _LATE_S <= lead <= length:
             return 0.0, starts
         return lead, starts - lead
-
-    def _length(self) -> float:
-        """The seconds within which time stamps are plausible. Browsers' recordings and pipes state no length."""
-        return self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
 
     def seek(self, start: float, sample_rate: int) -> float:
         """Seek to a place before ``start``, if it is worth it. Returns the time at which the waveform then begins.
@@ -207,9 +205,12 @@ class SoundTrack:
         """Yield the frames, and the length in seconds of each gap between two of them.
 
         Damaged pages of Ogg and clusters of Matroska vanish without an error, and cameras and screen recorders pause.
-        By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored.
+        By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
+        not stated, one damaged time stamp must not make hours of silence.
         """
-        end = self._length() + self.origin + self.lead
+        stated = self.container.duration
+        end = stated / av.time_base + self.origin + self.lead if stated else math.inf
+        left = math.inf if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)
         clock: float | None = None  # where the next frame should begin
         damaged = self.damaged
@@ -220,7 +221,8 @@ class SoundTrack:
             if frame.pts is not None:
                 time = frame.pts * tick
                 gap = 0.0 if clock is None else time - clock
-                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S) and time < end:
+                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S) and time < end and gap <= left:
+                    left -= gap
                     if self.damaged == damaged:
                         self.missing += gap
                     yield gap

@@ -17,7 +17,7 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import MediaError, ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.network.base import STEP_FRAMES
-from audioinceptionnext.network.frontend import SILENCE, LogMel
+from audioinceptionnext.network.frontend import LogMel, loud_steps
 from audioinceptionnext.network.storage import StoredModel
 
 
@@ -26,7 +26,7 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
 
     Raises:
         ParameterError: none of the clips is labelled, or none of the networks is trained.
-        ModelError: a trained network that does not know one of the classes.
+        ModelError: a trained network is multi-label, or does not know one of the classes.
     """
     if all(clip.label == UNLABELLED for clip in clips):
         raise ParameterError("data", dataset.name, "none of the chosen clips is labelled; choose other folds or splits")
@@ -34,6 +34,8 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
     if not trained:
         raise ParameterError("model", None, "random weights have no accuracy; give a trained model")
     for subject in trained:
+        if subject.stored.multi_label:
+            raise ModelError(subject.source, "is multi-label, which has no top-1; give a single-label model")
         if unknown := [label for label in dataset.labels if label not in subject.stored.labels]:
             reason = f"does not know the class {unknown[0]!r} of {dataset.name}; give a model trained on its classes"
             raise ModelError(subject.source, reason)
@@ -141,7 +143,5 @@ def clip_probabilities(measured: Measured, log_mel: np.ndarray) -> np.ndarray:
         frames = (starts[:, None] + np.arange(clip)).clip(max=len(log_mel) - 1)
         size = max(measured.nanoseconds, default=BATCH_SIZE)  # a batch size that the row is warmed up for
         logits = in_batches(measured.process.request, log_mel[frames], size)[:, 0]
-    loud = np.concatenate([[0], np.cumsum(log_mel.max(axis=1) > SILENCE)])
-    ends = np.minimum(starts + clip, len(log_mel))
-    steps = softmax(logits / stored.temperature, axis=1) * (loud[ends] > loud[starts])[:, None]
-    return recording_probabilities(steps)
+    loud = loud_steps(log_mel, starts, clip)
+    return recording_probabilities(softmax(logits / stored.temperature, axis=1) * loud[:, None])

@@ -43,8 +43,8 @@ def in_options(error: AinextError, arguments: list[str] | None = None) -> str:
     names = _names(error.name, arguments)
     option = next((name for name in names if any(a.partition("=")[0] == name for a in arguments)), None)
     if option is None:
-        changes = [argument.removeprefix("--set=") for argument in arguments]
-        if change := next((one for one in changes if one.startswith(f"{error.name}=")), None):
+        changes = [argument.removeprefix("--set=") for argument in reversed(arguments)]  # the last one counts
+        if change := next((one for one in changes if "=" in one and one.partition("=")[0].strip() == error.name), None):
             return f"--set {change}: {error.reason}"
         if not names:
             return str(error)

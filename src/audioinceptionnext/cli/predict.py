@@ -104,6 +104,8 @@ def predict(
                 if rows is not None:
                     rows.add(result)
                 writer.write(result)
+            except BrokenPipeError:  # whoever reads the output has enough, as `head` does
+                raise
             except Exception as error:  # whatever it is, it must not cost the rest of the batch
                 failed += 1
                 writer.fail(path, error)

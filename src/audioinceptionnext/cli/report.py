@@ -11,7 +11,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.predict import in_one_line
-from audioinceptionnext.errors import FileError, counted, describe
+from audioinceptionnext.errors import FileError, ParameterError, counted, describe
 
 
 class SoundChoice(StrEnum):
@@ -49,6 +49,8 @@ def report(
     from audioinceptionnext.models.load import load
     from audioinceptionnext.results.html import HtmlReport
 
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ParameterError("out", out, "the report is an HTML page; give a name that ends in .html")
     files = find_media(paths)
     missing = [item for item in files if isinstance(item, MissingPath)]
     if len(missing) == len(files):  # a page about nothing would only replace one about something

@@ -126,10 +126,14 @@ def server_config(app: Any, grace_seconds: int = GRACE_S) -> uvicorn.Config:
         ws_max_size=1 << 20,
         timeout_graceful_shutdown=grace_seconds,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_fault)
+    return config
+
+
+def _is_fault(record: logging.LogRecord) -> bool:
     # uvicorn takes a WebSocket that is refused with a response for a fault of the application, and would log each one
     # as an error (https://github.com/Kludex/uvicorn/pull/3138).
-    logging.getLogger("uvicorn.error").addFilter(lambda record: "completing handshake" not in record.getMessage())
-    return config
+    return "completing handshake" not in record.getMessage()
 
 
 def _bind(host: str, port: int) -> socket.socket:

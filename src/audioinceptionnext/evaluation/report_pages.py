@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from audioinceptionnext.errors import counted
 from audioinceptionnext.evaluation.calibration import Calibration
 from audioinceptionnext.evaluation.per_class import ClassFigures, Confusion
 from audioinceptionnext.results.templates import render
@@ -111,7 +112,7 @@ def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
     """What was evaluated: all short entries of the figures that are not results."""
     known = {*HEADLINES, "per_class", "clips", "data", "model"}
     entries = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
-    entries += [f"{figures['clips']:,} clips"] if "clips" in figures else []
+    entries += [counted(figures["clips"], "clip")] if "clips" in figures else []
     for name, value in figures.items():
         if name not in known and isinstance(value, str | int | bool):
             entries.append(f"{name.replace('_', ' ')} {json.dumps(value) if isinstance(value, bool) else value}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from audioinceptionnext.errors import AinextError, ModelError
 from audioinceptionnext.inference.steps import StepGrid
-from audioinceptionnext.network.frontend import SILENCE
+from audioinceptionnext.network.frontend import loud_steps
 from audioinceptionnext.network.storage import StoredModel
 
 BATCH_SIZE = 16  # windows that go through the network together
@@ -53,10 +53,12 @@ class Probe:
         step_frames: frames from one step to the next.
 
     Raises:
-        AinextError: the network has no feature map over time and frequency, or knows one class only.
+        AinextError: the network has no feature map over time and frequency, knows one class only, or is multi-label.
     """
 
     def __init__(self, model: StoredModel) -> None:
+        if model.multi_label:
+            raise AinextError("multi-label models cannot be explained yet; give a single-label model")
         if not model.net.convolutional:
             kind = model.net.config.architecture
             raise AinextError(f"a network of the kind {kind} has no feature map over time and frequency to explain")
@@ -120,9 +122,7 @@ class Probe:
         positions = -(-max(frames, clip) // self.step_frames)  # of the feature map of a dense pass
         dense = self.model.mode == "dense"
         steps = positions - self.net.clip_steps + 1 if dense else len(self.window_starts(frames))
-        loud_frames = log_mel.max(axis=1) > SILENCE
-        first = [min(step * self.step_frames, frames - 1) for step in range(steps)]
-        return torch.tensor([bool(loud_frames[start : start + clip].any()) for start in first])
+        return torch.from_numpy(loud_steps(log_mel, np.arange(steps) * self.step_frames, clip))
 
 
 def probabilities(logits: Tensor, loud: Tensor) -> np.ndarray:

@@ -76,7 +76,7 @@ def quantise_onnx(source: Path, target: Path, batches: Iterable[dict[str, np.nda
     if not nodes:
         raise ModelError(source, "has no convolutions but the first, so there is nothing to compute in int8")
     reader = _BatchReader(batches)
-    onnxruntime.set_default_logger_severity(3)  # only errors: its sessions warn that the input hop has a default
+    onnxruntime.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = str(Path(folder, "prepared.onnx")), str(Path(folder, "int8.onnx"))
         # Its optimisations would write the values of the front end's tables into the file, which has their formulas.

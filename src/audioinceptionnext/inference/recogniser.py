@@ -135,7 +135,7 @@ class Recogniser:
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
-        def counted() -> Iterator[np.ndarray]:
+        def measured() -> Iterator[np.ndarray]:
             nonlocal samples
             for block in blocks:
                 yield block  # the predictor asks for the next one when it has used this one
@@ -143,7 +143,7 @@ class Recogniser:
                 if progress is not None:
                     progress(samples / self.sample_rate)
 
-        for prediction in self._predictor.predict_blocks(counted(), step):
+        for prediction in self._predictor.predict_blocks(measured(), step):
             parts.append(prediction.probabilities)
             thumbnail.add(prediction.log_mel)
         probabilities = np.concatenate(parts)

@@ -40,7 +40,8 @@ def load(
     Args:
         model: one of `list_models`; an ``.onnx`` file that `ainext export` wrote, or a folder with ``model.onnx``;
             ``user/name`` or ``user/name@revision`` on the hub (extra: hub). Names of shipped models take
-            precedence, then files and folders; ``./kitchen20``, or a `Path`, is a file of that name.
+            precedence, then files and folders; ``./kitchen20`` is a file, and so is a `Path` if there
+            is one of that name.
         threads: CPU threads; all cores unless given.
         backend: what runs the network: ``onnxruntime``, ``openvino`` or ``cuda``. ``auto`` uses CUDA if the installed
             ONNX Runtime has it, and the CPU otherwise.

@@ -259,7 +259,8 @@ def _about(config: dict[str, Any]) -> str:
         ("Network", f"AudioInceptionNeXt, folded: {size}"),
         (
             "File",
-            f"`{MODEL_FILE}`: waveform in (mono, {rate} Hz), logits every {1000 * config['step_seconds']:.0f} ms out",
+            f"`{MODEL_FILE}`: waveform in (mono, {rate} Hz), "
+            f"probabilities every {1000 * config['step_seconds']:.0f} ms out",
         ),
         ("Mode", f"`{config['mode']}`"),
         ("Data", config.get("data", "not stated")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,6 +45,23 @@ def mel_filters(sample_rate: int, n_fft: int = N_FFT, bands: int = BANDS) -> Ten
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return torch.minimum(rising, falling).clamp(min=0.0)
+
+
+def loud_steps(log_mel: np.ndarray, starts: np.ndarray, clip_frames: int) -> np.ndarray:
+    """Which windows are not digital silence, as an exported file decides it.
+
+    Args:
+        log_mel: (frames, bands).
+        starts: (steps,), the first frame of each window.
+        clip_frames: of a window.
+
+    Returns:
+        (steps,) bool.
+    """
+    before = np.concatenate([[0], np.cumsum(log_mel.max(axis=1) > SILENCE)])  # loud frames before each frame
+    start, end = (np.minimum(place, len(log_mel)) for place in (starts, starts + clip_frames))
+    loud: np.ndarray = before[end] > before[start]
+    return loud
 
 
 class LogMel(nn.Module):

@@ -41,7 +41,7 @@ export function decodeLogMel(log_mel) {
 }
 
 /** Where a frequency lies, from 0 at the bottom to 1 at the top, on HTK's mel scale, which the model uses. */
-export function heightOf(hertz, bands, sampleRate) {
+function heightOf(hertz, bands, sampleRate) {
   const mel = (f) => 2595 * Math.log10(1 + f / 700);
   return (((bands + 1) * mel(hertz)) / mel(sampleRate / 2) - 0.5) / bands;
 }

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from audioinceptionnext.errors import counted
 from audioinceptionnext.results.formats import format_time
 
 if TYPE_CHECKING:  # imported with the first page: recognition alone does without
@@ -52,7 +53,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
-    environment.filters |= {"time": format_time, "tenths": _format_tenths, "counted": _counted, "percent": _percent}
+    environment.filters |= {"time": format_time, "tenths": _format_tenths, "counted": counted, "percent": _percent}
     environment.globals["package_file"] = package_file
     return environment
 
@@ -60,10 +61,6 @@ def _environment() -> Environment:
 def _format_tenths(seconds: float) -> str:
     """A time to the tenth of a second, since segments are no more precise than that."""
     return format_time(round(seconds, 1))[:-2]
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _percent(share: float, digits: int = 0) -> str:

@@ -57,7 +57,9 @@ def key_check(api_key: str) -> Callable[..., Awaitable[None]]:
         for protocol in connection.headers.get("sec-websocket-protocol", "").split(","):
             given.append(protocol.strip().removeprefix("key."))
         if not any(hmac.compare_digest(one.encode("utf-8", "replace"), expected) for one in given):
-            detail = f"the API key is missing or wrong: send it as {KEY_HEADER.model.name}"
+            detail = (
+                f"the API key is missing or wrong: send it in the header {KEY_HEADER.model.name}, or as a bearer token"
+            )
             raise RequestError(401, detail, headers={"WWW-Authenticate": "Bearer"})
 
     return check
@@ -81,9 +83,13 @@ class Guard:
     async def _check(self, connection: HTTPConnection) -> RequestError | None:
         host, origin = connection.headers.get("host", ""), connection.headers.get("origin", "")
         if not await _is_named(connection.scope, self.settings.hosts or ("*",)):
-            return RequestError(403, f"this server does not answer to the host name {host[:100]}: allow it there")
+            return RequestError(
+                403, f"this server does not answer to the host name {host[:100]}: whoever runs it can allow that name"
+            )
         if origin and origin.partition("://")[2] != host and origin not in self.settings.origins:
-            return RequestError(403, f"the request comes from a page of {origin[:100]}: allow that site on the server")
+            return RequestError(
+                403, f"the request comes from a page of {origin[:100]}: whoever runs the server can allow that site"
+            )
         return None
 
 

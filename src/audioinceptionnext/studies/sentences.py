@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from audioinceptionnext.errors import counted
 from audioinceptionnext.studies.plan import Plan
 from audioinceptionnext.studies.results import ALPHA, MIN_CLASS_CLIPS, Row
 
@@ -53,8 +54,8 @@ def _power(plan: Plan, compared: Sequence[Row]) -> str:
         else ""
     )
     return (
-        f"This rests on {clips:,} clips and {seeds}: before correction for {len(compared)} "
-        f"{'comparison' if len(compared) == 1 else 'comparisons'}, a difference has to exceed about "
+        f"This rests on {counted(clips, 'clip')} and {seeds}: before correction for "
+        f"{counted(len(compared), 'comparison')}, a difference has to exceed about "
         f"{np.median(widths):.1f} points to be told from chance. Smaller differences are not ruled out.{more}"
     )
 

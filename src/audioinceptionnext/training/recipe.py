@@ -14,21 +14,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from audioinceptionnext.errors import FileError, ParameterError, suggest
+from audioinceptionnext.training.setting_types import (
+    Factors,
+    Folder,
+    Lengths,
+    Masks,
+    Number,
+    Pair,
+    Positive,
+    Settings,
+    Share,
+    Whole,
+    require,
+    rising,
+)
 
 FOLDER = Path(__file__).parent / "recipes"
 SUFFIXES = (".yaml", ".yml")
@@ -41,64 +45,6 @@ Precision = Literal["bf16", "fp16", "float32"]
 Balance = Literal["uniform", "balanced"]
 Keep = Literal["last", "best"]
 Standardise = Literal["data", "nothing"]
-
-
-def _wanted(phrase: str) -> WrapValidator:
-    """Say in these words what to give instead of a value that has another type."""
-
-    def check(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            if error.errors()[0]["type"] in ("missing", "too_long"):
-                raise ParameterError(str(info.field_name), tuple(value), "give two numbers") from None
-            raise ParameterError(str(info.field_name), value, f"give {phrase}") from None
-
-    return WrapValidator(check)
-
-
-def _require(holds: Callable[[Any], bool], phrase: str) -> AfterValidator:
-    """Refuse a value for which ``holds`` is false, and say in these words what to give instead."""
-
-    def check(value: Any, info: ValidationInfo) -> Any:
-        if not holds(value):
-            raise ParameterError(str(info.field_name), value, phrase)
-        return value
-
-    return AfterValidator(check)
-
-
-def _rising(low: float, high: float, ends: str) -> AfterValidator:
-    return _require(lambda pair: low <= pair[0] <= pair[1] <= high, f"give {ends}, from {low:g} to {high:g}")
-
-
-def _no_bool(value: Any) -> Any:
-    return str(value) if isinstance(value, bool) else value  # to Python, True is a number; its text is none
-
-
-def _split(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
-
-
-Whole = Annotated[int, Strict()]
-Number = Annotated[float, BeforeValidator(_no_bool)]  # not strict, because YAML reads 1e-3 as text
-Settings = Annotated[dict[str, Any], _wanted("settings, {key: value}")]
-Factors = Annotated[
-    dict[Annotated[int, Field(ge=0)], Annotated[float, Field(ge=0, allow_inf_nan=False)]],
-    _wanted("{epoch: factor}, such as {30: 0.1, 40: 0.01}"),
-]
-Lengths = Annotated[tuple[float, ...], BeforeValidator(_split), _wanted("numbers such as 2.08,3.2")]
-Pair = Annotated[tuple[float, float], BeforeValidator(_split), _wanted("numbers such as 2.08,3.2")]
-Masks = Annotated[
-    tuple[int, int],
-    BeforeValidator(_split),
-    _wanted("whole numbers such as 2,27"),
-    _require(lambda masks: min(masks) >= 0, "give the number of masks and their largest length, 0 or more"),
-]
-Folder = Annotated[str, _require(lambda name: Path(name).is_dir(), "no such folder; check the name")]
-
-Positive = Field(gt=0, le=768_000)
-Share = Field(ge=0, le=0.99)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -173,7 +119,7 @@ class Recipe:
     """Alpha of mixup's Beta distribution; 0 turns it off."""
     crops: Annotated[
         Lengths,
-        _require(
+        require(
             lambda crops: all(0 < seconds <= 60 for seconds in crops),
             "give lengths in seconds, above 0 and at most 60",
         ),
@@ -189,15 +135,15 @@ class Recipe:
     """Largest shift in either direction."""
     noise_probability: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Probability that noise is added to a clip."""
-    noise_snr_db: Annotated[Pair, _rising(-100, 100, "the lowest and the highest ratio")] = (5.0, 30.0)
+    noise_snr_db: Annotated[Pair, rising(-100, 100, "the lowest and the highest ratio")] = (5.0, 30.0)
     """Lowest and highest signal-to-noise ratio."""
     noise: Folder | None = None
     """A folder of recordings to take the noise from. Without it, the noise is generated, of random colour."""
     reverb_probability: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Probability that a clip is put into a room."""
-    reverb_seconds: Annotated[Pair, _rising(0.01, 20, "the shortest and the longest")] = (0.1, 1.0)
+    reverb_seconds: Annotated[Pair, rising(0.01, 20, "the shortest and the longest")] = (0.1, 1.0)
     """Shortest and longest reverberation time."""
-    reverb_db: Annotated[Pair, _rising(-100, 30, "the lowest and the highest power")] = (-20.0, 0.0)
+    reverb_db: Annotated[Pair, rising(-100, 30, "the lowest and the highest power")] = (-20.0, 0.0)
     """Lowest and highest power of the tail relative to the direct sound."""
     background_share: Annotated[Number, Field(ge=0, le=0.9)] = 0.0
     """Number of clips that belong to none of the classes, added to each batch as a share of its size. The network
@@ -210,7 +156,7 @@ class Recipe:
     out."""
     teacher_share: Annotated[Number, Field(ge=0, le=1)] = 0.8
     """The teacher's share of the target."""
-    speed: Annotated[Pair, _rising(0.5, 2, "the slowest and the fastest")] = (1.0, 1.0)
+    speed: Annotated[Pair, rising(0.5, 2, "the slowest and the fastest")] = (1.0, 1.0)
     """Slowest and fastest speed; changes pitch and tempo together."""
     pitch_semitones: Annotated[Number, Field(ge=0, le=12)] = 0.0
     """Largest pitch shift in either direction; the tempo stays."""
