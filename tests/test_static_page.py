@@ -116,9 +116,7 @@ def test_without_decoders_the_page_says_what_to_do(browser: Any, address: str, r
             page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
             page.select_option("#model", SMALL)
             drop(page, recordings / "scene.mp3", "audio/mpeg")
-            page.get_by_text(
-                "scene.mp3: here this browser can decode only WAV files: open the page over https"
-            ).wait_for()
+            page.get_by_text("scene.mp3: this browser decodes only WAV files here: open the page over https").wait_for()
             drop(page, recordings / "scene.wav", "audio/wav")
             page.get_by_role("heading", name="scene.wav").wait_for()
 

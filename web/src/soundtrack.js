@@ -92,7 +92,7 @@ export class SoundTrack {
     if (!(await canDecode(this.track))) {
       const reason =
         typeof AudioDecoder === "undefined"
-          ? `this browser decodes only WAV files here: ${isSecureContext ? "use a newer one" : "open the page over https"}, or convert it to WAV`
+          ? `this browser decodes only WAV files here: ${globalThis.isSecureContext ? "use a newer one" : "open the page over https"}, or convert it to WAV`
           : `this browser cannot decode its sound: convert it to WAV, or use ainext predict`;
       throw new RecordingError(`${name}: ${reason}.`);
     }
