@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
-from audioinceptionnext.inference.parallel import available_cores
 from tests.browser import SCENE, chromium, program
 
 if TYPE_CHECKING:
@@ -59,11 +58,6 @@ WORKSHOP = (
 LONG = ("test_web.py", "test_study.py")  # these come first, so that no process is left alone with one of their tests
 WORKSHOP_FIXTURES = {"root", "model", "files"}
 collect_ignore = [] if TORCH else [f"test_{name}.py" for name in WORKSHOP]
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: a quarter of the time, tests wait for servers, browsers and signals."""
-    return len(available_cores()) + 1
 
 
 def pytest_configure() -> None:

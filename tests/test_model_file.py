@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -63,3 +64,47 @@ def test_the_file_says_what_it_is(name: str) -> None:
     assert [one.name for one in session.get_inputs()] == ["waveform"]
     assert (metadata["kind"], metadata["mode"]) == ("single-label", described["mode"])
     assert json.loads(metadata["labels"]) == described["labels"] == list(load(name).labels)
+
+
+# Runs a file bare, in the page: nothing but onnxruntime-web.
+IN_THE_BROWSER = """async (kinds) => {
+  const ort = await import("/ort.wasm.min.mjs");
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmPaths = "/";
+  const read = async (name) => await (await fetch(name)).arrayBuffer();
+  const session = await ort.InferenceSession.create(new Uint8Array(await read("/model.onnx")), { logSeverityLevel: 4 });
+  const found = {};
+  for (const kind of kinds) {
+    const samples = new Float32Array(await read(`/${kind}.f32`));
+    const waveform = new ort.Tensor("float32", samples, [1, samples.length]);
+    const { probabilities } = await session.run({ waveform }, ["probabilities"]);
+    found[kind] = [probabilities.dims, [...probabilities.data]];
+  }
+  return found;
+}"""
+
+
+@pytest.mark.needs("chromium", "node")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_bare_file_gives_the_same_in_a_browser(name: str, browser: Any, tmp_path: Path) -> None:
+    recogniser = load(name)
+    sounds = waveforms(recogniser.sample_rate)
+    for kind, waveform in sounds.items():
+        (tmp_path / f"{kind}.f32").write_bytes(waveform.astype("<f4").tobytes())
+    (tmp_path / "model.onnx").write_bytes(SHIPPED[name].read())
+    (tmp_path / "page.html").write_text("<!doctype html>")
+    runtime = ROOT / "web" / "node_modules" / "onnxruntime-web" / "dist"
+
+    def serve(route: Any) -> None:
+        file = route.request.url.rpartition("/")[2]
+        route.fulfill(path=(tmp_path if (tmp_path / file).is_file() else runtime) / file)
+
+    page = browser.new_page()
+    page.route("**/*", serve)
+    page.goto("http://localhost/page.html")
+    found = page.evaluate(IN_THE_BROWSER, list(sounds))
+    page.close()
+    for kind, waveform in sounds.items():
+        shape, values = found[kind]
+        expected = recogniser.predict(waveform).probabilities
+        np.testing.assert_allclose(np.reshape(values, shape)[0], expected, rtol=0, atol=1e-5, err_msg=kind)
