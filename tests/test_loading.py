@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_all_start_methods, set_start_method
@@ -20,6 +21,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 import audioinceptionnext
 from audioinceptionnext.data.clip import Clip
@@ -147,6 +149,16 @@ def test_clips_that_cannot_be_read_are_one_line(recordings: Path, tmp_path: Path
             assert message in str(raised.value) and "\n" not in str(raised.value), raised.value
 
 
+@pytest.fixture
+def no_worker_left() -> Iterator[None]:
+    """Ends the workers of a test. The garbage collector would wait 5 s for each of them, in whatever test it runs."""
+    yield
+    for one in gc.get_objects():
+        if type(one) is _MultiProcessingDataLoaderIter:
+            one._shutdown_workers()
+
+
+@pytest.mark.usefixtures("no_worker_left")
 @pytest.mark.parametrize("keep", ["nothing", "disk", "memory"])
 def test_workers_give_the_same_batches(clips: list[Clip], tmp_path: Path, keep: Keep) -> None:
     epochs: dict[int, list[list[Batch]]] = {}
@@ -267,6 +279,7 @@ def test_disk_cache_is_used_repaired_and_follows_the_recording(clips: list[Clip]
     assert not list((tmp_path / "cache").rglob("*.tmp"))
 
 
+@pytest.mark.usefixtures("no_worker_left")
 def test_disk_cache_is_shared(clips: list[Clip], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     loaders = [
