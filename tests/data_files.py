@@ -10,19 +10,11 @@ import h5py
 import numpy as np
 import pandas
 
+from examples.stand_in import POSITION_COLUMNS as EPIC
 from tests.audio_files import sine, write_wav
 
 RATE = 8000
 TONE = sine(440, 0.1, RATE)
-EPIC = (
-    "annotation_id",
-    "participant_id",
-    "video_id",
-    "start_timestamp",
-    "stop_timestamp",
-    "start_sample",
-    "stop_sample",
-)
 SEGMENTS = [
     ("P01_1_0", "P01", "P01_1", "00:00:00.100", "00:00:00.500", 2399, 12001, "thud", "rustle", 4),
     ("P01_1_1", "P01", "P01_1", "00:00:01.000", "00:00:01.500", 24000, 36000, "", "open / close", 3),

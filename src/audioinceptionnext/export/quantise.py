@@ -68,7 +68,6 @@ def quantise_onnx(source: Path, target: Path, batches: Iterable[dict[str, np.nda
         AinextError: there are no batches.
         ModelError: ``source`` is not float32, or has no convolutions to compute in 8 bits.
     """
-    import onnxruntime
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quant_pre_process, quantize_static
 
     proto, metadata = _load(source)
@@ -76,7 +75,6 @@ def quantise_onnx(source: Path, target: Path, batches: Iterable[dict[str, np.nda
     if not nodes:
         raise ModelError(source, "has no convolutions but the first, so there is nothing to compute in int8")
     reader = _BatchReader(batches)
-    onnxruntime.set_default_logger_severity(3)
     with tempfile.TemporaryDirectory() as folder:
         prepared, quantised = str(Path(folder, "prepared.onnx")), str(Path(folder, "int8.onnx"))
         # Its optimisations would write the values of the front end's tables into the file, which has their formulas.
