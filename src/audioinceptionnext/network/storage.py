@@ -38,10 +38,12 @@ class StoredModel:
             is fitted on held-out clips.
         thresholds: onset threshold of each class in exported files; None if there are none.
         multi_label: whether several labels can be true at a time. Then exported files apply the sigmoid to each logit;
-            otherwise the softmax to all.
+            otherwise the softmax to all, or to those of each task.
+        tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
+            as ``{"verb": 97, "noun": 300}``. Empty if one of all labels is true.
 
     Raises:
-        ParameterError: the number of labels is not the number of classes.
+        ParameterError: the number of labels is not the number of classes, or the tasks do not add up to it.
     """
 
     net: Network
@@ -55,6 +57,7 @@ class StoredModel:
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
     multi_label: bool = False
+    tasks: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -62,6 +65,9 @@ class StoredModel:
         if len(self.labels) != self.net.config.num_classes:
             reason = f"{len(self.labels)} labels for {self.net.config.num_classes} classes; give one per class"
             raise ParameterError("labels", None, reason)
+        if self.tasks and sum(self.tasks.values()) != len(self.labels):
+            reason = f"they have {sum(self.tasks.values())} labels in all, but there are {len(self.labels)}"
+            raise ParameterError("tasks", self.tasks, reason)
 
     def front_end(self) -> LogMel:
         """A new front end with these settings."""
@@ -101,6 +107,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         "temperature": json.dumps(model.temperature),
         "thresholds": json.dumps(model.thresholds),
         "multi_label": json.dumps(model.multi_label),
+        "tasks": json.dumps(model.tasks),
         "info": json.dumps(model.info, ensure_ascii=False),
     }
     weights = {
@@ -146,6 +153,7 @@ def load_model(path: str | Path) -> StoredModel:
             temperature=json.loads(header.get("temperature", "1.0")),
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
             multi_label=json.loads(header.get("multi_label", "false")),
+            tasks=json.loads(header.get("tasks", "{}")),
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
