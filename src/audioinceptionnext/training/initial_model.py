@@ -15,7 +15,7 @@ from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
-from audioinceptionnext.network.published import load_published, published_model
+from audioinceptionnext.network.published import open_published
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
 
@@ -88,7 +88,10 @@ def open_weights(name: str) -> StoredModel:
     24000
     """
     if name.endswith((".pyth", ".pt", ".pth")):
-        return published_model(load_published(name))
+        try:
+            return open_published(name)
+        except ParameterError as error:  # it does not say what it is; the commands that take weights do not ask
+            raise ModelError(name, f"{error.reason}, to `ainext convert`, which writes a .safetensors file") from None
     if name.endswith(".safetensors") or (Path(name).is_file() and name not in list_models()):
         return load_model(name)
     entry = find_model(name)
