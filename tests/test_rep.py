@@ -6,6 +6,7 @@ import copy
 import csv
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,17 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.errors import AinextError, ModelError, ParameterError
 from audioinceptionnext.export.layout import time_last
 from audioinceptionnext.export.onnx import export_onnx
-from audioinceptionnext.network import count_macs, count_parameters, create_model, fold, load_published
+from audioinceptionnext.network import (
+    count_macs,
+    count_parameters,
+    create_model,
+    fold,
+    load_published,
+    published_settings,
+)
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.blocks import KernelSum
 from audioinceptionnext.network.folding import merge
@@ -29,9 +37,16 @@ from audioinceptionnext.network.published import open_published, published_model
 from audioinceptionnext.network.published_settings import find_setting
 from audioinceptionnext.network.rep import AudioRepInceptionNeXt, RepConfig
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.training.fit import train
+from audioinceptionnext.training.frozen import freeze_norms
+from audioinceptionnext.training.hardware import Hardware
+from audioinceptionnext.training.implementations import supported
 from audioinceptionnext.training.initial_model import open_weights
+from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.command import ainext, refused
 from tests.networks import PUBLISHED, REFERENCE, SUCCESSOR, log_mels, seeded, with_statistics
+from tests.small_sounds import NETWORK, quick, run_on
 
 TINY: dict[str, Any] = {"widths": (8, 16, 16, 24), "depths": (1, 2, 1, 1), "dropout": 0.0}
 CLASSES = {"epic-sounds": 44, "vgg-sound": 309}
@@ -406,3 +421,81 @@ def test_a_network_alone_has_the_setting_of_its_classes() -> None:
     stored = published_model(create_model("base", 309, **TINY, clip_frames=512))
     assert (stored.info["data"], stored.info["eval_clips"]) == ("vggsound", 2)
     assert stored.info["source"] == "published AudioInceptionNeXt checkpoint (arXiv 2307.07265)"
+
+
+# Training
+
+
+def test_it_learns_like_any_other_network(root: Path, tmp_path: Path) -> None:
+    """From the command to the exported file, which scores as the network does."""
+    changes = {"network": "rep", "network_settings": NETWORK, "epochs": 6, "crops": (0.64, 0.96)}
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(as_yaml(quick(**changes)), encoding="utf-8")
+    call = ("train", "--data", "kitchen20", "--root", root, "--train-folds", 1, "--threads", 1, "--recipe", recipe)
+    found = ainext(*call, "--out", tmp_path / "run", "--json")
+    assert found.code == 0, found.err
+    assert found.json["top1"] >= 90
+    stored = load_model(tmp_path / "run" / "model.safetensors")
+    assert isinstance(stored.net, AudioRepInceptionNeXt) and stored.mode == "dense"
+    predicted = ainext("predict", root / "audio" / "21.wav", "--model", tmp_path / "run" / "model.onnx", "--json")
+    assert predicted.json[0]["clip"][0]["label"] == "whistle"
+
+
+def test_freezing_leaves_152_of_446_weights() -> None:
+    net = create_model("rep", 5, widths=(4, 4, 4, 4))
+    freeze_norms(net)
+    learning = {name for name, parameter in net.named_parameters() if parameter.requires_grad}
+    assert (len(learning), len(list(net.parameters()))) == (152, 446)
+    assert {name for name in learning if ".norm." in name} == {"stem.conv.norm.weight", "stem.conv.norm.bias"}
+
+
+@pytest.mark.parametrize("name", ["rep", "tiny"])
+def test_frozen_normalisations_stay_as_they_are(
+    name: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through an epoch of the linear layer alone, evaluations, precise statistics, an average and an interruption."""
+    torch.manual_seed(0)
+    before = with_statistics(create_model(name, 3, **NETWORK, clip_frames=64))
+    save_model(StoredModel(before, ("a", "b", "c"), 16_000, 20, 10), tmp_path / "before.safetensors")
+    settings = {"network_settings": {}, "clip_seconds": None, "head_epochs": 1, "precise_bn": 2, "ema": 0.5}
+    run = run_on(root, tmp_path / "run", **settings, freeze_bn=True)
+    run = replace(run, initial_weights=str(tmp_path / "before.safetensors"))
+
+    def stop_in_the_third_epoch(module: SoundClassifier) -> None:
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(AinextError, match="interrupted"):
+        patch.setattr(SoundClassifier, "on_train_epoch_start", stop_in_the_third_epoch)
+        train(run, hardware=Hardware(threads=1))
+    path = train(run, resume=True, hardware=Hardware(threads=1))
+    assert path is not None
+    old, new = before.state_dict(), load_model(path).net.state_dict()
+    norms = {key for key in old if ".norm." in key}
+    free = {key for key in norms if key.startswith("stem.")}
+    assert all(torch.equal(new[key], old[key]) for key in norms - free)
+    assert not any(torch.equal(new[key], old[key]) for key in free)
+    kernels = [key for key in old if key.endswith("conv.weight")]
+    assert kernels and not any(torch.equal(new[key], old[key]) for key in kernels)
+
+
+def test_freezing_needs_weights_and_convolutions(root: Path, tmp_path: Path) -> None:
+    net = create_model("tiny", 2, **NETWORK)
+    assert supported(net, torch.float32) == ["matrix-products", "convolutions"]
+    freeze_norms(net)
+    assert supported(net, torch.float32) == ["convolutions"]
+    with pytest.raises(ParameterError, match="freeze_bn is True: there are no initial weights"):
+        train(run_on(root, tmp_path / "run", freeze_bn=True))
+
+
+@pytest.mark.parametrize("data", published_settings.SETTINGS)
+def test_its_recipes_are_the_published_ones(data: str) -> None:
+    pretrains = data == "vggsound"
+    recipe, first = load_recipe(f"rep-{data}{'-pretrain' if pretrains else ''}"), load_recipe("vggsound-pretrain")
+    setting = published_settings.SETTINGS[data]
+    ours = {key: getattr(recipe, key) for key in ("sample_rate", "window_ms", "hop_ms", "clip_seconds")}
+    assert (ours, recipe.eval_clips) == (setting.front_end(), setting.eval_clips)
+    changes: dict[str, Any] = {"network": "rep", "eval_clips": setting.eval_clips, **ours}
+    if not pretrains:
+        changes |= {"learning_rate": 0.001, "rate_at": {20: 0.1, 25: 0.01}, "epochs": 30, "freeze_bn": True}
+    assert recipe == replace(first, **changes)  # the rest is as in the paper's first recipe

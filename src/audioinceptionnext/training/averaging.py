@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from audioinceptionnext.network.base import Network
+from audioinceptionnext.training.frozen import FrozenBatchNorm
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
@@ -48,10 +49,12 @@ def _move(decay: float, average: Tensors, weights: Tensors, n: Tensor | int) -> 
 
 @torch.no_grad()
 def recompute_statistics(net: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
-    """Replace the running statistics of all normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
+    """Replace the running statistics of the normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
 
     The new mean is the mean of the batches' means. The new variance is that of all elements: the mean of the batches'
     variances plus the variance of their means.
+
+    Normalisations that are frozen (`frozen.FrozenBatchNorm`) keep theirs.
 
     Args:
         net: in training mode during the call.
@@ -61,7 +64,11 @@ def recompute_statistics(net: nn.Module, forward: Callable[[Tensor], object], ba
     Returns:
         The number of batches. If there are none, the statistics stay as they are.
     """
-    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        module
+        for module in net.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, FrozenBatchNorm)
+    ]
     mean: list[Tensor] = []
     square: list[Tensor] = []
     count = 0

@@ -29,6 +29,7 @@ from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.training import callbacks, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
+from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory, slurm_environment
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
@@ -112,6 +113,8 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights)
+    if recipe.freeze_bn:
+        freeze_norms(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     try:
         trainer = _trainer(run, hardware)

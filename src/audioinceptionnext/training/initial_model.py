@@ -49,6 +49,8 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
+    if pretrained is None and recipe.freeze_bn:
+        raise ParameterError("freeze_bn", True, "there are no initial weights whose normalisations could be kept")
     if pretrained is not None and recipe.network_settings:
         reason = "these weights come with their own network; leave out the recipe's network_settings"
         raise ParameterError("initial_weights", initial_weights, reason)
