@@ -17,6 +17,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from audioinceptionnext.benchmark import measurement, subjects
+from audioinceptionnext.benchmark.rows import ROWS
 from audioinceptionnext.errors import AinextError, ModelError, ParameterError
 from audioinceptionnext.export.layout import time_last
 from audioinceptionnext.export.onnx import export_onnx
@@ -37,6 +39,7 @@ from audioinceptionnext.network.published import open_published, published_model
 from audioinceptionnext.network.published_settings import find_setting
 from audioinceptionnext.network.rep import AudioRepInceptionNeXt, RepConfig
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.studies.study import load_study
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware
@@ -499,3 +502,44 @@ def test_its_recipes_are_the_published_ones(data: str) -> None:
     if not pretrains:
         changes |= {"learning_rate": 0.001, "rate_at": {20: 0.1, 25: 0.01}, "epochs": 30, "freeze_bn": True}
     assert recipe == replace(first, **changes)  # the rest is as in the paper's first recipe
+
+
+# Side by side
+
+
+@pytest.mark.parametrize(
+    ("width", "base"), [(None, {}), (0.25, {}), (None, {"network": "tiny"}), (0.5, {"network": "tiny"})]
+)
+def test_the_study_of_kernels_has_it_at_the_same_width(width: float | None, base: dict[str, Any]) -> None:
+    study = replace(load_study("kernels"), base=base)
+    nets = []
+    for variant in (study.variant(study.reference), study.variant("successor: 3, 11, 21")):
+        recipe = study.recipe_of(variant, {}, width)
+        nets.append(create_model(recipe.network, 5, **recipe.network_settings))
+    assert [type(net).__name__ for net in nets] == ["AudioInceptionNeXt", "AudioRepInceptionNeXt"]
+    assert nets[0].config.widths == nets[1].config.widths  # type: ignore[attr-defined]
+
+
+def test_the_study_of_kernels_plans_its_runs(root: Path, tmp_path: Path) -> None:
+    call = ("study", "kernels", "--data", "kitchen20", "--root", root, "--out", tmp_path / "s", "--plan")
+    found = ainext(*call, "--width", 0.0625, "--epochs", 1, "--folds", 1)
+    assert found.code == 0, found.err
+    assert "successor: 3, 11, 21" in found.out
+
+
+def test_it_is_measured_beside_the_papers_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects, "INPUT_CLIPS", 4)
+    monkeypatch.setattr(measurement, "TURN_S", 0.0)
+    net = create_model("tiny", 2, depths=(1, 1, 1, 1), clip_frames=104).eval()
+    save_model(StoredModel(net, ("hiss", "whistle"), mode="dense"), path := tmp_path / "m.safetensors")
+    names = ("folded, ONNX Runtime", "successor, PyTorch", "successor folded, ONNX Runtime")
+    numbers = [str(number) for number, row in enumerate(ROWS, start=1) if row.name in names]
+    call = ("benchmark", "--model", path, "--rows", ",".join(numbers), "--rounds", 1, "--threads", 1)
+    found = ainext(*call, "--batch-sizes", 1, "--json")
+    assert found.code == 0, found.err
+    rows = {row["name"]: row for row in found.json["rows"]}
+    assert tuple(rows) == names
+    assert rows["successor folded, ONNX Runtime"]["agreement"]["relative"] < 1e-4
+    own = create_model("rep", 2, depths=(1, 1, 1, 1), widths=net.config.widths, clip_frames=104)
+    assert rows["successor, PyTorch"]["parameters"] == count_parameters(own)
+    assert rows["successor folded, ONNX Runtime"]["parameters"] == count_parameters(fold(own))
