@@ -237,9 +237,10 @@ def test_epic_sounds(tmp_path: Path, suffix: str) -> None:
         ("P02_9_0", 42, "validation", "P02_9", "P02_9"),
         ("P03_1_0", UNLABELLED, "test", "P03_1", "P03_1"),
     ]
-    # Seconds give the sample exactly.
+    # The time stamps count; the sample indices of the list may be off by one.
     first = found.clips[0]
-    assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2399, 12001)
+    assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2400, 12_024)
+    assert first.padded
     # The same from files, one per video, at any depth; a missing video is one problem.
     wav(tmp_path / "sound" / "P02" / "P02_9.wav", rate=24_000)
     (tmp_path / "sound" / "P01").mkdir()
@@ -261,13 +262,9 @@ def test_epic_sounds_beyond_the_end(tmp_path: Path) -> None:
         del file["P03_1"]
         file["P03_1"] = np.zeros((2, 2400))
     found = load_dataset("epic-sounds", tmp_path)
-    assert [(c.id, c.end) for c in found.clips] == [
-        ("P01_1_0", 12001 / 24e3),
-        ("P01_1_1", 1.25),
-        ("P02_9_0", 2399 / 24e3),
-    ]
-    cut, shape = found.problems  # one sample too many is no problem
-    assert "line 3: P01_1_1 ends at sample 36000, 0.2 s beyond the end of P01_1: cut there" in cut
+    assert [(c.id, c.end) for c in found.clips] == [("P01_1_0", 0.501), ("P01_1_1", 1.5), ("P02_9_0", 0.1)]
+    short, shape = found.problems  # one sample too many is no problem
+    assert "line 3: P01_1_1 ends 0.2 s beyond the end of P01_1: its last frame is repeated" in short
     assert "P03_1 in" in shape and "not one row" in shape
     epic_hdf5(audio, P01_1=24_000, P02_9=2400, P03_1=2400)
     found = load_dataset("epic-sounds", tmp_path)
@@ -278,7 +275,7 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     epic_hdf5(tmp_path / "a.h5", P01_1=40_000)
     header = (*EPIC, "description", "class", "class_id")
     good = SEGMENTS[0]
-    bad = [good, (*good[:9], 5), (*good[:5], 12001, 12001, *good[7:]), ("", *good[1:]), (*good[:8], "", 4)]
+    bad = [good, (*good[:9], 5), (*good[:4], good[3], *good[5:]), ("", *good[1:]), (*good[:8], "", 4)]
     rows = [good, bad[0], *(("x" + str(n) if row[0] else "", *row[1:]) for n, row in enumerate(bad[1:]))]
     write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
     found = load_dataset("epic-sounds", tmp_path)
@@ -286,7 +283,7 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     messages = [
         "P01_1_0 appears twice",
         "class_id 5 is 'water', not 'rustle'",
-        "12001",
+        "x1 is from 00:00:00.100 to 00:00:00.100",
         "no annotation_id",
         "no class",
     ]
@@ -436,6 +433,28 @@ def test_real_lists(name: str, clips: int, classes: int, groups: int, leaking: i
     assert free.leaks() == {} and len(free.folds) == 5 and len(free.clips) == clips
 
 
+def test_epic_sounds_times_that_contradict_sample_indices(tmp_path: Path) -> None:
+    epic_hdf5(tmp_path / "a.h5", P01_1=400_000)
+    header, good = (*EPIC, "description", "class", "class_id"), SEGMENTS[0]
+    times: list[tuple[object, ...]] = [
+        ("00:00:12.000", "00:00:14.000", 2880000, 3360000),
+        ("00:00:05.000", "00:00:07.000", "5.0", "7.0"),
+        ("00:00:05.000", "00:00:07.000", "", ""),
+        ("5 s", "00:00:07.000", 1, 2),
+        ("00:61:00.0", "", 1, 2),
+    ]
+    rows = [(f"P01_1_{number}", *good[1:3], *of_row, *good[7:]) for number, of_row in enumerate(times)]
+    write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
+    found = load_dataset("epic-sounds", tmp_path)
+    assert [(clip.start, clip.end) for clip in found.clips] == [(12, 14), (5, 7), (5, 7)]
+    assert [problem.split("line ")[1] for problem in found.problems] == [
+        "2: P01_1_0 has '2880000' as its start_sample, but 00:00:12.000 is sample 288000: the time stamps are used",
+        "3: P01_1_1 has '5.0' as its start_sample, but 00:00:05.000 is sample 120000: the time stamps are used",
+        "5: start_timestamp is '5 s', not a time such as 00:01:02.345",
+        "6: start_timestamp is '00:61:00.0', not a time such as 00:01:02.345",
+    ]
+
+
 @pytest.mark.needs("data")
 def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
     lists = SHARED / "epic-sounds"
@@ -453,6 +472,7 @@ def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
     assert {clip.label for clip in test} == {UNLABELLED}
     with (lists / "EPIC_Sounds_validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(c.id, round(c.start * 24_000), round((c.end or 0) * 24_000)) for c in validation] == [
-        (row["annotation_id"], int(row["start_sample"]), int(row["stop_sample"])) for row in rows
-    ]
+    assert [c.id for c in validation] == [row["annotation_id"] for row in rows]
+    stated = np.array([[int(row["start_sample"]), int(row["stop_sample"])] for row in rows])
+    samples = np.array([[round(c.start * 24_000), round((c.end or 0) * 24_000)] for c in validation])
+    assert set(np.unique(samples - stated)) == {0, 1}  # the published indices are cut off, and not rounded

@@ -24,6 +24,8 @@ class Clip:
         group: the source that the clip was cut from. Clips of one source belong on the same side of a split.
         key: the name of the recording in an HDF5 file; None for any other file.
         id: the data set's own name for the clip, which a submission to a challenge repeats.
+        padded: whether the clip counts as long as stated where its recording ends before it does. Its last frame is
+            then repeated, as in the published code for EPIC-SOUNDS.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Clip:
     group: str | None = None
     key: str | None = None
     id: str | None = None
+    padded: bool = False
 
     @property
     def name(self) -> str:

@@ -15,17 +15,19 @@ from typing import Any
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, below, hdf5_below, recordings_at
 from audioinceptionnext.data.safe_pickle import read_pickle
-from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table, whole_number
+from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table
 from audioinceptionnext.errors import FileError, counted, printable
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
 RATE = 24_000  # Hz, of sample indices and of the HDF5 file
+MAX_DISAGREEMENT = 1  # samples: the published indices are rounded, or cut off
 LISTS = {
     "train": "EPIC_Sounds_train",
     "validation": "EPIC_Sounds_validation",
     "test": "EPIC_Sounds_recognition_test_timestamps",
 }
-COLUMNS = ("annotation_id", "video_id", "start_sample", "stop_sample")
+COLUMNS = ("annotation_id", "video_id", "start_timestamp", "stop_timestamp")
+SAMPLE_COLUMNS = ("start_sample", "stop_sample")
 LABEL_COLUMNS = ("class", "class_id")  # not published for the test set
 _DEPTH = 2  # levels of folders in which lists and HDF5 files are looked for
 _TOLERANCE = 0.1  # seconds beyond the end of a recording that are cut without a message
@@ -34,9 +36,10 @@ _TOLERANCE = 0.1  # seconds beyond the end of a recording that are cut without a
 def load(root: Path, audio: Path | None = None) -> Dataset:
     """Read EPIC-SOUNDS: one split for each list that is there. Test clips are `UNLABELLED`. A group is a video.
 
-    Segments of videos that are not there are left out, with one problem per video. A segment that ends beyond the end
-    of its HDF5 recording is cut there, or left out if nothing remains. (The lengths of files are not looked up here:
-    `ainext data check` reads them.)
+    Segments lie where their time stamps say, as in the published code; where the sample indices of the list say
+    something else, a problem names the row. Segments of videos that are not there are left out, with one problem per
+    video, and so are those of which nothing is inside their HDF5 recording. (The lengths of files are not looked up
+    here: `ainext data check` reads them.)
 
     Args:
         root: the folder of the annotations.
@@ -77,24 +80,53 @@ def _maker(
         if not name or name in seen:
             raise BadRow(f"annotation_id {name} appears twice" if name else "no annotation_id")
         label = label_of(row, labels, "class_id", "class") if split != "test" else UNLABELLED
-        start, stop = whole_number(row, "start_sample"), whole_number(row, "stop_sample")
-        if not 0 <= start < stop:
-            raise BadRow(f"{name} is from sample {start} to {stop}")
+        start, stop = _seconds(row, "start_timestamp"), _seconds(row, "stop_timestamp")
+        first, last = round(start * RATE), round(stop * RATE)
+        if not 0 <= first < last:
+            raise BadRow(f"{name} is from {row['start_timestamp']} to {row['stop_timestamp']}")
+        if contradiction := _contradiction(row, (first, last)):
+            table.problems.append((line, f"{name} {contradiction}"))
         path, key = _found(recordings, video)
         if key is not None and video not in lengths:
             raise BadRow(f"{video} in {printable(path)} is not one row of numbers")
-        length = lengths.get(video, stop)
-        if stop > length:
-            beyond = f"{name} ends at sample {stop}, {(stop - length) / RATE:.1f} s beyond the end of {video}"
-            if start >= length:
+        length = lengths.get(video, last)
+        if last - length > _TOLERANCE * RATE or first >= length:
+            beyond = f"{name} ends {(last - length) / RATE:.1f} s beyond the end of {video}"
+            if first >= length:
                 raise BadRow(f"{beyond}, with nothing before it: left out")
-            if stop - length > _TOLERANCE * RATE:
-                table.problems.append((line, f"{beyond}: cut there"))
-            stop = length
+            table.problems.append((line, f"{beyond}: its last frame is repeated"))
         seen.add(name)
-        return Clip(path, label, start / RATE, stop / RATE, split=split, group=video, key=key, id=name)
+        return Clip(path, label, start, stop, split=split, group=video, key=key, id=name, padded=True)
 
     return make
+
+
+def _seconds(row: Row, column: str) -> float:
+    """A time stamp (``01:02:03.456``) in seconds."""
+    parts = row[column].split(":")
+    try:
+        hours, minutes, seconds = int(parts[0]), int(parts[1]), float(parts[2])
+    except (ValueError, IndexError):
+        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345") from None
+    if len(parts) > 3 or not (hours >= 0 and 0 <= minutes < 60 and 0 <= seconds < 60):
+        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345")
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _contradiction(row: Row, samples: tuple[int, int]) -> str | None:
+    """How the list's sample indices, if it has any, contradict its time stamps, which stand for ``samples``."""
+    for column, number in zip(SAMPLE_COLUMNS, samples, strict=True):
+        if (text := row.get(column)) and not _agree(text, number):
+            stamp = row[column.replace("sample", "timestamp")]
+            return f"has {text!r:.20} as its {column}, but {stamp} is sample {number}: the time stamps are used"
+    return None
+
+
+def _agree(text: str, number: int) -> bool:
+    try:
+        return abs(float(text) - number) <= MAX_DISAGREEMENT
+    except ValueError:
+        return False
 
 
 def _found(recordings: Recordings, video: str) -> tuple[Path, str | None]:
@@ -150,6 +182,7 @@ def _read(path: Path, split: str) -> Table:
         frame = frame.reset_index()
     if absent := [column for column in columns if column not in frame.columns]:
         raise FileError(path, f"has no column {absent[0]!r}; the list of EPIC-SOUNDS has {', '.join(columns)}")
+    columns = (*columns, *(column for column in SAMPLE_COLUMNS if column in frame.columns))
     values = zip(*(map(_text, frame[column]) for column in columns), strict=True)
     rows = [(line, dict(zip(columns, row, strict=True))) for line, row in enumerate(values, start=1)]
     if not rows:

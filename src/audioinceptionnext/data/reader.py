@@ -17,7 +17,7 @@ from audioinceptionnext.audio.resample import LOUDEST, Resampler
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import MediaError, printable
 
-FULL_SCALE = 32_767  # of int16 samples: float 1.0
+FULL_SCALE = 32_768  # of int16 samples: float 1.0, as FFmpeg and libsndfile have it
 _MARGIN = 100  # samples at the lower rate, more than the resampler's filter reaches to one side
 _MAX_OPEN_FILES = 64  # HDF5 files that a process keeps open
 
@@ -52,6 +52,14 @@ class Reader:
             total = self._total(clip)
             last = total if last is None else min(last, total)
         return max(0, last - first)
+
+    def counted(self, clip: Clip, found: int) -> int:
+        """Return the length in samples that counts for a clip of which ``found`` samples are there.
+
+        It is that number; or for a `Clip.padded`, the length that its list states, if that is more.
+        """
+        first, last = self._bounds(clip)
+        return found if last is None or not clip.padded else max(found, last - first)
 
     def seconds(self, clip: Clip) -> float:
         """Return the length of a clip in seconds, see `samples`."""
@@ -133,8 +141,11 @@ class Reader:
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Convert float samples of -1…1 to int16 of the same shape; samples beyond that are clipped."""
-    return np.rint(np.clip(samples, -1, 1) * np.float32(FULL_SCALE)).astype(np.int16)
+    """Convert float samples of -1…1 to int16 of the same shape; samples beyond that are clipped.
+
+    16-bit recordings come through unchanged.
+    """
+    return np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:

@@ -33,11 +33,13 @@ class Item:
         waveform: (samples,) float32.
         label: class index.
         index: of the clip in the list of clips.
+        counted: number of samples that count, see `Reader.counted`.
     """
 
     waveform: Tensor
     label: int
     index: int
+    counted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Batch(NamedTuple):
         indices: (batch,) of the clips in the list of clips.
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
+        counted: (batch,) number of samples that count, at least ``lengths``; see `Reader.counted`.
     """
 
     waveforms: Tensor
@@ -70,6 +73,7 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     failures: list[tuple[int, str]]
+    counted: Tensor
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -137,13 +141,16 @@ class Waveforms(Dataset[Item | Failure]):
             waveform = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
-        return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index)
+        clip, counted = self.clips[draw.index], len(waveform)
+        if self.max_samples is None:
+            counted = self.reader.counted(clip, counted)
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted)
 
     def _stretch(self, draw: Draw) -> np.ndarray:
         """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
         clip, longest = self.clips[draw.index], self.max_samples
         if self.keep == "nothing":
-            if longest is None or (length := self.reader.samples(clip)) <= longest:
+            if longest is None or self._spare(clip, length := self.reader.samples(clip)) <= 0:
                 whole = self.reader.read(clip)
             else:
                 rate = self.reader.sample_rate
@@ -157,16 +164,24 @@ class Waveforms(Dataset[Item | Failure]):
             raise MediaError(error.path, error.reason)
         else:
             whole = self._samples[self._first[draw.index] : self._first[draw.index + 1]].numpy()
-        if longest is not None and len(whole) > longest:
+        if longest is not None:
             start = self._start(draw, len(whole))
             whole = whole[start : start + longest]
         return to_float(whole) if whole.dtype == np.int16 else whole
 
     def _start(self, draw: Draw, length: int) -> int:
-        """The first sample of a draw's stretch in a clip of ``length`` samples."""
-        assert self.max_samples is not None
+        """The first sample of a draw's stretch in a clip that has ``length`` samples."""
+        spare = self._spare(self.clips[draw.index], length)
         rng = np.random.default_rng((self.seed, draw.epoch, draw.index, draw.repeat))
-        return int(rng.integers(length - self.max_samples + 1))
+        return int(rng.integers(spare)) if spare > 0 else 0
+
+    def _spare(self, clip: Clip, length: int) -> int:
+        """The number of places at which a stretch of the clip can begin, as published; 0 or less if only at its start.
+
+        At least one sample of a stretch is there.
+        """
+        assert self.max_samples is not None
+        return min(self.reader.counted(clip, length) - self.max_samples, length - 1)
 
     def _fits(self) -> bool:
         """Whether all clips fit into `MEMORY_LIMIT`."""
@@ -216,6 +231,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         torch.tensor([item.label for item in read], dtype=torch.long),
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
+        torch.tensor([item.counted for item in read], dtype=torch.long),
     )
 
 

@@ -280,7 +280,7 @@ def predict_clips(
             if not len(waveform):
                 raise MediaError(clip.name, "holds no sound")
             if eval_clips:
-                steps = _evenly_spaced(recogniser, waveform, eval_clips)
+                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.counted(clip, len(waveform)))
             else:
                 steps = recogniser.predict(waveform).probabilities
             predictions.clips.append(clip)
@@ -292,20 +292,23 @@ def predict_clips(
     return predictions
 
 
-def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int) -> np.ndarray:
+def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, length: int) -> np.ndarray:
     """(count, classes): the probabilities of windows placed as `training.clip_starts` places them.
 
-    A waveform shorter than a window is used whole, each time.
+    Args:
+        length: samples that count, at least those of the waveform. Of a window that reaches beyond the waveform's end,
+            what is there is used. A waveform shorter than a window is used whole, each time.
     """
     samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
-    if len(waveform) < samples:
-        # The frame that is repeated is the one centred on the end, as published and in training. For audio of a whole
-        # number of hops `predict` would leave that frame out.
-        waveform = np.append(waveform, np.float32(0))
-    spare = max(0, len(waveform) - samples)
-    starts = [spare // 2] if count == 1 else [spare * number // (count - 1) for number in range(count)]
+    spare = max(0, length - samples - 1)
+    starts = [spare // 2] if count == 1 else np.linspace(0, spare, count).astype(int).tolist()
     by_start: dict[int, np.ndarray] = {}
     for start in starts:
         if start not in by_start:
-            by_start[start] = recogniser.predict(waveform[start : start + samples]).probabilities[0]
+            window = waveform[min(start, len(waveform) - 1) :][:samples]
+            if len(window) < samples:
+                # The frame that is repeated is the one centred on the end, as published and in training. For audio of a
+                # whole number of hops `predict` would leave that frame out.
+                window = np.append(window, np.float32(0))
+            by_start[start] = recogniser.predict(window).probabilities[0]
     return np.stack([by_start[start] for start in starts])

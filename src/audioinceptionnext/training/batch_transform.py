@@ -107,7 +107,8 @@ def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, ra
     """Log-mel of a stretch of each waveform.
 
     A stretch has ``round(rate * seconds) - 1`` samples, which are 416 frames for 2.08 s at 24 kHz. A waveform that is
-    shorter is used whole, and its last frame is repeated. Both are as published.
+    shorter is used whole, and its last frame is repeated. A random start is below the number of samples that a
+    stretch of ``round(rate * seconds)`` would leave. All this is as published.
 
     Args:
         log_mel: the front end.
@@ -121,8 +122,10 @@ def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, ra
     """
     samples = round(log_mel.sample_rate * seconds) - 1
     frames = log_mel.frames(samples)
-    spare = (lengths - samples).clamp(min=0)
-    start = (torch.rand(len(lengths), device=lengths.device) * (spare + 1)).long() if random else spare * 0
+    spare = (lengths - samples - 1).clamp(min=0)
+    start = (
+        (torch.rand(len(lengths), device=lengths.device, dtype=torch.float64) * spare).long() if random else 0 * spare
+    )
     index = start[:, None] + torch.arange(samples, device=lengths.device)
     inside = index < lengths[:, None]
     cut = waveforms.gather(1, index.clamp(max=max(0, waveforms.shape[1] - 1))) * inside

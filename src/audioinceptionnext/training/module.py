@@ -289,7 +289,8 @@ class SoundClassifier(L.LightningModule):
         seconds, count = self.model.clip_seconds, self.recipe.eval_clips
         samples = round(log_mel.sample_rate * seconds) - 1
         total: Tensor | None = None
-        for first in clip_starts(batch.lengths, samples, count).T:
+        for first in clip_starts(batch.counted, samples, count).T:
+            first = first.minimum(batch.lengths - 1)
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
             x = crop(log_mel, cut, (batch.lengths - first).clamp(max=samples), seconds, random=False)
