@@ -22,8 +22,8 @@ def score_predictions(
 ) -> dict[str, Any]:
     """Compute the challenge's figures, which equal those of its own scorer.
 
-    Of equal scores, the class with the lowest id counts as the more likely one. Which one the challenge's scorer takes
-    is not known here, but the scores of a network are hardly ever equal.
+    Of equal scores, the class with the highest id counts as the more likely one in top-1 and top-5, and the one with
+    the lowest id in the mean class accuracy, as in the challenge's scorer.
 
     Args:
         predictions: from `read_predictions`.
@@ -53,6 +53,7 @@ def score_predictions(
         predictions.scores[[row[name] for name in scored]],
         np.array([targets[name] for name in scored]),
         tuple(map(str, range(CLASSES))),
+        last_of_equals=True,
     )
     del figures["per_class"]
     return figures | {"segments": len(scored)}
