@@ -25,7 +25,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 import audioinceptionnext
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.reader import FULL_SCALE, Reader
+from audioinceptionnext.data.reader import FULL_SCALE, Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.data.waveforms import Batch, Failure, Item, Keep, Waveforms, loader
 from audioinceptionnext.errors import AinextError, MediaError
@@ -89,6 +89,16 @@ def test_hdf5_gives_exactly_the_requested_samples(recordings: Path, sound: np.nd
         np.testing.assert_array_equal(reader.read(Clip(recordings, 0, 1, 2, key=key)), sound[RATE : 2 * RATE])
     np.testing.assert_array_equal(reader.read(Clip(recordings, 0, key="byte")), (np.arange(256) - 128) / 128)
     np.testing.assert_array_equal(reader.read(Clip(recordings, 0, key="broken")), [0.5, 0, 0, 0, -0.5])
+
+
+def test_sixteen_bits_stay_as_they_are() -> None:
+    every = np.arange(-32_768, 32_768, dtype=np.int16)
+    samples = (every / 32_768).astype(np.float32)  # as FFmpeg decodes them
+    np.testing.assert_array_equal(to_int16(samples), every)
+    np.testing.assert_array_equal(to_float(every), samples)
+    np.testing.assert_array_equal(
+        to_int16(np.float32([-7, -1, 0.99999, 1, 9])), [-32_768, -32_768, 32_767, 32_767, 32_767]
+    )
 
 
 @pytest.mark.parametrize("rate", [24_000, 16_000, 22_050, 48_000])
