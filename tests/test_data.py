@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -220,6 +222,99 @@ def test_vggsound(tmp_path: Path) -> None:
     write_list(tmp_path / "vggsound.csv", *rows[3:4])
     with pytest.raises(AinextError, match=r"1 of 1 clip is missing, e\.g\. .*gone_000010"):
         load_dataset("vggsound", tmp_path)
+
+
+def test_speech_commands(tmp_path: Path) -> None:
+    for name in ("yes/a1_nohash_0", "yes/b2_nohash_0", "no/a1_nohash_0", "no/c3_nohash_1", "no/noise", "_noise_/hum"):
+        wav(tmp_path / f"{name}.wav")
+    (tmp_path / "empty").mkdir()
+    testing, validation = tmp_path / "testing_list.txt", tmp_path / "validation_list.txt"
+    testing.write_text("yes/b2_nohash_0.wav\nyes/gone_nohash_0.wav\n\n")
+    validation.write_text("no/c3_nohash_1.wav\nyes/b2_nohash_0.wav\nno_such_thing\n")
+    found = load_dataset("speechcommands", tmp_path)
+    assert found.labels == ("no", "yes")
+    assert [(clip.path.name, clip.label, clip.split, clip.group) for clip in found.clips] == [
+        ("a1_nohash_0.wav", 0, "train", "a1"),
+        ("c3_nohash_1.wav", 0, "validation", "c3"),
+        ("a1_nohash_0.wav", 1, "train", "a1"),
+        ("b2_nohash_0.wav", 1, "test", "b2"),
+    ]
+    messages = [
+        "validation_list.txt: line 2: yes/b2_nohash_0.wav is already in .*testing_list.txt: line 1",
+        "validation_list.txt: line 3: no_such_thing is not WORD/FILE.wav",
+        "empty: no .wav files",
+        "noise.wav: is not named SPEAKER_nohash_NUMBER.wav",
+        "testing_list.txt: line 2: .*yes/gone_nohash_0.wav is missing",
+    ]
+    for problem, message in zip(found.problems, messages, strict=True):
+        assert re.search(message, problem)
+    # Without its lists, all would be taken for training.
+    for content, message in ((b"\n", "lists no files"), (b"\xff", "not a list of files in UTF-8")):
+        testing.write_bytes(content)
+        with pytest.raises(AinextError, match=message):
+            load_dataset("speechcommands", tmp_path)
+    testing.unlink()
+    with pytest.raises(AinextError, match=r"no Speech Commands here: testing_list\.txt is missing"):
+        load_dataset("speechcommands", tmp_path)
+    # The words may be elsewhere.
+    for path in (testing, validation):
+        path.write_text("yes/b2_nohash_0.wav\n")
+    (tmp_path / "lists").mkdir()
+    for path in (testing, validation):
+        path.rename(tmp_path / "lists" / path.name)
+    assert len(load_dataset("speechcommands", tmp_path / "lists", tmp_path).clips) == 4
+    with pytest.raises(AinextError, match=r"no folders of words"):
+        load_dataset("speechcommands", tmp_path / "lists")
+
+
+def test_nsynth(tmp_path: Path) -> None:
+    def entry(family: object, name: str, instrument: str) -> dict[str, object]:
+        return {"instrument_family": family, "instrument_family_str": name, "instrument_str": instrument, "pitch": 60}
+
+    def write(folder: str, text: str) -> Path:
+        (tmp_path / folder / "audio").mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "examples.json").write_text(text)
+        return tmp_path / folder
+
+    notes = {"bass_1-060": entry(0, "bass", "bass_1"), "vocal_2-061": entry(10, "vocal", "vocal_2")}
+    damaged = {
+        "gone": entry(1, "brass", "brass_1"),
+        "high": entry(11, "kazoo", "kazoo_1"),
+        "odd": entry(True, "brass", "brass_1"),
+        "other": entry(2, "brass", "brass_1"),
+        "nameless": entry(2, "flute", ""),
+        "empty": {},
+    }
+    train, test = write("nsynth-train", json.dumps(notes | damaged)), write("nsynth-test", json.dumps(notes))
+    with pytest.raises(AinextError, match=r"no note has a recording here: .*is missing"):
+        load_dataset("nsynth", tmp_path)
+    for note in notes:
+        wav(train / "audio" / f"{note}.wav")
+        wav(test / "audio" / f"{note}.wav")
+    found = load_dataset("nsynth", tmp_path)
+    assert len(found.labels) == 11 and found.labels[0] == "bass" and found.labels[10] == "vocal"
+    bass, vocal = train / "audio" / "bass_1-060.wav", train / "audio" / "vocal_2-061.wav"
+    assert found.clips[:2] == (
+        Clip(bass, 0, split="train", group="bass_1", id="bass_1-060"),
+        Clip(vocal, 10, split="train", group="vocal_2", id="vocal_2-061"),
+    )
+    assert (found.splits, len(found.clips), set(found.leaks())) == (("test", "train"), 4, {"bass_1", "vocal_2"})
+    messages = [
+        "gone: .*audio/gone.wav is missing",
+        "high: instrument_family 11; the families are 0 to 10",
+        "odd: instrument_family True",
+        "other: instrument_family 2 is 'flute', not 'brass'",
+        "nameless: no instrument_str",
+        "empty: no instrument_family",
+    ]
+    for problem, message in zip(found.problems, messages, strict=True):
+        assert re.search(f"nsynth-train/examples.json: {message}", problem)
+    with pytest.raises(AinextError, match="no note has a recording"):
+        load_dataset("nsynth", tmp_path, tmp_path / "nsynth-train")
+    for text, message in (("{", "damaged, not JSON"), ("[]", "lists no notes"), ("{}", "lists no notes")):
+        write("nsynth-valid", text)
+        with pytest.raises(AinextError, match=message):
+            load_dataset("nsynth", tmp_path)
 
 
 # EPIC-SOUNDS

@@ -29,7 +29,7 @@ class ImplementationName(StrEnum):
     matrix_products = "matrix-products"
 
 
-DATA_SETS = "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, vggsound or epic-sounds"
+DATA_SETS = "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound or epic-sounds"
 
 # Options in panels of the help.
 recipe_option = partial(typer.Option, rich_help_panel="Recipe")

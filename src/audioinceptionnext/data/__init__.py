@@ -15,6 +15,8 @@ from audioinceptionnext.data import (
     folder,
     fsdd,
     kitchen20,
+    nsynth,
+    speech_commands,
     urbansound8k,
     vggsound,
 )
@@ -27,6 +29,8 @@ DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "esc50": esc.load_esc50,
     "urbansound8k": urbansound8k.load,
     "fsdd": fsdd.load,
+    "speechcommands": speech_commands.load,
+    "nsynth": nsynth.load,
     "vggsound": vggsound.load,
     "epic-sounds": epic_sounds.load,
     "folder": folder.load,
