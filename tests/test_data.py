@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
 from audioinceptionnext.errors import AinextError, ParameterError
 from tests.audio_files import sine, write_video
-from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, wav, write_list
+from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, kitchen_lists, wav, write_list
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -392,6 +392,69 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
         load_dataset("epic-sounds", tmp_path)
     with pytest.raises(AinextError, match="not a complete HDF5 file"):
         load_dataset("epic-sounds", tmp_path, tmp_path / "b.hdf5")
+
+
+# EPIC-KITCHENS-100
+
+
+def test_epic_kitchens(tmp_path: Path) -> None:
+    kitchen_lists(tmp_path / "lists")
+    epic_hdf5(tmp_path / "EPIC_audio.hdf5", P01_1=35_000, P02_9=2400, P03_1=2400)
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert (found.tasks, found.sample_rate, len(found.labels)) == ({"verb": 97, "noun": 300}, 24_000, 397)
+    assert found.labels[:2] == ("take", "do-1") and found.labels[96:100] == (
+        "water (verb)",
+        "tap",
+        "water (noun)",
+        "plate",
+    )
+    assert len(set(found.labels)) == 397
+    assert [(c.id, c.label, c.also, c.split, c.key, c.group) for c in found.clips] == [
+        ("P01_1_0", 0, (99,), "train", "P01_1", "P01_1"),
+        ("P01_1_1", 96, (396,), "train", "P01_1", "P01_1"),
+        ("P02_9_0", 0, (99,), "validation", "P02_9", "P02_9"),
+        ("P03_1_0", UNLABELLED, (), "test", "P03_1", "P03_1"),
+    ]
+    assert found.clips[0].labels == (0, 99) and found.clips[3].labels == ()
+    # The sample at a time stamp, of hundredths or thousandths; 0.04 s too many are cut without a message.
+    assert [(round(c.start * 24_000), round((c.end or 0) * 24_000)) for c in found.clips] == [
+        (3360, 13_200),
+        (24_120, 35_000),
+        (0, 2400),
+        (0, 2400),
+    ]
+    assert found.problems == ()
+    # One list is enough. Without the names of classes, their numbers are the names.
+    for name in ("EPIC_100_train.csv", "EPIC_100_test_timestamps.csv", "EPIC_100_verb_classes.csv"):
+        (tmp_path / "lists" / name).unlink()
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert (found.splits, found.labels[0], found.labels[99]) == (("validation",), "verb 0", "plate")
+    (problem,) = found.problems
+    assert "EPIC_100_verb_classes.csv is missing, so the verbs are named by their numbers" in problem
+    names = tmp_path / "lists" / "EPIC_100_noun_classes.csv"
+    names.write_text(names.read_text().replace("thing:7,", "thing:8,"))
+    with pytest.raises(AinextError, match=r"noun_classes\.csv: does not name the 300 nouns 0 to 299"):
+        load_dataset("epic-kitchens", tmp_path)
+
+
+def test_epic_kitchens_rows_that_cannot_be_used(tmp_path: Path) -> None:
+    kitchen_lists(tmp_path)
+    epic_hdf5(tmp_path / "a.h5", P01_1=40_000)
+    header, good, _ = (tmp_path / "EPIC_100_train.csv").read_text().splitlines()
+    changes = {
+        "P01_1_0 appears twice": ("", ""),
+        "verb_class 97; the classes are 0 to 96": ("take,0,", "take,97,"),
+        "noun_class is 'two', not a whole number": ("plate,2,", "plate,two,"),
+        "start_timestamp is '0.14', not a time such as 00:01:02.35": ("00:00:00.14", "0.14"),
+        "is from 00:00:00.14 to 00:00:00.10": ("00:00:00.55", "00:00:00.10"),
+    }
+    rows = [good, *(good.replace(*change) for change in changes.values())]
+    rows[2:] = [row.replace("P01_1_0", f"P01_1_{number}") for number, row in enumerate(rows[2:], start=2)]
+    (tmp_path / "EPIC_100_train.csv").write_text("\n".join([header, *rows]))
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert len(found.clips) == 1
+    for problem, message in zip(found.problems, [*changes, "video P02_9 is not in", "video P03_1 is not"], strict=True):
+        assert message in problem
 
 
 # Calls that cannot work

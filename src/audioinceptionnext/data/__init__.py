@@ -10,6 +10,7 @@ from pathlib import Path
 
 from audioinceptionnext.data import (
     csv_list,
+    epic_kitchens,
     epic_sounds,
     esc,
     folder,
@@ -33,6 +34,7 @@ DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "nsynth": nsynth.load,
     "vggsound": vggsound.load,
     "epic-sounds": epic_sounds.load,
+    "epic-kitchens": epic_kitchens.load,
     "folder": folder.load,
     "csv": csv_list.load,
 }
