@@ -90,6 +90,12 @@ class Dataset:
         """The names of the splits in alphabetical order; empty without splits."""
         return tuple(sorted({clip.split for clip in self.clips if clip.split is not None}))
 
+    def check_one_label(self, what: str) -> None:
+        """Check that a clip has one label only. Raises `AinextError`, which names what cannot be done with more."""
+        if self.tasks:
+            names = " and ".join(self.tasks)
+            raise AinextError(f"{self.name}: its clips have a {names} each, with which {what} is not possible yet")
+
     def select(self, folds: str | None = None, split: str | None = None) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
         """Divide the clips into those of some folds or splits, and all others.
 

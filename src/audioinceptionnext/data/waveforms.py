@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from audioinceptionnext.data.cache import DiskCache
-from audioinceptionnext.data.clip import Clip
+from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.errors import MediaError
@@ -33,11 +33,13 @@ class Item:
         waveform: (samples,) float32.
         label: class index.
         index: of the clip in the list of clips.
+        also: indices of further labels, see `Clip`.
     """
 
     waveform: Tensor
     label: int
     index: int
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Batch(NamedTuple):
         indices: (batch,) of the clips in the list of clips.
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
+        also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
     """
 
     waveforms: Tensor
@@ -70,6 +73,7 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     failures: list[tuple[int, str]]
+    also: Tensor = torch.zeros(0, 0, dtype=torch.long)
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -137,7 +141,8 @@ class Waveforms(Dataset[Item | Failure]):
             waveform = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
-        return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index)
+        clip = self.clips[draw.index]
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, clip.also)
 
     def _stretch(self, draw: Draw) -> np.ndarray:
         """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
@@ -210,12 +215,16 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
     waveforms = torch.zeros(len(read), max((len(item.waveform) for item in read), default=0))
     for row, item in zip(waveforms, read, strict=True):
         row[: len(item.waveform)] = item.waveform
+    also = torch.full((len(read), max((len(item.also) for item in read), default=0)), UNLABELLED)
+    for further, item in zip(also, read, strict=True):
+        further[: len(item.also)] = torch.tensor(item.also, dtype=torch.long)
     return Batch(
         waveforms,
         torch.tensor([len(item.waveform) for item in read], dtype=torch.long),
         torch.tensor([item.label for item in read], dtype=torch.long),
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
+        also,
     )
 
 
