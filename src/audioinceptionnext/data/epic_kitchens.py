@@ -76,15 +76,17 @@ def _maker(
         name, video = row["narration_id"], row["video_id"]
         if not name or name in seen:
             raise BadRow(f"narration_id {name} appears twice" if name else "no narration_id")
-        verb, also = UNLABELLED, ()
+        verb, nouns = UNLABELLED, []
         if split != "test":
-            verb, also = _class_of(row, "verb"), (TASKS["verb"] + _class_of(row, "noun"),)
+            verb, nouns = _class_of(row, "verb"), [TASKS["verb"] + _class_of(row, "noun")]
         start, stop = sample_of(row, "start_timestamp"), sample_of(row, "stop_timestamp")
         if start >= stop:
             raise BadRow(f"{name} is from {row['start_timestamp']} to {row['stop_timestamp']}")
         path, key, stop = place_segment(table, line, recordings, lengths, (name, video, start, stop))
         seen.add(name)
-        return Clip(path, verb, start / RATE, stop / RATE, split=split, group=video, key=key, id=name, also=also)
+        return Clip(
+            path, verb, start / RATE, stop / RATE, split=split, group=video, key=key, id=name, also=tuple(nouns)
+        )
 
     return make
 
