@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from audioinceptionnext.network import LogMel
-from audioinceptionnext.training.augment import change_pitch, time_warp
+from audioinceptionnext.training.augment import change_pitch
+from audioinceptionnext.training.spec_augment import time_warp
 from audioinceptionnext.training.waveform_augment import add_noise, change_speed, coloured, shift
 from tests.audio_files import sine
 

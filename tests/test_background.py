@@ -16,11 +16,12 @@ from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training import background, noise
-from audioinceptionnext.training.augment import mask, mixup, random_gain
+from audioinceptionnext.training.augment import mixup, random_gain
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.fit import Run, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.spec_augment import mask
 from audioinceptionnext.training.waveform_augment import add_noise
 from tests.audio_files import write_wav
 from tests.small_sounds import RATE, batch_of, module_of, quick, small_net

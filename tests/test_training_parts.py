@@ -16,7 +16,7 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training.augment import mask, mixup, random_gain, reverberate
+from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
@@ -25,6 +25,7 @@ from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_record import read_run_record
+from audioinceptionnext.training.spec_augment import mask
 from tests.audio_files import pink
 from tests.small_sounds import LABELS, RATE, batch_of, module_of, small_net
 

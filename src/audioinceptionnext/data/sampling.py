@@ -32,7 +32,8 @@ class EpochOrder(Sampler[Draw]):
     Several processes share an order: draws [b * batch_size * world_size, (b + 1) * batch_size * world_size) are the
     b-th global batch, of which each process takes ``batch_size`` consecutive ones. Together, the processes train on
     the same batches as one process does with the global batch size. Every process must take the same number of steps,
-    so the draws left at the end are divided evenly, and up to world_size - 1 clips are used twice.
+    so the draws left at the end are divided evenly, and up to world_size - 1 clips are used twice; with ``drop_last``
+    they are left out.
 
     Args:
         size: number of clips.
@@ -41,9 +42,11 @@ class EpochOrder(Sampler[Draw]):
         weights: (size,), not negative. If given, an epoch has ``size`` draws with replacement, in these proportions.
         rank: number of this process, from 0.
         world_size: number of processes.
+        drop_last: whether an epoch ends with the last full global batch.
 
     Raises:
-        ValueError: ``batch_size`` or ``rank`` is out of range, or ``weights`` have another length or are all 0.
+        ValueError: ``batch_size`` or ``rank`` is out of range, ``weights`` have another length or are all 0, or with
+            ``drop_last`` nothing is left.
 
     >>> order = EpochOrder(4, batch_size=2, seed=0)
     >>> sorted(draw.index for draw in order)
@@ -59,6 +62,7 @@ class EpochOrder(Sampler[Draw]):
         weights: Tensor | None = None,
         rank: int = 0,
         world_size: int = 1,
+        drop_last: bool = False,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(f"batch size {batch_size}, rank {rank} of {world_size}")
@@ -66,20 +70,23 @@ class EpochOrder(Sampler[Draw]):
             raise ValueError(f"{size} clips need as many weights, not all of them 0")
         self.size, self.batch_size, self.seed, self.weights = size, batch_size, seed, weights
         self.rank, self.world_size, self.epoch = rank, world_size, 0
+        self.used = size - size % (batch_size * world_size) if drop_last else size  # draws of an epoch
+        if drop_last and not self.used:
+            raise ValueError(f"{size} clips are no full batch of {batch_size * world_size}")
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration. Lightning calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        steps, left = divmod(self.size, self.batch_size * self.world_size)
+        steps, left = divmod(self.used, self.batch_size * self.world_size)
         return steps * self.batch_size + -(-left // self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
         draws = self._draws()
         global_batch = self.batch_size * self.world_size
-        for first in range(0, self.size, global_batch):
-            share = -(-min(global_batch, self.size - first) // self.world_size)
+        for first in range(0, self.used, global_batch):
+            share = -(-min(global_batch, self.used - first) // self.world_size)
             own = first + self.rank * share
             for place in range(own, own + share):
                 yield draws[place % self.size]

@@ -1,7 +1,7 @@
-"""Augmentation of log-mel in batches, on the device: gain, equaliser, reverberation, mixup, masks, pitch, time warp.
+"""Augmentation of log-mel in batches, on the device: gain, equaliser, reverberation, mixup, pitch.
 
-A log-mel is the logarithm of magnitudes, so a gain and an equaliser are additions. `waveform_augment` has what acts on
-waveforms.
+A log-mel is the logarithm of magnitudes, so a gain and an equaliser are additions. `spec_augment` has the time warp and
+the masks, `waveform_augment` what acts on waveforms.
 """
 
 from __future__ import annotations
@@ -87,30 +87,6 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
     return s * log_mel + (1 - s) * log_mel[other], t * targets + (1 - t) * targets[other]
 
 
-def mask(log_mel: Tensor, count: int, longest: int, dim: int) -> Tensor:
-    """Mask frames or bands with each clip's mean (SpecAugment, Park et al., 2019).
-
-    Args:
-        log_mel: (batch, 1, frames, bands).
-        count: number of masks per clip.
-        longest: largest number of frames or bands of a mask; lengths are uniform from 0 to this.
-        dim: 2 masks time, 3 masks frequency.
-
-    Returns:
-        (batch, 1, frames, bands).
-    """
-    size = log_mel.shape[dim]
-    place = torch.arange(size, device=log_mel.device)
-    hidden = torch.zeros(len(log_mel), size, dtype=torch.bool, device=log_mel.device)
-    for _ in range(count):
-        length = torch.rand(len(log_mel), 1, device=log_mel.device) * (longest + 1)
-        start = torch.rand(len(log_mel), 1, device=log_mel.device) * (size - length.floor()).clamp(min=0)
-        hidden |= (place >= start.floor()) & (place < start.floor() + length.floor())
-    shape = [len(log_mel), 1, 1, 1]
-    shape[dim] = size
-    return torch.where(hidden.view(shape), log_mel.mean(dim=(2, 3), keepdim=True), log_mel)
-
-
 def change_pitch(log_mel: Tensor, semitones: float, sample_rate: int) -> Tensor:
     """Move the bands of each clip as a pitch shift would; the tempo stays.
 
@@ -140,35 +116,3 @@ def change_pitch(log_mel: Tensor, semitones: float, sample_rate: int) -> Tensor:
 def _band_mels(sample_rate: int, bands: int) -> Tensor:
     """The centres of the bands in mel, (bands,) float64."""
     return torch.linspace(0.0, float(hz_to_mel(sample_rate / 2)), bands + 2, dtype=torch.float64)[1:-1]
-
-
-def time_warp(log_mel: Tensor, max_frames: float) -> Tensor:
-    """Move a random moment of each clip and stretch what is before and after it (SpecAugment, Park et al., 2019).
-
-    The moment is uniform from ``max_frames`` after the start to as many before the end; it moves by a uniform number of
-    frames in either direction. The first and the last frame stay where they are. Values are linear between frames. A
-    clip that is too short for such a moment stays as it is.
-
-    Args:
-        log_mel: (batch, 1, frames, bands).
-        max_frames: the paper's W; 5 in the paper's recipe.
-
-    Returns:
-        (batch, 1, frames, bands).
-    """
-    batch, _, frames, bands = log_mel.shape
-    last = frames - 1
-    if max_frames <= 0 or last <= 2 * max_frames:
-        return log_mel
-    moment = torch.empty(batch, 1, device=log_mel.device).uniform_(max_frames, last - max_frames)
-    shift = torch.empty(batch, 1, device=log_mel.device).uniform_(-max_frames, max_frames)
-    target = (moment + shift).clamp(1e-3, last - 1e-3)
-    frame = torch.arange(frames, device=log_mel.device)
-    early = frame * (moment / target)
-    late = last - (last - frame) * ((last - moment) / (last - target))
-    place = torch.where(frame < target, early, late).clamp(0, last)
-    lower = place.long()
-    first = torch.arange(batch, device=log_mel.device)[:, None] * frames  # the frames of the batch in one column
-    rows = log_mel.reshape(-1, bands)
-    below, above = (rows[(first + f).flatten()].view_as(log_mel) for f in (lower, (lower + 1).clamp(max=last)))
-    return below.lerp_(above, (place - lower)[:, None, :, None].to(log_mel.dtype))

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.tasks import undecided
-from audioinceptionnext.training.augment import change_pitch, mask, mixup, random_gain, reverberate, time_warp
+from audioinceptionnext.training.augment import change_pitch, mixup, random_gain, reverberate
 from audioinceptionnext.training.background import background, background_count
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.spec_augment import VERSIONS
 from audioinceptionnext.training.waveform_augment import add_noise, change_speed, shift
 
 
@@ -66,6 +67,7 @@ class BatchTransform(nn.Module):
             background, if it asks for them, follow those of the batch.
         """
         recipe, rate = self.recipe, self.log_mel.sample_rate
+        spec_augment = VERSIONS[recipe.spec_augment]
         seconds = self.crops[int(torch.randint(len(self.crops), ()))] if len(self.crops) > 1 else self.crops[0]
         if recipe.speed != (1, 1):
             waveforms, lengths = change_speed(waveforms, lengths, recipe.speed)
@@ -80,15 +82,15 @@ class BatchTransform(nn.Module):
         if recipe.pitch_semitones:
             x = change_pitch(x, recipe.pitch_semitones, rate)
         if recipe.time_warp:
-            x = time_warp(x, recipe.time_warp)
+            x = spec_augment.time_warp(x, recipe.time_warp)
         x, targets = mixup(x, targets, recipe.mixup)
         if recipe.background_share:
             extra = self._background(background_count(recipe.background_share, len(x)), seconds, x.device)
             x = torch.cat([x, extra])
             target = undecided(targets.shape[1], self.tasks).to(targets)
             targets = torch.cat([targets, target.expand(len(extra), -1)])
-        x = mask(x, *recipe.frequency_masks, dim=3)
-        x = mask(x, *recipe.time_masks, dim=2)
+        x = spec_augment.mask(x, *recipe.frequency_masks, 3)
+        x = spec_augment.mask(x, *recipe.time_masks, 2)
         return x, targets
 
     def _gain(self, x: Tensor) -> Tensor:

@@ -137,7 +137,9 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     balanced = balanced_weights([c.label for c in run.training], len(run.dataset.labels))
     weights = balanced if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    order = EpochOrder(len(waveforms), recipe.batch_size, recipe.seed, weights=weights, **ranks)
+    # A data set that has no full batch is still trained on.
+    drop_last = recipe.drop_last and len(waveforms) >= recipe.batch_size * trainer.world_size
+    order = EpochOrder(len(waveforms), recipe.batch_size, recipe.seed, weights=weights, drop_last=drop_last, **ranks)
     batches = loader(waveforms, recipe.batch_size, order=order, workers=hardware.loader_workers)
     requested = hardware.implementation or (resumed or {}).get("implementation")
     record["implementation"] = _choose_implementation(model, recipe, requested, trainer)

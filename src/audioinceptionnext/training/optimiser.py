@@ -7,23 +7,32 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from audioinceptionnext.training.recipe import Recipe
 
 
 def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser with up to four groups: the linear layer and the body, each with and without weight decay."""
+    """The optimiser with up to four groups: the linear layer and the body, each with and without weight decay.
+
+    The weights and biases of normalisations are never decayed: pulling them to 0 does not make a network simpler. The
+    only other biases are those of linear layers.
+    """
+    norms = {id(p) for m in net.modules() if isinstance(m, (_BatchNorm, nn.LayerNorm)) for p in m.parameters()}
     head = {id(p) for p in net.classifier.parameters()}  # type: ignore[union-attr]
     groups = []
-    for rate, inside in ((recipe.learning_rate * recipe.body_rate, False), (recipe.learning_rate, True)):
-        own = [p for p in net.parameters() if (id(p) in head) == inside and p.requires_grad]
-        # Normalisation weights and biases are not decayed: pulling them to 0 does not make a network simpler.
-        for decay, matrices in ((recipe.weight_decay, True), (0.0, False)):
-            groups.append({"params": [p for p in own if (p.ndim > 1) == matrices], "lr": rate, "weight_decay": decay})
+    for rate, of_head in ((recipe.learning_rate * recipe.body_rate, False), (recipe.learning_rate, True)):
+        own = [p for p in net.parameters() if (id(p) in head) == of_head and p.requires_grad]
+        decayed = {id(p) for p in own if p.ndim > 1 or (recipe.decay_biases and id(p) not in norms)}
+        for decay, inside in ((recipe.weight_decay, True), (0.0, False)):
+            groups.append(
+                {"params": [p for p in own if (id(p) in decayed) == inside], "lr": rate, "weight_decay": decay}
+            )
     groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    momentum, nesterov = recipe.momentum, recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=momentum, nesterov=nesterov)
 
 
 def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

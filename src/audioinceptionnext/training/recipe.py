@@ -45,6 +45,7 @@ Precision = Literal["bf16", "fp16", "float32"]
 Balance = Literal["uniform", "balanced"]
 Keep = Literal["last", "best"]
 Standardise = Literal["data", "nothing"]
+SpecAugmentVersion = Literal["textbook", "published"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -84,6 +85,8 @@ class Recipe:
     """Number of passes over the training clips."""
     batch_size: Annotated[Whole, Field(ge=1, le=65_536)] = 32
     """Clips per step and process."""
+    drop_last: bool = False
+    """Whether an epoch leaves out its last batch if that is smaller than the others, as in the published code."""
     accumulate: Annotated[Whole, Field(ge=1, le=65_536)] = 1
     """Number of batches whose gradients are summed for one step of the optimiser."""
     optimizer: Optimizer = "adamw"
@@ -91,9 +94,13 @@ class Recipe:
     learning_rate: Annotated[Number, Field(ge=0, le=100)] = 1e-3
     """Learning rate of the optimiser."""
     weight_decay: Annotated[Number, Field(ge=0, le=100)] = 0.05
-    """Weight decay of the optimiser. Normalisations and biases are not decayed."""
+    """Weight decay of the optimiser. Normalisations are not decayed."""
+    decay_biases: bool = False
+    """Whether the weight decay also applies to the bias of the linear layer, as in the published code."""
     momentum: Annotated[Number, Field(ge=0, le=1)] = 0.9
     """Momentum of SGD; AdamW has none."""
+    nesterov: bool = False
+    """Whether the momentum of SGD is Nesterov's, as in the published code."""
     schedule: Schedule = "cosine"
     """``cosine`` lets the rate fall to 0 along half a wave; ``steps`` multiplies it by the factors of ``rate_at``."""
     rate_at: Factors = field(default_factory=dict)
@@ -160,6 +167,9 @@ class Recipe:
     """Slowest and fastest speed; changes pitch and tempo together."""
     pitch_semitones: Annotated[Number, Field(ge=0, le=12)] = 0.0
     """Largest pitch shift in either direction; the tempo stays."""
+    spec_augment: SpecAugmentVersion = "textbook"
+    """How the time warp and the masks are drawn: ``textbook`` as SpecAugment defines them, or ``published`` as the code
+    of the paper's authors draws them (docs/epic-sounds.md)."""
     time_warp: Annotated[Whole, Field(ge=0, le=200)] = 0
     """SpecAugment's W, in frames; 0 turns it off."""
     frequency_masks: Masks = (0, 0)
