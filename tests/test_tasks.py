@@ -16,6 +16,7 @@ from audioinceptionnext.data import UNLABELLED
 from audioinceptionnext.data.waveforms import Item, collate
 from audioinceptionnext.errors import AinextError, ModelError, ParameterError
 from audioinceptionnext.evaluation.joint import joint_accuracy
+from audioinceptionnext.export.agreement import compare
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
@@ -163,6 +164,19 @@ def test_probabilities_of_each_task_sum_to_1(tmp_path: Path) -> None:
     assert {(one.label, one.start, one.end) for one in result.segments} == {
         (label, 0, result.duration) for label in ("take", "tap")
     }
+
+
+def test_files_agree_if_they_do_in_every_task(tmp_path: Path) -> None:
+    paths = []
+    for bias in ([4.0, 0, 4, 0, 0], [4.0, 0, 0, 4, 0]):  # the same verb, but another noun
+        net = create_model("tiny", 5, **NETWORK)
+        net.classifier.weight.data.zero_()
+        net.classifier.bias.data.copy_(torch.tensor(bias))
+        model = StoredModel(net.eval(), LABELS, tasks=dict(TASKS))
+        paths.append(export_onnx(model, tmp_path / f"{len(paths)}.onnx"))
+    noise = np.random.default_rng(0).standard_normal((3, 50_000)).astype(np.float32) * 0.1
+    assert compare(paths[0], paths[0], noise, tasks=[2, 3]).top1 == 1
+    assert compare(paths[0], paths[1], noise, tasks=[2, 3]).top1 == 0
 
 
 # Bad input

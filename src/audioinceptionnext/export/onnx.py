@@ -202,7 +202,8 @@ def export_checked(
         if made.suffix == ".xml":
             convert_to_openvino(made.with_suffix(".onnx"), made)
             files.insert(0, made.with_suffix(".bin"))
-        agreement = compare(source, made, model_inputs(model, input, clips.comparison), clips.min_lead)
+        inputs, tasks = model_inputs(model, input, clips.comparison), list(model.tasks.values())
+        agreement = compare(source, made, inputs, clips.min_lead, tasks)
         if agreement.enough or force:
             for file in files:
                 file.replace(path.with_suffix(file.suffix))
