@@ -4,6 +4,7 @@ python examples/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOU
 
 ``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and one FLAC file per clip, 5 to 8 s at 16 kHz.
 ``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.
+``OUT/epic-kitchens``: lists of EPIC-KITCHENS-100 with 97 verbs and 300 nouns of invented names, and the recordings.
 With ``--annotations``, the validation and test lists hold the real rows of a few short videos, whose sound is invented
 too. A class is a pair of pulsing tones in noise, which any network can learn, so scores on this data say nothing about
 real sound. The same call always writes the same samples.
@@ -57,6 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     print(write_vggsound(options.out / "vggsound", options.train, options.test))
     print(write_epic_sounds(options.out / "epic-sounds", annotations=options.annotations))
+    print(write_epic_kitchens(options.out / "epic-kitchens"))
 
 
 def sound(data: int, label: int, number: int, seconds: float, rate: int) -> np.ndarray:
@@ -141,6 +143,44 @@ def write_epic_sounds(
         for video, own in _by_video(itertools.chain(*rows.values())).items():
             file.create_dataset(video, data=_recording(own))
     return folder
+
+
+def write_epic_kitchens(
+    folder: Path, train: int = 600, validation: int = 300, test: int = 24, *, verbs: int = 97, nouns: int = 300
+) -> Path:
+    """Write lists of EPIC-KITCHENS-100 and `EPIC_audio.hdf5`, with one video for each list, and return the folder.
+
+    Args:
+        train, validation, test: number of segments.
+        verbs, nouns: how many of the 97 verbs and 300 nouns occur.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for task, count in {"verb": 97, "noun": 300}.items():
+        names = [("id", "key", "instances", "category"), *((n, f"{task}-{n}", "[]", "invented") for n in range(count))]
+        _write_rows(folder / f"EPIC_100_{task}_classes.csv", names)
+    columns = ("narration_id", "video_id", "start_timestamp", "stop_timestamp", "verb_class", "noun_class")
+    with h5py.File(folder / "EPIC_audio.hdf5", "w") as file:
+        for person, (name, count) in enumerate(
+            {"train": train, "validation": validation, "test_timestamps": test}.items()
+        ):
+            video, end, rows = f"P{person + 1:02d}_01", GAP, []
+            samples = [np.zeros(round(GAP * EPIC_RATE), np.float32)]
+            for number in range(count):
+                start, end = end, end + round(LENGTHS[number % len(LENGTHS)], 2)
+                of_verb = sound(3, number % verbs, number, end - start, EPIC_RATE)
+                samples += [of_verb + sound(4, number % nouns, number, end - start, EPIC_RATE), samples[0]]
+                stamps = [f"00:{int(time // 60):02d}:{time % 60:05.2f}" for time in (start, end)]
+                rows.append((f"{video}_{number}", video, *stamps, number % verbs, number % nouns))
+                end += GAP
+            file.create_dataset(video, data=np.concatenate(samples))
+            kept = 4 if name.startswith("test") else None  # the classes of the test list are not published
+            _write_rows(folder / f"EPIC_100_{name}.csv", [row[:kept] for row in (columns, *rows)])
+    return folder
+
+
+def _write_rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
 
 
 def _invented_rows(person: str, count: int, videos: int) -> Iterator[Row]:

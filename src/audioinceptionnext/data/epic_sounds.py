@@ -1,36 +1,38 @@
 """EPIC-SOUNDS (Huh et al., 2023): segments of EPIC-KITCHENS-100 videos in 44 classes of kitchen sound.
 
 Annotations: ``EPIC_Sounds_train``, ``EPIC_Sounds_validation`` and ``EPIC_Sounds_recognition_test_timestamps``, each as
-``.csv`` or ``.pkl``, in the folder or up to two levels below. Recordings: one HDF5 file with one data set per video, at
-24 kHz, or one audio or video file per video (``P01_11.wav``, ``P01/P01_11.MP4``) anywhere below the folder.
+``.csv`` or ``.pkl``, in the folder or up to two levels below. Recordings: see `epic_videos`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
-from audioinceptionnext.data.recordings import Recordings, below, hdf5_below, recordings_at
-from audioinceptionnext.data.safe_pickle import read_pickle
-from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table
-from audioinceptionnext.errors import FileError, counted, printable
+from audioinceptionnext.data.epic_videos import (
+    RATE,
+    drop_without_video,
+    find_lists,
+    find_recordings,
+    place_segment,
+    read_list,
+    time_span,
+)
+from audioinceptionnext.data.recordings import Recordings
+from audioinceptionnext.data.table import BadRow, Row, Table, label_of
+from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
-RATE = 24_000  # Hz, of sample indices and of the HDF5 file
-MAX_DISAGREEMENT = 1  # samples: the published indices are rounded, or cut off
 LISTS = {
     "train": "EPIC_Sounds_train",
     "validation": "EPIC_Sounds_validation",
     "test": "EPIC_Sounds_recognition_test_timestamps",
 }
+MAX_DISAGREEMENT = 1  # samples between a time stamp and a sample index: the published indices are cut off
 COLUMNS = ("annotation_id", "video_id", "start_timestamp", "stop_timestamp")
 SAMPLE_COLUMNS = ("start_sample", "stop_sample")
 LABEL_COLUMNS = ("class", "class_id")  # not published for the test set
-_DEPTH = 2  # levels of folders in which lists and HDF5 files are looked for
-_TOLERANCE = 0.1  # seconds beyond the end of a recording that are cut without a message
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
@@ -49,14 +51,19 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         FileError: there are no annotations, a list has other columns, there is more than one HDF5 file, or no segment
             has a recording.
     """
-    tables = {split: _read(path, split) for split, path in _lists(root).items()}
-    recordings = recordings_at(audio or _recordings_below(root))
+    tables = {
+        split: read_list(
+            path, COLUMNS if split == "test" else (*COLUMNS, *LABEL_COLUMNS), "EPIC-SOUNDS", SAMPLE_COLUMNS
+        )
+        for split, path in find_lists(root, LISTS, "EPIC-SOUNDS").items()
+    }
+    recordings = find_recordings(root, audio)
     lengths = recordings.lengths({row["video_id"] for table in tables.values() for _, row in table.rows})
     clips: list[Clip] = []
     problems: list[str] = []
     seen: set[str] = set()
     for split, table in tables.items():
-        problems += _drop_without_video(table, recordings)
+        problems += drop_without_video(table, recordings)
         clips += table.clips(_maker(split, table, recordings, lengths, seen, EPIC_SOUNDS_LABELS))
         problems += table.messages()
     if not clips:
@@ -80,37 +87,14 @@ def _maker(
         if not name or name in seen:
             raise BadRow(f"annotation_id {name} appears twice" if name else "no annotation_id")
         label = label_of(row, labels, "class_id", "class") if split != "test" else UNLABELLED
-        start, stop = _seconds(row, "start_timestamp"), _seconds(row, "stop_timestamp")
-        first, last = round(start * RATE), round(stop * RATE)
-        if not 0 <= first < last:
-            raise BadRow(f"{name} is from {row['start_timestamp']} to {row['stop_timestamp']}")
-        if contradiction := _contradiction(row, (first, last)):
+        start, stop = time_span(row, name)
+        if contradiction := _contradiction(row, (round(start * RATE), round(stop * RATE))):
             table.problems.append((line, f"{name} {contradiction}"))
-        path, key = _found(recordings, video)
-        if key is not None and video not in lengths:
-            raise BadRow(f"{video} in {printable(path)} is not one row of numbers")
-        length = lengths.get(video, last)
-        if last - length > _TOLERANCE * RATE or first >= length:
-            beyond = f"{name} ends {(last - length) / RATE:.1f} s beyond the end of {video}"
-            if first >= length:
-                raise BadRow(f"{beyond}, with nothing before it: left out")
-            table.problems.append((line, f"{beyond}: its last frame is repeated"))
+        path, key = place_segment(table, line, recordings, lengths, (name, video, start, stop))
         seen.add(name)
         return Clip(path, label, start, stop, split=split, group=video, key=key, id=name, padded=True)
 
     return make
-
-
-def _seconds(row: Row, column: str) -> float:
-    """A time stamp (``01:02:03.456``) in seconds."""
-    parts = row[column].split(":")
-    try:
-        hours, minutes, seconds = int(parts[0]), int(parts[1]), float(parts[2])
-    except (ValueError, IndexError):
-        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345") from None
-    if len(parts) > 3 or not (hours >= 0 and 0 <= minutes < 60 and 0 <= seconds < 60):
-        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345")
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def _contradiction(row: Row, samples: tuple[int, int]) -> str | None:
@@ -127,71 +111,3 @@ def _agree(text: str, number: int) -> bool:
         return abs(float(text) - number) <= MAX_DISAGREEMENT
     except ValueError:
         return False
-
-
-def _found(recordings: Recordings, video: str) -> tuple[Path, str | None]:
-    found = recordings.find(video)
-    assert found is not None  # `_drop_without_video` has removed the others
-    return found
-
-
-def _drop_without_video(table: Table, recordings: Recordings) -> list[str]:
-    """Remove the segments whose video is not there, and return one line for each such video."""
-    absent = Counter(row["video_id"] for _, row in table.rows if recordings.find(row["video_id"]) is None)
-    table.rows = [(line, row) for line, row in table.rows if row["video_id"] not in absent]
-    where = f"is not in {printable(recordings.place)}"
-    return [
-        f"{printable(table.path)}: video {printable(video) or '(no name)'} {where}: "
-        f"{counted(number, 'segment')} left out"
-        for video, number in sorted(absent.items())
-    ]
-
-
-def _lists(root: Path) -> dict[str, Path]:
-    """The list of each split; the CSV file if there is a pickle as well."""
-    found: dict[str, Path] = {}
-    files = below(root, _DEPTH)
-    for split, stem in LISTS.items():
-        names = (f"{stem}.csv", f"{stem}.pkl")
-        paths = sorted((path for path in files if path.name in names), key=lambda path: names.index(path.name))
-        if paths:
-            found[split] = paths[0]
-    if not found:
-        what = f"no {LISTS['train']}.csv or .pkl, nor another of its lists"
-        raise FileError(root, f"no EPIC-SOUNDS here: {what}; give the folder that holds them")
-    return found
-
-
-def _recordings_below(root: Path) -> Path:
-    files = hdf5_below(root, _DEPTH)
-    if len(files) > 1:
-        raise FileError(
-            root, f"{len(files)} HDF5 files, e.g. {printable(files[0])}; give the one that has the recordings"
-        )
-    return files[0] if files else root
-
-
-def _read(path: Path, split: str) -> Table:
-    columns = COLUMNS if split == "test" else (*COLUMNS, *LABEL_COLUMNS)
-    if path.suffix == ".csv":
-        return read_table(path, columns, "EPIC-SOUNDS")
-    frame: Any = read_pickle(path)
-    if type(frame).__name__ != "DataFrame":
-        raise FileError(path, "holds no table (a pandas DataFrame); get it again, or get the CSV file")
-    if frame.index.name == "annotation_id":
-        frame = frame.reset_index()
-    if absent := [column for column in columns if column not in frame.columns]:
-        raise FileError(path, f"has no column {absent[0]!r}; the list of EPIC-SOUNDS has {', '.join(columns)}")
-    columns = (*columns, *(column for column in SAMPLE_COLUMNS if column in frame.columns))
-    values = zip(*(map(_text, frame[column]) for column in columns), strict=True)
-    rows = [(line, dict(zip(columns, row, strict=True))) for line, row in enumerate(values, start=1)]
-    if not rows:
-        raise FileError(path, "lists no segments")
-    return Table(path, rows)
-
-
-def _text(value: Any) -> str:
-    """A value as the CSV file has it: nothing if it is missing, whole numbers without a decimal point."""
-    if value is None or value != value:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

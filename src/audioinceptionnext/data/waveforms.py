@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from audioinceptionnext.data.cache import DiskCache
-from audioinceptionnext.data.clip import Clip
+from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.errors import MediaError
@@ -34,12 +34,14 @@ class Item:
         label: class index.
         index: of the clip in the list of clips.
         counted: number of samples that count, see `Reader.counted`.
+        also: indices of further labels, see `Clip`.
     """
 
     waveform: Tensor
     label: int
     index: int
     counted: int
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Batch(NamedTuple):
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
         counted: (batch,) number of samples that count, at least ``lengths``; see `Reader.counted`.
+        also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
     """
 
     waveforms: Tensor
@@ -74,6 +77,7 @@ class Batch(NamedTuple):
     indices: Tensor
     failures: list[tuple[int, str]]
     counted: Tensor
+    also: Tensor = torch.zeros(0, 0, dtype=torch.long)
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -144,7 +148,7 @@ class Waveforms(Dataset[Item | Failure]):
         clip, counted = self.clips[draw.index], len(waveform)
         if self.max_samples is None:
             counted = self.reader.counted(clip, counted)
-        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted)
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted, clip.also)
 
     def _stretch(self, draw: Draw) -> np.ndarray:
         """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
@@ -225,6 +229,9 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
     waveforms = torch.zeros(len(read), max((len(item.waveform) for item in read), default=0))
     for row, item in zip(waveforms, read, strict=True):
         row[: len(item.waveform)] = item.waveform
+    also = torch.full((len(read), max((len(item.also) for item in read), default=0)), UNLABELLED)
+    for further, item in zip(also, read, strict=True):
+        further[: len(item.also)] = torch.tensor(item.also, dtype=torch.long)
     return Batch(
         waveforms,
         torch.tensor([len(item.waveform) for item in read], dtype=torch.long),
@@ -232,6 +239,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
         torch.tensor([item.counted for item in read], dtype=torch.long),
+        also,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,14 +133,29 @@ def write_predictions(path: str | Path, ids: Sequence[str], outputs: np.ndarray)
     Raises:
         FileError: `Predictions` refuses the content. Nothing is written then.
     """
-    path = Path(path)
     Predictions(tuple(ids), outputs if outputs.ndim == 3 else outputs[:, None], str(path))
+    _write(Path(path), ID, ids, {OUTPUT: outputs})
+
+
+def write_task_predictions(path: str | Path, ids: Sequence[str], outputs: Mapping[str, np.ndarray]) -> None:
+    """Write a pickle of ``verb_output``, ``noun_output`` and ``narration_id``, as for EPIC-KITCHENS-100's challenge.
+
+    Args:
+        path: where to write.
+        ids: one narration id per segment.
+        outputs: (segments, classes), or (segments, clips, classes), of each task.
+    """
+    _write(Path(path), "narration_id", ids, {f"{task}_output": values for task, values in outputs.items()})
+
+
+def _write(path: Path, id_key: str, ids: Sequence[str], outputs: Mapping[str, np.ndarray]) -> None:
     names = np.empty(len(ids), dtype=object)  # objects and not fixed-width text, as pandas writes them
     names[:] = [str(name) for name in ids]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(pickle.dumps({OUTPUT: np.ascontiguousarray(outputs), ID: names}, protocol=4))
+        arrays = {key: np.ascontiguousarray(values) for key, values in outputs.items()}
+        partial.write_bytes(pickle.dumps(arrays | {id_key: names}, protocol=4))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

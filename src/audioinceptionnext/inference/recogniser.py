@@ -48,6 +48,8 @@ class Recogniser:
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
         window_seconds: length of the window that each step sees.
         step_seconds: time from one step to the next, unless `predict` is given another one.
+        tasks: the names and sizes of consecutive parts of the labels, of each of which one is true, such as
+            ``{"verb": 97, "noun": 300}``. The probabilities of each part sum to 1. Empty if one of all labels is true.
         thresholds: one onset threshold per class, or empty if the file has none.
         metadata: all metadata of the file.
 
@@ -85,6 +87,9 @@ class Recogniser:
             self.thresholds = tuple(float(value) for value in json.loads(self.metadata.get("thresholds", "[]")))
             if len(self.thresholds) not in (0, len(self.labels)):
                 raise KeyError("thresholds")
+            self.tasks: dict[str, int] = dict(json.loads(self.metadata.get("tasks", "{}")))
+            if self.tasks and sum(self.tasks.values()) != len(self.labels):
+                raise KeyError("tasks")
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
             # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
             self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate

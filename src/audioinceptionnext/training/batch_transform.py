@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.tasks import undecided
 from audioinceptionnext.training.augment import change_pitch, mixup, random_gain, reverberate
 from audioinceptionnext.training.background import background, background_count
 from audioinceptionnext.training.recipe import Recipe
@@ -22,6 +25,7 @@ class BatchTransform(nn.Module):
         clip_seconds: length of the crops if the recipe gives none.
         noise, background: (pieces, samples), recordings to mix into clips, and recordings to add as clips of no
             class; None where they are generated. See `noise.read_noise`.
+        tasks: see `StoredModel`.
     """
 
     noise: Tensor | None
@@ -34,9 +38,11 @@ class BatchTransform(nn.Module):
         clip_seconds: float,
         noise: Tensor | None = None,
         background: Tensor | None = None,
+        *,
+        tasks: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        self.log_mel, self.recipe = log_mel, recipe
+        self.log_mel, self.recipe, self.tasks = log_mel, recipe, tasks or {}
         self.log_mel.exact = False
         self.crops = recipe.crops or (clip_seconds,)
         self.register_buffer("noise", noise, persistent=False)
@@ -81,8 +87,8 @@ class BatchTransform(nn.Module):
         if recipe.background_share:
             extra = self._background(background_count(recipe.background_share, len(x)), seconds, x.device)
             x = torch.cat([x, extra])
-            classes = targets.shape[1]
-            targets = torch.cat([targets, targets.new_full((len(extra), classes), 1 / classes)])
+            target = undecided(targets.shape[1], self.tasks).to(targets)
+            targets = torch.cat([targets, target.expand(len(extra), -1)])
         x = spec_augment.mask(x, *recipe.frequency_masks, 3)
         x = spec_augment.mask(x, *recipe.time_masks, 2)
         return x, targets

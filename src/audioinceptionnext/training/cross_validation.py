@@ -15,8 +15,8 @@ from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import writing
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.evaluate import (
-    ClipPredictions,
     Evaluation,
     figures_of,
     open_model,
@@ -66,6 +66,7 @@ class CrossValidation:
             ParameterError: ``folds`` names folds that do not exist.
             AinextError: as `fit.train`.
         """
+        self.dataset.check_one_label("cross-validation")
         predictions, unseen = ClipPredictions(), ClipPredictions()
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]

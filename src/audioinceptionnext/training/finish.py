@@ -22,7 +22,7 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
 
     Writes ``model.onnx``, and if clips are held out ``figures.json`` and ``report/``. If the clips and the mistakes
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
-    published evaluation averages the softmax as it is.
+    published evaluation averages the softmax as it is, nor with several tasks, which one temperature does not fit.
 
     Args:
         run: what was trained.
@@ -41,7 +41,7 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
         return found
     eval_clips = run.recipe.eval_clips
     evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
-    temperature = None if eval_clips else evaluation.predictions.temperature()
+    temperature = None if eval_clips or run.dataset.tasks else evaluation.predictions.temperature()
     if temperature is not None:
         model.temperature = temperature
         with writing(run.out):

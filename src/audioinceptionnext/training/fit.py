@@ -69,6 +69,7 @@ class Run:
         description = {
             "data": self.dataset.name,
             "labels": list(self.dataset.labels),
+            **({"tasks": self.dataset.tasks} if self.dataset.tasks else {}),
             "clips": len(self.training),
             "held_out": len(self.held_out),
             "training_digest": digest(self.training),
@@ -103,6 +104,9 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     """
     recipe, checkpoint = run.recipe, run.out / LAST
     hardware.check_launch()
+    if run.dataset.tasks and recipe.loss_weights == "balanced":
+        reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
+        raise ParameterError("loss_weights", recipe.loss_weights, reason)
     record: dict[str, Any] = {"run": run.describe(hardware.processes)}
     resumed = _record_to_resume(checkpoint, record["run"]) if resume else None
     _silence_lightning()
@@ -111,7 +115,7 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
         torch.set_num_threads(hardware.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights)
+    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     try:
         trainer = _trainer(run, hardware)

@@ -10,13 +10,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, counted
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
+from audioinceptionnext.network.tasks import log_softmax, softmax, targets_of
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
@@ -69,7 +70,9 @@ class SoundClassifier(L.LightningModule):
         self.clips, self.feature_maps, self.record = clips, IMPLEMENTATIONS[implementation], record
         self.net: Network = model.net
         self.teacher = teacher  # not a module, so that checkpoints do not contain its weights
-        self.batch_transform = BatchTransform(model.front_end(), recipe, model.clip_seconds, noise, background)
+        self.batch_transform = BatchTransform(
+            model.front_end(), recipe, model.clip_seconds, noise, background, tasks=model.tasks
+        )
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.activation_dtype = DTYPES[recipe.precision]
@@ -91,7 +94,7 @@ class SoundClassifier(L.LightningModule):
         clips = len(batch.labels)  # the rows after them are background
         if self.teacher is not None and clips:
             share = self.recipe.teacher_share
-            predicted = self.teacher(x[:clips], self.activation_dtype)
+            predicted = self.teacher(x[:clips], self.activation_dtype) / max(1, len(self.model.tasks))
             targets = torch.cat([(1 - share) * targets[:clips] + share * predicted, targets[clips:]])
         weights = torch.ones_like(targets[:, 0])
         if self.class_weights is not None:
@@ -107,7 +110,8 @@ class SoundClassifier(L.LightningModule):
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log-mel and targets of the clips of a batch, and of background after them."""
-        targets = self._targets(batch.labels)
+        classes, tasks = self.net.config.num_classes, self.model.tasks
+        targets = targets_of(self._labels(batch), classes, tasks, self.recipe.label_smoothing)
         if len(batch.labels):
             return self.batch_transform(batch.waveforms, batch.lengths, targets)
         config = self.net.config
@@ -133,7 +137,7 @@ class SoundClassifier(L.LightningModule):
         else:
             maps = self.feature_maps(net, log_mel, self.activation_dtype).float()
         with torch.autocast(log_mel.device.type, enabled=False):
-            steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
+            steps = log_softmax(net.pooled_logits(maps), self.model.tasks)  # (batch, steps, classes)
         pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
         return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
 
@@ -141,9 +145,9 @@ class SoundClassifier(L.LightningModule):
     def _body_is_frozen(self) -> bool:
         return self.current_epoch < self.recipe.head_epochs
 
-    def _targets(self, labels: Tensor) -> Tensor:
-        classes, smoothing = self.net.config.num_classes, self.recipe.label_smoothing
-        return nn.functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+    def _labels(self, batch: Batch) -> Tensor:
+        """(batch, tasks): the label of each task; (batch, 1) without tasks."""
+        return torch.cat([batch.labels[:, None], batch.also], 1) if self.model.tasks else batch.labels[:, None]
 
     def _seed(self, number: int) -> None:
         """Let augmentation and dropout depend only on seed, batch and process, so that a resumed run is the same."""
@@ -258,8 +262,17 @@ class SoundClassifier(L.LightningModule):
         if not len(batch.labels):
             return
         self._scored += len(batch.labels)
-        correct = (self.probabilities(batch).argmax(1) == batch.labels).float().mean()
-        self.log("top1", 100 * correct, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
+        sizes = list(self.model.tasks.values()) or [self.net.config.num_classes]
+        best = torch.stack([part.argmax(1) for part in self.probabilities(batch).split(sizes, 1)], 1)
+        first = best.new_tensor([0, *itertools.accumulate(sizes[:-1])])
+        right = best + first == self._labels(batch)  # (batch, tasks)
+        self._log_accuracy("top1", right.all(1))
+        for name, own in zip(self.model.tasks, right.T, strict=False):
+            self._log_accuracy(f"top1_{name}", own)
+
+    def _log_accuracy(self, name: str, right: Tensor) -> None:
+        percent = 100 * right.float().mean()
+        self.log(name, percent, prog_bar=name == "top1", batch_size=len(right), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         if not self._scored:
@@ -277,7 +290,7 @@ class SoundClassifier(L.LightningModule):
             return self._mean_over_eval_clips(batch)
         seconds = max(self.model.clip_seconds, int(batch.lengths.max() + 1) / log_mel.sample_rate)
         x = crop(log_mel, batch.waveforms, batch.lengths, seconds, random=False)
-        steps = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2)
+        steps = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks)
         frames = batch.lengths // log_mel.hop
         count = net.steps(frames).clamp(max=steps.shape[1])
         own = torch.arange(steps.shape[1], device=steps.device)[None] < count[:, None]
@@ -294,7 +307,7 @@ class SoundClassifier(L.LightningModule):
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
             x = crop(log_mel, cut, (batch.lengths - first).clamp(max=samples), seconds, random=False)
-            found = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2).mean(1)
+            found = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks).mean(1)
             total = found if total is None else total + found
         assert total is not None
         return total / count
