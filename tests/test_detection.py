@@ -17,10 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation.challenge_file import read_zip
 from audioinceptionnext.evaluation.detection import IOUS, score_detections
 from audioinceptionnext.evaluation.detection_file import Detections, read_detections, write_detections
 from audioinceptionnext.evaluation.submission import check_submission
+from audioinceptionnext.results.detection import DetectionSettings, find_detections
 from audioinceptionnext.results.types import Segment
+from tests.audio_files import sine, write_wav
+from tests.command import ainext, python, refused
 
 SHARED = Path(__file__).parents[2] / "shared"
 ANNOTATIONS = SHARED / "data" / "epic-sounds" / "EPIC_Sounds_validation.csv"
@@ -336,3 +340,218 @@ def test_what_the_challenge_would_refuse(changes: dict[str, Any], expected: list
     found = check_submission(submission(tmp_path / "d.zip", **changes), timestamps)
     assert len(found) == len(expected), found
     assert all(problem.startswith(start) for start, problem in zip(expected, found, strict=True)), found
+
+
+# ------------------------------------------------------------------------------------------- from a timeline
+
+
+STEP = 0.16
+ONE = ("tap",)
+
+
+def found_in(values: list[float], **changes: float) -> list[Segment]:
+    """Detections of one label whose steps, which see nothing else, have these probabilities."""
+    column = np.array(values, np.float32)[:, None]
+    settings = DetectionSettings(**{"smoothing": 0.0, **changes})
+    return find_detections(column, STEP, STEP, STEP * len(values), ONE, settings)
+
+
+def test_a_sound_is_found_where_it_is() -> None:
+    """The best candidate is the sound itself, neither the tip of its peak nor a run that faint steps lengthen."""
+    values = [0.01] * 10 + [0.1] + [0.8, 0.9, 0.95, 0.9, 0.85] + [0.1] + [0.01] * 20 + [0.3] * 3 + [0.01] * 10
+    best, second = found_in(values)
+    assert (best.start, best.end) == pytest.approx((11 * STEP, 16 * STEP))
+    assert (second.start, second.end) == pytest.approx((37 * STEP, 40 * STEP))
+    assert 0 < second.score < best.score < 1
+
+
+def test_candidates_overlap_as_far_as_they_may() -> None:
+    values = [0.01] * 5 + [0.3] * 8 + [0.9] * 4 + [0.01] * 5
+    assert len(found_in(values, max_overlap=0)) == 1
+    wide, narrow = sorted(found_in(values, max_overlap=0.5), key=lambda one: one.start)
+    assert (wide.start, narrow.start) == pytest.approx((5 * STEP, 13 * STEP))
+    assert wide.end == narrow.end == pytest.approx(17 * STEP)
+
+
+def test_the_end_of_the_recording() -> None:
+    """Steps with a window of 2.08 s: the first and the last stand for all that no other step covers."""
+    probabilities = np.full((20, 1), 0.9, np.float32)
+    (found,) = find_detections(probabilities, STEP, 2.08, 5.2, ONE)
+    assert (found.start, found.end) == (0, 5.2)
+    assert not find_detections(probabilities[:0], STEP, 2.08, 5.2, ONE)
+    assert not find_detections(0 * probabilities, STEP, 2.08, 5.2, ONE)
+    with pytest.raises(ValueError, match="2 labels"):
+        find_detections(probabilities, STEP, 2.08, 5.2, ("tap", "plate"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.sampled_from([0.0, 0.3, 0.7, 1.0]), st.integers(1, 40))
+def test_what_all_detections_have_in_common(seed: int, steps: int, max_overlap: float, most: int) -> None:
+    probabilities = np.random.default_rng(seed).dirichlet(np.full(3, 0.3), size=steps).astype(np.float32)
+    labels, duration = ("a", "b", "c"), steps * STEP
+    chosen = DetectionSettings(max_overlap=max_overlap, max_detections=10_000)
+    found = find_detections(probabilities, STEP, STEP, duration, labels, chosen)
+    assert all(0 <= one.start < one.end <= duration and 0 < one.score <= 1 for one in found)
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    for label in labels:
+        own = [one for one in found if one.label == label]
+        for i, one in enumerate(own):
+            for other in own[:i]:
+                common = min(one.end, other.end) - max(one.start, other.start)
+                assert common <= (max_overlap + 1e-9) * (max(one.end, other.end) - min(one.start, other.start))
+    # The best alone; without a label; and each label by itself.
+    fewer = DetectionSettings(max_overlap=max_overlap, max_detections=most)
+    assert find_detections(probabilities, STEP, STEP, duration, labels, fewer) == found[:most]
+    others = find_detections(probabilities, STEP, STEP, duration, labels, chosen, leave_out=("b",))
+    assert others == [one for one in found if one.label != "b"]
+    alone = find_detections(probabilities[:, :1], STEP, STEP, duration, labels[:1], chosen)
+    assert alone == [one for one in found if one.label == "a"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lowest_threshold": 0.0},
+        {"lowest_threshold": NAN},
+        {"threshold_ratio": 1.0},
+        {"smoothing": -1.0},
+        {"context": INFINITY},
+        {"length_power": NAN},
+        {"max_length": 0.0},
+        {"max_overlap": 1.1},
+        {"max_detections": 0},
+    ],
+)
+def test_settings_out_of_range(changes: dict[str, Any]) -> None:
+    (name,) = changes
+    assert_refused(lambda: DetectionSettings(**changes), name)
+
+
+# ----------------------------------------------------------------------------------------------------- command line
+
+
+def test_the_command_score_detection(tmp_path: Path) -> None:
+    annotations = write_list(tmp_path / "a.csv", TWO)
+    results = {"a": [detection(4, 0.9, 0, 10), detection(BACKGROUND, 0.9, 0, 10)], "z": [detection(4, 0.1, 0, 1)]}
+    path = submission(tmp_path / "d.zip", results=results)
+    found = ainext("epic-sounds", "score-detection", path, annotations, "--json")
+    assert found.code == 0 and found.json == score_detections(read_detections(path), annotations)  # every digit
+    assert list(found.json)[:6] == KEYS and found.json["map_avg"] == 50
+    assert "1 video that the annotations lack" in found.complaints[0]
+    table = ainext("epic-sounds", "score-detection", path, annotations).out
+    assert "3 detections, 2 annotated segments; 1 detection of other classes left out" in table and "50.00 %" in table
+    write_json(path, {"a": [7]})
+    assert "d.zip: has a detection that is not an object" in refused(
+        "epic-sounds", "score-detection", path, annotations
+    )
+
+
+def test_scoring_needs_no_extra(tmp_path: Path) -> None:
+    path, annotations = submission(tmp_path / "d.zip"), write_list(tmp_path / "a.csv", TWO)
+    code = (
+        "import sys; from audioinceptionnext.cli.epic_sounds import app; "
+        f"app(['score-detection', {str(path)!r}, {str(annotations)!r}], standalone_mode=False); "
+        "print(sorted({'torch', 'sklearn', 'scipy', 'pandas', 'h5py'} & set(sys.modules)))"
+    )
+    done = python("-c", code)
+    assert done.out.splitlines()[-1] == "[]", done.err
+
+
+@pytest.fixture(scope="module")
+def epic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two invented videos in each list, with their sound."""
+    from examples.stand_in import write_epic_sounds
+
+    return write_epic_sounds(tmp_path_factory.mktemp("epic"), train=1, validation=1, test=8, videos=2)
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A network of random weights: softmax over windows; and multi-label and dense, with its labels reversed."""
+    import torch
+
+    from audioinceptionnext.network import create_model
+    from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
+    from audioinceptionnext.network.storage import StoredModel, save_model
+    from tests.networks import with_statistics
+
+    torch.manual_seed(0)
+    net = with_statistics(create_model("tiny", 44, depths=(1, 1, 1, 1)))
+    net.classifier.weight.data.mul_(30)
+    folder = tmp_path_factory.mktemp("models")
+    models = {
+        "windows": StoredModel(net, EPIC_SOUNDS_LABELS),
+        "multi-label": StoredModel(net, EPIC_SOUNDS_LABELS[::-1], mode="dense", multi_label=True),
+    }
+    for name, model in models.items():
+        save_model(model, folder / f"{name}.safetensors")
+    return {name: folder / f"{name}.safetensors" for name in models}
+
+
+@pytest.mark.workshop
+@pytest.mark.parametrize("kind", ["windows", "multi-label"])
+def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, Path], tmp_path: Path) -> None:
+    out, annotations = tmp_path / "d.zip", epic / "EPIC_Sounds_validation.csv"
+    common = ("epic-sounds", "detect", out, "--root", epic, "--model", untrained[kind], "--split", "validation")
+    done = ainext(*common, "--sls-td", 5, "--json")
+    assert done.code == 0 and not done.complaints, done.err
+    found = read_detections(out)
+    assert done.json == {
+        "file": str(out),
+        "videos": 2,
+        "detections": len(found.score),
+        "without_recording": [],
+        "sls_pt": 2,
+        "sls_tl": 3,
+        "sls_td": 5,
+    }
+    assert found.videos == ("P02_01", "P02_02") and set(found.video) == {0, 1} and BACKGROUND not in found.interaction
+    assert ainext("epic-sounds", "check", out, annotations).code == 0
+    figures = ainext("epic-sounds", "score-detection", out, annotations, "--json").json
+    assert figures["detections"] == len(found.score) and figures["left_out"] == figures["unknown_videos"] == 0
+
+    # They are those of the timeline of the whole recording.
+    from audioinceptionnext.data.clip import Clip
+    from audioinceptionnext.data.reader import Reader
+    from audioinceptionnext.evaluation.evaluate import open_model
+
+    model = open_model(str(untrained[kind]))
+    whole = model.predict(Reader(24_000).read(Clip(epic / "EPIC_audio.hdf5", -1, key="P02_02")))
+    expected = find_detections(
+        whole.probabilities, whole.step_seconds, 2.08, whole.duration, whole.labels, leave_out=["background"]
+    )
+    write_detections(tmp_path / "expected.json", {"P02_02": expected}, **LEVELS)
+    results = json.loads((tmp_path / "expected.json").read_text())["results"]
+    assert json.loads(read_zip(out))["results"]["P02_02"] == results["P02_02"]
+
+    assert ainext(*common, "--max-detections", 3).out == f"{out}: 6 detections in 2 videos\n"
+    assert read_detections(out).video.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.workshop
+def test_recordings_that_cannot_be_read(epic: Path, untrained: dict[str, Path], tmp_path: Path) -> None:
+    """One line each; the others go on, and the submission has all videos."""
+    out, audio = tmp_path / "d.json", tmp_path / "audio"
+    audio.mkdir()
+    common = ("epic-sounds", "detect", out, "--root", epic, "--audio", audio, "--model", untrained["windows"])
+    assert "has no recording of the 2 videos of the test list" in refused(*common)
+    write_wav(audio / "P03_02.wav", sine(440, 3, 16_000), 16_000)
+    done = ainext(*common)
+    assert done.code == 1 and [line for line in done.complaints if "P03_01" in line] == done.complaints
+    (audio / "P03_01.flac").write_bytes(b"no sound")
+    done = ainext(*common)
+    assert done.code == 1 and len(done.complaints) == 1 and "P03_01.flac" in done.complaints[0]
+    found = read_detections(out)
+    assert found.videos == ("P03_01", "P03_02") and set(found.video) == {1} and found.segment.max() <= 3
+
+
+@pytest.mark.workshop
+def test_calls_that_detect_refuses(epic: Path, tmp_path: Path) -> None:
+    common = ("epic-sounds", "detect", tmp_path / "d.zip", "--root", epic)
+    assert "does not know" in refused(*common, "--model", "kitchen20")
+    assert "must end in .zip or .json" in refused(
+        "epic-sounds", "detect", tmp_path / "d.pkl", "--root", epic, "--model", "kitchen20"
+    )
+    (tmp_path / "EPIC_Sounds_train.csv").write_text("")
+    line = refused("epic-sounds", "detect", "d.zip", "--root", tmp_path, "--model", "kitchen20")
+    assert line.startswith("ainext: --split test") and "has a list for train" in line

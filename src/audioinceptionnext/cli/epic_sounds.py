@@ -150,4 +150,5 @@ def check(
         raise typer.Exit(1)
 
 
+app.command("detect")(detection.detect)
 app.command("score-detection")(detection.score_detection)
