@@ -21,7 +21,7 @@ from audioinceptionnext.data.epic_videos import (
 )
 from audioinceptionnext.data.recordings import Recordings
 from audioinceptionnext.data.table import BadRow, Row, Table, label_of
-from audioinceptionnext.errors import FileError
+from audioinceptionnext.errors import FileError, ParameterError, printable
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
 LISTS = {
@@ -51,12 +51,8 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         FileError: there are no annotations, a list has other columns, there is more than one HDF5 file, or no segment
             has a recording.
     """
-    tables = {
-        split: read_list(
-            path, COLUMNS if split == "test" else (*COLUMNS, *LABEL_COLUMNS), "EPIC-SOUNDS", SAMPLE_COLUMNS
-        )
-        for split, path in find_lists(root, LISTS, "EPIC-SOUNDS").items()
-    }
+    lists = find_lists(root, LISTS, "EPIC-SOUNDS")
+    tables = {split: _read(path, split) for split, path in lists.items()}
     recordings = find_recordings(root, audio)
     lengths = recordings.lengths({row["video_id"] for table in tables.values() for _, row in table.rows})
     clips: list[Clip] = []
@@ -70,6 +66,35 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         what = f"no segment has a recording here: {problems[0]}"
         raise FileError(recordings.place, f"{what}; give the folder or the HDF5 file of the recordings")
     return Dataset("epic-sounds", EPIC_SOUNDS_LABELS, tuple(clips), tuple(problems), RATE)
+
+
+def videos(root: Path, split: str, audio: Path | None = None) -> dict[str, Clip | None]:
+    """The whole recording of each video of a list, by its id; None where there is no such recording.
+
+    Args:
+        root: the folder of the annotations.
+        split: ``train``, ``validation`` or ``test``.
+        audio: as for `load`.
+
+    Raises:
+        FileError: there are no annotations, or more than one HDF5 file.
+        ParameterError: there is no list of this split.
+    """
+    lists = find_lists(root, LISTS, "EPIC-SOUNDS")
+    if split not in lists:
+        raise ParameterError("split", split, f"{printable(root)} has a list for {', '.join(lists)}")
+    names = dict.fromkeys(row["video_id"] for _, row in _read(lists[split], split).rows)
+    recordings = find_recordings(root, audio)
+    found = {name: recordings.find(name) for name in names}
+    return {
+        name: place and Clip(place[0], UNLABELLED, split=split, group=name, key=place[1], id=name)
+        for name, place in found.items()
+    }
+
+
+def _read(path: Path, split: str) -> Table:
+    columns = COLUMNS if split == "test" else (*COLUMNS, *LABEL_COLUMNS)
+    return read_list(path, columns, "EPIC-SOUNDS", SAMPLE_COLUMNS)
 
 
 def _maker(
