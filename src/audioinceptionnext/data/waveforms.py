@@ -33,11 +33,13 @@ class Item:
         waveform: (samples,) float32.
         label: class index.
         index: of the clip in the list of clips.
+        start: where the waveform begins, in samples after the start of the clip.
     """
 
     waveform: Tensor
     label: int
     index: int
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Batch(NamedTuple):
         indices: (batch,) of the clips in the list of clips.
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
+        starts: (batch,) where each waveform begins, in samples after the start of its clip.
     """
 
     waveforms: Tensor
@@ -70,6 +73,7 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     failures: list[tuple[int, str]]
+    starts: Tensor | None = None
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -134,22 +138,23 @@ class Waveforms(Dataset[Item | Failure]):
     def __getitem__(self, draw: Draw | int) -> Item | Failure:
         draw = draw if isinstance(draw, Draw) else Draw(0, draw)
         try:
-            waveform = self._stretch(draw)
+            waveform, start = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
-        return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index)
+        return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index, start)
 
-    def _stretch(self, draw: Draw) -> np.ndarray:
-        """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
-        clip, longest = self.clips[draw.index], self.max_samples
+    def _stretch(self, draw: Draw) -> tuple[np.ndarray, int]:
+        """The stretch that a draw stands for, float32 (samples,), and its first sample. Raises `MediaError`."""
+        clip, longest, start = self.clips[draw.index], self.max_samples, 0
         if self.keep == "nothing":
             if longest is None or (length := self.reader.samples(clip)) <= longest:
                 whole = self.reader.read(clip)
             else:
-                rate = self.reader.sample_rate
-                stretch = self.reader.read(clip, self._start(draw, length) / rate, longest / rate)
+                rate, start = self.reader.sample_rate, self._start(draw, length)
+                stretch = self.reader.read(clip, start / rate, longest / rate)
                 if len(stretch) == longest:
-                    return stretch
+                    return stretch, start
+                start = 0
                 whole = self.reader.read(clip)  # shorter than its header or the list states: rare, and slow
         elif self._cache is not None:
             whole = self._cache.get(clip)
@@ -160,7 +165,7 @@ class Waveforms(Dataset[Item | Failure]):
         if longest is not None and len(whole) > longest:
             start = self._start(draw, len(whole))
             whole = whole[start : start + longest]
-        return to_float(whole) if whole.dtype == np.int16 else whole
+        return to_float(whole) if whole.dtype == np.int16 else whole, start
 
     def _start(self, draw: Draw, length: int) -> int:
         """The first sample of a draw's stretch in a clip of ``length`` samples."""
@@ -216,6 +221,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         torch.tensor([item.label for item in read], dtype=torch.long),
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
+        torch.tensor([item.start for item in read], dtype=torch.long),
     )
 
 

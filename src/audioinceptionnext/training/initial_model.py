@@ -13,6 +13,7 @@ from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
+from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import load_published, published_model
@@ -37,7 +38,8 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     Args:
         labels: one per class.
         recipe: names the network and its settings.
-        initial_weights: see `open_weights`. The linear layer is fresh unless their labels are the same.
+        initial_weights: see `open_weights`. The linear layer is fresh unless their labels are the same and both models
+            predict clips, or both steps.
 
     Raises:
         ParameterError: there is no such network or setting, the front end is impossible, or the weights do not fit.
@@ -46,6 +48,9 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     pretrained = open_weights(initial_weights) if initial_weights is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
+    by_step = recipe.targets == "steps"
+    if by_step:  # a clip is a single step
+        front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
@@ -63,7 +68,8 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
         except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
             raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
     else:
-        net = _adapt(pretrained, labels, frames, front["hop_ms"], bands, recipe.dropout)
+        kept = pretrained.labels == labels and pretrained.multi_label == by_step
+        net = _adapt(pretrained, labels, kept, frames, front["hop_ms"], bands, recipe.dropout)
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
             raise ParameterError("initial_weights", initial_weights, reason)
@@ -71,7 +77,8 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.eval_clips
     recipes = pretrained.info.get("recipes", []) if pretrained is not None else []
     info = {"recipes": [*recipes, recipe.as_dict()]}
-    return StoredModel(net, labels, **front, mode="dense" if longer and net.convolutional else "windows", info=info)
+    dense = (longer or by_step) and net.convolutional
+    return StoredModel(net, labels, **front, mode="dense" if dense else "windows", info=info, multi_label=by_step)
 
 
 def open_weights(name: str) -> StoredModel:
@@ -103,15 +110,23 @@ def _front_end_of(model: StoredModel) -> dict[str, Any]:
 
 
 def _adapt(
-    pretrained: StoredModel, labels: tuple[str, ...], frames: int, hop_ms: float, bands: int, dropout: float
+    pretrained: StoredModel,
+    labels: tuple[str, ...],
+    kept: bool,
+    frames: int,
+    hop_ms: float,
+    bands: int,
+    dropout: float,
 ) -> Any:
-    """The network of ``pretrained`` for these classes, frames and bands; None if its weights do not fit."""
+    """The network of ``pretrained`` for these classes, frames and bands; None if its weights do not fit.
+
+    Its linear layer is fresh unless it is ``kept``.
+    """
     net = pretrained.net
     config = replace(net.config, num_classes=len(labels), clip_frames=frames, bands=bands, dropout=dropout)
     if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # the same time constant in seconds
         config = replace(config, time_constant=config.time_constant * pretrained.hop_ms / hop_ms)
     fresh = type(net)(config)
-    kept = pretrained.labels == labels
     weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
     own = fresh.state_dict()
     if any(k not in own or own[k].shape != v.shape for k, v in weights.items()):
