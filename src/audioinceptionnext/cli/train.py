@@ -89,9 +89,8 @@ def train(
     if by_step:
         dataset = by_recording(dataset)
         if per_class:
-            raise ParameterError(
-                "per_class", per_class, "targets of steps take all segments of a recording; leave it out"
-            )
+            reason = "targets of steps take all segments of a recording; leave it out"
+            raise ParameterError("per_class", per_class, reason)
     training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
     training = limit_per_class(training, per_class, settings.seed) if per_class else training
     if is_first_process():

@@ -1,8 +1,8 @@
 """Recordings whose sounds are annotated with their times, and what a model that predicts step by step should say there.
 
 The clips of a data set that lists several segments per recording (EPIC-SOUNDS, or a CSV list with ``start`` and
-``end``) are gathered by recording. A recording counts as annotated from its start to its end: where no segment is, there
-is no sound of any class.
+``end``) are gathered by recording. A recording counts as annotated from its start to its end: where no segment is,
+there is no sound of any class.
 """
 
 from __future__ import annotations

@@ -23,16 +23,16 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
 
     Writes ``model.onnx``, and if clips are held out ``figures.json`` and ``report/``. If the clips and the mistakes
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
-    published evaluation averages the softmax as it is. Models that were trained on steps are scored on whole recordings,
-    without a report or a temperature.
+    published evaluation averages the softmax as it is. Models that were trained on steps are scored on whole
+    recordings, without a report or a temperature.
 
     Args:
         run: what was trained.
         weights: the path that `train` returned.
 
     Returns:
-        The figures (see `evaluate` or `evaluate_frames`) with ``model_file``, ``weights`` and ``report``. Without held-out clips, only the
-        first two of these.
+        The figures (see `evaluate` or `evaluate_frames`) with ``model_file``, ``weights`` and, if there is one,
+        ``report``. Without held-out clips, only the first two of these.
     """
     print("exporting", file=sys.stderr, flush=True)
     model = load_model(weights)
