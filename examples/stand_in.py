@@ -6,8 +6,9 @@ python examples/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOU
 ``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.
 With ``--annotations``, the validation and test lists hold the real rows of a few short videos, whose sound is invented
 too. ``--videos all`` takes all videos of the validation list, 13 hours of sound, and invents two hours of overlapping
-segments to train on: 2.6 GB, of which one recording at a time is in memory. A class is a pair of pulsing tones in noise, which any network can learn, so scores on this data say nothing about
-real sound. The same call always writes the same samples.
+segments to train on: 2.6 GB, of which one recording at a time is in memory. A class is a pair of pulsing tones in
+noise, which any network can learn, so scores on this data say nothing about real sound. The same call always writes
+the same samples.
 """
 
 from __future__ import annotations

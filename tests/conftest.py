@@ -51,7 +51,7 @@ TORCH = installed("torch")()
 # files, tests of the workshop have the mark `workshop`, or use one of its fixtures.
 WORKSHOP = (
     "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "embed", "end_to_end",
-    "epic_sounds", "events", "explain", "export", "frontend", "hub", "loading", "network", "order", "paper", "pcen",
+    "epic_sounds", "events", "explain", "export", "frame_wise", "frontend", "hub", "loading", "network", "order", "paper", "pcen",
     "quantise", "recipes", "rendering", "report", "safe_pickle", "several_processes", "splits", "study", "teacher",
     "thresholds", "training", "training_parts", "trust",
 )  # fmt: skip

@@ -113,6 +113,8 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights)
+    if recipe.targets == "steps":
+        frame_wise.check_settings(recipe, model)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     try:
         trainer = _trainer(run, hardware)
@@ -126,7 +128,6 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     reader = Reader(model.sample_rate, run.dataset.sample_rate)
     training, held_out, kind = run.training, run.held_out, SoundClassifier
     if recipe.targets == "steps":
-        frame_wise.check_settings(recipe, model)
         stretches = frame_wise.cut(training, held_out, reader, recipe, len(run.dataset.labels))
         training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
         frame_wise.start_from_shares(model.net, stretches.shares)
