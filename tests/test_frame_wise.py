@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -43,7 +45,7 @@ from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from audioinceptionnext.training.splits import split_clips
 from examples.stand_in import write_epic_sounds
 from tests.audio_files import write_wav
-from tests.command import ainext, plain, refused
+from tests.command import ainext, plain, python, refused
 from tests.small_sounds import NETWORK, content, quick, same, weights
 
 RATE, STEP = 8000, 0.16
@@ -215,7 +217,7 @@ def test_a_fresh_linear_layer_starts_from_the_shares(scenes: Path) -> None:
 
 
 def test_training_on_a_list_finds_the_segments_again(scenes: Path, tmp_path: Path) -> None:
-    recipe = quick(**STEPS, epochs=16, evaluate_every=4, learning_rate=0.01, gain_db=3)
+    recipe = quick(**STEPS, epochs=12, evaluate_every=3, learning_rate=0.01, gain_db=3)
     (tmp_path / "mine.yaml").write_text(as_yaml(recipe), encoding="utf-8")
     run = tmp_path / "run"
     arguments = ("--data", "csv", "--root", scenes, "--recipe", tmp_path / "mine.yaml", "--threads", 1)
@@ -245,7 +247,8 @@ def test_training_on_a_list_finds_the_segments_again(scenes: Path, tmp_path: Pat
             in_order(recording.segments),
         )
         assert found[:, 0].tolist() == true[:, 0].tolist()
-        assert np.median(np.abs(found - true)[:, 1:]) <= STEP / 2 and np.abs(found - true).max() <= 2 * STEP
+        errors = np.abs(found - true)[:, 1:]
+        assert np.median(errors) <= STEP / 2 and np.mean(errors <= STEP) >= 0.8
 
 
 def test_a_resumed_run_is_the_same(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,6 +276,31 @@ def test_a_resumed_run_is_the_same(scenes: Path, tmp_path: Path, monkeypatch: py
 
 def _average(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {key: value for key, value in checkpoint["state_dict"].items() if key.startswith("average.module.")}
+
+
+TWO = """
+import sys
+from pathlib import Path
+from audioinceptionnext.training.fit import train
+from audioinceptionnext.training.hardware import Hardware
+from tests.test_frame_wise import run_of
+run = run_of(Path(sys.argv[1]), Path(sys.argv[2]), epochs=1, batch_size=2)
+train(run, hardware=Hardware(devices=2, threads=1, implementation="convolutions"))
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or not torch.distributed.is_available(), reason="gloo processes on Linux and macOS"
+)
+def test_two_processes_give_the_weights_of_one(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.py").write_text(TWO, encoding="utf-8")
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    assert python(tmp_path / "two.py", scenes, tmp_path / "two", PYTHONPATH=path).code == 0
+    hardware = Hardware(threads=1, implementation="convolutions")
+    one = train(run_of(scenes, tmp_path / "one", epochs=1, batch_size=4), hardware=hardware)
+    assert one is not None
+    both = weights(one), weights(tmp_path / "two" / MODEL)
+    assert all(torch.allclose(both[0][key], both[1][key], rtol=1e-3, atol=1e-4) for key in both[0])
 
 
 def test_epic_sounds_from_weights_of_clips(tmp_path: Path) -> None:
