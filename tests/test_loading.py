@@ -100,6 +100,10 @@ def test_a_file_and_hdf5_give_the_same_samples(recordings: Path, sound: np.ndarr
         file, hdf5 = Clip(wav, 0, start, end), Clip(recordings, 0, start, end, key="P01_01")
         assert reader.samples(file) == reader.samples(hdf5) == len(reader.read(hdf5))
         np.testing.assert_allclose(reader.read(file), reader.read(hdf5), atol=1e-6)
+        for clip in (file, hdf5):
+            *blocks, last = reader.read_blocks(clip, 1.1)
+            assert {len(block) for block in blocks} <= {round(1.1 * rate)} and 0 < len(last) <= round(1.1 * rate)
+            np.testing.assert_allclose(np.concatenate([*blocks, last]), reader.read(clip), atol=1e-6)
         for inner in (0.0, 0.31):
             found = reader.read(hdf5, inner, 0.25)
             first = round(start * rate) + round(inner * rate)

@@ -16,7 +16,7 @@ from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, below, hdf5_below, recordings_at
 from audioinceptionnext.data.safe_pickle import read_pickle
 from audioinceptionnext.data.table import BadRow, Row, Table, label_of, read_table, whole_number
-from audioinceptionnext.errors import FileError, counted, printable
+from audioinceptionnext.errors import FileError, ParameterError, counted, printable
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 
 RATE = 24_000  # Hz, of sample indices and of the HDF5 file
@@ -60,6 +60,30 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         what = f"no segment has a recording here: {problems[0]}"
         raise FileError(recordings.place, f"{what}; give the folder or the HDF5 file of the recordings")
     return Dataset("epic-sounds", EPIC_SOUNDS_LABELS, tuple(clips), tuple(problems), RATE)
+
+
+def videos(root: Path, split: str, audio: Path | None = None) -> dict[str, Clip | None]:
+    """The whole recording of each video of a list, by its id; None where there is no such recording.
+
+    Args:
+        root: the folder of the annotations.
+        split: ``train``, ``validation`` or ``test``.
+        audio: as for `load`.
+
+    Raises:
+        FileError: there are no annotations, or more than one HDF5 file.
+        ParameterError: there is no list of this split.
+    """
+    lists = _lists(root)
+    if split not in lists:
+        raise ParameterError("split", split, f"{printable(root)} has a list for {', '.join(lists)}")
+    names = dict.fromkeys(row["video_id"] for _, row in _read(lists[split], split).rows)
+    recordings = recordings_at(audio or _recordings_below(root))
+    found = {name: recordings.find(name) for name in names}
+    return {
+        name: place and Clip(place[0], UNLABELLED, split=split, group=name, key=place[1], id=name)
+        for name, place in found.items()
+    }
 
 
 def _maker(

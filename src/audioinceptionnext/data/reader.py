@@ -5,8 +5,10 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import Any
 
@@ -91,6 +93,33 @@ class Reader:
         if not len(found) and begin == first and seconds != 0:
             raise MediaError(clip.name, "the recording has no sound there; correct the start and end in the list")
         return found
+
+    def read_blocks(
+        self, clip: Clip, block_seconds: float = 30.0, on_warning: Callable[[str], None] | None = None
+    ) -> Generator[np.ndarray]:
+        """Read a clip as consecutive blocks, in the memory of one block where the clip is a whole recording.
+
+        Args:
+            clip: to read.
+            block_seconds: length of a block; the last one may be shorter.
+            on_warning: called at the end with what was wrong with the file, see `decode.read_blocks`.
+
+        Yields:
+            (samples,) mono float32, which together are what `read` returns.
+
+        Raises:
+            MediaError: as `read`; with a later block where only a later part of the recording is damaged.
+        """
+        if clip.key is None and clip.start == 0 and clip.end is None:
+            yield from decode.read_blocks(clip.path, self.sample_rate, block_seconds, on_warning)
+            return
+        size = round(block_seconds * self.sample_rate)
+        for number in itertools.count():
+            block = self.read(clip, number * size / self.sample_rate, size / self.sample_rate)
+            if len(block):
+                yield block
+            if len(block) < size:
+                return
 
     def _bounds(self, clip: Clip) -> tuple[int, int | None]:
         """The first sample of the clip, and the one after its last; None for the end of the recording."""

@@ -62,10 +62,10 @@ class Predictions:
         return self.outputs.sum(axis=1)
 
 
-def count_of(some: Sequence[Any] | np.ndarray, total: int | None = None) -> str:
+def count_of(some: Sequence[Any] | np.ndarray, total: int | None = None, kind: str = "segment") -> str:
     """``1 segment``, ``3 segments`` or ``3 of 5,131 segments``."""
     number = f"{len(some):,}" if total is None else f"{len(some):,} of {total:,}"
-    return f"{number} segment{'' if (total or len(some)) == 1 else 's'}"
+    return f"{number} {kind}{'' if (total or len(some)) == 1 else 's'}"
 
 
 def readable(name: str) -> str:
@@ -73,21 +73,24 @@ def readable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name[:80])
 
 
-def mismatches(found: Iterable[str], required: Iterable[str], allowed: Iterable[str] | None = None) -> list[str]:
+def mismatches(
+    found: Iterable[str], required: Iterable[str], allowed: Iterable[str] | None = None, kind: str = "segment"
+) -> list[str]:
     """What is wrong with a set of ids: one line per problem, with a count and an example. Empty if it is complete.
 
     Args:
         found: the ids to check.
         required: the ids that must be among them.
         allowed: the ids that may be among them; the required ones unless given.
+        kind: what the ids are of.
     """
     found, required = list(found), list(required)
     there = set(found)
     missing = [name for name in required if name not in there]
     known = set(required if allowed is None else allowed)
     unknown = [name for name in found if name not in known]
-    problems = [f"{count_of(missing, len(required))} missing, e.g. {readable(missing[0])}"] if missing else []
-    return problems + ([f"{count_of(unknown)} unknown, e.g. {readable(unknown[0])}"] if unknown else [])
+    problems = [f"{count_of(missing, len(required), kind)} missing, e.g. {readable(missing[0])}"] if missing else []
+    return problems + ([f"{count_of(unknown, kind=kind)} unknown, e.g. {readable(unknown[0])}"] if unknown else [])
 
 
 def read_predictions(path: str | Path) -> Predictions:
