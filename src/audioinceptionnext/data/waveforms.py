@@ -35,6 +35,7 @@ class Item:
         index: of the clip in the list of clips.
         counted: number of samples that count, see `Reader.counted`.
         also: indices of further labels, see `Clip`.
+        start: where the waveform begins, in samples after the start of the clip.
     """
 
     waveform: Tensor
@@ -42,6 +43,7 @@ class Item:
     index: int
     counted: int
     also: tuple[int, ...] = ()
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Batch(NamedTuple):
             read, ``batch`` is 0.
         counted: (batch,) number of samples that count, at least ``lengths``; see `Reader.counted`.
         also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
+        starts: (batch,) where each waveform begins, in samples after the start of its clip.
     """
 
     waveforms: Tensor
@@ -78,6 +81,7 @@ class Batch(NamedTuple):
     failures: list[tuple[int, str]]
     counted: Tensor
     also: Tensor = torch.zeros(0, 0, dtype=torch.long)
+    starts: Tensor = torch.zeros(0, dtype=torch.long)
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -142,25 +146,26 @@ class Waveforms(Dataset[Item | Failure]):
     def __getitem__(self, draw: Draw | int) -> Item | Failure:
         draw = draw if isinstance(draw, Draw) else Draw(0, draw)
         try:
-            waveform = self._stretch(draw)
+            waveform, start = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
         clip, counted = self.clips[draw.index], len(waveform)
         if self.max_samples is None:
             counted = self.reader.counted(clip, counted)
-        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted, clip.also)
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted, clip.also, start)
 
-    def _stretch(self, draw: Draw) -> np.ndarray:
-        """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
-        clip, longest = self.clips[draw.index], self.max_samples
+    def _stretch(self, draw: Draw) -> tuple[np.ndarray, int]:
+        """The stretch that a draw stands for, float32 (samples,), and its first sample. Raises `MediaError`."""
+        clip, longest, start = self.clips[draw.index], self.max_samples, 0
         if self.keep == "nothing":
             if longest is None or self._spare(clip, length := self.reader.samples(clip)) <= 0:
                 whole = self.reader.read(clip)
             else:
-                rate = self.reader.sample_rate
-                stretch = self.reader.read(clip, self._start(draw, length) / rate, longest / rate)
+                rate, start = self.reader.sample_rate, self._start(draw, length)
+                stretch = self.reader.read(clip, start / rate, longest / rate)
                 if len(stretch) == longest:
-                    return stretch
+                    return stretch, start
+                start = 0
                 whole = self.reader.read(clip)  # shorter than its header or the list states: rare, and slow
         elif self._cache is not None:
             whole = self._cache.get(clip)
@@ -171,7 +176,7 @@ class Waveforms(Dataset[Item | Failure]):
         if longest is not None:
             start = self._start(draw, len(whole))
             whole = whole[start : start + longest]
-        return to_float(whole) if whole.dtype == np.int16 else whole
+        return to_float(whole) if whole.dtype == np.int16 else whole, start
 
     def _start(self, draw: Draw, length: int) -> int:
         """The first sample of a draw's stretch in a clip that has ``length`` samples."""
@@ -240,6 +245,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
         torch.tensor([item.counted for item in read], dtype=torch.long),
         also,
+        torch.tensor([item.start for item in read], dtype=torch.long),
     )
 
 

@@ -60,10 +60,11 @@ class BatchTransform(nn.Module):
         Args:
             waveforms: (batch, samples).
             lengths: (batch,), the number of samples that are not padding.
-            targets: (batch, classes), rows sum to 1.
+            targets: (batch, classes), rows sum to 1; or those of steps, (batch, steps, classes), for which each crop
+                begins where its waveform does.
 
         Returns:
-            log-mel (batch, 1, frames, bands) and targets (batch, classes), mixed if the recipe says so. Clips of
+            log-mel (batch, 1, frames, bands) and targets as given, mixed if the recipe says so. Clips of
             background, if it asks for them, follow those of the batch.
         """
         recipe, rate = self.recipe, self.log_mel.sample_rate
@@ -75,7 +76,7 @@ class BatchTransform(nn.Module):
             waveforms = shift(waveforms, lengths, recipe.shift_seconds, rate)
         if recipe.noise_probability:
             waveforms = add_noise(waveforms, lengths, recipe.noise_snr_db, recipe.noise_probability, self.noise)
-        x = crop(self.log_mel, waveforms, lengths, seconds)
+        x = crop(self.log_mel, waveforms, lengths, seconds, random=recipe.targets == "clip")
         x = self._gain(x)
         if recipe.reverb_probability:
             x = self._reverberate(x)

@@ -14,7 +14,7 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import writing
+from audioinceptionnext.errors import ParameterError, writing
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.evaluate import (
     Evaluation,
@@ -58,6 +58,10 @@ class CrossValidation:
     hardware: Hardware = field(default_factory=Hardware)
     eval_clips: int = 0
     folds: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.recipe.targets == "steps":
+            raise ParameterError("targets", "steps", "clips are scored here, with targets of clips; train a single run")
 
     def run(self) -> Evaluation:
         """Train the network of every fold, score its clips, and write the figures of all of them together.

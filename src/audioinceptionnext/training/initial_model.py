@@ -14,6 +14,7 @@ from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
+from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import load_published, published_model
@@ -43,7 +44,8 @@ def build_initial_model(
     Args:
         labels: one per class.
         recipe: names the network and its settings.
-        initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same.
+        initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same, and
+            both models predict clips, or both steps.
         tasks: see `StoredModel`.
 
     Raises:
@@ -53,6 +55,9 @@ def build_initial_model(
     pretrained = open_weights(initial_weights) if initial_weights is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
+    by_step = recipe.targets == "steps"
+    if by_step:  # a clip is a single step
+        front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
@@ -70,7 +75,7 @@ def build_initial_model(
         except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
             raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
     else:
-        kept = (pretrained.labels, pretrained.tasks) == (labels, dict(tasks or {}))
+        kept = (pretrained.labels, pretrained.tasks, pretrained.multi_label) == (labels, dict(tasks or {}), by_step)
         net = _adapt(pretrained, len(labels), kept, frames, front["hop_ms"], bands, recipe.dropout)
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
@@ -79,8 +84,9 @@ def build_initial_model(
     longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.eval_clips
     recipes = pretrained.info.get("recipes", []) if pretrained is not None else []
     info = {"recipes": [*recipes, recipe.as_dict()]}
-    mode: Mode = "dense" if longer and net.convolutional else "windows"
-    return StoredModel(net, labels, **front, mode=mode, info=info, tasks=dict(tasks or {}))
+    mode: Mode = "dense" if (longer or by_step) and net.convolutional else "windows"
+    tasks = dict(tasks or {})
+    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=by_step, tasks=tasks)
 
 
 def open_weights(name: str) -> StoredModel:

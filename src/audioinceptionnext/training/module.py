@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -47,8 +47,12 @@ class SoundClassifier(L.LightningModule):
         noise, background: see `BatchTransform`.
         teacher: its predictions are a share of the targets.
         record: written into every checkpoint; JSON values.
+
+    Attributes:
+        figure: the figure of the held-out clips by which evaluations are compared; more is better.
     """
 
+    figure: ClassVar[str] = "top1"
     class_weights: Tensor | None
 
     def __init__(
@@ -96,10 +100,7 @@ class SoundClassifier(L.LightningModule):
             share = self.recipe.teacher_share
             predicted = self.teacher(x[:clips], self.activation_dtype) / max(1, len(self.model.tasks))
             targets = torch.cat([(1 - share) * targets[:clips] + share * predicted, targets[clips:]])
-        weights = torch.ones_like(targets[:, 0])
-        if self.class_weights is not None:
-            weights[:clips] = targets[:clips] @ self.class_weights
-        per_clip = -(targets * self.log_probabilities(x, clips)).sum(1)
+        per_clip, weights = self._losses(x, targets, clips)
         # The mean over the clips of all processes, also if these have different numbers: gradients are averaged.
         loss = (weights * per_clip).sum() / (summed(weights.sum()) / processes())
         mean = summed(loss) / processes()
@@ -107,6 +108,13 @@ class SoundClassifier(L.LightningModule):
             raise AinextError(self._diverged(batch, number, per_clip))
         self.log("loss", mean, prog_bar=True, batch_size=max(1, clips))
         return loss
+
+    def _losses(self, x: Tensor, targets: Tensor, clips: int) -> tuple[Tensor, Tensor]:
+        """The loss of each row and its weight in the mean, (batch,) each. The rows after ``clips`` are background."""
+        weights = torch.ones_like(targets[:, 0])
+        if self.class_weights is not None:
+            weights[:clips] = targets[:clips] @ self.class_weights
+        return -(targets * self.log_probabilities(x, clips)).sum(1), weights
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log-mel and targets of the clips of a batch, and of background after them."""
@@ -130,16 +138,19 @@ class SoundClassifier(L.LightningModule):
         background, in the rows after them, the mean of the logarithms, so that every single step has to be unsure. The
         mean probability would let one step be sure of one class and the next one of another.
         """
-        net = self.net
+        steps = log_softmax(self.logits(log_mel), self.model.tasks)
+        pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
+        return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
+
+    def logits(self, log_mel: Tensor) -> Tensor:
+        """Logits of a training step, (batch, steps, classes) float32."""
         if self._body_is_frozen:
             with torch.no_grad():
                 maps = self.folded_feature_maps(log_mel).float()
         else:
-            maps = self.feature_maps(net, log_mel, self.activation_dtype).float()
+            maps = self.feature_maps(self.net, log_mel, self.activation_dtype).float()
         with torch.autocast(log_mel.device.type, enabled=False):
-            steps = log_softmax(net.pooled_logits(maps), self.model.tasks)  # (batch, steps, classes)
-        pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
-        return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
+            return self.net.pooled_logits(maps)
 
     @property
     def _body_is_frozen(self) -> bool:
@@ -262,17 +273,20 @@ class SoundClassifier(L.LightningModule):
         if not len(batch.labels):
             return
         self._scored += len(batch.labels)
+        self._score(batch)
+
+    def _score(self, batch: Batch) -> None:
         sizes = list(self.model.tasks.values()) or [self.net.config.num_classes]
         best = torch.stack([part.argmax(1) for part in self.probabilities(batch).split(sizes, 1)], 1)
         first = best.new_tensor([0, *itertools.accumulate(sizes[:-1])])
         right = best + first == self._labels(batch)  # (batch, tasks)
-        self._log_accuracy("top1", right.all(1))
+        self._log_accuracy(self.figure, right.all(1))
         for name, own in zip(self.model.tasks, right.T, strict=False):
             self._log_accuracy(f"top1_{name}", own)
 
     def _log_accuracy(self, name: str, right: Tensor) -> None:
         percent = 100 * right.float().mean()
-        self.log(name, percent, prog_bar=name == "top1", batch_size=len(right), sync_dist=True)
+        self.log(name, percent, prog_bar=name == self.figure, batch_size=len(right), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         if not self._scored:
