@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from typing import TypeVar
 
 import librosa
 import numpy as np
@@ -10,15 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.export.onnx import export_onnx
-from audioinceptionnext.network import AudioInceptionNeXt, create_model
+from audioinceptionnext.network import create_model
+from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 
+N = TypeVar("N", bound=Network)
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 SHORT = {"depths": (1, 1, 1, 1), "dropout": 0.0}
 LABELS = ("tap", "plate, bowl", "été")
+PUBLISHED = "MODEL:\n  MODEL_NAME: AudioInceptionNeXt\n"  # the part of a checkpoint's `cfg` that names its network
+SUCCESSOR = "MODEL:\n  MODEL_NAME: AudioRepInceptionNeXt\n"
 
 
-def with_statistics(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeXt:
+def with_statistics(net: N, seed: int = 0) -> N:
     """The network with statistics and scales as after training, so that a fold that ignores one of them fails."""
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
@@ -35,6 +41,16 @@ def with_statistics(net: AudioInceptionNeXt, seed: int = 0) -> AudioInceptionNeX
 
 def log_mels(batch: int = 2, frames: int = 416, seed: int = 0) -> Tensor:
     return torch.randn(batch, 1, frames, 128, generator=torch.Generator().manual_seed(seed)) * 2 - 4
+
+
+def seeded(dataset: str, seed: int) -> tuple[dict[str, Tensor], Tensor]:
+    """The weights, by their published names, and the two inputs for which the reference folder has outputs."""
+    spec = importlib.util.spec_from_file_location("seeded_checkpoint", REFERENCE / "seeded_checkpoint.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    weights = {key: torch.from_numpy(np.asarray(value)) for key, value in module.state_dict(dataset, seed).items()}
+    return weights, torch.from_numpy(module.inputs(dataset, seed))
 
 
 def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128) -> np.ndarray:

@@ -26,7 +26,7 @@ from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Recipe
 from tests import exports
 from tests.audio_files import pink
-from tests.networks import LABELS, REFERENCE, by_librosa, with_statistics
+from tests.networks import LABELS, PUBLISHED, REFERENCE, by_librosa, seeded, with_statistics
 
 CLIP = 49_919
 
@@ -205,16 +205,12 @@ def test_stored_weights_come_back(model: StoredModel, tmp_path: Path) -> None:
 
 @pytest.mark.needs("reference")
 @pytest.mark.parametrize("dataset", ["epic-sounds", "vgg-sound"])
-def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(REFERENCE))
-    import seeded_checkpoint  # type: ignore[import-not-found]
-
-    weights = {k: torch.from_numpy(np.asarray(v)) for k, v in seeded_checkpoint.state_dict(dataset, 0).items()}
-    torch.save({"model_state": weights}, tmp_path / "official.pyth")
+def test_published_outputs_through_onnx_runtime(dataset: str, tmp_path: Path) -> None:
+    weights, x = seeded(dataset, 0)
+    torch.save({"model_state": weights, "cfg": PUBLISHED}, tmp_path / "official.pyth")
     stored = published_model(load_published(tmp_path / "official.pyth"))
     path = export_onnx(stored, tmp_path / "official.onnx", input="log-mel")
-    inputs = seeded_checkpoint.inputs(dataset, 0)[:, 0]
-    (logits,) = run(path, log_mel=inputs)
+    (logits,) = run(path, log_mel=x[:, 0].numpy())
     published = json.loads((REFERENCE / "official-outputs.json").read_text())[f"{dataset}/0"]
     expected = np.array(published["logits"])
     assert logits.shape == (2, 1, expected.shape[1])

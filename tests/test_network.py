@@ -28,7 +28,7 @@ from audioinceptionnext.network import (
 )
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
-from tests.networks import REFERENCE, SHORT, log_mels, with_statistics
+from tests.networks import PUBLISHED, REFERENCE, SHORT, log_mels, seeded, with_statistics
 
 
 def test_base_is_the_papers_size_and_folds_to_a_quarter() -> None:
@@ -151,7 +151,7 @@ def fake_checkpoint(path: Path, **changes: object) -> tuple[Path, AudioInception
     net.mean.zero_()
     net.std.fill_(1.0)
     state = {f"module.{theirs}": net.state_dict()[ours] for ours, theirs in published_names(net).items()}
-    torch.save({"epoch": 3, "model_state": state | changes}, path)
+    torch.save({"epoch": 3, "model_state": state | changes, "cfg": PUBLISHED}, path)
     return path, net
 
 
@@ -190,16 +190,11 @@ def test_published_checkpoints_have_these_names_and_shapes(dataset: str) -> None
 
 @pytest.mark.needs("reference")
 @pytest.mark.parametrize("case", ["epic-sounds/0", "epic-sounds/1", "vgg-sound/0", "vgg-sound/1"])
-def test_published_outputs_are_reproduced(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(REFERENCE))
-    sys.modules.pop("seeded_checkpoint", None)
-    import seeded_checkpoint  # type: ignore[import-not-found]
-
+def test_published_outputs_are_reproduced(case: str, tmp_path: Path) -> None:
     dataset, seed = case.split("/")
-    weights = {k: torch.from_numpy(np.asarray(v)) for k, v in seeded_checkpoint.state_dict(dataset, int(seed)).items()}
-    torch.save({"model_state": weights}, tmp_path / "official.pyth")
+    weights, x = seeded(dataset, int(seed))
+    torch.save({"model_state": weights, "cfg": PUBLISHED}, tmp_path / "official.pyth")
     net = load_published(tmp_path / "official.pyth")
-    x = torch.from_numpy(seeded_checkpoint.inputs(dataset, int(seed)))
     published = json.loads((REFERENCE / "official-outputs.json").read_text())[case]
     logits = np.array(published["logits"])
     with torch.no_grad():

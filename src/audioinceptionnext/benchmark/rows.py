@@ -17,7 +17,8 @@ class Row:
 
     Attributes:
         name: what tables call it.
-        network: `OURS` (base size, unless a model is given) or a baseline: ``ast``, ``cnn`` or ``mobilenet``.
+        network: `OURS` (base size, unless a model is given), its successor ``rep``, or a baseline: ``ast``, ``cnn`` or
+            ``mobilenet``.
         engine: a key of `engines.ENGINES`.
         precision: ``float32``, ``float16``, ``bf16`` or ``int8``. In float16 the weights are stored, but not computed.
         folded: whether the network is folded; otherwise it has its training form, as published.
@@ -54,6 +55,10 @@ ROWS = (
     Row("folded, CUDA compiled", OURS, "compiled", device="cuda"),
     Row("folded, CUDA graph", OURS, "graph", device="cuda"),
     Row("folded, CUDA graph bf16", OURS, "graph", "bf16", device="cuda"),
+    Row("successor, PyTorch", "rep", "eager", folded=False),
+    Row("successor folded, PyTorch", "rep", "eager"),
+    Row("successor folded, ONNX Runtime", "rep", "onnxruntime"),
+    Row("successor folded, OpenVINO bf16", "rep", "openvino", "bf16"),
 )
 
 # The module that an engine or a network imports, and how to install it.

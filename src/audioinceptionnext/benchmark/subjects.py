@@ -20,6 +20,8 @@ from audioinceptionnext.network.base import Network, count_macs, count_parameter
 from audioinceptionnext.network.blocks import Mixer
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.registry import VARIANTS, create_model
+from audioinceptionnext.network.rep import RepConfig
+from audioinceptionnext.network.staged import StagedConfig
 from audioinceptionnext.network.storage import Mode, StoredModel, load_model
 from audioinceptionnext.rendering import render
 
@@ -29,6 +31,7 @@ INPUT_CLIPS = 64
 SETTLING_CLIPS, CALIBRATION_CLIPS = 8, 64
 OTHER_SEEDS = 1000
 BATCH_SIZE = 16
+SUCCESSOR = RepConfig.architecture
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def open_subjects(models: Iterable[str]) -> dict[str, Subject]:
     """Open the networks to measure.
 
     Args:
-        models: ``.safetensors`` files, names of shipped models, or names of variants, whose weights are random.
+        models: ``.safetensors`` files, names of shipped models, or names of networks, whose weights are random.
 
     Returns:
         The subjects by `Row.network`: each model stands in the rows of its architecture. Where none of the models is
@@ -80,7 +83,7 @@ def open_subjects(models: Iterable[str]) -> dict[str, Subject]:
 def _open_subject(model: str) -> Subject:
     if model.endswith(".safetensors"):
         return Subject(load_model(model), model, trained=True)
-    if model in VARIANTS:
+    if model in VARIANTS or model == SUCCESSOR:
         return Subject(_untrained(model, NUM_CLASSES), f"{model}, random weights", trained=False)
     if model.endswith(".onnx"):
         reason = "rows need the weights in training form; give the .safetensors file that it was exported from"
@@ -91,10 +94,15 @@ def _open_subject(model: str) -> Subject:
     return Subject(load_model(weights), model, trained=True)
 
 
-def open_baseline(kind: str, ours: Subject) -> Subject:
-    """A baseline with random weights that takes the same clips and has the same number of classes as ``ours``."""
+def open_other(kind: str, ours: Subject) -> Subject:
+    """Another network with random weights that takes the same clips and has the same number of classes as ``ours``.
+
+    The successor also has its widths, depths and kernels.
+    """
     stored, config = ours.stored, ours.stored.net.config
-    settings = {"clip_frames": config.clip_frames, "bands": config.bands}
+    settings: dict[str, Any] = {"clip_frames": config.clip_frames, "bands": config.bands}
+    if kind == SUCCESSOR and isinstance(config, StagedConfig):
+        settings |= {"widths": config.widths, "depths": config.depths, "kernels": config.kernels}
     front_end = {"sample_rate": stored.sample_rate, "window_ms": stored.window_ms, "hop_ms": stored.hop_ms}
     untrained = _untrained(kind, config.num_classes, settings, front_end | {"clip_seconds": stored.clip_seconds})
     return Subject(untrained, f"{kind}, random weights", trained=False)
@@ -162,7 +170,7 @@ class Preparation:
 
     Args:
         folder: for the files.
-        subjects: see `open_subjects`; baselines are added when rows need them.
+        subjects: see `open_subjects`; others are added when rows need them.
         calibration: gives log-mels (n, frames, bands) of training clips to calibrate the int8 form of a trained
             network; rendered sound unless given.
     """
@@ -176,7 +184,7 @@ class Preparation:
     def subject(self, kind: str) -> Subject:
         """The network of this `Row.network`."""
         if kind not in self._subjects:
-            self._subjects[kind] = open_baseline(kind, self._subjects[OURS])
+            self._subjects[kind] = open_other(kind, self._subjects[OURS])
         return self._subjects[kind]
 
     def inputs(self, kind: str) -> Path:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import AinextError, ParameterError, unexpected
@@ -21,7 +24,9 @@ def main(argv: list[str] | None = None) -> None:
     from audioinceptionnext.cli.app import app
 
     try:
-        code = app(arguments, standalone_mode=False, prog_name="ainext")
+        with warnings.catch_warnings():
+            warnings.showwarning = _in_one_line(warnings.showwarning)
+            code = app(arguments, standalone_mode=False, prog_name="ainext")
     except KeyboardInterrupt:
         _fail("interrupted", 130, debug)
     except Exception as error:
@@ -29,6 +34,19 @@ def main(argv: list[str] | None = None) -> None:
     if code == 130:  # what newer versions of Typer make of Ctrl-C, without a word
         _fail("interrupted", 130, debug=False)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
+    """Print what this package warns of as the command line words it; ``show`` prints the warnings of others."""
+    package = str(Path(__file__).parents[1])
+
+    def shown(message: Warning | str, category: type[Warning], filename: str, *where: Any, **options: Any) -> None:
+        if filename.startswith(package):
+            print(f"ainext: warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, filename, *where, **options)
+
+    return shown
 
 
 def in_options(error: AinextError, arguments: list[str] | None = None) -> str:

@@ -23,22 +23,45 @@ def convert(
             show_default="those of EPIC-SOUNDS, or numbers",
         ),
     ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            "--architecture",
+            metavar="NAME",
+            help="Say of which network the checkpoint is: base (AudioInceptionNeXt) or rep (AudioRepInceptionNeXt).",
+            show_default="as the checkpoint says",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="NAME",
+            help="Say on which data set it was trained: epic-sounds, vggsound, epic-kitchens, speechcommands, "
+            "urbansound8k or nsynth.",
+            show_default="as the checkpoint says",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Convert a checkpoint of the paper's authors to a .safetensors file with its configuration and labels.
 
+    It may be of the paper's network or of its successor, and merged or not.
+
     Example: [bold]ainext convert checkpoint_best.pyth epic.safetensors[/bold]
     """
     from audioinceptionnext.network import count_parameters
-    from audioinceptionnext.network.published import load_published, published_model
+    from audioinceptionnext.network.published import open_published
     from audioinceptionnext.network.storage import save_model
 
     if out.suffix != ".safetensors":
         raise FileError(out, "the name of the output must end in .safetensors")
-    model = published_model(load_published(checkpoint), _read_labels(labels))
+    model = open_published(checkpoint, architecture, data, _read_labels(labels))
     save_model(model, out)
     result = {
         "file": str(out),
+        "architecture": model.net.config.architecture or "base",
+        "data": model.info["data"],
         "classes": len(model.labels),
         "labels": list(model.labels),
         "parameters": count_parameters(model.net),
@@ -49,7 +72,8 @@ def convert(
         print(json.dumps(result, ensure_ascii=False, indent=2))
     else:
         classes = counted(len(model.labels), "class")
-        print(f"{out}: {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
+        network = type(model.net).__name__
+        print(f"{out}: {network}, {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
 
 
 def _read_labels(path: Path | None) -> tuple[str, ...] | None:

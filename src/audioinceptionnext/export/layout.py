@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.network.base import Network
-from audioinceptionnext.network.model import AudioInceptionNeXt
+from audioinceptionnext.network.staged import StagedNetwork
 
 
 class SwapAxes(nn.Module):
@@ -31,9 +31,9 @@ def time_last(net: Network) -> Network:
 
     Networks of other architectures are reswapped as they are.
     """
-    if not isinstance(net, AudioInceptionNeXt):
+    if not isinstance(net, StagedNetwork):
         return net
-    swapped: AudioInceptionNeXt = copy.deepcopy(net)
+    swapped: StagedNetwork = copy.deepcopy(net)
     bins = _halved(_halved(net.config.bands))
     _swap_children(swapped.stem, bins)
     for block in swapped.blocks:

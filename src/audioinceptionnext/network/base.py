@@ -23,8 +23,8 @@ class BaseConfig:
         dropout: share of the features that are dropped in front of the linear layer, in training.
         clip_frames: frames of one clip.
         bands: mel bands of the input.
-        architecture: name of a baseline. It is empty for `NetworkConfig`, and then not written, so that files from
-            before there were baselines load.
+        architecture: name of another network than the paper's. It is empty for `NetworkConfig`, and then not written,
+            so that files from before there were others load.
     """
 
     num_classes: int
@@ -39,7 +39,7 @@ class BaseConfig:
             raise ParameterError("num_classes", self.num_classes, "a network needs at least one class")
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields, and the architecture if it is a baseline's. `from_dict` takes this back, also from JSON."""
+        """All fields, and the architecture if it is not the paper's. `from_dict` takes this back, also from JSON."""
         values = asdict(self)
         return {"architecture": self.architecture, **values} if self.architecture else values
 

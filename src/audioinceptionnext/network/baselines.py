@@ -6,6 +6,7 @@ These two come from ``transformers`` (extra: baselines) and are defined in `mobi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,9 +17,8 @@ from audioinceptionnext.network.base import CLIP_FRAMES, STEP_FRAMES, BaseConfig
 from audioinceptionnext.network.blocks import ConvNorm
 from audioinceptionnext.network.frontend import BANDS
 from audioinceptionnext.network.mobilenet import MobileNet, MobileNetConfig
-from audioinceptionnext.network.transformer import SpectrogramTransformer, TransformerConfig, load_transformer
+from audioinceptionnext.network.transformer import SpectrogramTransformer, TransformerConfig
 
-BASELINES = ("cnn", "ast", "mobilenet")
 # Average pooling after each stage, time x frequency. The first one pools four frames, since at a hop of 5 ms neighbours
 # hardly differ. Together the four give one step per STEP_FRAMES frames, as in our network.
 POOLS = ((4, 2), (2, 2), (2, 2), (2, 2))
@@ -77,32 +77,9 @@ class PlainCNN(Network):
         return x
 
 
-def create_baseline(name: str, num_classes: int, changes: dict[str, Any]) -> Network:
-    """A freshly initialised ``cnn``, ``ast`` or ``mobilenet``, or the transformer in a folder (``ast:FOLDER``).
-
-    Args:
-        changes: fields of the baseline's configuration.
-
-    Raises:
-        ParameterError: a setting is unknown or out of range.
-        ModelError, FileError: the folder does not hold such a network.
-    """
-    kind, _, folder = name.partition(":")
-    if folder or kind != name:
-        return load_transformer(folder, num_classes, changes)
-    return build_baseline({"architecture": kind, "num_classes": num_classes} | changes)
-
-
-def build_baseline(values: dict[str, Any]) -> Network:
-    """A freshly initialised baseline from its configuration as `BaseConfig.as_dict` wrote it.
-
-    Raises:
-        ParameterError: the architecture or a setting is unknown, or a setting is out of range.
-    """
-    if values["architecture"] == "cnn":
-        return PlainCNN(CNNConfig.from_dict(values))
-    if values["architecture"] == "ast":
-        return SpectrogramTransformer(TransformerConfig.from_dict(values))
-    if values["architecture"] == "mobilenet":
-        return MobileNet(MobileNetConfig.from_dict(values))
-    raise ParameterError("architecture", values["architecture"], f"this version has only {', '.join(BASELINES)}")
+# The configuration and the network of each, by its name.
+BASELINES: dict[str, tuple[type[BaseConfig], Callable[[Any], Network]]] = {
+    "cnn": (CNNConfig, PlainCNN),
+    "ast": (TransformerConfig, SpectrogramTransformer),
+    "mobilenet": (MobileNetConfig, MobileNet),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 Order = Literal["time-frequency", "frequency-time", "both"]
 Activation = Literal["", "relu", "gelu"]
+Axis = Literal["time", "frequency"]
 
 
 class ConvNorm(nn.Module):
@@ -73,6 +75,33 @@ class Branch(nn.Module):
         for conv in self.convs:
             x = torch.relu(conv(x))
         return x
+
+
+class KernelSum(nn.Module):
+    """Depthwise convolutions of several sizes along one axis; the sum of their outputs and the input, not activated.
+
+    At inference it is a single convolution, see `folding.merge`.
+
+    Args:
+        merged: whether the convolutions and their normalisations are one convolution with a bias already. The input is
+            still added.
+    """
+
+    def __init__(self, channels: int, kernels: Sequence[int], axis: Axis, merged: bool = False) -> None:
+        super().__init__()
+        shapes = [(kernel, 1) if axis == "time" else (1, kernel) for kernel in kernels]
+        if merged:
+            widest = max(shapes)
+            padding = (widest[0] // 2, widest[1] // 2)
+            self.convs = nn.ModuleList([nn.Conv2d(channels, channels, widest, padding=padding, groups=channels)])
+        else:
+            self.convs = nn.ModuleList(ConvNorm(channels, channels, shape, groups=channels) for shape in shapes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = x
+        for conv in self.convs:
+            total = total + conv(x)
+        return total
 
 
 class Mixer(nn.Module):

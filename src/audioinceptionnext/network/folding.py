@@ -1,7 +1,8 @@
 """The inference form, by exact algebra: fewer weights, the same outputs.
 
 At inference, a normalisation scales and shifts each channel, which the convolution before it can do as well. Two 1x1
-convolutions with nothing between them are one. Nothing is approximated: all is computed in float64 and rounded once.
+convolutions with nothing between them are one, and so are depthwise convolutions whose outputs are summed. Nothing is
+approximated: all is computed in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from audioinceptionnext.network.base import Network
-from audioinceptionnext.network.blocks import ConvNorm, Mixer
+from audioinceptionnext.network.blocks import ConvNorm, KernelSum, Mixer
 
 N = TypeVar("N", bound=Network)
 
@@ -22,8 +23,8 @@ def fold(net: N) -> N:
     """A copy of ``net`` for inference, in evaluation mode. At base size it has a quarter of the parameters.
 
     Each normalisation is folded into its convolution. Expansion and squeeze become one C x C convolution, unless the
-    variant has an activation between them. A network without batch normalisation, such as one that is folded already,
-    is copied as it is.
+    variant has an activation between them. The kernels of a `KernelSum` become one. A network without batch
+    normalisation, such as one that is folded already, is copied as it is.
 
     >>> count_parameters(fold(create_model("base", num_classes=44)))
     2835244
@@ -44,6 +45,8 @@ def _fold_children(module: nn.Module) -> None:
         _fold_children(child)
         if isinstance(child, Mixer) and isinstance(child.activation, nn.Identity):
             setattr(module, name, compose(child.expand, child.squeeze))
+        elif isinstance(child, KernelSum):
+            setattr(module, name, merge(child))
 
 
 @torch.no_grad()
@@ -83,3 +86,28 @@ def compose(first: nn.Module, second: nn.Module) -> nn.Conv2d:
     product.weight.copy_((matrix @ weight[:, :, 0, 0])[:, :, None, None])
     product.bias.copy_(matrix @ first.bias + second.bias)
     return product
+
+
+@torch.no_grad()
+def merge(kernels: KernelSum, identity: bool = True) -> nn.Conv2d:
+    """The convolutions of a `KernelSum` as one of the largest size: the smaller kernels are padded evenly and added.
+
+    Args:
+        kernels: stays as it is; its normalisations are folded here if they have not been before.
+        identity: whether the input, which is part of the sum, becomes a 1 at the middle of each channel's kernel.
+    """
+    convs = [fold_norm(conv) if isinstance(conv, ConvNorm) else copy.deepcopy(conv) for conv in kernels.convs]
+    merged = max((conv for conv in convs if isinstance(conv, nn.Conv2d)), key=lambda conv: conv.weight[0].numel())
+    weight, bias = torch.zeros_like(merged.weight), torch.zeros(merged.out_channels).to(merged.weight)
+    height, width = weight.shape[2:]
+    for conv in convs:
+        assert isinstance(conv, nn.Conv2d) and conv.bias is not None
+        top, left = (height - conv.weight.shape[2]) // 2, (width - conv.weight.shape[3]) // 2
+        weight += nn.functional.pad(conv.weight, (left, left, top, top))
+        bias += conv.bias
+    if identity:
+        weight[:, :, height // 2, width // 2] += 1
+    assert merged.bias is not None
+    merged.weight.copy_(weight)
+    merged.bias.copy_(bias)
+    return merged

@@ -6,19 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from torch import Tensor, nn
-
 from audioinceptionnext.errors import ParameterError
-from audioinceptionnext.network.base import CLIP_FRAMES, BaseConfig, Network
-from audioinceptionnext.network.blocks import Activation, Block, Mixer, Order, Stem
+from audioinceptionnext.network.base import CLIP_FRAMES
+from audioinceptionnext.network.blocks import Activation, Block, Order
 from audioinceptionnext.network.frontend import BANDS
 from audioinceptionnext.network.pcen import PCEN
+from audioinceptionnext.network.staged import StagedConfig, StagedNetwork
 
 Scaling = Literal["log", "pcen"]
 
 
 @dataclass(frozen=True)
-class NetworkConfig(BaseConfig):
+class NetworkConfig(StagedConfig):
     """The settings of an `AudioInceptionNeXt`. Together with the weights they are enough to build it again.
 
     Attributes:
@@ -58,16 +57,10 @@ class NetworkConfig(BaseConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("widths", "depths", "kernels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # lists, as JSON gives them
         if isinstance(self.activation, bool):
             object.__setattr__(self, "activation", "relu" if self.activation else "")
         if self.activation not in get_args(Activation):
             raise ParameterError("activation", self.activation, "choose from relu and gelu, or leave it empty")
-        if len(self.widths) != len(self.depths):
-            raise ParameterError("depths", self.depths, f"give one number per stage, {len(self.widths)} as in widths")
-        if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
-            raise ParameterError("kernels", self.kernels, "give odd sizes, so that each kernel has a middle")
         for name, choices in (("order", Order), ("scaling", Scaling)):
             if getattr(self, name) not in get_args(choices):
                 raise ParameterError(name, getattr(self, name), f"choose from {', '.join(get_args(choices))}")
@@ -75,7 +68,7 @@ class NetworkConfig(BaseConfig):
             raise ParameterError("time_constant", self.time_constant, "give a number of frames, at least 1")
 
 
-class AudioInceptionNeXt(Network):
+class AudioInceptionNeXt(StagedNetwork):
     """The paper's network: stem, four stages of blocks, global pooling, linear layer. See `Network` for the shapes."""
 
     config: NetworkConfig
@@ -84,38 +77,18 @@ class AudioInceptionNeXt(Network):
         super().__init__(config)
         if config.scaling == "pcen":
             self.scale = PCEN(config.time_constant)
-        self.stem = Stem(config.widths[0])
-        blocks: list[Block] = []
-        inputs = config.widths[0]
-        for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
-            for index in range(depth):
-                stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(
-                    Block(
-                        inputs,
-                        width,
-                        stride,
-                        config.kernels,
-                        config.order,
-                        config.separable,
-                        config.expansion,
-                        config.activation,
-                        config.depthwise,
-                    )
-                )
-                inputs = width
-        self.blocks = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(inputs, config.num_classes)
-        self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Initialise as published: like all networks, and each block's last normalisation starts at 0."""
-        super().reset_parameters()
-        for module in self.modules():
-            if isinstance(module, Mixer):
-                nn.init.zeros_(module.squeeze.norm.weight)
-
-    def features(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
-        return self.blocks(self.stem(self.standardised(log_mel)))
+    def block(self, inputs: int, width: int, stride: int) -> Block:
+        """A new block from ``inputs`` to ``width`` channels."""
+        config = self.config
+        return Block(
+            inputs,
+            width,
+            stride,
+            config.kernels,
+            config.order,
+            config.separable,
+            config.expansion,
+            config.activation,
+            config.depthwise,
+        )

@@ -1,69 +1,240 @@
-"""Loads the checkpoints that the paper's authors published: translates their names of weights into ours."""
+"""Loads the checkpoints that the paper's authors published: translates their names of weights into ours.
+
+The paper's network and its successor have the same names and shapes, and compute different functions. Only the file's
+``cfg``, the text of its configuration, says which of the two it is.
+"""
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
-from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.errors import ModelError, ParameterError, counted, printable
+from audioinceptionnext.network.folding import merge
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
-from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig
+from audioinceptionnext.network.published_settings import Setting, find_setting
 from audioinceptionnext.network.registry import create_model
+from audioinceptionnext.network.rep import RepBlock
+from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel
 
-# The two published settings differ in their number of classes (the paper trains on VGG-Sound, then on EPIC-SOUNDS).
-EPIC_SOUNDS_CLASSES, VGG_SOUND_CLASSES = 44, 309
-CLIP_FRAMES_BY_CLASSES = {EPIC_SOUNDS_CLASSES: 416, VGG_SOUND_CLASSES: 512}
-FRONT_ENDS: dict[int, dict[str, Any]] = {
-    EPIC_SOUNDS_CLASSES: {"sample_rate": 24_000, "window_ms": 10, "hop_ms": 5, "clip_seconds": 2.08},
-    VGG_SOUND_CLASSES: {"sample_rate": 16_000, "window_ms": 20, "hop_ms": 10, "clip_seconds": 5.119},
-}
+ARCHITECTURES = {"base": "AudioInceptionNeXt", "rep": "AudioRepInceptionNeXt"}  # our names and theirs
+PAPERS = {"base": "arXiv 2307.07265", "rep": "arXiv 2404.13551"}
+TASKS = ("verb", "noun")  # the order of the two heads of a network with verbs and nouns
 BRANCHES = ("_small", "_medium", "")  # their names of kernels 3, 11, 21
+LETTERS = {"time": "a", "frequency": "b"}
 UNITS = {  # our names and theirs
     "shortcut": "branch1",
     "head": "branch2.a_head",
     "mixer.expand": "branch2.c",
     "mixer.squeeze": "branch2.d",
 }
+MERGED = re.compile(r".+\.branch2\.[ab]_reparam\.(weight|bias)")
+ROUNDING = 1e-4  # by which merged kernels may differ from those of the branches, relative to the largest weight
 
 
-def load_published(path: str | Path) -> AudioInceptionNeXt:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a published file holds.
+
+    Attributes:
+        path: of the file.
+        weights: by their published names. Heads of verbs and nouns are joined to one.
+        cfg: the configuration; None if the file has none. It may be empty.
+        tasks: as in `StoredModel`.
+    """
+
+    path: Path
+    weights: dict[str, Tensor]
+    cfg: dict[str, Any] | None
+    tasks: dict[str, int]
+
+    @property
+    def merged(self) -> bool:
+        """Whether it has the merged kernels but not the branches, as the published network for inference."""
+        branches = any(key.endswith(".branch2.a.weight") for key in self.weights)
+        return not branches and any(map(MERGED.fullmatch, self.weights))
+
+    def setting(self, data: str | None) -> Setting:
+        """Its front end, and what else is known of it; see `find_setting`."""
+        classes = len(self.weights["head.projection.bias"])
+        try:
+            return replace(find_setting(classes, self.cfg, data), tasks=self.tasks)
+        except ModelError as error:
+            raise ModelError(self.path, error.reason) from None
+
+    def architecture(self, given: str | None) -> str:
+        """The network that it is of, ``base`` or ``rep``.
+
+        Args:
+            given: what the caller says. It has to be given if the file has no configuration.
+
+        Raises:
+            ParameterError: the caller has to say it, or says otherwise than the file.
+            ModelError: it is of another network.
+        """
+        if given is not None and given not in ARCHITECTURES:
+            raise ParameterError("architecture", given, f"choose from {', '.join(ARCHITECTURES)}")
+        model = (self.cfg or {}).get("MODEL")
+        name = model.get("MODEL_NAME") if isinstance(model, dict) else None
+        if name is None and any(map(MERGED.fullmatch, self.weights)):
+            name = ARCHITECTURES["rep"]  # the paper's network has nothing to merge
+        stated = next((ours for ours, theirs in ARCHITECTURES.items() if theirs == name), None)
+        if name is not None and stated is None:
+            reason = f"it is of the network {name}; only {' and '.join(ARCHITECTURES.values())} can be loaded"
+            raise ModelError(self.path, reason)
+        if given is not None and stated not in (None, given):
+            raise ParameterError("architecture", given, f"the file is of {name}, which is called {stated} here")
+        if given or stated:
+            return given or str(stated)
+        if self.cfg is None:
+            choices = " or ".join(f"{ours} ({theirs})" for ours, theirs in ARCHITECTURES.items())
+            reason = (
+                f"the file does not say of which network it is, and its weights have the names of both; say {choices}"
+            )
+            raise ParameterError("architecture", None, reason)
+        text = (
+            f"{printable(self.path)}: its cfg does not name its network, so it is taken as base "
+            f"({ARCHITECTURES['base']}); if it is of the successor, state the architecture rep"
+        )
+        warnings.warn(text, stacklevel=4)
+        return "base"
+
+
+def load_published(path: str | Path, architecture: str | None = None, data: str | None = None) -> StagedNetwork:
     """Load the network of a published ``.pyth`` checkpoint, in evaluation mode.
 
-    The file is read with ``weights_only``, so that nothing in it is executed.
+    The file is read with ``weights_only``, so that nothing in it is executed. Files of the paper's network, of its
+    successor, and of its successor after merging are told apart by what they hold. A merged file still has the branches
+    from which it was merged, and these are loaded. A file of their network for inference has none; its network has
+    `RepConfig.merged` kernels.
+
+    Args:
+        path: of the file.
+        architecture: ``base`` or ``rep``: the network that it is of. It has to be given if the file has no ``cfg``. If
+            it has one that names no network, it is taken as ``base``, with a warning.
+        data: name of the data set that it was trained on. It has to be given if neither its ``cfg`` nor the number of
+            its classes says which front end it has.
 
     Raises:
-        ModelError: there is no such file, or it is not a checkpoint of this network. The message says which
-            weights differ.
+        ModelError: there is no such file, or it is not a checkpoint of these networks. The message says which weights
+            differ.
+        ParameterError: what has to be given is not, or it contradicts the file.
 
     >>> load_published("checkpoint_best.pyth").config.num_classes
     44
     """
+    checkpoint = read_checkpoint(path)
+    return _network(checkpoint, architecture, checkpoint.setting(data))
+
+
+def open_published(
+    path: str | Path,
+    architecture: str | None = None,
+    data: str | None = None,
+    labels: Sequence[str] | None = None,
+) -> StoredModel:
+    """A published ``.pyth`` checkpoint with its front end and labels: `load_published` and `published_model` in one.
+
+    The front end is what its ``cfg`` states, or else that of the data set with its number of classes.
+    """
+    checkpoint = read_checkpoint(path)
+    setting = checkpoint.setting(data)
+    return published_model(_network(checkpoint, architecture, setting), labels, setting)
+
+
+def published_model(
+    net: StagedNetwork, labels: Sequence[str] | None = None, setting: Setting | None = None
+) -> StoredModel:
+    """A published network with its front end and labels, in the mode ``windows``, as it was trained.
+
+    Args:
+        net: from `load_published`.
+        labels: one name per class. Those of EPIC-SOUNDS are known; the classes of other networks are numbered unless
+            labels are given.
+        setting: its front end and what else is known of it. That of the data set with its number of classes unless
+            given.
+
+    Raises:
+        ParameterError: the number of labels is not the number of classes, or that number does not tell the setting.
+    """
+    classes = net.config.num_classes
+    setting = setting or find_setting(classes)
+    if labels is None:
+        labels = EPIC_SOUNDS_LABELS if setting.data == "epic-sounds" else _numbered(setting.tasks or {"class": classes})
+    if len(labels) != classes:
+        reason = f"{len(labels)} labels for {classes} classes; name each class once, in their order"
+        raise ParameterError("labels", None, reason)
+    name = net.config.architecture or "base"
+    info: dict[str, Any] = {
+        "data": setting.data,
+        "source": f"published {ARCHITECTURES[name]} checkpoint ({PAPERS[name]})",
+    }
+    if setting.eval_clips is not None:
+        info["eval_clips"] = setting.eval_clips
+    return StoredModel(net, tuple(labels), **setting.front_end(), mode="windows", info=info, tasks=dict(setting.tasks))
+
+
+def _numbered(parts: dict[str, int]) -> list[str]:
+    return [f"{part} {number}" for part, size in parts.items() for number in range(size)]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a published file. Raises `ModelError` if it is none."""
     path = Path(path)
     if not path.is_file():
         raise ModelError(path, "no such file; check the name")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         reason = f"not a checkpoint that torch.load can read with weights_only ({reason[:120]})"
         raise ModelError(path, reason) from error
-    state = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, dict) else None
+    state = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(path, "has no weights under 'model_state'; give a checkpoint of the published system")
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    head = state.get("head.projection.weight")
-    if head is None:
+    weights = {key.removeprefix("module."): value for key, value in state.items()}
+    tasks = {}
+    if all(f"head.projection_{task}.{leaf}" in weights for task in TASKS for leaf in ("weight", "bias")):
+        tasks = {task: len(weights[f"head.projection_{task}.bias"]) for task in TASKS}
+        for leaf in ("weight", "bias"):
+            heads = [weights.pop(f"head.projection_{task}.{leaf}") for task in TASKS]
+            weights[f"head.projection.{leaf}"] = torch.cat(heads)
+    if not all(f"head.projection.{leaf}" in weights for leaf in ("weight", "bias")):
         raise ModelError(path, "has no 'head.projection.weight'; give a checkpoint of the published system")
-    classes = head.shape[0]
-    net = create_model("base", classes, clip_frames=CLIP_FRAMES_BY_CLASSES.get(classes, NetworkConfig.clip_frames))
+    return Checkpoint(path, weights, _cfg(content) if content is not state else None, tasks)
+
+
+def _cfg(content: dict[str, Any]) -> dict[str, Any] | None:
+    """The configuration of a checkpoint, a YAML text; None if there is none."""
+    cfg = content.get("cfg")
+    if isinstance(cfg, str):
+        try:
+            cfg = yaml.safe_load(cfg)
+        except yaml.YAMLError:
+            cfg = {}
+    return cfg if isinstance(cfg, dict) else None if cfg is None else {}
+
+
+def _network(checkpoint: Checkpoint, architecture: str | None, setting: Setting) -> StagedNetwork:
+    """The network of a checkpoint, in evaluation mode."""
+    name = checkpoint.architecture(architecture)
+    merged = {"merged": True} if name == "rep" and checkpoint.merged else {}
+    state = dict(checkpoint.weights)
+    classes = len(state["head.projection.bias"])
+    net = create_model(name, classes, clip_frames=setting.clip_frames, **merged)
+    assert isinstance(net, StagedNetwork)
     ours = {ours: state.pop(theirs) for ours, theirs in published_names(net).items() if theirs in state}
     ours |= {"mean": torch.zeros(()), "std": torch.ones(())}  # published networks do not standardise the log-mel
+    kernels = {key: state.pop(key) for key in list(state) if name == "rep" and MERGED.fullmatch(key)}
     expected = net.state_dict()
     missing = sorted(expected.keys() - ours.keys())
     wrong = sorted(k for k in ours if k in expected and ours[k].shape != expected[k].shape)
@@ -71,39 +242,31 @@ def load_published(path: str | Path) -> AudioInceptionNeXt:
         found = ", ".join(([f"{len(missing)} missing, e.g. {missing[0]}"] if missing else [])
                           + ([f"{len(wrong)} of another shape, e.g. {wrong[0]}"] if wrong else [])
                           + ([f"{len(state)} unknown, e.g. {next(iter(state))}"] if state else []))  # fmt: skip
-        raise ModelError(path, f"not the published AudioInceptionNeXt: {found}")
+        raise ModelError(checkpoint.path, f"not the published {ARCHITECTURES[name]}: {found}")
     net.load_state_dict(ours)
+    if kernels and (different := _different(net, kernels)):
+        text = f"{printable(checkpoint.path)}: {counted(different, 'merged tensor')} differ from the branches"
+        warnings.warn(f"{text}, which are used", stacklevel=3)
     return net.eval()
 
 
-def published_model(net: AudioInceptionNeXt, labels: Sequence[str] | None = None) -> StoredModel:
-    """A published network with its front end and labels, in the mode ``windows``, as it was trained.
-
-    Args:
-        net: from `load_published`.
-        labels: one name per class. Those of EPIC-SOUNDS are known; the classes of other networks are numbered unless
-            labels are given.
-
-    Raises:
-        ParameterError: the number of labels is not the number of classes.
-    """
-    classes = net.config.num_classes
-    if labels is None:
-        known = classes == EPIC_SOUNDS_CLASSES
-        labels = EPIC_SOUNDS_LABELS if known else [f"class {number}" for number in range(classes)]
-    if len(labels) != classes:
-        reason = f"{len(labels)} labels for {classes} classes; name each class once, in their order"
-        raise ParameterError("labels", None, reason)
-    data = {EPIC_SOUNDS_CLASSES: "epic-sounds", VGG_SOUND_CLASSES: "vggsound"}.get(classes, "unknown")
-    info = {"data": data, "source": "published AudioInceptionNeXt checkpoint (arXiv 2307.07265)"}
-    front_end = FRONT_ENDS.get(classes, FRONT_ENDS[EPIC_SOUNDS_CLASSES])
-    return StoredModel(net, tuple(labels), **front_end, mode="windows", info=info)
+def _different(net: StagedNetwork, kernels: dict[str, Tensor]) -> int:
+    """The number of merged tensors, by their published names, that are not those of the network's branches."""
+    different = 0
+    for place, block in zip(_places(net), net.blocks, strict=True):
+        assert isinstance(block, RepBlock)
+        for axis, letter in LETTERS.items():
+            merged = merge(getattr(block, axis), identity=False)
+            for leaf, own in merged.state_dict().items():
+                kept = kernels.pop(f"{place}.branch2.{letter}_reparam.{leaf}", own)
+                same = kept.shape == own.shape and (kept - own).abs().max() <= ROUNDING * own.abs().max()
+                different += not same
+    return different + len(kernels)
 
 
-def published_names(net: AudioInceptionNeXt) -> dict[str, str]:
-    """Our name of each weight and buffer of a base network, mapped to the published name."""
-    stages = enumerate(net.config.depths, start=2)
-    places = [f"s{stage}.pathway0_res{index}" for stage, depth in stages for index in range(depth)]
+def published_names(net: StagedNetwork) -> dict[str, str]:
+    """Our name of each weight and buffer of a published network, mapped to the published name."""
+    places = _places(net)
     names = {}
     for key in net.state_dict():
         if key in ("mean", "std"):
@@ -117,6 +280,12 @@ def published_names(net: AudioInceptionNeXt) -> dict[str, str]:
     return names
 
 
+def _places(net: StagedNetwork) -> list[str]:
+    """The published name of each block."""
+    stages = enumerate(net.config.depths, start=2)
+    return [f"s{stage}.pathway0_res{index}" for stage, depth in stages for index in range(depth)]
+
+
 def _unit(key: str, ours: str, conv: str, norm: str) -> str:
     return key.replace(f"{ours}.conv.", f"{conv}.").replace(f"{ours}.norm.", f"{norm}.")
 
@@ -126,8 +295,15 @@ def _block_name(key: str, places: list[str]) -> str:
     assert match is not None, key
     place, rest = places[int(match[1])], match[2]
     if branch := re.fullmatch(r"branches\.(\d)\.convs\.(\d)\.(conv|norm)\.(.+)", rest):
-        letter, size = "ab"[int(branch[2])], BRANCHES[int(branch[1])]
-        middle = f"{letter}{size}" if branch[3] == "conv" else f"{letter}_bn{size}"
-        return f"{place}.branch2.{middle}.{branch[4]}"
+        return _kernel_name(place, "ab"[int(branch[2])], *branch.group(1, 3, 4))
+    if kernel := re.fullmatch(r"(time|frequency)\.convs\.(\d)\.(conv|norm)\.(.+)", rest):
+        return _kernel_name(place, LETTERS[kernel[1]], *kernel.group(2, 3, 4))
+    if merged := re.fullmatch(r"(time|frequency)\.convs\.0\.(.+)", rest):
+        return f"{place}.branch2.{LETTERS[merged[1]]}_reparam.{merged[2]}"
     unit, part, leaf = rest.rsplit(".", 2)
     return f"{place}.{UNITS[unit]}{'' if part == 'conv' else '_bn'}.{leaf}"
+
+
+def _kernel_name(place: str, letter: str, index: str, part: str, leaf: str) -> str:
+    size = BRANCHES[int(index)]
+    return f"{place}.branch2.{letter}{size if part == 'conv' else f'_bn{size}'}.{leaf}"

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 from audioinceptionnext.errors import ParameterError, suggest
-from audioinceptionnext.network import baselines
-from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.base import BaseConfig, Network
 from audioinceptionnext.network.baselines import BASELINES
 from audioinceptionnext.network.model import AudioInceptionNeXt, NetworkConfig
+from audioinceptionnext.network.rep import AudioRepInceptionNeXt, RepConfig
+from audioinceptionnext.network.transformer import load_transformer
 
+# The variants of the paper's network, and how they differ from it.
 VARIANTS: dict[str, dict[str, Any]] = {
     "base": {},
     "small": {"widths": (32, 64, 128, 256)},  # half the width: a quarter of the weights
     "tiny": {"widths": (16, 32, 64, 128)},
+}
+# The other networks by their names: the configuration and the class of each.
+OTHERS: dict[str, tuple[type[BaseConfig], Callable[[Any], Network]]] = {
+    **BASELINES,
+    "rep": (RepConfig, AudioRepInceptionNeXt),
 }
 
 
@@ -24,6 +32,10 @@ def create_model(
 
 
 @overload
+def create_model(network: Literal["rep"], num_classes: int = 44, **settings: Any) -> AudioRepInceptionNeXt: ...
+
+
+@overload
 def create_model(network: str, num_classes: int = 44, **settings: Any) -> Network: ...
 
 
@@ -31,8 +43,9 @@ def create_model(network: str = "base", num_classes: int = 44, **settings: Any) 
     """Create a freshly initialised network in its training form.
 
     Args:
-        network: ``base`` (the paper's), ``small``, ``tiny``, or another name in `VARIANTS`; or a baseline: ``cnn``,
-            ``mobilenet``, ``ast``, or ``ast:FOLDER`` with the weights that ``transformers`` saved in a folder.
+        network: ``base`` (the paper's), ``small``, ``tiny``, or another name in `VARIANTS`; ``rep``, its successor; or
+            a baseline: ``cnn``, ``mobilenet``, ``ast``, or ``ast:FOLDER`` with the weights that ``transformers`` saved
+            in a folder.
         num_classes: number of classes.
         settings: fields of the network's configuration, such as `NetworkConfig`.
 
@@ -44,10 +57,12 @@ def create_model(network: str = "base", num_classes: int = 44, **settings: Any) 
     >>> create_model("small", num_classes=20, kernels=(11,)).config.widths
     (32, 64, 128, 256)
     """
-    if network in BASELINES or network.startswith("ast:"):
-        return baselines.create_baseline(network, num_classes, settings)
+    if network.startswith("ast:"):
+        return load_transformer(network.removeprefix("ast:"), num_classes, settings)
+    if network in OTHERS:
+        return build_network({"architecture": network, "num_classes": num_classes} | settings)
     if network not in VARIANTS:
-        reason = f"there is no such network; {suggest(network, (*VARIANTS, *BASELINES))}"
+        reason = f"there is no such network; {suggest(network, (*VARIANTS, *OTHERS))}"
         raise ParameterError("network", network, reason)
     config = NetworkConfig.from_dict({"num_classes": num_classes} | VARIANTS[network] | settings)
     return AudioInceptionNeXt(config)
@@ -59,6 +74,10 @@ def build_network(config: dict[str, Any]) -> Network:
     Raises:
         ParameterError: the architecture or a setting is unknown, or a setting is out of range.
     """
-    if "architecture" in config:
-        return baselines.build_baseline(config)
-    return AudioInceptionNeXt(NetworkConfig.from_dict(config))
+    architecture = config.get("architecture", NetworkConfig.architecture)
+    if architecture == NetworkConfig.architecture:
+        return AudioInceptionNeXt(NetworkConfig.from_dict(config))
+    if architecture not in OTHERS:
+        raise ParameterError("architecture", architecture, f"this version has only {', '.join(OTHERS)}")
+    kind, network = OTHERS[architecture]
+    return network(kind.from_dict(config))

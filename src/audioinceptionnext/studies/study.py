@@ -30,6 +30,7 @@ DEFAULT_RECIPE = "modern"  # what the base differs from, unless it names a `reci
 KEYS = ("question", "about", "reference", "base", "predict", "variants")
 VARIANT_KEYS = ("data", "initial_weights_of")  # of a variant, beside settings of a recipe
 BASE_WIDTHS = (64, 128, 256, 512)  # channels of base size, by stage
+WIDTHS = {"base": 1.0, "small": 0.5, "tiny": 0.25, "cnn": 1.0, "rep": 1.0}  # of networks with stages, relative to those
 
 StudyMode = Literal["dense", "windows"]
 
@@ -91,6 +92,8 @@ class Study:
     def recipe_of(self, variant: Variant, changes: Mapping[str, Any], width: float | None = None) -> Recipe:
         """The recipe that ``variant`` is trained with.
 
+        The successor (``rep``) has as many channels as the network of the base, unless the variant states its own.
+
         Args:
             changes: settings that override the base. The variant's own settings override them in turn.
             width: the number of channels as a multiple of base size, for networks that do not state their own.
@@ -100,9 +103,13 @@ class Study:
         """
         parts = (self.base, changes, variant.settings)
         settings = {key: value for part in parts for key, value in part.items()}
-        network_settings = dict(load_recipe(self.recipe).network_settings)
+        recipe = load_recipe(self.recipe)
+        network_settings = dict(recipe.network_settings)
         for part in parts:
             network_settings |= part.get("network_settings") or {}
+        if settings.get("network") == "rep":
+            beside = {**self.base, **changes}.get("network", recipe.network if width is None else "base")
+            width = (1 if width is None else width) * WIDTHS.get(str(beside), 1.0)
         if width is not None:
             network_settings = _scaled(str(settings.get("network", "base")), width, network_settings)
         return load_recipe(self.recipe, {**settings, "network_settings": network_settings})
@@ -110,7 +117,7 @@ class Study:
 
 def _scaled(network: str, width: float, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The network's settings with ``width`` times the channels, unless they state the channels themselves."""
-    own = {"base": 1.0, "small": 0.5, "tiny": 0.25, "cnn": 1.0}.get(network)
+    own = WIDTHS.get(network)
     scaled: dict[str, Any]
     if own is not None:
         scaled = {"widths": [max(1, round(channels * own * width)) for channels in BASE_WIDTHS]}

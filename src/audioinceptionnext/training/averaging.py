@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.training.distributed import summed
+from audioinceptionnext.training.frozen import FrozenBatchNorm
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
 
@@ -50,10 +51,12 @@ def _move(decay: float, average: Tensors, weights: Tensors, n: Tensor | int) -> 
 
 @torch.no_grad()
 def recompute_statistics(net: Network, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
-    """Replace the running statistics of all normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
+    """Replace the running statistics of the normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
 
     The new mean and variance are those of all elements together: the mean of the batches' means, and the mean of their
     variances plus the variance of their means. As published, variances divide by n and not by n - 1.
+
+    Normalisations that are frozen (`frozen.FrozenBatchNorm`) keep theirs.
 
     Args:
         net: in training mode during the call.
@@ -63,7 +66,9 @@ def recompute_statistics(net: Network, forward: Callable[[Tensor], object], batc
     Returns:
         The number of batches. If there are none, the statistics stay as they are.
     """
-    norms = [module for module in net.modules() if isinstance(module, _BatchNorm)]
+    norms = [
+        module for module in net.modules() if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm)
+    ]
     total = [0.0] * len(norms)
     mean, square = ([torch.zeros((), dtype=torch.float64)] * len(norms) for _ in range(2))
     elements: dict[torch.Size, list[int]] = {}  # of one clip of this shape, by normalisation

@@ -30,6 +30,7 @@ from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
+from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory, slurm_environment
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
@@ -119,6 +120,8 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks)
     if recipe.targets == "steps":
         frame_wise.check_settings(recipe, model)
+    if recipe.freeze_bn:
+        freeze_norms(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     try:
         trainer = _trainer(run, hardware)

@@ -17,7 +17,7 @@ from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
-from audioinceptionnext.network.published import load_published, published_model
+from audioinceptionnext.network.published import open_published
 from audioinceptionnext.network.storage import Mode, StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
 
@@ -61,6 +61,8 @@ def build_initial_model(
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
+    if pretrained is None and recipe.freeze_bn:
+        raise ParameterError("freeze_bn", True, "there are no initial weights whose normalisations could be kept")
     if pretrained is not None and recipe.network_settings:
         reason = "these weights come with their own network; leave out the recipe's network_settings"
         raise ParameterError("initial_weights", initial_weights, reason)
@@ -103,7 +105,10 @@ def open_weights(name: str) -> StoredModel:
     24000
     """
     if name.endswith((".pyth", ".pt", ".pth")):
-        return published_model(load_published(name))
+        try:
+            return open_published(name)
+        except ParameterError as error:  # it does not say what it is; the commands that take weights do not ask
+            raise ModelError(name, f"{error.reason}, to `ainext convert`, which writes a .safetensors file") from None
     if name.endswith(".safetensors") or (Path(name).is_file() and name not in list_models()):
         return load_model(name)
     entry = find_model(name)

@@ -117,6 +117,9 @@ class Recipe:
     """Gradients with a larger norm are scaled down to it; 0 turns this off."""
     head_epochs: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     """Number of epochs at the start in which only the linear layer learns."""
+    freeze_bn: bool = False
+    """Whether the weights, biases and statistics of every batch normalisation but the stem's stay as they are in the
+    initial weights."""
     body_rate: Annotated[Number, Field(ge=0, le=100)] = 1.0
     """Learning rate of everything but the linear layer, as a multiple of ``learning_rate``."""
     precision: Precision = "bf16"

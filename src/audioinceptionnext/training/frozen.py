@@ -1,0 +1,27 @@
+"""Batch normalisations that stay as they are in training, as in the successor's fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from torch import nn
+
+
+class FrozenBatchNorm(nn.BatchNorm2d):
+    """`nn.BatchNorm2d` that always normalises with its running statistics, whoever asks for training mode."""
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+def freeze_norms(net: nn.Module) -> None:
+    """Freeze every batch normalisation of ``net`` but the first, the stem's: its weight, bias and statistics stay."""
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms[1:]:
+        norm.__class__ = FrozenBatchNorm
+        norm.eval().requires_grad_(False)
+
+
+def has_frozen_norms(net: nn.Module) -> bool:
+    """Whether `freeze_norms` froze normalisations of ``net``."""
+    return any(isinstance(module, FrozenBatchNorm) for module in net.modules())
