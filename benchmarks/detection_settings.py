@@ -33,14 +33,13 @@ BACKGROUND = 13
 KINDS = {"windows": 2.08, "frames": STEP}  # seconds that a step sees
 CHANGES: list[dict[str, float]] = [
     {},
-    *({"length_power": value} for value in (0.0, 0.25, 0.75, 1.0)),
-    *({"max_length": value} for value in (1.0, 4.0, 8.0)),
-    *({"context": value} for value in (0.1, 0.5, 1.0)),
-    *({"max_overlap": value} for value in (0.1, 0.2, 0.4, 0.5, 0.7)),
-    *({"smoothing": value} for value in (0.0, 0.64, 0.96)),
-    *({"threshold_ratio": value} for value in (1.15, 1.6, 2.5)),
     *({"lowest_threshold": value} for value in (0.005, 0.05, 0.1)),
-    *({"max_detections": value} for value in (500, 1000, 5000)),
+    *({"threshold_ratio": value} for value in (1.2, 2.5)),
+    *({"smoothing": value} for value in (0.0, 0.64)),
+    *({"context": value} for value in (0.25, 1.0)),
+    *({"length_power": value} for value in (0.0, 0.25, 1.0)),
+    *({"max_overlap": value} for value in (0.1, 0.3, 0.5)),
+    *({"max_detections": value} for value in (500, 1000)),
 ]
 Timeline = tuple[np.ndarray, float]  # probabilities (steps, classes), and the duration in seconds
 

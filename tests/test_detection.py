@@ -417,7 +417,6 @@ def test_what_all_detections_have_in_common(seed: int, steps: int, max_overlap: 
         {"smoothing": -1.0},
         {"context": INFINITY},
         {"length_power": NAN},
-        {"max_length": 0.0},
         {"max_overlap": 1.1},
         {"max_detections": 0},
     ],

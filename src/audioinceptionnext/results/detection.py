@@ -23,20 +23,20 @@ class DetectionSettings:
 
     A candidate is a run of steps whose smoothed probability of a label is at or above one of several thresholds, each
     ``threshold_ratio`` times the one before. Its score is its contrast, the mean probability within it less the mean
-    just outside of it, times its length to the power of ``length_power``. The mean alone would prefer the tip of each
-    peak, and the contrast is highest where a candidate begins and ends as the sound does. The defaults were chosen
-    with `benchmarks/detection_settings.py`.
+    just outside of it; lower if it is shorter than a window, which even the shortest sound should fill. The mean alone
+    would prefer the tip of each peak, and the contrast is highest where a candidate begins and ends as the sound does.
+    The defaults were chosen with `benchmarks/detection_settings.py`.
 
     Attributes:
         lowest_threshold: the first of the thresholds, a probability. Default 0.02.
-        threshold_ratio: of each threshold to the one before, above 1. Default 1.3.
+        threshold_ratio: of each threshold to the one before, above 1. Default 1.6.
         smoothing: length of the moving average over the probabilities, in seconds; 0 turns it off. Default 0.32.
         context: what counts as just outside, on each side, as a share of a candidate's length; at least one step.
-            Default 0.25.
-        length_power: how much a candidate's length counts; 0 not at all. Default 0.5.
-        max_length: seconds from which on a longer candidate is not preferred any more. Default 2.
+            Default 0.5.
+        length_power: the score of a candidate that lasts a share of a window is multiplied by this power of the share;
+            0 turns it off. Default 0.5.
         max_overlap: of candidates of one label whose intersection over union is larger than this, only the one with
-            the highest score is kept. Default 0.3.
+            the highest score is kept. Default 0.2.
         max_detections: the best this many of a recording are kept. Default 2000.
 
     Raises:
@@ -44,25 +44,22 @@ class DetectionSettings:
     """
 
     lowest_threshold: float = 0.02
-    threshold_ratio: float = 1.3
+    threshold_ratio: float = 1.6
     smoothing: float = 0.32
-    context: float = 0.25
+    context: float = 0.5
     length_power: float = 0.5
-    max_length: float = 2.0
-    max_overlap: float = 0.3
+    max_overlap: float = 0.2
     max_detections: int = 2000
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest_threshold < 1:
             raise ParameterError("lowest_threshold", self.lowest_threshold, "give a probability between 0 and 1")
         if not (self.threshold_ratio > 1.001 and math.isfinite(self.threshold_ratio)):
-            raise ParameterError("threshold_ratio", self.threshold_ratio, "give a number above 1, such as 1.3")
+            raise ParameterError("threshold_ratio", self.threshold_ratio, "give a number above 1, such as 1.6")
         for name in ("smoothing", "context", "length_power"):
             value = getattr(self, name)
             if not (value >= 0 and math.isfinite(value)):
                 raise ParameterError(name, value, "give a number, 0 or more")
-        if not self.max_length > 0:
-            raise ParameterError("max_length", self.max_length, "give a number of seconds above 0")
         if not 0 <= self.max_overlap <= 1:
             raise ParameterError("max_overlap", self.max_overlap, "give a number from 0 to 1")
         if self.max_detections < 1:
@@ -111,11 +108,12 @@ def find_detections(
     if not len(probabilities):
         return []
     bounds = step_bounds(len(probabilities), step_seconds, window_seconds, duration)
+    window = window_seconds / step_seconds
     smooth = _smoothed(probabilities, int(settings.smoothing / step_seconds / 2 + EPSILON_S))
     found: list[Segment] = []
     for column, label in enumerate(labels):
         if label not in leave_out:
-            starts, ends, scores = _of_label(smooth[:, column], bounds, step_seconds, settings)
+            starts, ends, scores = _of_label(smooth[:, column], bounds, window, settings)
             found += map(Segment, starts.tolist(), ends.tolist(), [label] * len(starts), scores.tolist())
     return sorted(found, key=lambda one: (-one.score, one.start, one.end, one.label))[: settings.max_detections]
 
@@ -129,15 +127,13 @@ def _smoothed(probabilities: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _of_label(
-    smooth: np.ndarray, bounds: np.ndarray, step_seconds: float, settings: DetectionSettings
+    smooth: np.ndarray, bounds: np.ndarray, window: float, settings: DetectionSettings
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n,) starts and ends in seconds, and scores, of one label."""
+    """(n,) starts and ends in seconds, and scores, of one label. ``window`` is its length in steps."""
     runs = _runs(smooth, settings.thresholds)
     first, end = runs.T
-    scores = _contrast(_sums(smooth), first, end, settings.context)
-    # At most `max_length`, so that scores stay from 0 to 1.
-    length = np.minimum((end - first) * step_seconds / settings.max_length, 1)
-    scores = scores * length**settings.length_power
+    share = np.minimum((end - first) / window, 1)
+    scores = _contrast(_sums(smooth), first, end, settings.context) * share**settings.length_power
     starts, ends = bounds[first], bounds[end]
     kept = (scores > 0) & (ends > starts)
     order = np.flatnonzero(kept)[np.argsort(-scores[kept], kind="stable")]
