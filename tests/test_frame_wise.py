@@ -11,7 +11,9 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -43,9 +45,10 @@ from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from audioinceptionnext.training.splits import split_clips
-from examples.stand_in import write_epic_sounds
+from examples.stand_in import POSITION_COLUMNS, sound, write_epic_sounds, write_epic_sounds_of_real_size
 from tests.audio_files import write_wav
 from tests.command import ainext, plain, python, refused
+from tests.data_files import write_list
 from tests.small_sounds import NETWORK, content, quick, same, weights
 
 RATE, STEP = 8000, 0.16
@@ -324,6 +327,41 @@ def test_epic_sounds_from_weights_of_clips(tmp_path: Path) -> None:
     assert float(torch.sigmoid(kept["classifier.bias"]).max()) < 0.3  # fresh, from the shares, where ones were
     with next(run.out.glob("log/version_*/metrics.csv")).open() as file:
         assert any(0 < float(row["frame_map"]) < 100 for row in csv.DictReader(file) if row["frame_map"])
+
+
+def test_the_stand_in_of_real_size_has_every_row_and_sums_what_overlaps(tmp_path: Path) -> None:
+    header = (*POSITION_COLUMNS, "description", "class", "class_id")
+    rows = [
+        ("P09_1_0", "P09", "P09_1", "00:00:00.500", "00:00:02.000", 12_000, 48_000, "", "rustle", 4),
+        ("P09_1_1", "P09", "P09_1", "00:00:01.000", "00:00:01.500", 24_000, 36_000, "", "zip", 42),
+        ("P09_2_0", "P09", "P09_2", "00:00:00.000", "00:00:00.500", 0, 12_000, "", "zip", 42),
+    ]
+    write_list(tmp_path / "lists" / "EPIC_Sounds_validation.csv", header, *rows)
+    first, second = (
+        write_epic_sounds_of_real_size(tmp_path / name, tmp_path / "lists", train=1, videos=2) for name in "ab"
+    )
+    dataset = load_dataset("epic-sounds", first)
+    training, held_out = split_clips(dataset)
+    assert not dataset.problems and len(training) == 44
+    assert [(c.group, c.start, c.end, c.label) for c in held_out] == [
+        ("P09_1", 0.5, 2.0, 4), ("P09_1", 1.0, 1.5, 42), ("P09_2", 0.0, 0.5, 42)
+    ]  # fmt: skip
+    parts = annotated_recordings(training, Reader(24_000))
+    assert any(step_targets(p.segments, np.arange(0, 60, 0.1), 44).sum(axis=1).max() > 1.5 for p in parts)
+    recordings = []
+    for folder in (first, second):
+        with h5py.File(folder / "EPIC_audio.hdf5", "r", locking=False) as file:
+            recordings.append({name: file[name][:] for name in file})
+    assert sorted(recordings[0]) == ["P01_01", "P01_02", "P09_1", "P09_2"]
+    assert all(np.array_equal(samples, recordings[1][name]) for name, samples in recordings[0].items())
+    assert recordings[0]["P09_1"].dtype == np.int16
+    alone = [
+        sound(2, label, crc32(name.encode()), s, 24_000)
+        for label, name, s in ((4, "P09_1_0", 1.5), (42, "P09_1_1", 0.5))
+    ]
+    rest = recordings[0]["P09_1"][12_000:48_000] / 32767 - alone[0]
+    rest[12_000:24_000] -= alone[1]
+    assert rest.std() == pytest.approx(0.003, rel=0.05)  # only the noise of the recording is left
 
 
 # --- What is refused ---

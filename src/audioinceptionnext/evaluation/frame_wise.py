@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def evaluate_frames(
     hours = 0.0
     for number, recording in enumerate(recordings, start=1):
         try:
-            found = recogniser.predict(reader.read(recording.clip))
+            found = recogniser.predict(reader.read_blocks(replace(recording.clip, end=None)))
         except MediaError as error:
             unreadable.append(str(error))
             continue
