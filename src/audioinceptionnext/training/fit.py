@@ -9,7 +9,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -133,12 +133,13 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
         raise ParameterError("precision", "fp16", "it needs a GPU; give bf16 or float32")
 
     reader = Reader(model.sample_rate, run.dataset.sample_rate)
-    training, held_out, kind = run.training, run.held_out, SoundClassifier
+    training, held_out = run.training, run.held_out
+    make_module: Callable[..., SoundClassifier] = SoundClassifier
     if recipe.targets == "steps":
         stretches = frame_wise.cut(training, held_out, reader, recipe, len(run.dataset.labels))
         training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
         frame_wise.start_from_shares(model.net, stretches.shares)
-        kind = partial(frame_wise.FrameWiseDetector, stretches)
+        make_module = partial(frame_wise.FrameWiseDetector, stretches)
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
@@ -155,7 +156,7 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     batches = loader(waveforms, recipe.batch_size, order=order, workers=hardware.loader_workers)
     requested = hardware.implementation or (resumed or {}).get("implementation")
     record["implementation"] = _choose_implementation(model, recipe, requested, trainer)
-    module = kind(
+    module = make_module(
         model,
         recipe,
         math.ceil(len(batches) / recipe.accumulate),

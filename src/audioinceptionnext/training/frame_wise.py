@@ -75,6 +75,8 @@ def check_settings(recipe: Recipe, model: StoredModel) -> None:
         if (value := getattr(recipe, name)) != needed:
             ending = "leave it out" if needed is None else f"it has to be {needed}"
             raise ParameterError(name, value, f"targets of steps do not go with it; {ending}")
+    if model.tasks:
+        raise ParameterError("targets", recipe.targets, "labels in several tasks go with targets of clips only")
     if not recipe.crops:
         raise ParameterError("crops", None, "targets of steps need the length of the stretches, such as 10.24")
     if recipe.clip_seconds is not None and not math.isclose(recipe.clip_seconds, model.clip_seconds):
