@@ -77,7 +77,7 @@ def small_net(classes: int = 2, **changes: Any) -> Network:
 def batch_of(labels: list[int], samples: int = RATE // 2) -> Batch:
     waveforms = torch.randn(len(labels), samples, generator=torch.Generator().manual_seed(0)) * 0.1
     lengths = torch.full((len(labels),), samples)
-    return Batch(waveforms, lengths, torch.tensor(labels), torch.arange(len(labels)), [])
+    return Batch(waveforms, lengths, torch.tensor(labels), torch.arange(len(labels)), [], lengths)
 
 
 def module_of(recipe: Recipe, class_weights: Tensor | None = None, classes: int = 2) -> SoundClassifier:

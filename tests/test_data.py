@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
 from audioinceptionnext.errors import AinextError, ParameterError
 from tests.audio_files import sine, write_video
-from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, wav, write_list
+from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, kitchen_lists, wav, write_list
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -222,6 +224,99 @@ def test_vggsound(tmp_path: Path) -> None:
         load_dataset("vggsound", tmp_path)
 
 
+def test_speech_commands(tmp_path: Path) -> None:
+    for name in ("yes/a1_nohash_0", "yes/b2_nohash_0", "no/a1_nohash_0", "no/c3_nohash_1", "no/noise", "_noise_/hum"):
+        wav(tmp_path / f"{name}.wav")
+    (tmp_path / "empty").mkdir()
+    testing, validation = tmp_path / "testing_list.txt", tmp_path / "validation_list.txt"
+    testing.write_text("yes/b2_nohash_0.wav\nyes/gone_nohash_0.wav\n\n")
+    validation.write_text("no/c3_nohash_1.wav\nyes/b2_nohash_0.wav\nno_such_thing\n")
+    found = load_dataset("speechcommands", tmp_path)
+    assert found.labels == ("no", "yes")
+    assert [(clip.path.name, clip.label, clip.split, clip.group) for clip in found.clips] == [
+        ("a1_nohash_0.wav", 0, "train", "a1"),
+        ("c3_nohash_1.wav", 0, "validation", "c3"),
+        ("a1_nohash_0.wav", 1, "train", "a1"),
+        ("b2_nohash_0.wav", 1, "test", "b2"),
+    ]
+    messages = [
+        "validation_list.txt: line 2: yes/b2_nohash_0.wav is already in .*testing_list.txt: line 1",
+        "validation_list.txt: line 3: no_such_thing is not WORD/FILE.wav",
+        "empty: no .wav files",
+        "noise.wav: is not named SPEAKER_nohash_NUMBER.wav",
+        "testing_list.txt: line 2: .*yes/gone_nohash_0.wav is missing",
+    ]
+    for problem, message in zip(found.problems, messages, strict=True):
+        assert re.search(message, problem)
+    # Without its lists, all would be taken for training.
+    for content, message in ((b"\n", "lists no files"), (b"\xff", "not a list of files in UTF-8")):
+        testing.write_bytes(content)
+        with pytest.raises(AinextError, match=message):
+            load_dataset("speechcommands", tmp_path)
+    testing.unlink()
+    with pytest.raises(AinextError, match=r"no Speech Commands here: testing_list\.txt is missing"):
+        load_dataset("speechcommands", tmp_path)
+    # The words may be elsewhere.
+    for path in (testing, validation):
+        path.write_text("yes/b2_nohash_0.wav\n")
+    (tmp_path / "lists").mkdir()
+    for path in (testing, validation):
+        path.rename(tmp_path / "lists" / path.name)
+    assert len(load_dataset("speechcommands", tmp_path / "lists", tmp_path).clips) == 4
+    with pytest.raises(AinextError, match=r"no folders of words"):
+        load_dataset("speechcommands", tmp_path / "lists")
+
+
+def test_nsynth(tmp_path: Path) -> None:
+    def entry(family: object, name: str, instrument: str) -> dict[str, object]:
+        return {"instrument_family": family, "instrument_family_str": name, "instrument_str": instrument, "pitch": 60}
+
+    def write(folder: str, text: str) -> Path:
+        (tmp_path / folder / "audio").mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "examples.json").write_text(text)
+        return tmp_path / folder
+
+    notes = {"bass_1-060": entry(0, "bass", "bass_1"), "vocal_2-061": entry(10, "vocal", "vocal_2")}
+    damaged = {
+        "gone": entry(1, "brass", "brass_1"),
+        "high": entry(11, "kazoo", "kazoo_1"),
+        "odd": entry(True, "brass", "brass_1"),
+        "other": entry(2, "brass", "brass_1"),
+        "nameless": entry(2, "flute", ""),
+        "empty": {},
+    }
+    train, test = write("nsynth-train", json.dumps(notes | damaged)), write("nsynth-test", json.dumps(notes))
+    with pytest.raises(AinextError, match=r"no note has a recording here: .*is missing"):
+        load_dataset("nsynth", tmp_path)
+    for note in notes:
+        wav(train / "audio" / f"{note}.wav")
+        wav(test / "audio" / f"{note}.wav")
+    found = load_dataset("nsynth", tmp_path)
+    assert len(found.labels) == 11 and found.labels[0] == "bass" and found.labels[10] == "vocal"
+    bass, vocal = train / "audio" / "bass_1-060.wav", train / "audio" / "vocal_2-061.wav"
+    assert found.clips[:2] == (
+        Clip(bass, 0, split="train", group="bass_1", id="bass_1-060"),
+        Clip(vocal, 10, split="train", group="vocal_2", id="vocal_2-061"),
+    )
+    assert (found.splits, len(found.clips), set(found.leaks())) == (("test", "train"), 4, {"bass_1", "vocal_2"})
+    messages = [
+        "gone: .*audio/gone.wav is missing",
+        "high: instrument_family 11; the families are 0 to 10",
+        "odd: instrument_family True",
+        "other: instrument_family 2 is 'flute', not 'brass'",
+        "nameless: no instrument_str",
+        "empty: no instrument_family",
+    ]
+    for problem, message in zip(found.problems, messages, strict=True):
+        assert re.search(f"nsynth-train/examples.json: {message}", problem)
+    with pytest.raises(AinextError, match="no note has a recording"):
+        load_dataset("nsynth", tmp_path, tmp_path / "nsynth-train")
+    for text, message in (("{", "damaged, not JSON"), ("[]", "lists no notes"), ("{}", "lists no notes")):
+        write("nsynth-valid", text)
+        with pytest.raises(AinextError, match=message):
+            load_dataset("nsynth", tmp_path)
+
+
 # EPIC-SOUNDS
 
 
@@ -237,9 +332,10 @@ def test_epic_sounds(tmp_path: Path, suffix: str) -> None:
         ("P02_9_0", 42, "validation", "P02_9", "P02_9"),
         ("P03_1_0", UNLABELLED, "test", "P03_1", "P03_1"),
     ]
-    # Seconds give the sample exactly.
+    # The time stamps count; the sample indices of the list may be off by one.
     first = found.clips[0]
-    assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2399, 12001)
+    assert first.end is not None and (round(first.start * 24_000), round(first.end * 24_000)) == (2400, 12_024)
+    assert first.padded
     # The same from files, one per video, at any depth; a missing video is one problem.
     wav(tmp_path / "sound" / "P02" / "P02_9.wav", rate=24_000)
     (tmp_path / "sound" / "P01").mkdir()
@@ -261,13 +357,9 @@ def test_epic_sounds_beyond_the_end(tmp_path: Path) -> None:
         del file["P03_1"]
         file["P03_1"] = np.zeros((2, 2400))
     found = load_dataset("epic-sounds", tmp_path)
-    assert [(c.id, c.end) for c in found.clips] == [
-        ("P01_1_0", 12001 / 24e3),
-        ("P01_1_1", 1.25),
-        ("P02_9_0", 2399 / 24e3),
-    ]
-    cut, shape = found.problems  # one sample too many is no problem
-    assert "line 3: P01_1_1 ends at sample 36000, 0.2 s beyond the end of P01_1: cut there" in cut
+    assert [(c.id, c.end) for c in found.clips] == [("P01_1_0", 0.501), ("P01_1_1", 1.5), ("P02_9_0", 0.1)]
+    short, shape = found.problems  # one sample too many is no problem
+    assert "line 3: P01_1_1 ends 0.2 s beyond the end of P01_1: its last frame is repeated" in short
     assert "P03_1 in" in shape and "not one row" in shape
     epic_hdf5(audio, P01_1=24_000, P02_9=2400, P03_1=2400)
     found = load_dataset("epic-sounds", tmp_path)
@@ -278,7 +370,7 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     epic_hdf5(tmp_path / "a.h5", P01_1=40_000)
     header = (*EPIC, "description", "class", "class_id")
     good = SEGMENTS[0]
-    bad = [good, (*good[:9], 5), (*good[:5], 12001, 12001, *good[7:]), ("", *good[1:]), (*good[:8], "", 4)]
+    bad = [good, (*good[:9], 5), (*good[:4], good[3], *good[5:]), ("", *good[1:]), (*good[:8], "", 4)]
     rows = [good, bad[0], *(("x" + str(n) if row[0] else "", *row[1:]) for n, row in enumerate(bad[1:]))]
     write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
     found = load_dataset("epic-sounds", tmp_path)
@@ -286,7 +378,7 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
     messages = [
         "P01_1_0 appears twice",
         "class_id 5 is 'water', not 'rustle'",
-        "12001",
+        "x1 is from 00:00:00.100 to 00:00:00.100",
         "no annotation_id",
         "no class",
     ]
@@ -297,6 +389,69 @@ def test_epic_sounds_rows_that_cannot_be_used(tmp_path: Path) -> None:
         load_dataset("epic-sounds", tmp_path)
     with pytest.raises(AinextError, match="not a complete HDF5 file"):
         load_dataset("epic-sounds", tmp_path, tmp_path / "b.hdf5")
+
+
+# EPIC-KITCHENS-100
+
+
+def test_epic_kitchens(tmp_path: Path) -> None:
+    kitchen_lists(tmp_path / "lists")
+    epic_hdf5(tmp_path / "EPIC_audio.hdf5", P01_1=35_000, P02_9=2400, P03_1=2400)
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert (found.tasks, found.sample_rate, len(found.labels)) == ({"verb": 97, "noun": 300}, 24_000, 397)
+    assert found.labels[:2] == ("take", "do-1") and found.labels[96:100] == (
+        "water (verb)",
+        "tap",
+        "water (noun)",
+        "plate",
+    )
+    assert len(set(found.labels)) == 397
+    assert [(c.id, c.label, c.also, c.split, c.key, c.group) for c in found.clips] == [
+        ("P01_1_0", 0, (99,), "train", "P01_1", "P01_1"),
+        ("P01_1_1", 96, (396,), "train", "P01_1", "P01_1"),
+        ("P02_9_0", 0, (99,), "validation", "P02_9", "P02_9"),
+        ("P03_1_0", UNLABELLED, (), "test", "P03_1", "P03_1"),
+    ]
+    assert found.clips[0].labels == (0, 99) and found.clips[3].labels == ()
+    # The sample at a time stamp, of hundredths or thousandths; 0.04 s too many are no problem.
+    assert [(round(c.start * 24_000), round((c.end or 0) * 24_000)) for c in found.clips] == [
+        (3360, 13_200),
+        (24_120, 36_000),
+        (0, 2400),
+        (0, 2400),
+    ]
+    assert found.problems == ()
+    # One list is enough. Without the names of classes, their numbers are the names.
+    for name in ("EPIC_100_train.csv", "EPIC_100_test_timestamps.csv", "EPIC_100_verb_classes.csv"):
+        (tmp_path / "lists" / name).unlink()
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert (found.splits, found.labels[0], found.labels[99]) == (("validation",), "verb 0", "plate")
+    (problem,) = found.problems
+    assert "EPIC_100_verb_classes.csv is missing, so the verbs are named by their numbers" in problem
+    names = tmp_path / "lists" / "EPIC_100_noun_classes.csv"
+    names.write_text(names.read_text().replace("thing:7,", "thing:8,"))
+    with pytest.raises(AinextError, match=r"noun_classes\.csv: does not name the 300 nouns 0 to 299"):
+        load_dataset("epic-kitchens", tmp_path)
+
+
+def test_epic_kitchens_rows_that_cannot_be_used(tmp_path: Path) -> None:
+    kitchen_lists(tmp_path)
+    epic_hdf5(tmp_path / "a.h5", P01_1=40_000)
+    header, good, _ = (tmp_path / "EPIC_100_train.csv").read_text().splitlines()
+    changes = {
+        "P01_1_0 appears twice": ("", ""),
+        "verb_class 97; the classes are 0 to 96": ("take,0,", "take,97,"),
+        "noun_class is 'two', not a whole number": ("plate,2,", "plate,two,"),
+        "start_timestamp is '0.14', not a time such as 00:01:02.345": ("00:00:00.14", "0.14"),
+        "is from 00:00:00.14 to 00:00:00.10": ("00:00:00.55", "00:00:00.10"),
+    }
+    rows = [good, *(good.replace(*change) for change in changes.values())]
+    rows[2:] = [row.replace("P01_1_0", f"P01_1_{number}") for number, row in enumerate(rows[2:], start=2)]
+    (tmp_path / "EPIC_100_train.csv").write_text("\n".join([header, *rows]))
+    found = load_dataset("epic-kitchens", tmp_path)
+    assert len(found.clips) == 1
+    for problem, message in zip(found.problems, [*changes, "video P02_9 is not in", "video P03_1 is not"], strict=True):
+        assert message in problem
 
 
 # Calls that cannot work
@@ -436,6 +591,28 @@ def test_real_lists(name: str, clips: int, classes: int, groups: int, leaking: i
     assert free.leaks() == {} and len(free.folds) == 5 and len(free.clips) == clips
 
 
+def test_epic_sounds_times_that_contradict_sample_indices(tmp_path: Path) -> None:
+    epic_hdf5(tmp_path / "a.h5", P01_1=400_000)
+    header, good = (*EPIC, "description", "class", "class_id"), SEGMENTS[0]
+    times: list[tuple[object, ...]] = [
+        ("00:00:12.000", "00:00:14.000", 2880000, 3360000),
+        ("00:00:05.000", "00:00:07.000", "5.0", "7.0"),
+        ("00:00:05.000", "00:00:07.000", "", ""),
+        ("5 s", "00:00:07.000", 1, 2),
+        ("00:61:00.0", "", 1, 2),
+    ]
+    rows = [(f"P01_1_{number}", *good[1:3], *of_row, *good[7:]) for number, of_row in enumerate(times)]
+    write_list(tmp_path / "EPIC_Sounds_validation.csv", header, *rows)
+    found = load_dataset("epic-sounds", tmp_path)
+    assert [(clip.start, clip.end) for clip in found.clips] == [(12, 14), (5, 7), (5, 7)]
+    assert [problem.split("line ")[1] for problem in found.problems] == [
+        "2: P01_1_0 has '2880000' as its start_sample, but 00:00:12.000 is sample 288000: the time stamps are used",
+        "3: P01_1_1 has '5.0' as its start_sample, but 00:00:05.000 is sample 120000: the time stamps are used",
+        "5: start_timestamp is '5 s', not a time such as 00:01:02.345",
+        "6: start_timestamp is '00:61:00.0', not a time such as 00:01:02.345",
+    ]
+
+
 @pytest.mark.needs("data")
 def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
     lists = SHARED / "epic-sounds"
@@ -453,6 +630,7 @@ def test_real_epic_sounds_annotations(tmp_path: Path) -> None:
     assert {clip.label for clip in test} == {UNLABELLED}
     with (lists / "EPIC_Sounds_validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(c.id, round(c.start * 24_000), round((c.end or 0) * 24_000)) for c in validation] == [
-        (row["annotation_id"], int(row["start_sample"]), int(row["stop_sample"])) for row in rows
-    ]
+    assert [c.id for c in validation] == [row["annotation_id"] for row in rows]
+    stated = np.array([[int(row["start_sample"]), int(row["stop_sample"])] for row in rows])
+    samples = np.array([[round(c.start * 24_000), round((c.end or 0) * 24_000)] for c in validation])
+    assert set(np.unique(samples - stated)) == {0, 1}  # the published indices are cut off, and not rounded

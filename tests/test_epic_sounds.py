@@ -26,7 +26,7 @@ from audioinceptionnext.cli.epic_sounds import app
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.epic_sounds import BACKGROUND, read_ids, score_predictions
 from audioinceptionnext.evaluation.metrics import ranking, score
-from audioinceptionnext.evaluation.predictions import Predictions, read_predictions, write_predictions
+from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, read_predictions, write_predictions
 from audioinceptionnext.evaluation.submission import check_submission, write_submission
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -171,6 +171,20 @@ def test_ties_and_single_classes() -> None:
     alone = score(np.eye(7)[:3], np.array([0, 0, 0]), tuple("abcdefg"))
     assert alone["map"] == 100 and np.isnan(alone["mauc"])
     assert np.isnan(ranking(np.arange(3.0), np.zeros(3, bool))).all()
+
+
+def test_equal_scores_rank_as_in_the_challenges_scorer(annotations: Path) -> None:
+    """The highest class id first in top-1 and top-5, the lowest in the mean class accuracy."""
+    targets = np.array(TARGETS)
+    found = score_predictions(Predictions(IDS, np.zeros((len(IDS), 1, CLASSES), np.float32)), annotations)
+    assert found["top1"] == pytest.approx(100 * np.mean(targets == CLASSES - 1))
+    assert found["top5"] == pytest.approx(100 * np.mean(targets >= CLASSES - 5)) and found["top5"] > 0
+    assert found["mca"] == pytest.approx(100 * (0 in targets) / len(set(TARGETS))) and found["mca"] > 0
+    pairs = np.zeros((len(IDS), 1, CLASSES), np.float32)
+    pairs[:, :, [3, 40]] = 1
+    found = score_predictions(Predictions(IDS, pairs), annotations)
+    assert found["top1"] == pytest.approx(100 * np.mean(targets == 40))
+    assert found["mca"] == pytest.approx(100 * (3 in targets) / len(set(TARGETS)))
 
 
 # -------------------------------------------------------------------------------------------------------- bad input

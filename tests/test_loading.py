@@ -25,7 +25,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 import audioinceptionnext
 from audioinceptionnext.data.clip import Clip
-from audioinceptionnext.data.reader import FULL_SCALE, Reader
+from audioinceptionnext.data.reader import FULL_SCALE, Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.data.waveforms import Batch, Failure, Item, Keep, Waveforms, loader
 from audioinceptionnext.errors import AinextError, MediaError
@@ -91,6 +91,16 @@ def test_hdf5_gives_exactly_the_requested_samples(recordings: Path, sound: np.nd
     np.testing.assert_array_equal(reader.read(Clip(recordings, 0, key="broken")), [0.5, 0, 0, 0, -0.5])
 
 
+def test_sixteen_bits_stay_as_they_are() -> None:
+    every = np.arange(-32_768, 32_768, dtype=np.int16)
+    samples = (every / 32_768).astype(np.float32)  # as FFmpeg decodes them
+    np.testing.assert_array_equal(to_int16(samples), every)
+    np.testing.assert_array_equal(to_float(every), samples)
+    np.testing.assert_array_equal(
+        to_int16(np.float32([-7, -1, 0.99999, 1, 9])), [-32_768, -32_768, 32_767, 32_767, 32_767]
+    )
+
+
 @pytest.mark.parametrize("rate", [24_000, 16_000, 22_050, 48_000])
 def test_a_file_and_hdf5_give_the_same_samples(recordings: Path, sound: np.ndarray, tmp_path: Path, rate: int) -> None:
     wav = write_wav(tmp_path / "a.wav", sound * 32_768 / 32_767, RATE)
@@ -100,6 +110,10 @@ def test_a_file_and_hdf5_give_the_same_samples(recordings: Path, sound: np.ndarr
         file, hdf5 = Clip(wav, 0, start, end), Clip(recordings, 0, start, end, key="P01_01")
         assert reader.samples(file) == reader.samples(hdf5) == len(reader.read(hdf5))
         np.testing.assert_allclose(reader.read(file), reader.read(hdf5), atol=1e-6)
+        for clip in (file, hdf5):
+            *blocks, last = reader.read_blocks(clip, 1.1)
+            assert {len(block) for block in blocks} <= {round(1.1 * rate)} and 0 < len(last) <= round(1.1 * rate)
+            np.testing.assert_allclose(np.concatenate([*blocks, last]), reader.read(clip), atol=1e-6)
         for inner in (0.0, 0.31):
             found = reader.read(hdf5, inner, 0.25)
             first = round(start * rate) + round(inner * rate)

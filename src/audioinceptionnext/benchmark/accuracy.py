@@ -26,7 +26,7 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
 
     Raises:
         ParameterError: none of the clips is labelled, or none of the networks is trained.
-        ModelError: a trained network is multi-label, or does not know one of the classes.
+        ModelError: a trained network is multi-label or has several tasks, or does not know one of the classes.
     """
     if all(clip.label == UNLABELLED for clip in clips):
         raise ParameterError("data", dataset.name, "none of the chosen clips is labelled; choose other folds or splits")
@@ -34,6 +34,9 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
     if not trained:
         raise ParameterError("model", None, "random weights have no accuracy; give a trained model")
     for subject in trained:
+        if subject.stored.tasks:
+            reason = "has several tasks, of which each has a top-1; give a model of one task"
+            raise ModelError(subject.source, reason)
         if subject.stored.multi_label:
             raise ModelError(subject.source, "is multi-label, which has no top-1; give a single-label model")
         if unknown := [label for label in dataset.labels if label not in subject.stored.labels]:

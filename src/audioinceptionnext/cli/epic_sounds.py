@@ -1,4 +1,4 @@
-"""``ainext epic-sounds``: the challenge's metrics and its submission file."""
+"""``ainext epic-sounds``: the metrics of the two challenges, and their submission files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from typing import Annotated
 
 import typer
 
+from audioinceptionnext.cli import epic_sounds_detection as detection
 from audioinceptionnext.cli.training_options import AsJson
 from audioinceptionnext.errors import FileError, counted
 
+SUMMARY = (
+    "Score predictions for the EPIC-SOUNDS challenges (recognition and detection), and write and check submissions."
+)
 app = typer.Typer(
-    help="Score predictions for the EPIC-SOUNDS challenge, and write and check a submission.\n\n"
-    "Example: [bold]ainext epic-sounds score predictions.pkl EPIC_Sounds_validation.csv[/bold]",
-    short_help="Score predictions for the EPIC-SOUNDS challenge, and write and check a submission.",
+    help=f"{SUMMARY}\n\nExample: [bold]ainext epic-sounds score predictions.pkl EPIC_Sounds_validation.csv[/bold]",
+    short_help=SUMMARY,
 )
 
 Predictions = Annotated[
@@ -27,7 +30,6 @@ Predictions = Annotated[
         "writes it.",
     ),
 ]
-SCALE = "(arXiv 2008.09890)"
 
 
 @app.command()
@@ -41,7 +43,7 @@ def score(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score predictions with the challenge's metrics.
+    """Score predictions with the metrics of the recognition challenge.
 
     Example: [bold]ainext epic-sounds score predictions.pkl EPIC_Sounds_validation.csv[/bold]
     """
@@ -74,13 +76,9 @@ def score(
 def submit(
     predictions: Predictions,
     target: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Write this file.")],
-    sls_pt: Annotated[int, typer.Option(min=0, max=5, help=f"Set the supervision level of pretraining {SCALE}.")] = 2,
-    sls_tl: Annotated[
-        int, typer.Option(min=0, max=5, help=f"Set the supervision level of the training labels {SCALE}.")
-    ] = 3,
-    sls_td: Annotated[
-        int, typer.Option(min=0, max=5, help=f"Set the supervision level of the training data {SCALE}.")
-    ] = 4,
+    sls_pt: detection.LevelPt = 2,
+    sls_tl: detection.LevelTl = 3,
+    sls_td: detection.LevelTd = 4,
     timestamps: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +88,7 @@ def submit(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a submission for the challenge.
+    """Write a submission for the recognition challenge. (`detect` writes one for the detection challenge.)
 
     Example: [bold]ainext epic-sounds submit test.pkl submission.zip --timestamps \
 EPIC_Sounds_recognition_test_timestamps.csv[/bold]
@@ -128,12 +126,16 @@ def check(
     timestamps: Annotated[
         Path,
         typer.Argument(
-            metavar="TIMESTAMPS", help="Read the published EPIC_Sounds_recognition_test_timestamps.csv or .pkl."
+            metavar="TIMESTAMPS",
+            help="Read the published EPIC_Sounds_recognition_test_timestamps.csv or .pkl: its segments, or for a "
+            "submission of detections its videos, must all be there.",
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Print what the challenge's server would reject in a submission. The exit code is 1 if it would reject anything.
+    """Print what the challenge's server would reject in a submission for recognition or for detection.
+
+    The exit code is 1 if it would reject anything.
 
     Example: [bold]ainext epic-sounds check submission.zip EPIC_Sounds_recognition_test_timestamps.csv[/bold]
     """
@@ -146,3 +148,7 @@ def check(
         print("\n".join(f"{submission}: {problem}" for problem in problems) or f"{submission}: complete and in order")
     if problems:
         raise typer.Exit(1)
+
+
+app.command("detect")(detection.detect)
+app.command("score-detection")(detection.score_detection)

@@ -17,7 +17,8 @@ from audioinceptionnext.errors import FileError, ParameterError, counted
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
-    from audioinceptionnext.evaluation.evaluate import ClipPredictions, Evaluation
+    from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
+    from audioinceptionnext.evaluation.evaluate import Evaluation
     from audioinceptionnext.inference.recogniser import Recogniser
 
 
@@ -91,6 +92,8 @@ def evaluate(
     from audioinceptionnext.evaluation.report_folder import check_can_report
 
     dataset = load_dataset(data, root, audio)
+    if calibrate:
+        dataset.check_one_label("calibration")
     dataset = dataset.leak_free() if leak_free else dataset
     chosen, others = dataset.select(folds, split)
     clips: Sequence[Clip] = evaluation.unseen_sources(chosen, others) if unseen_sources else chosen
@@ -145,13 +148,18 @@ def _write_predictions(
     """Write the scores of each recording, or of each of its evenly spaced clips, over the data set's classes."""
     import numpy as np
 
-    from audioinceptionnext.evaluation.predictions import write_predictions
+    from audioinceptionnext.evaluation.predictions import write_predictions, write_task_predictions
 
     if not predictions.clips:
         raise FileError(path, f"not written, since none of the clips can be read, e.g. {predictions.unreadable[0]}")
     outputs = np.stack(predictions.outputs) if eval_clips else predictions.probabilities
+    ids = [clip.id or clip.name for clip in predictions.clips]
     classes = [recogniser.labels.index(label) for label in dataset.labels]
-    write_predictions(path, [clip.id or clip.name for clip in predictions.clips], outputs[..., classes])
+    if tasks := dataset.tasks:
+        parts = np.split(outputs[..., classes], np.cumsum([*tasks.values()])[:-1], axis=-1)
+        write_task_predictions(path, ids, dict(zip(tasks, parts, strict=True)))
+    else:
+        write_predictions(path, ids, outputs[..., classes])
     print(f"{path}: {counted(len(predictions.clips), 'clip')}", file=sys.stderr)
 
 
@@ -172,12 +180,18 @@ MAX_CLASSES = 50  # in the table; of more classes it shows the best and the wors
 
 
 def print_figures(figures: dict[str, Any], title: str) -> None:
-    """Print the figures as a table."""
+    """Print the figures as a table; with tasks, those of all together and then a table for each."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
+    if "per_class" not in figures:
+        console.print(f"  action: top-1 {figures['top1']:.1f} %, top-5 {figures['top5']:.1f} %")
+        for task, own in figures.items():
+            if isinstance(own, dict) and "per_class" in own:
+                print_figures(own, task)
+        return
     intervals = figures.get("intervals", {})
     names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
     table = Table(box=None, show_header=False, padding=(0, 2))

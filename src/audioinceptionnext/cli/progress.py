@@ -19,14 +19,18 @@ class ProgressBar:
         self._progress = progress
         self._task = progress.add_task("", total=files) if progress else None
 
-    def of(self, path: Path) -> Callable[[float], None] | None:
-        """A function to call with the seconds of this file that are done; None where that cannot be shown."""
+    def of(self, path: Path, name: str | None = None) -> Callable[[float], None] | None:
+        """A function to call with the seconds of this file that are done; None where that cannot be shown.
+
+        Args:
+            name: to show in place of the file's.
+        """
         if self._progress is None or self._task is None:
             return None
         from audioinceptionnext.audio.decode import duration_of
 
         progress, task = self._progress, self._task
-        progress.update(task, description=path.name)
+        progress.update(task, description=name or path.name)
         total = duration_of(path)
         start = progress.tasks[0].completed
         if not total:

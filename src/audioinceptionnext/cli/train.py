@@ -75,6 +75,7 @@ def train(
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     from audioinceptionnext.data import load_dataset
+    from audioinceptionnext.data.annotated import by_recording
     from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training import fit
     from audioinceptionnext.training.finish import finish_run
@@ -84,11 +85,17 @@ def train(
     if not resume and (out / fit.MODEL).is_file():
         raise ParameterError("out", out, "holds a finished run; give another folder, or remove this one to start over")
     dataset = load_dataset(data, root, audio)
+    by_step = settings.targets == "steps"
+    if by_step:
+        dataset = by_recording(dataset)
+        if per_class:
+            reason = "targets of steps take all segments of a recording; leave it out"
+            raise ParameterError("per_class", per_class, reason)
     training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
     training = limit_per_class(training, per_class, settings.seed) if per_class else training
     if is_first_process():
         shared.print_clip_counts(dataset, training, held_out)
-    if held_out:
+    if held_out and not by_step:
         check_can_report(out / "report")
     details = {"folds": folds, "split": split, "per_class": per_class}
     run = fit.Run(dataset, training, held_out, out, settings, initial_weights, details)
@@ -105,6 +112,9 @@ def train(
 
         print(json.dumps(rounded(found), ensure_ascii=False, indent=2))
         return
+    if "frame_map" in found:
+        where = f"{counted(found['recordings'], 'held-out recording')} ({found['hours']:.2f} hours)"
+        print(f"mAP of the steps {found['frame_map']:.1f} %, segment F1 {found['segment_f1']:.1f} % on {where}")
     if "top1" in found:
         from audioinceptionnext.cli.evaluate import print_figures
 

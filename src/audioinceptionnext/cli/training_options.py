@@ -29,7 +29,10 @@ class ImplementationName(StrEnum):
     matrix_products = "matrix-products"
 
 
-DATA_SETS = "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, vggsound or epic-sounds"
+DATA_SETS = (
+    "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds or "
+    "epic-kitchens"
+)
 
 # Options in panels of the help.
 recipe_option = partial(typer.Option, rich_help_panel="Recipe")
@@ -125,7 +128,8 @@ def read_changes(changes: list[str] | None) -> dict[str, Any]:
 def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
     """On stderr, print what is trained on, and what the data set's list names that its folder lacks."""
     print(f"{dataset.name}: {counted(len(training), 'clip')} to train on, {len(held_out)} held out", file=sys.stderr)
-    absent = [dataset.labels[i] for i in sorted(set(range(len(dataset.labels))) - {c.label for c in training})]
+    present = {label for clip in training for label in clip.labels}
+    absent = [label for number, label in enumerate(dataset.labels) if number not in present]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         print(f"no clips to train on of the class {absent[0]}{more}", file=sys.stderr)

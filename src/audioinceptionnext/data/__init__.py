@@ -10,11 +10,14 @@ from pathlib import Path
 
 from audioinceptionnext.data import (
     csv_list,
+    epic_kitchens,
     epic_sounds,
     esc,
     folder,
     fsdd,
     kitchen20,
+    nsynth,
+    speech_commands,
     urbansound8k,
     vggsound,
 )
@@ -27,8 +30,11 @@ DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "esc50": esc.load_esc50,
     "urbansound8k": urbansound8k.load,
     "fsdd": fsdd.load,
+    "speechcommands": speech_commands.load,
+    "nsynth": nsynth.load,
     "vggsound": vggsound.load,
     "epic-sounds": epic_sounds.load,
+    "epic-kitchens": epic_kitchens.load,
     "folder": folder.load,
     "csv": csv_list.load,
 }

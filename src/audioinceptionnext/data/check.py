@@ -199,8 +199,8 @@ def _counts(dataset: Dataset, clips: Iterable[Clip]) -> dict[str, int]:
 def _classes(dataset: Dataset) -> tuple[ClassCount, ...]:
     clips: list[list[Clip]] = [[] for _ in dataset.labels]
     for clip in dataset.clips:
-        if clip.label != UNLABELLED:
-            clips[clip.label].append(clip)
+        for label in clip.labels:
+            clips[label].append(clip)
     return tuple(
         ClassCount(label, len(own), _counts(dataset, own)) for label, own in zip(dataset.labels, clips, strict=True)
     )
@@ -225,7 +225,7 @@ def _duplicates(dataset: Dataset, inspections: list[ClipInspection]) -> tuple[Du
     duplicates = [
         Duplicate(
             tuple(printable(clip.name) for clip in clips),
-            tuple(sorted({dataset.labels[clip.label] for clip in clips if clip.label != UNLABELLED})),
+            tuple(sorted({", ".join(dataset.labels[n] for n in clip.labels) for clip in clips if clip.labels})),
             len({part_of(clip) for clip in clips}) > 1,
         )
         for clips in identical.values()

@@ -24,6 +24,10 @@ class Clip:
         group: the source that the clip was cut from. Clips of one source belong on the same side of a split.
         key: the name of the recording in an HDF5 file; None for any other file.
         id: the data set's own name for the clip, which a submission to a challenge repeats.
+        padded: whether the clip counts as long as stated where its recording ends before it does. Its last frame is
+            then repeated, as in the published code for EPIC-SOUNDS.
+        also: indices of further labels that are true, such as the noun beside the verb. In a data set with tasks, the
+            label of each task after the first, in their order.
     """
 
     path: Path
@@ -35,6 +39,13 @@ class Clip:
     group: str | None = None
     key: str | None = None
     id: str | None = None
+    padded: bool = False
+    also: tuple[int, ...] = ()
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """All labels that are true, the one in ``label`` first; none if the clip is `UNLABELLED`."""
+        return () if self.label == UNLABELLED else (self.label, *self.also)
 
     @property
     def name(self) -> str:
@@ -56,6 +67,8 @@ class Dataset:
         problems: one line for each row that was left out, and for each file that is missing or in the wrong place.
             `ainext data check` prints them all, training prints the first and their number.
         sample_rate: of recordings in HDF5 files, which do not state it, in Hz. Other files state their own.
+        tasks: the names and sizes of consecutive parts of the labels, of each of which one is true for every clip, such
+            as ``{"verb": 97, "noun": 300}``; empty if one of all labels is.
 
     >>> dataset = load_dataset("kitchen20", "Kitchen20")
     >>> training, held_out = dataset.select(folds="1-4")
@@ -68,6 +81,7 @@ class Dataset:
     clips: tuple[Clip, ...] = field(repr=False)
     problems: tuple[str, ...] = field(default=(), repr=False)
     sample_rate: int = 24_000
+    tasks: dict[str, int] = field(default_factory=dict)
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -78,6 +92,12 @@ class Dataset:
     def splits(self) -> tuple[str, ...]:
         """The names of the splits in alphabetical order; empty without splits."""
         return tuple(sorted({clip.split for clip in self.clips if clip.split is not None}))
+
+    def check_one_label(self, what: str) -> None:
+        """Check that a clip has one label only. Raises `AinextError`, which names what cannot be done with more."""
+        if self.tasks:
+            names = " and ".join(self.tasks)
+            raise AinextError(f"{self.name}: its clips have a {names} each, with which {what} is not possible yet")
 
     def select(self, folds: str | None = None, split: str | None = None) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
         """Divide the clips into those of some folds or splits, and all others.

@@ -5,8 +5,10 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +19,7 @@ from audioinceptionnext.audio.resample import LOUDEST, Resampler
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import MediaError, printable
 
-FULL_SCALE = 32_767  # of int16 samples: float 1.0
+FULL_SCALE = 32_768  # of int16 samples: float 1.0, as FFmpeg and libsndfile have it
 _MARGIN = 100  # samples at the lower rate, more than the resampler's filter reaches to one side
 _MAX_OPEN_FILES = 64  # HDF5 files that a process keeps open
 
@@ -52,6 +54,14 @@ class Reader:
             total = self._total(clip)
             last = total if last is None else min(last, total)
         return max(0, last - first)
+
+    def counted(self, clip: Clip, found: int) -> int:
+        """Return the length in samples that counts for a clip of which ``found`` samples are there.
+
+        It is that number; or for a `Clip.padded`, the length that its list states, if that is more.
+        """
+        first, last = self._bounds(clip)
+        return found if last is None or not clip.padded else max(found, last - first)
 
     def seconds(self, clip: Clip) -> float:
         """Return the length of a clip in seconds, see `samples`."""
@@ -91,6 +101,33 @@ class Reader:
         if not len(found) and begin == first and seconds != 0:
             raise MediaError(clip.name, "the recording has no sound there; correct the start and end in the list")
         return found
+
+    def read_blocks(
+        self, clip: Clip, block_seconds: float = 30.0, on_warning: Callable[[str], None] | None = None
+    ) -> Generator[np.ndarray]:
+        """Read a clip as consecutive blocks, in the memory of one block where the clip is a whole recording.
+
+        Args:
+            clip: to read.
+            block_seconds: length of a block; the last one may be shorter.
+            on_warning: called at the end with what was wrong with the file, see `decode.read_blocks`.
+
+        Yields:
+            (samples,) mono float32, which together are what `read` returns.
+
+        Raises:
+            MediaError: as `read`; with a later block where only a later part of the recording is damaged.
+        """
+        if clip.key is None and clip.start == 0 and clip.end is None:
+            yield from decode.read_blocks(clip.path, self.sample_rate, block_seconds, on_warning)
+            return
+        size = round(block_seconds * self.sample_rate)
+        for number in itertools.count():
+            block = self.read(clip, number * size / self.sample_rate, size / self.sample_rate)
+            if len(block):
+                yield block
+            if len(block) < size:
+                return
 
     def _bounds(self, clip: Clip) -> tuple[int, int | None]:
         """The first sample of the clip, and the one after its last; None for the end of the recording."""
@@ -133,8 +170,11 @@ class Reader:
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:
-    """Convert float samples of -1…1 to int16 of the same shape; samples beyond that are clipped."""
-    return np.rint(np.clip(samples, -1, 1) * np.float32(FULL_SCALE)).astype(np.int16)
+    """Convert float samples of -1…1 to int16 of the same shape; samples beyond that are clipped.
+
+    16-bit recordings come through unchanged.
+    """
+    return np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from audioinceptionnext.data.cache import DiskCache
-from audioinceptionnext.data.clip import Clip
+from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader, to_float, to_int16
 from audioinceptionnext.data.sampling import Draw, EpochOrder
 from audioinceptionnext.errors import MediaError
@@ -33,11 +33,17 @@ class Item:
         waveform: (samples,) float32.
         label: class index.
         index: of the clip in the list of clips.
+        counted: number of samples that count, see `Reader.counted`.
+        also: indices of further labels, see `Clip`.
+        start: where the waveform begins, in samples after the start of the clip.
     """
 
     waveform: Tensor
     label: int
     index: int
+    counted: int
+    also: tuple[int, ...] = ()
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,9 @@ class Batch(NamedTuple):
         indices: (batch,) of the clips in the list of clips.
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
+        counted: (batch,) number of samples that count, at least ``lengths``; see `Reader.counted`.
+        also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
+        starts: (batch,) where each waveform begins, in samples after the start of its clip.
     """
 
     waveforms: Tensor
@@ -70,6 +79,9 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     failures: list[tuple[int, str]]
+    counted: Tensor
+    also: Tensor = torch.zeros(0, 0, dtype=torch.long)
+    starts: Tensor = torch.zeros(0, dtype=torch.long)
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -134,22 +146,26 @@ class Waveforms(Dataset[Item | Failure]):
     def __getitem__(self, draw: Draw | int) -> Item | Failure:
         draw = draw if isinstance(draw, Draw) else Draw(0, draw)
         try:
-            waveform = self._stretch(draw)
+            waveform, start = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
-        return Item(torch.from_numpy(waveform), self.clips[draw.index].label, draw.index)
+        clip, counted = self.clips[draw.index], len(waveform)
+        if self.max_samples is None:
+            counted = self.reader.counted(clip, counted)
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted, clip.also, start)
 
-    def _stretch(self, draw: Draw) -> np.ndarray:
-        """The stretch that a draw stands for: float32 (samples,). Raises `MediaError`."""
-        clip, longest = self.clips[draw.index], self.max_samples
+    def _stretch(self, draw: Draw) -> tuple[np.ndarray, int]:
+        """The stretch that a draw stands for, float32 (samples,), and its first sample. Raises `MediaError`."""
+        clip, longest, start = self.clips[draw.index], self.max_samples, 0
         if self.keep == "nothing":
-            if longest is None or (length := self.reader.samples(clip)) <= longest:
+            if longest is None or self._spare(clip, length := self.reader.samples(clip)) <= 0:
                 whole = self.reader.read(clip)
             else:
-                rate = self.reader.sample_rate
-                stretch = self.reader.read(clip, self._start(draw, length) / rate, longest / rate)
+                rate, start = self.reader.sample_rate, self._start(draw, length)
+                stretch = self.reader.read(clip, start / rate, longest / rate)
                 if len(stretch) == longest:
-                    return stretch
+                    return stretch, start
+                start = 0
                 whole = self.reader.read(clip)  # shorter than its header or the list states: rare, and slow
         elif self._cache is not None:
             whole = self._cache.get(clip)
@@ -157,16 +173,24 @@ class Waveforms(Dataset[Item | Failure]):
             raise MediaError(error.path, error.reason)
         else:
             whole = self._samples[self._first[draw.index] : self._first[draw.index + 1]].numpy()
-        if longest is not None and len(whole) > longest:
+        if longest is not None:
             start = self._start(draw, len(whole))
             whole = whole[start : start + longest]
-        return to_float(whole) if whole.dtype == np.int16 else whole
+        return to_float(whole) if whole.dtype == np.int16 else whole, start
 
     def _start(self, draw: Draw, length: int) -> int:
-        """The first sample of a draw's stretch in a clip of ``length`` samples."""
-        assert self.max_samples is not None
+        """The first sample of a draw's stretch in a clip that has ``length`` samples."""
+        spare = self._spare(self.clips[draw.index], length)
         rng = np.random.default_rng((self.seed, draw.epoch, draw.index, draw.repeat))
-        return int(rng.integers(length - self.max_samples + 1))
+        return int(rng.integers(spare)) if spare > 0 else 0
+
+    def _spare(self, clip: Clip, length: int) -> int:
+        """The number of places at which a stretch of the clip can begin, as published; 0 or less if only at its start.
+
+        At least one sample of a stretch is there.
+        """
+        assert self.max_samples is not None
+        return min(self.reader.counted(clip, length) - self.max_samples, length - 1)
 
     def _fits(self) -> bool:
         """Whether all clips fit into `MEMORY_LIMIT`."""
@@ -210,12 +234,18 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
     waveforms = torch.zeros(len(read), max((len(item.waveform) for item in read), default=0))
     for row, item in zip(waveforms, read, strict=True):
         row[: len(item.waveform)] = item.waveform
+    also = torch.full((len(read), max((len(item.also) for item in read), default=0)), UNLABELLED)
+    for further, item in zip(also, read, strict=True):
+        further[: len(item.also)] = torch.tensor(item.also, dtype=torch.long)
     return Batch(
         waveforms,
         torch.tensor([len(item.waveform) for item in read], dtype=torch.long),
         torch.tensor([item.label for item in read], dtype=torch.long),
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
+        torch.tensor([item.counted for item in read], dtype=torch.long),
+        also,
+        torch.tensor([item.start for item in read], dtype=torch.long),
     )
 
 

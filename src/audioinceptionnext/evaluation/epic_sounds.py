@@ -14,6 +14,7 @@ from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.predictions import CLASSES, ID, Predictions, mismatches, readable
 
 BACKGROUND = 13  # class_id of "background", which the challenge's test set leaves out
+VIDEO, CLASS = "video_id", "class_id"
 PICKLE = b"\x80"  # first byte of every pickle since protocol 2
 
 
@@ -22,8 +23,8 @@ def score_predictions(
 ) -> dict[str, Any]:
     """Compute the challenge's figures, which equal those of its own scorer.
 
-    Of equal scores, the class with the lowest id counts as the more likely one. Which one the challenge's scorer takes
-    is not known here, but the scores of a network are hardly ever equal.
+    Of equal scores, the class with the highest id counts as the more likely one in top-1 and top-5, and the one with
+    the lowest id in the mean class accuracy, as in the challenge's scorer.
 
     Args:
         predictions: from `read_predictions`.
@@ -53,6 +54,7 @@ def score_predictions(
         predictions.scores[[row[name] for name in scored]],
         np.array([targets[name] for name in scored]),
         tuple(map(str, range(CLASSES))),
+        last_of_equals=True,
     )
     del figures["per_class"]
     return figures | {"segments": len(scored)}
@@ -64,38 +66,51 @@ def read_targets(path: str | Path) -> dict[str, int]:
     Raises:
         FileError: as for `read_ids`, or a class id is missing or not from 0 to 43.
     """
-    ids, labels = _read_columns(Path(path), ID, "class_id")
-    targets = {}
-    for name, label in zip(ids, labels, strict=True):
-        try:
-            number = int(label) if int(label) == float(label) else -1
-        except (TypeError, ValueError, OverflowError):
-            number = -1
-        if not 0 <= number < CLASSES:
-            reason = f"class_id of {readable(name)} is {label!r:.40}, not a number from 0 to {CLASSES - 1}"
-            raise FileError(path, reason)
-        targets[name] = number
-    return targets
+    ids, labels = read_columns(path, ID, CLASS)
+    return {name: class_id(label, name, path) for name, label in zip(ids, labels, strict=True)}
 
 
-def read_ids(path: str | Path) -> tuple[str, ...]:
-    """The annotation ids of a published CSV or pickle, with or without labels.
+def read_ids(path: str | Path, column: str = ID) -> tuple[str, ...]:
+    """The annotation ids of a published CSV or pickle, with or without labels; or each id of another column, once.
 
     Raises:
-        FileError: the file does not exist, is neither CSV nor pickle, lacks the column, is empty, or has an id twice.
+        FileError: the file does not exist, is neither CSV nor pickle, lacks the column, is empty, or has an annotation
+            id twice.
     """
-    return tuple(_read_columns(Path(path), ID)[0])
+    return tuple(dict.fromkeys(map(str, read_columns(path, column)[0])))
 
 
-def _read_columns(path: Path, *names: str) -> list[list[Any]]:
+def class_id(value: Any, name: str, path: str | Path) -> int:
+    """The class id that a list states for the annotation ``name``.
+
+    Raises:
+        FileError: not a number from 0 to 43.
+    """
+    try:
+        number = int(value) if int(value) == float(value) else -1
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < CLASSES:
+        reason = f"class_id of {readable(name)} is {value!r:.40}, not a number from 0 to {CLASSES - 1}"
+        raise FileError(path, reason)
+    return number
+
+
+def read_columns(path: str | Path, *names: str) -> list[list[Any]]:
+    """Columns of a published CSV or pickle, in the order of its rows. Each row has an annotation id of its own.
+
+    Raises:
+        FileError: as for `read_ids`.
+    """
+    path = Path(path)
     if not path.is_file():
         raise FileError(path, "no such file; check the name")
     with path.open("rb") as file:
         pickled = file.read(1) == PICKLE
     table = _read_frame(path) if pickled else _read_csv(path)
-    for name in names:
+    for name in dict.fromkeys((ID, *names)):
         if name not in table:
-            hint = " (the labels of a test set are not published)" if name == "class_id" else ""
+            hint = " (the labels of a test set are not published)" if name == CLASS else ""
             raise FileError(path, f"has no column {name}{hint}; it has {readable(', '.join(table)) or 'none'}")
     ids = table[ID]
     if not ids:

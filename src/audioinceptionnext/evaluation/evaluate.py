@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,83 +15,17 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError, counted
-from audioinceptionnext.evaluation.calibration import (
-    Calibration,
-    calibrate,
-    fit_temperature,
-    log_probabilities,
-    tempered,
-)
+from audioinceptionnext.evaluation.calibration import Calibration, calibrate
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.intervals import bootstrap
+from audioinceptionnext.evaluation.joint import joint_accuracy
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.report_folder import MAX_AUDIO_SECONDS, write_report
-from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
-from audioinceptionnext.inference.recogniser import Recogniser, recording_probabilities
+from audioinceptionnext.evaluation.report_folder import MAX_AUDIO_SECONDS, write_report, write_tasks_index
+from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load
 
 Progress = Callable[[int, int], None]  # called with the number of clips done, and of all clips
-MIN_CLIPS, MIN_MISTAKES = 50, 5  # with fewer, a temperature says more about the clips than about the model
-
-
-@dataclass
-class ClipPredictions:
-    """What a model predicts for clips.
-
-    Attributes:
-        clips: those that could be read.
-        outputs: (steps, classes) probabilities for each clip; rows of silence are 0. With evenly spaced clips (see
-            `evaluate`) there is one row for each of them.
-        unreadable: one error message for each clip that could not be read.
-    """
-
-    clips: list[Clip] = field(default_factory=list)
-    outputs: list[np.ndarray] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
-
-    def add(self, other: ClipPredictions) -> None:
-        """Append the predictions of other clips."""
-        self.clips += other.clips
-        self.outputs += other.outputs
-        self.unreadable += other.unreadable
-
-    def only(self, clips: Sequence[Clip]) -> ClipPredictions:
-        """The predictions for these clips alone."""
-        wanted = {id(clip) for clip in clips}
-        pairs = [(c, steps) for c, steps in zip(self.clips, self.outputs, strict=True) if id(c) in wanted]
-        return ClipPredictions([clip for clip, _ in pairs], [steps for _, steps in pairs])
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """(clips, classes): the probabilities of each clip as a whole, as `Recogniser.predict` gives them."""
-        return np.stack([recording_probabilities(steps) for steps in self.outputs])
-
-    @property
-    def targets(self) -> np.ndarray:
-        """(clips,) class indices."""
-        return np.array([clip.label for clip in self.clips])
-
-    @property
-    def groups(self) -> list[str | None]:
-        """The source of each clip."""
-        return [clip.group for clip in self.clips]
-
-    def temperature(self) -> float | None:
-        """The temperature by which to divide the logits of each step, see `fit_temperature`.
-
-        None if there are too few clips or mistakes to fit one: for a model that is always right the best value is 0.
-        """
-        mistakes = int((self.probabilities.argmax(1) != self.targets).sum())
-        if len(self.clips) < MIN_CLIPS or mistakes < MIN_MISTAKES:
-            return None
-        # Silent clips have no probabilities to take logarithms of.
-        pairs = [(steps, clip.label) for clip, steps in zip(self.clips, self.outputs, strict=True) if steps.any()]
-        logits = [log_probabilities(steps[steps.any(1)]) for steps, _ in pairs]
-        return fit_temperature(logits, np.array([label for _, label in pairs]))
-
-    def thresholds(self, temperature: float = 1.0) -> list[float]:
-        """The onset threshold of each class for probabilities at this temperature, see `fit_thresholds`."""
-        return fit_thresholds(peaks([tempered(steps, temperature) for steps in self.outputs]), self.targets).tolist()
 
 
 @dataclass
@@ -109,8 +44,32 @@ class Evaluation:
     figures: dict[str, Any]
     reader: Reader
 
+    def by_task(self) -> dict[str, Evaluation]:
+        """The evaluation of each task, as if it were of a data set with the labels of that task alone."""
+        labels = iter(self.dataset.labels)
+        about = {key: value for key, value in self.figures.items() if isinstance(value, str | int)}
+        return {
+            name: Evaluation(
+                replace(self.dataset, labels=tuple(islice(labels, size)), tasks={}),
+                predictions,
+                about | {"task": name} | self.figures[name],
+                self.reader,
+            )
+            for (name, size), predictions in zip(
+                self.dataset.tasks.items(), self.predictions.by_task(self.dataset.tasks).values(), strict=True
+            )
+        }
+
     def report(self, folder: Path, title: str | None = None, training_log: Path | None = None) -> Path:
-        """Write the report (see `write_report`) and return the path of its first page."""
+        """Write the report (see `write_report`) and return the path of its first page.
+
+        With tasks, each has a report in a folder of its name, and the first page leads to them.
+        """
+        if self.dataset.tasks:
+            title = title or f"{self.figures['model']} on {self.dataset.name}"
+            for name, evaluation in self.by_task().items():
+                evaluation.report(folder / name, f"{title}: {name}", training_log)
+            return write_tasks_index(folder, title, self.figures, list(self.dataset.tasks))
         return write_report(
             folder,
             self.figures,
@@ -174,8 +133,12 @@ def map_labels(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) 
     """Number the labels of the data set and of the clips as the model does, which may know more of them.
 
     Raises:
-        ModelError: the model does not know one of the data set's classes.
+        ModelError: the model does not know one of the data set's classes, or has other tasks.
     """
+    if recogniser.tasks != dataset.tasks:
+        has = " and ".join(f"{size} of the task {name}" for name, size in recogniser.tasks.items()) or "one task only"
+        reason = f"has labels of {has}, unlike {dataset.name}; train or fine-tune a model on it first"
+        raise ModelError(recogniser.name, reason)
     if recogniser.labels == dataset.labels:
         return dataset, clips
     index = {label: number for number, label in enumerate(recogniser.labels)}
@@ -184,7 +147,10 @@ def map_labels(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) 
         reason = f"does not know {unknown[0]!r}, a class of {dataset.name}; train or fine-tune a model on it first"
         raise ModelError(recogniser.name, reason)
     numbers = [index[label] for label in dataset.labels]
-    mapped = [c if c.label == UNLABELLED else replace(c, label=numbers[c.label]) for c in clips]
+    mapped = [
+        c if c.label == UNLABELLED else replace(c, label=numbers[c.label], also=tuple(numbers[n] for n in c.also))
+        for c in clips
+    ]
     return replace(dataset, labels=recogniser.labels), mapped
 
 
@@ -197,6 +163,8 @@ def figures_of(
     resamples: int = 1000,
 ) -> dict[str, Any]:
     """The figures of predictions, as ``ainext evaluate`` prints them in JSON.
+
+    With tasks, there are figures for each, and those of ``action`` count a clip if all of its labels are right.
 
     Args:
         dataset, eval_clips, resamples: as for `evaluate`.
@@ -218,10 +186,22 @@ def figures_of(
     figures["clips"] = len(predictions.clips)
     if unreadable:
         figures["unreadable"] = len(unreadable)
+    if not dataset.tasks:
+        return figures | _scored(predictions, dataset.labels, resamples)
+    parts, labels = predictions.by_task(dataset.tasks), iter(dataset.labels)
+    action = joint_accuracy([part.probabilities for part in parts.values()], [part.targets for part in parts.values()])
+    scored = {
+        name: _scored(part, tuple(islice(labels, dataset.tasks[name])), resamples) for name, part in parts.items()
+    }
+    return figures | action | scored | {"action": action}
+
+
+def _scored(predictions: ClipPredictions, labels: tuple[str, ...], resamples: int) -> dict[str, Any]:
+    """The figures of `score`, with ``intervals`` if there are to be resamples."""
     probabilities, targets = predictions.probabilities, predictions.targets
-    figures |= score(probabilities, targets, dataset.labels)
+    figures = score(probabilities, targets, labels)
     if resamples:
-        intervals = bootstrap(probabilities, targets, dataset.labels, predictions.groups, resamples=resamples)
+        intervals = bootstrap(probabilities, targets, labels, predictions.groups, resamples=resamples)
         figures["intervals"] = {name: list(interval) for name, interval in intervals.items()}
     return figures
 
@@ -280,7 +260,7 @@ def predict_clips(
             if not len(waveform):
                 raise MediaError(clip.name, "holds no sound")
             if eval_clips:
-                steps = _evenly_spaced(recogniser, waveform, eval_clips)
+                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.counted(clip, len(waveform)))
             else:
                 steps = recogniser.predict(waveform).probabilities
             predictions.clips.append(clip)
@@ -292,20 +272,23 @@ def predict_clips(
     return predictions
 
 
-def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int) -> np.ndarray:
+def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, length: int) -> np.ndarray:
     """(count, classes): the probabilities of windows placed as `training.clip_starts` places them.
 
-    A waveform shorter than a window is used whole, each time.
+    Args:
+        length: samples that count, at least those of the waveform. Of a window that reaches beyond the waveform's end,
+            what is there is used. A waveform shorter than a window is used whole, each time.
     """
     samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
-    if len(waveform) < samples:
-        # The frame that is repeated is the one centred on the end, as published and in training. For audio of a whole
-        # number of hops `predict` would leave that frame out.
-        waveform = np.append(waveform, np.float32(0))
-    spare = max(0, len(waveform) - samples)
-    starts = [spare // 2] if count == 1 else [spare * number // (count - 1) for number in range(count)]
+    spare = max(0, length - samples - 1)
+    starts = [spare // 2] if count == 1 else np.linspace(0, spare, count).astype(int).tolist()
     by_start: dict[int, np.ndarray] = {}
     for start in starts:
         if start not in by_start:
-            by_start[start] = recogniser.predict(waveform[start : start + samples]).probabilities[0]
+            window = waveform[min(start, len(waveform) - 1) :][:samples]
+            if len(window) < samples:
+                # The frame that is repeated is the one centred on the end, as published and in training. For audio of a
+                # whole number of hops `predict` would leave that frame out.
+                window = np.append(window, np.float32(0))
+            by_start[start] = recogniser.predict(window).probabilities[0]
     return np.stack([by_start[start] for start in starts])

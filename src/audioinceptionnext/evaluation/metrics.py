@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 
-def score(probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...]) -> dict[str, Any]:
+def score(
+    probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...], last_of_equals: bool = False
+) -> dict[str, Any]:
     """Compute the figures that ``ainext evaluate`` prints.
 
     Args:
-        probabilities: (clips, classes). Any finite scores will do, as long as larger means more likely. Of equal
-            scores, the first class counts as the more likely one.
+        probabilities: (clips, classes). Any finite scores will do, as long as larger means more likely.
         targets: (clips,) class indices.
         labels: one per class.
+        last_of_equals: whether ``top1`` and ``top5`` rank the last one of equally likely classes first, as the
+            challenge's scorer does; otherwise it is the first one, as in ``mca`` and ``per_class`` always.
 
     Returns:
         ``top1``, ``top5``, ``mca`` (the mean of the classes' accuracies) and ``map`` in %, ``mauc`` from 0 to 1, and
@@ -28,15 +31,18 @@ def score(probabilities: np.ndarray, targets: np.ndarray, labels: tuple[str, ...
     >>> score(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([0, 1]), ("tap", "pan"))["per_class"]
     {'tap': 100.0, 'pan': 0.0}
     """
-    ranked = np.argsort(-probabilities, axis=1, kind="stable")
-    right = ranked[:, 0] == targets
-    within = (ranked[:, :5] == targets[:, None]).any(axis=1)
+    right = probabilities.argmax(axis=1) == targets
+    if last_of_equals:
+        ranked = probabilities.shape[1] - 1 - np.argsort(-probabilities[:, ::-1], axis=1, kind="stable")
+    else:
+        ranked = np.argsort(-probabilities, axis=1, kind="stable")
+    within = ranked[:, :5] == targets[:, None]
     present = np.unique(targets)
     per_class = {labels[c]: 100 * float(right[targets == c].mean()) for c in present}
     precision, area = zip(*(ranking(probabilities[:, c], targets == c) for c in present), strict=True)
     return {
-        "top1": 100 * float(right.mean()),
-        "top5": 100 * float(within.mean()),
+        "top1": 100 * float(within[:, 0].mean()),
+        "top5": 100 * float(within.any(axis=1).mean()),
         "mca": float(np.mean(list(per_class.values()))),
         "map": 100 * float(np.mean(precision)),
         "mauc": float(np.mean(area)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,10 @@ class Predictions:
         return self.outputs.sum(axis=1)
 
 
-def count_of(some: Sequence[Any] | np.ndarray, total: int | None = None) -> str:
+def count_of(some: Sequence[Any] | np.ndarray, total: int | None = None, kind: str = "segment") -> str:
     """``1 segment``, ``3 segments`` or ``3 of 5,131 segments``."""
     number = f"{len(some):,}" if total is None else f"{len(some):,} of {total:,}"
-    return f"{number} segment{'' if (total or len(some)) == 1 else 's'}"
+    return f"{number} {kind}{'' if (total or len(some)) == 1 else 's'}"
 
 
 def readable(name: str) -> str:
@@ -73,21 +73,24 @@ def readable(name: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in name[:80])
 
 
-def mismatches(found: Iterable[str], required: Iterable[str], allowed: Iterable[str] | None = None) -> list[str]:
+def mismatches(
+    found: Iterable[str], required: Iterable[str], allowed: Iterable[str] | None = None, kind: str = "segment"
+) -> list[str]:
     """What is wrong with a set of ids: one line per problem, with a count and an example. Empty if it is complete.
 
     Args:
         found: the ids to check.
         required: the ids that must be among them.
         allowed: the ids that may be among them; the required ones unless given.
+        kind: what the ids are of.
     """
     found, required = list(found), list(required)
     there = set(found)
     missing = [name for name in required if name not in there]
     known = set(required if allowed is None else allowed)
     unknown = [name for name in found if name not in known]
-    problems = [f"{count_of(missing, len(required))} missing, e.g. {readable(missing[0])}"] if missing else []
-    return problems + ([f"{count_of(unknown)} unknown, e.g. {readable(unknown[0])}"] if unknown else [])
+    problems = [f"{count_of(missing, len(required), kind)} missing, e.g. {readable(missing[0])}"] if missing else []
+    return problems + ([f"{count_of(unknown, kind=kind)} unknown, e.g. {readable(unknown[0])}"] if unknown else [])
 
 
 def read_predictions(path: str | Path) -> Predictions:
@@ -133,14 +136,29 @@ def write_predictions(path: str | Path, ids: Sequence[str], outputs: np.ndarray)
     Raises:
         FileError: `Predictions` refuses the content. Nothing is written then.
     """
-    path = Path(path)
     Predictions(tuple(ids), outputs if outputs.ndim == 3 else outputs[:, None], str(path))
+    _write(Path(path), ID, ids, {OUTPUT: outputs})
+
+
+def write_task_predictions(path: str | Path, ids: Sequence[str], outputs: Mapping[str, np.ndarray]) -> None:
+    """Write a pickle of ``verb_output``, ``noun_output`` and ``narration_id``, as for EPIC-KITCHENS-100's challenge.
+
+    Args:
+        path: where to write.
+        ids: one narration id per segment.
+        outputs: (segments, classes), or (segments, clips, classes), of each task.
+    """
+    _write(Path(path), "narration_id", ids, {f"{task}_output": values for task, values in outputs.items()})
+
+
+def _write(path: Path, id_key: str, ids: Sequence[str], outputs: Mapping[str, np.ndarray]) -> None:
     names = np.empty(len(ids), dtype=object)  # objects and not fixed-width text, as pandas writes them
     names[:] = [str(name) for name in ids]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(pickle.dumps({OUTPUT: np.ascontiguousarray(outputs), ID: names}, protocol=4))
+        arrays = {key: np.ascontiguousarray(values) for key, values in outputs.items()}
+        partial.write_bytes(pickle.dumps(arrays | {id_key: names}, protocol=4))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

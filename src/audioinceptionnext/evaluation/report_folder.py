@@ -130,6 +130,23 @@ def write_report(
     return folder / "index.html"
 
 
+def write_tasks_index(folder: Path, title: str, figures: Mapping[str, Any], tasks: Sequence[str]) -> Path:
+    """Write the page that leads to the reports of several tasks, which are in folders of their names.
+
+    Args:
+        folder, title: as for `write_report`.
+        figures: those of all tasks together, and what was evaluated.
+        tasks: their names.
+
+    Raises:
+        FileError: the page cannot be written.
+    """
+    path = folder / "index.html"
+    with writing(path):
+        path.write_text(report_pages.tasks_page(title, figures, tasks), encoding="utf-8")
+    return path
+
+
 @dataclass(frozen=True)
 class _Content:
     """What a report is made from, as given to `write_report`, and what follows from it."""

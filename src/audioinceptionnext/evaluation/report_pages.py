@@ -76,7 +76,10 @@ def index_page(
         "evaluation/index.html.j2",
         title=title,
         about=_about(title, figures),
-        headlines=_headlines(figures, intervals or {}, ece, len(table)),
+        headlines=[
+            *_headlines(figures, intervals or {}, len(table)),
+            ("Calibration error", f"{100 * ece:.1f}\u00a0%", ""),
+        ],
         intervals=intervals,
         ece=ece,
         calibration=calibration,
@@ -86,6 +89,17 @@ def index_page(
         listed_mistakes=listed_mistakes,
         total_mistakes=total_mistakes,
         has_learning_curve=has_learning_curve,
+    )
+
+
+def tasks_page(title: str, figures: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    """The page that leads to the reports of several tasks; the arguments are those of `write_tasks_index`."""
+    return render(
+        "evaluation/tasks.html.j2",
+        title=title,
+        about=_about(title, figures),
+        headlines=_headlines(figures, {}),
+        tasks=tasks,
     )
 
 
@@ -120,19 +134,21 @@ def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
 
 
 def _headlines(
-    figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], ece: float, classes: int
+    figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], classes: int | None = None
 ) -> list[tuple[str, str, str]]:
     """The name, the value and the interval of each figure."""
     headlines = []
     for name, heading in HEADLINES.items():
-        if name not in figures or (name == "top5" and classes <= 5):  # with 5 classes it is always 100 %
+        if name not in figures or (
+            name == "top5" and classes is not None and classes <= 5
+        ):  # with 5 classes it is always 100 %
             continue
         percent = name != "mauc"
         low, high = intervals.get(name, (math.nan, math.nan))
         interval = f"{_number(low, percent)} to {_number(high, percent)}" if math.isfinite(low) else ""
         value = _number(figures[name], percent) + ("\u00a0%" if percent else "")
         headlines.append((heading, value, interval))
-    return [*headlines, ("Calibration error", f"{100 * ece:.1f}\u00a0%", "")]
+    return headlines
 
 
 def _number(value: float, percent: bool) -> str:

@@ -53,12 +53,14 @@ class Probe:
         step_frames: frames from one step to the next.
 
     Raises:
-        AinextError: the network has no feature map over time and frequency, knows one class only, or is multi-label.
+        AinextError: the network has no feature map over time and frequency, knows one class only, is multi-label, or
+            has several tasks.
     """
 
     def __init__(self, model: StoredModel) -> None:
-        if model.multi_label:
-            raise AinextError("multi-label models cannot be explained yet; give a single-label model")
+        if model.multi_label or model.tasks:
+            kind = "multi-label models" if model.multi_label else "models of several tasks"
+            raise AinextError(f"{kind} cannot be explained yet; give a single-label model")
         if not model.net.convolutional:
             kind = model.net.config.architecture
             raise AinextError(f"a network of the kind {kind} has no feature map over time and frequency to explain")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,13 @@ class Agreement:
         return self.top1 >= MIN_AGREEMENT
 
 
-def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray], min_lead: float = 0.0) -> Agreement:
+def compare(
+    a_path: str | Path,
+    b_path: str | Path,
+    inputs: Iterable[np.ndarray],
+    min_lead: float = 0.0,
+    tasks: Sequence[int] = (),
+) -> Agreement:
     """Predict the same clips with both files and compare the probabilities.
 
     Args:
@@ -49,6 +55,8 @@ def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray]
         min_lead: clips count for ``top1`` only if the first file's best class leads the second one by this
             probability, since the order of classes is chance where the network is undecided. If fewer than
             `MIN_COUNTED` clips do, all count.
+        tasks: sizes of the parts of the labels of which each has a best class, see `StoredModel.tasks`. Files agree on
+            a clip if they do in every part.
 
     Raises:
         AinextError: there are no clips.
@@ -61,9 +69,12 @@ def compare(a_path: str | Path, b_path: str | Path, inputs: Iterable[np.ndarray]
     if not pairs:
         raise AinextError(f"there are no clips to compare {b_path} with {a_path} on; give at least one")
     a, b = (np.stack(side) for side in zip(*pairs, strict=True))  # each (clips, classes)
-    same, difference = a.argmax(1) == b.argmax(1), np.abs(a - b)
-    best = np.sort(a, axis=1)[:, -2:]
-    clear = best[:, -1] - best[:, 0] >= min_lead if a.shape[1] > 1 else np.ones(len(a), bool)
+    same, clear, difference = np.ones(len(a), bool), np.ones(len(a), bool), np.abs(a - b)
+    cuts = np.cumsum(tasks, dtype=int)[:-1]
+    for first, second in zip(np.split(a, cuts, axis=1), np.split(b, cuts, axis=1), strict=True):
+        same &= first.argmax(1) == second.argmax(1)
+        best = np.sort(first, axis=1)[:, -2:]
+        clear &= (best[:, -1] - best[:, 0] >= min_lead) | (first.shape[1] == 1)
     counted = same[clear] if clear.sum() >= MIN_COUNTED else same
     return Agreement(float(counted.mean()), float(difference.max()), float(difference.mean()), len(pairs), len(counted))
 

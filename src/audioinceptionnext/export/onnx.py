@@ -27,6 +27,7 @@ from audioinceptionnext.inference.steps import FILE_FORMAT
 from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.storage import Mode, StoredModel
+from audioinceptionnext.network.tasks import softmax
 
 OPSET = 18
 MAX_FOLDED = (
@@ -56,7 +57,11 @@ class Exported(nn.Module):
         # Kept apart, since its input, the features, is an output of the file.
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
-        self.temperature, self.multi_label = model.temperature, model.multi_label
+        self.temperature, self.multi_label, self.tasks = (
+            model.temperature,
+            model.multi_label,
+            tuple(model.tasks.items()),
+        )
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.outputs = ["probabilities", "logits", "features"] + ["log_mel"] * (input == "waveform")
         self.eval()
@@ -83,7 +88,7 @@ class Exported(nn.Module):
             log_mel, frames = x, x.shape[1]
         features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
         logits = self.classifier(features) / self.temperature
-        probabilities = torch.sigmoid(logits) if self.multi_label else torch.softmax(logits, 2)
+        probabilities = torch.sigmoid(logits) if self.multi_label else softmax(logits, dict(self.tasks))
         probabilities = probabilities * self.loud(log_mel, frames, features.shape[1])
         return (probabilities, logits, features) + ((log_mel,) if self.input == "waveform" else ())
 
@@ -197,7 +202,8 @@ def export_checked(
         if made.suffix == ".xml":
             convert_to_openvino(made.with_suffix(".onnx"), made)
             files.insert(0, made.with_suffix(".bin"))
-        agreement = compare(source, made, model_inputs(model, input, clips.comparison), clips.min_lead)
+        inputs, tasks = model_inputs(model, input, clips.comparison), list(model.tasks.values())
+        agreement = compare(source, made, inputs, clips.min_lead, tasks)
         if agreement.enough or force:
             for file in files:
                 file.replace(path.with_suffix(file.suffix))
@@ -261,6 +267,8 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         "features": exported.classifier.in_features,
     }
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
+    if model.tasks:
+        texts["tasks"] = json.dumps(model.tasks, ensure_ascii=False)
     if model.thresholds:
         texts["thresholds"] = json.dumps(model.thresholds)
     return {key: str(value) for key, value in values.items()} | texts

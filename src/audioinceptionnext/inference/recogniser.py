@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Recogniser:
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
         window_seconds: length of the window that each step sees.
         step_seconds: time from one step to the next, unless `predict` is given another one.
+        tasks: the names and sizes of consecutive parts of the labels, of each of which one is true, such as
+            ``{"verb": 97, "noun": 300}``. The probabilities of each part sum to 1. Empty if one of all labels is true.
         thresholds: one onset threshold per class, or empty if the file has none.
         metadata: all metadata of the file.
 
@@ -85,6 +87,9 @@ class Recogniser:
             self.thresholds = tuple(float(value) for value in json.loads(self.metadata.get("thresholds", "[]")))
             if len(self.thresholds) not in (0, len(self.labels)):
                 raise KeyError("thresholds")
+            self.tasks: dict[str, int] = dict(json.loads(self.metadata.get("tasks", "{}")))
+            if self.tasks and sum(self.tasks.values()) != len(self.labels):
+                raise KeyError("tasks")
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
             # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
             self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate
@@ -101,7 +106,7 @@ class Recogniser:
 
     def predict(
         self,
-        recording: Recording,
+        recording: Recording | Generator[np.ndarray],
         *,
         top_k: int = TOP_K,
         settings: SegmentationSettings | None = None,
@@ -113,7 +118,8 @@ class Recogniser:
         Digital silence gets no label: its probabilities are 0, and it does not count for the recording as a whole.
 
         Args:
-            recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1.
+            recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1; or a
+                generator of its consecutive blocks, of any length.
             top_k: number of labels for the recording as a whole.
             settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
@@ -151,7 +157,7 @@ class Recogniser:
         mean = recording_probabilities(probabilities)
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
-            file="" if isinstance(recording, np.ndarray) else str(recording),
+            file=str(recording) if isinstance(recording, str | Path) else "",
             duration=duration,
             model=self.name,
             clip=[Score(self.labels[i], float(mean[i])) for i in best],
@@ -166,8 +172,12 @@ class Recogniser:
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
         )
 
-    def _blocks(self, recording: Recording, on_warning: Callable[[str], None]) -> Iterator[np.ndarray]:
+    def _blocks(
+        self, recording: Recording | Generator[np.ndarray], on_warning: Callable[[str], None]
+    ) -> Iterator[np.ndarray]:
         size = self._predictor.block_samples
+        if isinstance(recording, Generator):
+            return prefetch(recording)
         if isinstance(recording, np.ndarray):
             return _cut(recording, size)
         return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning))

@@ -72,7 +72,8 @@ def _seconds_per_step(recipe: Recipe, labels: tuple[str, ...]) -> float:
     longest = round(max((model.clip_seconds, *recipe.crops)) * model.sample_rate)
     waveforms = torch.randn(recipe.batch_size, longest, device=device) * 0.1
     numbers = torch.arange(recipe.batch_size, device=device)
-    batch = Batch(waveforms, torch.full_like(numbers, longest), numbers % len(labels), numbers, [])
+    lengths = torch.full_like(numbers, longest)
+    batch = Batch(waveforms, lengths, numbers % len(labels), numbers, [], lengths)
     optimizer = torch.optim.AdamW(module.parameters())
     steps = TIMED_STEPS * max(1, len(recipe.crops))
     start = 0.0

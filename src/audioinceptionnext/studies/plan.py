@@ -76,6 +76,7 @@ class StudyData:
 @lru_cache
 def _open(data: StudyData) -> Dataset:
     dataset = load_dataset(data.name, Path(data.root))
+    dataset.check_one_label("a study")
     return dataset.leak_free(FOLDS) if dataset.folds and data.leak_free else dataset.with_folds(FOLDS)
 
 

@@ -72,7 +72,7 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
 
     Args:
         log_mel: (batch, 1, frames, bands).
-        targets: (batch, classes), rows sum to 1.
+        targets: (batch, classes), rows sum to 1; or (batch, steps, classes).
         alpha: the share is Beta(alpha, alpha), where the clip itself keeps the larger part; 0 mixes nothing.
 
     Returns:
@@ -83,7 +83,7 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
     share = torch.distributions.Beta(alpha, alpha).sample((len(log_mel),)).to(log_mel)
     share = torch.maximum(share, 1 - share)  # the clip itself keeps the larger part
     other = torch.randperm(len(log_mel), device=log_mel.device)
-    s, t = share[:, None, None, None], share[:, None]
+    s, t = share[:, None, None, None], share.view(-1, *[1] * (targets.ndim - 1))
     return s * log_mel + (1 - s) * log_mel[other], t * targets + (1 - t) * targets[other]
 
 

@@ -8,9 +8,11 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from audioinceptionnext.network.base import Network
+from audioinceptionnext.training.distributed import summed
 from audioinceptionnext.training.frozen import FrozenBatchNorm
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
@@ -48,46 +50,67 @@ def _move(decay: float, average: Tensors, weights: Tensors, n: Tensor | int) -> 
 
 
 @torch.no_grad()
-def recompute_statistics(net: nn.Module, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
+def recompute_statistics(net: Network, forward: Callable[[Tensor], object], batches: Iterable[Tensor]) -> int:
     """Replace the running statistics of the normalisations by those of ``batches`` ("precise BN", Wu et al., 2018).
 
-    The new mean is the mean of the batches' means. The new variance is that of all elements: the mean of the batches'
-    variances plus the variance of their means.
+    The new mean and variance are those of all elements together: the mean of the batches' means, and the mean of their
+    variances plus the variance of their means. As published, variances divide by n and not by n - 1.
 
     Normalisations that are frozen (`frozen.FrozenBatchNorm`) keep theirs.
 
     Args:
         net: in training mode during the call.
         forward: computes a forward pass of ``net``.
-        batches: the inputs of the passes.
+        batches: the inputs of the passes, (batch, 1, frames, bands).
 
     Returns:
         The number of batches. If there are none, the statistics stay as they are.
     """
     norms = [
-        module
-        for module in net.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not isinstance(module, FrozenBatchNorm)
+        module for module in net.modules() if isinstance(module, _BatchNorm) and not isinstance(module, FrozenBatchNorm)
     ]
-    mean: list[Tensor] = []
-    square: list[Tensor] = []
+    total = [0.0] * len(norms)
+    mean, square = ([torch.zeros((), dtype=torch.float64)] * len(norms) for _ in range(2))
+    elements: dict[torch.Size, list[int]] = {}  # of one clip of this shape, by normalisation
     count = 0
     with _training_mode(net), _momentum(norms, 1.0):  # with momentum 1 the running statistics are the batch's
         for batch in batches:
+            if batch.shape[1:] not in elements:
+                elements[batch.shape[1:]] = _elements(net, norms, batch[:1])
+            clips = float(summed(torch.tensor(float(len(batch)), device=batch.device)))
             forward(batch)
-            means, squares = [], []
-            for norm in norms:
+            for number, norm in enumerate(norms):
                 assert norm.running_mean is not None and norm.running_var is not None
-                means.append(norm.running_mean.double())
-                squares.append(norm.running_var.double() + norm.running_mean.double() ** 2)
-            mean = means if not count else [a + b for a, b in zip(mean, means, strict=True)]
-            square = squares if not count else [a + b for a, b in zip(square, squares, strict=True)]
+                n, m = clips * elements[batch.shape[1:]][number], norm.running_mean.double()
+                variance = norm.running_var.double() * (n - 1) / n
+                total[number] = total[number] + n
+                mean[number] = mean[number].to(m.device) + n * m
+                square[number] = square[number].to(m.device) + n * (variance + m**2)
             count += 1
-    for norm, m, s in zip(norms, mean, square, strict=bool(count)):
+    for number, norm in enumerate(norms if count else []):
         assert norm.running_mean is not None and norm.running_var is not None
-        norm.running_mean.copy_(m / count)
-        norm.running_var.copy_(s / count - (m / count) ** 2)
+        m = mean[number] / total[number]
+        norm.running_mean.copy_(m)
+        norm.running_var.copy_(square[number] / total[number] - m**2)
     return count
+
+
+def _elements(net: Network, norms: list[_BatchNorm], clip: Tensor) -> list[int]:
+    """How many elements per channel each normalisation sees of a clip (1, 1, frames, bands)."""
+    found: dict[nn.Module, int] = {}
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[norm] = inputs[0].numel() // inputs[0].shape[1]
+
+    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
+    training = net.training
+    try:
+        net.eval().features(clip)  # changes no statistics
+    finally:
+        net.train(training)
+        for hook in hooks:
+            hook.remove()
+    return [found[norm] for norm in norms]
 
 
 @contextmanager
@@ -101,7 +124,7 @@ def _training_mode(net: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _momentum(norms: list[nn.modules.batchnorm._BatchNorm], momentum: float) -> Iterator[None]:
+def _momentum(norms: list[_BatchNorm], momentum: float) -> Iterator[None]:
     before = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = momentum

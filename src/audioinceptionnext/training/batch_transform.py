@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.tasks import undecided
 from audioinceptionnext.training.augment import change_pitch, mixup, random_gain, reverberate
 from audioinceptionnext.training.background import background, background_count
 from audioinceptionnext.training.recipe import Recipe
@@ -22,6 +25,7 @@ class BatchTransform(nn.Module):
         clip_seconds: length of the crops if the recipe gives none.
         noise, background: (pieces, samples), recordings to mix into clips, and recordings to add as clips of no
             class; None where they are generated. See `noise.read_noise`.
+        tasks: see `StoredModel`.
     """
 
     noise: Tensor | None
@@ -34,9 +38,11 @@ class BatchTransform(nn.Module):
         clip_seconds: float,
         noise: Tensor | None = None,
         background: Tensor | None = None,
+        *,
+        tasks: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        self.log_mel, self.recipe = log_mel, recipe
+        self.log_mel, self.recipe, self.tasks = log_mel, recipe, tasks or {}
         self.log_mel.exact = False
         self.crops = recipe.crops or (clip_seconds,)
         self.register_buffer("noise", noise, persistent=False)
@@ -54,10 +60,11 @@ class BatchTransform(nn.Module):
         Args:
             waveforms: (batch, samples).
             lengths: (batch,), the number of samples that are not padding.
-            targets: (batch, classes), rows sum to 1.
+            targets: (batch, classes), rows sum to 1; or those of steps, (batch, steps, classes), for which each crop
+                begins where its waveform does.
 
         Returns:
-            log-mel (batch, 1, frames, bands) and targets (batch, classes), mixed if the recipe says so. Clips of
+            log-mel (batch, 1, frames, bands) and targets as given, mixed if the recipe says so. Clips of
             background, if it asks for them, follow those of the batch.
         """
         recipe, rate = self.recipe, self.log_mel.sample_rate
@@ -69,7 +76,7 @@ class BatchTransform(nn.Module):
             waveforms = shift(waveforms, lengths, recipe.shift_seconds, rate)
         if recipe.noise_probability:
             waveforms = add_noise(waveforms, lengths, recipe.noise_snr_db, recipe.noise_probability, self.noise)
-        x = crop(self.log_mel, waveforms, lengths, seconds)
+        x = crop(self.log_mel, waveforms, lengths, seconds, random=recipe.targets == "clip")
         x = self._gain(x)
         if recipe.reverb_probability:
             x = self._reverberate(x)
@@ -81,8 +88,8 @@ class BatchTransform(nn.Module):
         if recipe.background_share:
             extra = self._background(background_count(recipe.background_share, len(x)), seconds, x.device)
             x = torch.cat([x, extra])
-            classes = targets.shape[1]
-            targets = torch.cat([targets, targets.new_full((len(extra), classes), 1 / classes)])
+            target = undecided(targets.shape[1], self.tasks).to(targets)
+            targets = torch.cat([targets, target.expand(len(extra), -1)])
         x = spec_augment.mask(x, *recipe.frequency_masks, 3)
         x = spec_augment.mask(x, *recipe.time_masks, 2)
         return x, targets
@@ -107,7 +114,8 @@ def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, ra
     """Log-mel of a stretch of each waveform.
 
     A stretch has ``round(rate * seconds) - 1`` samples, which are 416 frames for 2.08 s at 24 kHz. A waveform that is
-    shorter is used whole, and its last frame is repeated. Both are as published.
+    shorter is used whole, and its last frame is repeated. A random start is below the number of samples that a
+    stretch of ``round(rate * seconds)`` would leave. All this is as published.
 
     Args:
         log_mel: the front end.
@@ -121,8 +129,10 @@ def crop(log_mel: LogMel, waveforms: Tensor, lengths: Tensor, seconds: float, ra
     """
     samples = round(log_mel.sample_rate * seconds) - 1
     frames = log_mel.frames(samples)
-    spare = (lengths - samples).clamp(min=0)
-    start = (torch.rand(len(lengths), device=lengths.device) * (spare + 1)).long() if random else spare * 0
+    spare = (lengths - samples - 1).clamp(min=0)
+    start = (
+        (torch.rand(len(lengths), device=lengths.device, dtype=torch.float64) * spare).long() if random else 0 * spare
+    )
     index = start[:, None] + torch.arange(samples, device=lengths.device)
     inside = index < lengths[:, None]
     cut = waveforms.gather(1, index.clamp(max=max(0, waveforms.shape[1] - 1))) * inside

@@ -14,9 +14,9 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import writing
+from audioinceptionnext.errors import ParameterError, writing
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.evaluate import (
-    ClipPredictions,
     Evaluation,
     figures_of,
     open_model,
@@ -59,6 +59,10 @@ class CrossValidation:
     eval_clips: int = 0
     folds: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.recipe.targets == "steps":
+            raise ParameterError("targets", "steps", "clips are scored here, with targets of clips; train a single run")
+
     def run(self) -> Evaluation:
         """Train the network of every fold, score its clips, and write the figures of all of them together.
 
@@ -66,6 +70,7 @@ class CrossValidation:
             ParameterError: ``folds`` names folds that do not exist.
             AinextError: as `fit.train`.
         """
+        self.dataset.check_one_label("cross-validation")
         predictions, unseen = ClipPredictions(), ClipPredictions()
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]

@@ -9,6 +9,7 @@ from typing import Any
 
 from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import evaluate
+from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
@@ -22,15 +23,16 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
 
     Writes ``model.onnx``, and if clips are held out ``figures.json`` and ``report/``. If the clips and the mistakes
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
-    published evaluation averages the softmax as it is.
+    published evaluation averages the softmax as it is, nor with several tasks, which one temperature does not fit.
+    Models that were trained on steps are scored on whole recordings, without a report or a temperature.
 
     Args:
         run: what was trained.
         weights: the path that `train` returned.
 
     Returns:
-        The figures (see `evaluate`) with ``model_file``, ``weights`` and ``report``. Without held-out clips, only the
-        first two of these.
+        The figures (see `evaluate` or `evaluate_frames`) with ``model_file``, ``weights`` and, if there is one,
+        ``report``. Without held-out clips, only the first two of these.
     """
     print("exporting", file=sys.stderr, flush=True)
     model = load_model(weights)
@@ -39,9 +41,13 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"model_file": str(onnx), "weights": str(weights)}
     if not run.held_out:
         return found
+    if run.recipe.targets == "steps":
+        figures = evaluate_frames(run.dataset, run.held_out, load(onnx))
+        _write_figures(run, figures)
+        return found | figures
     eval_clips = run.recipe.eval_clips
     evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
-    temperature = None if eval_clips else evaluation.predictions.temperature()
+    temperature = None if eval_clips or run.dataset.tasks else evaluation.predictions.temperature()
     if temperature is not None:
         model.temperature = temperature
         with writing(run.out):
@@ -50,6 +56,10 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
         evaluation.figures["temperature"] = temperature
     logs = sorted(run.out.glob("log/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
     page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", logs[-1] if logs else None)
-    with writing(run.out / FIGURES):
-        (run.out / FIGURES).write_text(json.dumps(evaluation.figures, indent=2, ensure_ascii=False), encoding="utf-8")
+    _write_figures(run, evaluation.figures)
     return found | evaluation.figures | {"report": str(page)}
+
+
+def _write_figures(run: Run, figures: dict[str, Any]) -> None:
+    with writing(run.out / FIGURES):
+        (run.out / FIGURES).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -9,8 +9,9 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError, MissingDependencyError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, implementations
+from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.frozen import freeze_norms
@@ -70,6 +71,7 @@ class Run:
         description = {
             "data": self.dataset.name,
             "labels": list(self.dataset.labels),
+            **({"tasks": self.dataset.tasks} if self.dataset.tasks else {}),
             "clips": len(self.training),
             "held_out": len(self.held_out),
             "training_digest": digest(self.training),
@@ -104,6 +106,9 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     """
     recipe, checkpoint = run.recipe, run.out / LAST
     hardware.check_launch()
+    if run.dataset.tasks and recipe.loss_weights == "balanced":
+        reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
+        raise ParameterError("loss_weights", recipe.loss_weights, reason)
     record: dict[str, Any] = {"run": run.describe(hardware.processes)}
     resumed = _record_to_resume(checkpoint, record["run"]) if resume else None
     _silence_lightning()
@@ -112,7 +117,9 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
         torch.set_num_threads(hardware.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights)
+    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks)
+    if recipe.targets == "steps":
+        frame_wise.check_settings(recipe, model)
     if recipe.freeze_bn:
         freeze_norms(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
@@ -125,15 +132,22 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
         raise ParameterError("precision", "fp16", "it needs a GPU; give bf16 or float32")
 
+    reader = Reader(model.sample_rate, run.dataset.sample_rate)
+    training, held_out = run.training, run.held_out
+    make_module: Callable[..., SoundClassifier] = SoundClassifier
+    if recipe.targets == "steps":
+        stretches = frame_wise.cut(training, held_out, reader, recipe, len(run.dataset.labels))
+        training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
+        frame_wise.start_from_shares(model.net, stretches.shares)
+        make_module = partial(frame_wise.FrameWiseDetector, stretches)
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
     teacher = open_teacher(recipe.teacher, model, (run.details or {}).get("fold")) if recipe.teacher else None
-    reader = Reader(model.sample_rate, run.dataset.sample_rate)
-    waveforms = _waveforms(run.training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
+    waveforms = _waveforms(training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
-    balanced = balanced_weights([c.label for c in run.training], len(run.dataset.labels))
+    balanced = balanced_weights([c.label for c in training], len(run.dataset.labels))
     weights = balanced if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.
@@ -142,11 +156,11 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     batches = loader(waveforms, recipe.batch_size, order=order, workers=hardware.loader_workers)
     requested = hardware.implementation or (resumed or {}).get("implementation")
     record["implementation"] = _choose_implementation(model, recipe, requested, trainer)
-    module = SoundClassifier(
+    module = make_module(
         model,
         recipe,
         math.ceil(len(batches) / recipe.accumulate),
-        clips=run.training,
+        clips=training,
         implementation=record["implementation"],
         class_weights=_class_weights(run, recipe),
         noise=noise,
@@ -157,9 +171,10 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     validation = None
     if not run.held_out and (recipe.patience or recipe.keep == "best") and is_first_process():
         print("ainext: warning: no clips are held out, so patience and keep=best have no effect", file=sys.stderr)
-    if run.held_out:
-        held_out = _waveforms(run.held_out, reader, None, hardware)
-        validation = loader(held_out, recipe.batch_size, workers=hardware.loader_workers)
+    if held_out:
+        validation = loader(
+            _waveforms(held_out, reader, None, hardware), recipe.batch_size, workers=hardware.loader_workers
+        )
     _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
     return _save(run, module, trainer)
 
@@ -277,14 +292,15 @@ def _trainer(run: Run, hardware: Hardware) -> L.Trainer:
         out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
     used: list[L.Callback] = [last, callbacks.ProgressBar(), callbacks.InterruptOnSigterm()]
+    figure = (frame_wise.FrameWiseDetector if recipe.targets == "steps" else SoundClassifier).figure
     if run.held_out:
         best = callbacks.RelocatableCheckpoint(
-            out, Path(BEST).stem, "top1", mode="max", save_weights_only=True, save_on_train_epoch_end=False,
+            out, Path(BEST).stem, figure, mode="max", save_weights_only=True, save_on_train_epoch_end=False,
             enable_version_counter=False,
         )  # fmt: skip
         used.append(best)
         if recipe.patience:
-            used.append(callbacks.ResumableEarlyStopping("top1", mode="max", patience=recipe.patience))
+            used.append(callbacks.ResumableEarlyStopping(figure, mode="max", patience=recipe.patience))
     loggers: list[Logger] = [
         callbacks.TolerantCSVLogger(out, name="log"),  # one folder per start, so that a resumed run deletes nothing
         callbacks.TolerantTensorBoardLogger(out, name="tensorboard"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from audioinceptionnext.data.waveforms import Item, Waveforms
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
+from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import open_published
-from audioinceptionnext.network.storage import StoredModel, load_model
+from audioinceptionnext.network.storage import Mode, StoredModel, load_model
 from audioinceptionnext.training.recipe import Recipe
 
 FRONT_END: dict[str, Any] = {
@@ -28,7 +30,12 @@ FRONT_END: dict[str, Any] = {
 }
 
 
-def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights: str | None = None) -> StoredModel:
+def build_initial_model(
+    labels: tuple[str, ...],
+    recipe: Recipe,
+    initial_weights: str | None = None,
+    tasks: Mapping[str, int] | None = None,
+) -> StoredModel:
     """Build the network of a recipe, with fresh or with trained weights.
 
     The front end and the clip are those of the recipe; what it leaves open comes from the initial weights, which also
@@ -37,7 +44,9 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     Args:
         labels: one per class.
         recipe: names the network and its settings.
-        initial_weights: see `open_weights`. The linear layer is fresh unless their labels are the same.
+        initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same, and
+            both models predict clips, or both steps.
+        tasks: see `StoredModel`.
 
     Raises:
         ParameterError: there is no such network or setting, the front end is impossible, or the weights do not fit.
@@ -46,6 +55,9 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     pretrained = open_weights(initial_weights) if initial_weights is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
+    by_step = recipe.targets == "steps"
+    if by_step:  # a clip is a single step
+        front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
@@ -65,7 +77,8 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
         except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
             raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
     else:
-        net = _adapt(pretrained, labels, frames, front["hop_ms"], bands, recipe.dropout)
+        kept = (pretrained.labels, pretrained.tasks, pretrained.multi_label) == (labels, dict(tasks or {}), by_step)
+        net = _adapt(pretrained, len(labels), kept, frames, front["hop_ms"], bands, recipe.dropout)
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
             raise ParameterError("initial_weights", initial_weights, reason)
@@ -73,7 +86,9 @@ def build_initial_model(labels: tuple[str, ...], recipe: Recipe, initial_weights
     longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.eval_clips
     recipes = pretrained.info.get("recipes", []) if pretrained is not None else []
     info = {"recipes": [*recipes, recipe.as_dict()]}
-    return StoredModel(net, labels, **front, mode="dense" if longer and net.convolutional else "windows", info=info)
+    mode: Mode = "dense" if (longer or by_step) and net.convolutional else "windows"
+    tasks = dict(tasks or {})
+    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=by_step, tasks=tasks)
 
 
 def open_weights(name: str) -> StoredModel:
@@ -108,15 +123,17 @@ def _front_end_of(model: StoredModel) -> dict[str, Any]:
 
 
 def _adapt(
-    pretrained: StoredModel, labels: tuple[str, ...], frames: int, hop_ms: float, bands: int, dropout: float
+    pretrained: StoredModel, classes: int, kept: bool, frames: int, hop_ms: float, bands: int, dropout: float
 ) -> Any:
-    """The network of ``pretrained`` for these classes, frames and bands; None if its weights do not fit."""
+    """The network of ``pretrained`` for these classes, frames and bands, with or without its linear layer.
+
+    None if its weights do not fit.
+    """
     net = pretrained.net
-    config = replace(net.config, num_classes=len(labels), clip_frames=frames, bands=bands, dropout=dropout)
+    config = replace(net.config, num_classes=classes, clip_frames=frames, bands=bands, dropout=dropout)
     if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # the same time constant in seconds
         config = replace(config, time_constant=config.time_constant * pretrained.hop_ms / hop_ms)
     fresh = type(net)(config)
-    kept = pretrained.labels == labels
     weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
     own = fresh.state_dict()
     if any(k not in own or own[k].shape != v.shape for k, v in weights.items()):

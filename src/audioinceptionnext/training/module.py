@@ -6,17 +6,18 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, counted
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
+from audioinceptionnext.network.tasks import log_softmax, softmax, targets_of
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
@@ -46,8 +47,12 @@ class SoundClassifier(L.LightningModule):
         noise, background: see `BatchTransform`.
         teacher: its predictions are a share of the targets.
         record: written into every checkpoint; JSON values.
+
+    Attributes:
+        figure: the figure of the held-out clips by which evaluations are compared; more is better.
     """
 
+    figure: ClassVar[str] = "top1"
     class_weights: Tensor | None
 
     def __init__(
@@ -69,7 +74,9 @@ class SoundClassifier(L.LightningModule):
         self.clips, self.feature_maps, self.record = clips, IMPLEMENTATIONS[implementation], record
         self.net: Network = model.net
         self.teacher = teacher  # not a module, so that checkpoints do not contain its weights
-        self.batch_transform = BatchTransform(model.front_end(), recipe, model.clip_seconds, noise, background)
+        self.batch_transform = BatchTransform(
+            model.front_end(), recipe, model.clip_seconds, noise, background, tasks=model.tasks
+        )
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.activation_dtype = DTYPES[recipe.precision]
@@ -91,12 +98,9 @@ class SoundClassifier(L.LightningModule):
         clips = len(batch.labels)  # the rows after them are background
         if self.teacher is not None and clips:
             share = self.recipe.teacher_share
-            predicted = self.teacher(x[:clips], self.activation_dtype)
+            predicted = self.teacher(x[:clips], self.activation_dtype) / max(1, len(self.model.tasks))
             targets = torch.cat([(1 - share) * targets[:clips] + share * predicted, targets[clips:]])
-        weights = torch.ones_like(targets[:, 0])
-        if self.class_weights is not None:
-            weights[:clips] = targets[:clips] @ self.class_weights
-        per_clip = -(targets * self.log_probabilities(x, clips)).sum(1)
+        per_clip, weights = self._losses(x, targets, clips)
         # The mean over the clips of all processes, also if these have different numbers: gradients are averaged.
         loss = (weights * per_clip).sum() / (summed(weights.sum()) / processes())
         mean = summed(loss) / processes()
@@ -105,9 +109,17 @@ class SoundClassifier(L.LightningModule):
         self.log("loss", mean, prog_bar=True, batch_size=max(1, clips))
         return loss
 
+    def _losses(self, x: Tensor, targets: Tensor, clips: int) -> tuple[Tensor, Tensor]:
+        """The loss of each row and its weight in the mean, (batch,) each. The rows after ``clips`` are background."""
+        weights = torch.ones_like(targets[:, 0])
+        if self.class_weights is not None:
+            weights[:clips] = targets[:clips] @ self.class_weights
+        return -(targets * self.log_probabilities(x, clips)).sum(1), weights
+
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log-mel and targets of the clips of a batch, and of background after them."""
-        targets = self._targets(batch.labels)
+        classes, tasks = self.net.config.num_classes, self.model.tasks
+        targets = targets_of(self._labels(batch), classes, tasks, self.recipe.label_smoothing)
         if len(batch.labels):
             return self.batch_transform(batch.waveforms, batch.lengths, targets)
         config = self.net.config
@@ -126,24 +138,27 @@ class SoundClassifier(L.LightningModule):
         background, in the rows after them, the mean of the logarithms, so that every single step has to be unsure. The
         mean probability would let one step be sure of one class and the next one of another.
         """
-        net = self.net
+        steps = log_softmax(self.logits(log_mel), self.model.tasks)
+        pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
+        return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
+
+    def logits(self, log_mel: Tensor) -> Tensor:
+        """Logits of a training step, (batch, steps, classes) float32."""
         if self._body_is_frozen:
             with torch.no_grad():
                 maps = self.folded_feature_maps(log_mel).float()
         else:
-            maps = self.feature_maps(net, log_mel, self.activation_dtype).float()
+            maps = self.feature_maps(self.net, log_mel, self.activation_dtype).float()
         with torch.autocast(log_mel.device.type, enabled=False):
-            steps = torch.log_softmax(net.pooled_logits(maps), dim=2)  # (batch, steps, classes)
-        pooled = torch.logsumexp(steps, dim=1) - math.log(steps.shape[1])
-        return pooled if clips is None else torch.cat([pooled[:clips], steps[clips:].mean(1)])
+            return self.net.pooled_logits(maps)
 
     @property
     def _body_is_frozen(self) -> bool:
         return self.current_epoch < self.recipe.head_epochs
 
-    def _targets(self, labels: Tensor) -> Tensor:
-        classes, smoothing = self.net.config.num_classes, self.recipe.label_smoothing
-        return nn.functional.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+    def _labels(self, batch: Batch) -> Tensor:
+        """(batch, tasks): the label of each task; (batch, 1) without tasks."""
+        return torch.cat([batch.labels[:, None], batch.also], 1) if self.model.tasks else batch.labels[:, None]
 
     def _seed(self, number: int) -> None:
         """Let augmentation and dropout depend only on seed, batch and process, so that a resumed run is the same."""
@@ -258,8 +273,20 @@ class SoundClassifier(L.LightningModule):
         if not len(batch.labels):
             return
         self._scored += len(batch.labels)
-        correct = (self.probabilities(batch).argmax(1) == batch.labels).float().mean()
-        self.log("top1", 100 * correct, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
+        self._score(batch)
+
+    def _score(self, batch: Batch) -> None:
+        sizes = list(self.model.tasks.values()) or [self.net.config.num_classes]
+        best = torch.stack([part.argmax(1) for part in self.probabilities(batch).split(sizes, 1)], 1)
+        first = best.new_tensor([0, *itertools.accumulate(sizes[:-1])])
+        right = best + first == self._labels(batch)  # (batch, tasks)
+        self._log_accuracy(self.figure, right.all(1))
+        for name, own in zip(self.model.tasks, right.T, strict=False):
+            self._log_accuracy(f"top1_{name}", own)
+
+    def _log_accuracy(self, name: str, right: Tensor) -> None:
+        percent = 100 * right.float().mean()
+        self.log(name, percent, prog_bar=name == self.figure, batch_size=len(right), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         if not self._scored:
@@ -277,7 +304,7 @@ class SoundClassifier(L.LightningModule):
             return self._mean_over_eval_clips(batch)
         seconds = max(self.model.clip_seconds, int(batch.lengths.max() + 1) / log_mel.sample_rate)
         x = crop(log_mel, batch.waveforms, batch.lengths, seconds, random=False)
-        steps = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2)
+        steps = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks)
         frames = batch.lengths // log_mel.hop
         count = net.steps(frames).clamp(max=steps.shape[1])
         own = torch.arange(steps.shape[1], device=steps.device)[None] < count[:, None]
@@ -289,11 +316,12 @@ class SoundClassifier(L.LightningModule):
         seconds, count = self.model.clip_seconds, self.recipe.eval_clips
         samples = round(log_mel.sample_rate * seconds) - 1
         total: Tensor | None = None
-        for first in clip_starts(batch.lengths, samples, count).T:
+        for first in clip_starts(batch.counted, samples, count).T:
+            first = first.minimum(batch.lengths - 1)
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
             x = crop(log_mel, cut, (batch.lengths - first).clamp(max=samples), seconds, random=False)
-            found = torch.softmax(net.pooled_logits(self.folded_feature_maps(x).float()), dim=2).mean(1)
+            found = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks).mean(1)
             total = found if total is None else total + found
         assert total is not None
         return total / count

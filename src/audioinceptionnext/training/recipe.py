@@ -46,6 +46,7 @@ Balance = Literal["uniform", "balanced"]
 Keep = Literal["last", "best"]
 Standardise = Literal["data", "nothing"]
 SpecAugmentVersion = Literal["textbook", "published"]
+Targets = Literal["clip", "steps"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -64,6 +65,11 @@ class Recipe:
     """The network to train, as `network.create_model` takes it: base, small, tiny, rep, or a baseline."""
     network_settings: Settings = field(default_factory=dict)
     """Changes to that network, such as ``{kernels: [11]}`` or ``{scaling: pcen}``."""
+
+    targets: Targets = "clip"
+    """What the predictions are compared with: the label of each ``clip``; or, in ``steps``, with the annotated segments
+    of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops`` are stretches of
+    recordings."""
 
     sample_rate: Annotated[Whole | None, Positive] = None
     """Sample rate in Hz. None takes that of the initial weights; without such weights, 24,000."""
@@ -189,7 +195,8 @@ class Recipe:
     evaluate_every: Annotated[Whole, Field(ge=1, le=100_000)] = 5
     """Number of epochs from one evaluation to the next."""
     patience: Annotated[Whole, Field(ge=0, le=100_000)] = 0
-    """Training stops after this many evaluations without a better top-1; 0 turns this off."""
+    """Training stops after this many evaluations without a better top-1 (with ``targets: steps``, mean average
+    precision of the steps); 0 turns this off."""
     keep: Keep = "last"
     """The weights that become the model: those of the ``last`` epoch or of the ``best`` evaluation. The best one is
     chosen on the held-out clips, so their accuracy is then an optimistic estimate."""

@@ -19,7 +19,7 @@ DIGESTS = {"training_digest": "other clips to train on", "held_out_digest": "oth
 
 def digest(clips: Sequence[Clip]) -> str:
     """Tells lists of clips apart by the clips and their order, wherever their folder lies."""
-    lines = (repr((clip.path.name, clip.key, clip.start, clip.end, clip.label)) for clip in clips)
+    lines = (repr((clip.path.name, clip.key, clip.start, clip.end, clip.label, *clip.also)) for clip in clips)
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ augmented and mixed crop, after Beyer et al., 2022, "Knowledge distillation: A g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch import Tensor
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
+from audioinceptionnext.network.tasks import softmax
 from audioinceptionnext.training.initial_model import open_weights
 
 FOLD = "{fold}"  # in the name of a teacher, the number of the fold that a cross-validation holds out
@@ -25,10 +26,11 @@ class Teacher:
 
     Args:
         networks: in their folded form.
+        tasks: see `StoredModel`.
     """
 
-    def __init__(self, networks: Sequence[Network]) -> None:
-        self.networks = networks
+    def __init__(self, networks: Sequence[Network], tasks: Mapping[str, int] | None = None) -> None:
+        self.networks, self.tasks = networks, tasks or {}
 
     @torch.no_grad()
     def __call__(self, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
@@ -39,7 +41,7 @@ class Teacher:
             dtype: of the activations.
 
         Returns:
-            (batch, classes): the mean of the probabilities over networks and steps.
+            (batch, classes): the mean of the probabilities over networks and steps. They sum to 1 in each task.
         """
         total = torch.zeros((), device=log_mel.device)
         for net in self.networks:
@@ -47,7 +49,7 @@ class Teacher:
             with torch.autocast(log_mel.device.type, dtype, enabled=dtype != torch.float32):
                 maps = net.features(log_mel)
             with torch.autocast(log_mel.device.type, enabled=False):
-                total = total + torch.softmax(net.pooled_logits(maps.float()), dim=2).mean(1)
+                total = total + softmax(net.pooled_logits(maps.float()), self.tasks).mean(1)
         return total / len(self.networks)
 
 
@@ -71,7 +73,7 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
                 raise ParameterError("teacher", name, f"only a cross-validation gives {FOLD} a number")
             name = name.replace(FOLD, str(fold))
         model = open_weights(name)
-        if model.labels != student.labels:
+        if (model.labels, model.tasks) != (student.labels, student.tasks):
             reason = f"its {len(model.labels)} classes are not the {len(student.labels)} classes of this run"
             raise ParameterError("teacher", name, reason)
         ours, theirs = ([getattr(m, key) for key in FRONT_END] + [m.net.config.bands] for m in (student, model))
@@ -80,4 +82,4 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
             reason = f"its front end is {front_end.format(*theirs)}; this run has {front_end.format(*ours)}"
             raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
-    return Teacher(networks)
+    return Teacher(networks, student.tasks)

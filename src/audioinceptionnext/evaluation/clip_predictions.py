@@ -1,0 +1,85 @@
+"""What a model predicts for the clips of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from audioinceptionnext.data import Clip
+from audioinceptionnext.evaluation.calibration import fit_temperature, log_probabilities, tempered
+from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
+from audioinceptionnext.inference.recogniser import recording_probabilities
+
+MIN_CLIPS, MIN_MISTAKES = 50, 5  # with fewer, a temperature says more about the clips than about the model
+
+
+@dataclass
+class ClipPredictions:
+    """What a model predicts for clips.
+
+    Attributes:
+        clips: those that could be read.
+        outputs: (steps, classes) probabilities for each clip; rows of silence are 0. With evenly spaced clips (see
+            `evaluate`) there is one row for each of them.
+        unreadable: one error message for each clip that could not be read.
+    """
+
+    clips: list[Clip] = field(default_factory=list)
+    outputs: list[np.ndarray] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def add(self, other: ClipPredictions) -> None:
+        """Append the predictions of other clips."""
+        self.clips += other.clips
+        self.outputs += other.outputs
+        self.unreadable += other.unreadable
+
+    def only(self, clips: Sequence[Clip]) -> ClipPredictions:
+        """The predictions for these clips alone."""
+        wanted = {id(clip) for clip in clips}
+        pairs = [(c, steps) for c, steps in zip(self.clips, self.outputs, strict=True) if id(c) in wanted]
+        return ClipPredictions([clip for clip, _ in pairs], [steps for _, steps in pairs])
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(clips, classes): the probabilities of each clip as a whole, as `Recogniser.predict` gives them."""
+        return np.stack([recording_probabilities(steps) for steps in self.outputs])
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(clips,) class indices."""
+        return np.array([clip.label for clip in self.clips])
+
+    def by_task(self, tasks: Mapping[str, int]) -> dict[str, ClipPredictions]:
+        """The predictions of each task, whose labels are numbered from 0, see `Dataset.tasks`."""
+        found, first = {}, 0
+        for number, (name, size) in enumerate(tasks.items()):
+            clips = [replace(clip, label=clip.labels[number] - first, also=()) for clip in self.clips]
+            outputs = [steps[:, first : first + size] for steps in self.outputs]
+            found[name] = ClipPredictions(clips, outputs, self.unreadable)
+            first += size
+        return found
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The source of each clip."""
+        return [clip.group for clip in self.clips]
+
+    def temperature(self) -> float | None:
+        """The temperature by which to divide the logits of each step, see `fit_temperature`.
+
+        None if there are too few clips or mistakes to fit one: for a model that is always right the best value is 0.
+        """
+        mistakes = int((self.probabilities.argmax(1) != self.targets).sum())
+        if len(self.clips) < MIN_CLIPS or mistakes < MIN_MISTAKES:
+            return None
+        # Silent clips have no probabilities to take logarithms of.
+        pairs = [(steps, clip.label) for clip, steps in zip(self.clips, self.outputs, strict=True) if steps.any()]
+        logits = [log_probabilities(steps[steps.any(1)]) for steps, _ in pairs]
+        return fit_temperature(logits, np.array([label for _, label in pairs]))
+
+    def thresholds(self, temperature: float = 1.0) -> list[float]:
+        """The onset threshold of each class for probabilities at this temperature, see `fit_thresholds`."""
+        return fit_thresholds(peaks([tempered(steps, temperature) for steps in self.outputs]), self.targets).tolist()
