@@ -520,13 +520,6 @@ def test_the_study_of_kernels_has_it_at_the_same_width(width: float | None, base
     assert nets[0].config.widths == nets[1].config.widths  # type: ignore[attr-defined]
 
 
-def test_the_study_of_kernels_plans_its_runs(root: Path, tmp_path: Path) -> None:
-    call = ("study", "kernels", "--data", "kitchen20", "--root", root, "--out", tmp_path / "s", "--plan")
-    found = ainext(*call, "--width", 0.0625, "--epochs", 1, "--folds", 1)
-    assert found.code == 0, found.err
-    assert "successor: 3, 11, 21" in found.out
-
-
 def test_it_is_measured_beside_the_papers_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "INPUT_CLIPS", 4)
     monkeypatch.setattr(measurement, "TURN_S", 0.0)

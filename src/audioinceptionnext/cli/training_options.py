@@ -72,7 +72,7 @@ NetworkName = Annotated[
     recipe_option(
         "--network",
         metavar="NAME",
-        help="Train this network: base, small, tiny, cnn, mobilenet or ast.",
+        help="Train this network: base, small, tiny, rep, cnn, mobilenet or ast.",
         show_default="the recipe's",
     ),
 ]

@@ -3,7 +3,8 @@
 from audioinceptionnext.network import create_model, fold, load_published, LogMel
 
 net = create_model("base", num_classes=44)           # the paper's network in its training form
-net = load_published("checkpoint_best.pyth")         # the authors' weights
+net = create_model("rep", num_classes=44)            # that of its successor
+net = load_published("checkpoint_best.pyth")         # the authors' weights, of either
 fast = fold(net)                                     # the same outputs, a quarter of the parameters
 logits = fast(LogMel(sample_rate=24_000)(waveform))  # (batch, samples) to (batch, 44)
 """
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     from audioinceptionnext.network.published import load_published as load_published
     from audioinceptionnext.network.registry import VARIANTS as VARIANTS
     from audioinceptionnext.network.registry import create_model as create_model
+    from audioinceptionnext.network.rep import AudioRepInceptionNeXt as AudioRepInceptionNeXt
+    from audioinceptionnext.network.rep import RepConfig as RepConfig
 
 # Each name is imported when it is first used, so that `labels` can be imported without torch.
 _MODULES = {
     "AudioInceptionNeXt": "model",
+    "AudioRepInceptionNeXt": "rep",
     "LogMel": "frontend",
     "NetworkConfig": "model",
+    "RepConfig": "rep",
     "VARIANTS": "registry",
     "count_macs": "base",
     "count_parameters": "base",

@@ -62,7 +62,7 @@ class Recipe:
     """
 
     network: str = "small"
-    """The network to train, as `network.create_model` takes it: base, small, tiny, or a baseline."""
+    """The network to train, as `network.create_model` takes it: base, small, tiny, rep, or a baseline."""
     network_settings: Settings = field(default_factory=dict)
     """Changes to that network, such as ``{kernels: [11]}`` or ``{scaling: pcen}``."""
 
