@@ -237,7 +237,8 @@ def _overlapping_rows(person: str, count: int, videos: int) -> Iterator[Row]:
 
 
 def _row(person: str, video: int, number: int, start: float, seconds: float, label: int) -> Row:
-    name, stop = f"{person}_{video + 1:02d}", start + seconds
+    name, stop = f"{person}_{video + 1:02d}", round(start + seconds, 3)  # as the time stamps have them
+    start = round(start, 3)
     return {
         "annotation_id": f"{name}_{number}",
         "participant_id": person,

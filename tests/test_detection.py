@@ -469,9 +469,10 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A network of random weights: softmax over windows; and multi-label and dense, with its labels reversed."""
     import torch
 
+    from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.network import create_model
     from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
-    from audioinceptionnext.network.storage import StoredModel, save_model
+    from audioinceptionnext.network.storage import StoredModel
     from tests.networks import with_statistics
 
     torch.manual_seed(0)
@@ -482,9 +483,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "windows": StoredModel(net, EPIC_SOUNDS_LABELS),
         "multi-label": StoredModel(net, EPIC_SOUNDS_LABELS[::-1], mode="dense", multi_label=True),
     }
-    for name, model in models.items():
-        save_model(model, folder / f"{name}.safetensors")
-    return {name: folder / f"{name}.safetensors" for name in models}
+    return {name: export_onnx(model, folder / f"{name}.onnx") for name, model in models.items()}
 
 
 @pytest.mark.workshop
@@ -512,9 +511,9 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
     # They are those of the timeline of the whole recording.
     from audioinceptionnext.data.clip import Clip
     from audioinceptionnext.data.reader import Reader
-    from audioinceptionnext.evaluation.evaluate import open_model
+    from audioinceptionnext.models.load import load
 
-    model = open_model(str(untrained[kind]))
+    model = load(untrained[kind])
     whole = model.predict(Reader(24_000).read(Clip(epic / "EPIC_audio.hdf5", -1, key="P02_02")))
     expected = find_detections(
         whole.probabilities, whole.step_seconds, 2.08, whole.duration, whole.labels, leave_out=["background"]

@@ -46,60 +46,20 @@ from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from audioinceptionnext.training.splits import split_clips
 from examples.stand_in import POSITION_COLUMNS, sound, write_epic_sounds, write_epic_sounds_of_real_size
+from tests.annotated_scenes import RATE, STEPS, run_of, write_scenes
 from tests.audio_files import write_wav
 from tests.command import ainext, plain, python, refused
 from tests.data_files import write_list
-from tests.small_sounds import NETWORK, content, quick, same, weights
+from tests.small_sounds import LABELS, NETWORK, content, quick, same, weights
 
-RATE, STEP = 8000, 0.16
-LABELS = ("hiss", "whistle")
+STEP = 0.16
 ALONE = Hardware(threads=1, implementation="matrix-products")
 SHARP = SegmentationSettings(0.5, 0.5, smoothing=0, min_duration=0, merge_gap=0)
-STEPS: dict[str, Any] = {
-    "targets": "steps",
-    "clip_seconds": None,
-    "crops": [2.56],
-    "sample_rate": RATE,
-    "window_ms": 20,
-    "hop_ms": 5,
-    "bands": 64,
-}
-
-
-def write_scenes(folder: Path, recordings: int = 8, seconds: float = 7.3) -> Path:
-    """A list of recordings in which a hiss and a whistle come and go, each in its own time, so that they overlap."""
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    with (folder / "meta.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "start", "end", "label", "split"])
-        for number in range(recordings):
-            time = np.arange(round(seconds * RATE)) / RATE
-            samples = 0.002 * rng.standard_normal(len(time))
-            for label in LABELS:
-                start = rng.uniform(0.2, 1.0)
-                while (end := start + rng.uniform(0.5, 1.2)) < seconds:
-                    inside = (time >= start) & (time < end)
-                    samples += inside * (0.1 * rng.standard_normal(len(time)) if label == "hiss" else _whistle(time))
-                    split = "train" if number < recordings - 2 else "validation"
-                    writer.writerow([f"{number}.wav", f"{start:.3f}", f"{end:.3f}", label, split])
-                    start = end + rng.uniform(0.6, 1.5)
-            write_wav(folder / f"{number}.wav", samples, RATE)
-    return folder
-
-
-def _whistle(time: np.ndarray) -> np.ndarray:
-    return 0.3 * np.sin(2 * np.pi * 1200 * time)
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scenes(tmp_path_factory.mktemp("scenes") / "scenes")
-
-
-def run_of(scenes: Path, out: Path, **changes: Any) -> Run:
-    dataset = load_dataset("csv", scenes)
-    return Run(dataset, *split_clips(dataset), out, quick(**STEPS | changes))
 
 
 # --- Targets and stretches ---
@@ -288,7 +248,7 @@ import sys
 from pathlib import Path
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
-from tests.test_frame_wise import run_of
+from tests.annotated_scenes import run_of
 run = run_of(Path(sys.argv[1]), Path(sys.argv[2]), epochs=1, batch_size=2)
 train(run, hardware=Hardware(devices=2, threads=1, implementation="convolutions"))
 """

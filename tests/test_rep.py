@@ -44,7 +44,7 @@ from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.implementations import supported
-from audioinceptionnext.training.initial_model import open_weights
+from audioinceptionnext.training.initial_model import build_initial_model, open_weights
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from tests.command import ainext, refused
@@ -322,7 +322,7 @@ def test_a_merged_file(weights: Weights, merged: Weights, net: AudioRepInception
     for key, value in net.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
     one = "s4.pathway0_res2.branch2.b_reparam.weight"
-    with pytest.warns(UserWarning, match="1 merged tensor differ from the branches, which are used"):
+    with pytest.warns(UserWarning, match="1 merged tensor differs from the branches, which are used"):
         load_published(saved(tmp_path / "other.pyth", weights | merged | {one: merged[one] * 1.01}, SUCCESSOR))
     with pytest.raises(ModelError, match=r"not the published AudioInceptionNeXt: 64 unknown, e\.g\. .*a_reparam"):
         load_published(saved(tmp_path / "wrong.pyth", weights | merged, PUBLISHED))
@@ -384,6 +384,7 @@ SETTINGS = [
     (11, URBAN + "TEST: {NUM_ENSEMBLE_VIEWS: 1}\n", "nsynth", 16_000, 20, 10, 66_559, 416, 1),
     (7, "", "unknown", 24_000, 10, 5, 49_919, 416, None),
     (7, SPEECH + "TEST: {NUM_ENSEMBLE_VIEWS: 3}\n", "unknown", 16_000, 5, 2, 16_367, 512, 3),
+    (44, "AUDIO_DATA: {NUM_FRAMES: 208, CLIP_SECS: 1.04}\n", "unknown", 24_000, 10, 5, 24_959, 208, None),
     (44, "AUDIO_DATA: {SAMPLING_RATE: 48000}\n", "unknown", 48_000, 10, 5, 99_839, 416, None),
 ]
 
@@ -416,6 +417,10 @@ def test_35_classes_are_asked_about(weights: Weights, tmp_path: Path) -> None:
     assert load_published(path).config.clip_frames == 512 and open_published(path).hop_ms == 2
     with pytest.raises(ParameterError, match="data is urbansound8k: the file states another front end"):
         load_published(path, data="urbansound8k")
+    with pytest.raises(
+        ParameterError, match="data is nsynth: its published networks have 11 classes, but the file has 35"
+    ):
+        load_published(path, data="nsynth")
     with pytest.raises(ModelError, match=r"z\.pyth: its cfg states HOP_LENGTH: 'two', which is not a positive number"):
         load_published(saved(tmp_path / "z.pyth", weights, SUCCESSOR + "AUDIO_DATA: {HOP_LENGTH: two}"))
 
@@ -489,6 +494,21 @@ def test_freezing_needs_weights_and_convolutions(root: Path, tmp_path: Path) -> 
     assert supported(net, torch.float32) == ["convolutions"]
     with pytest.raises(ParameterError, match="freeze_bn is True: there are no initial weights"):
         train(run_on(root, tmp_path / "run", freeze_bn=True))
+
+
+@pytest.mark.parametrize(("of_weights", "named"), [("base", "rep"), ("rep", "base"), ("cnn", "base"), ("base", "cnn")])
+def test_weights_of_another_network_than_the_recipe_names(of_weights: str, named: str, tmp_path: Path) -> None:
+    widths = {"widths": (4, 4, 8, 8)}
+    save_model(StoredModel(create_model(of_weights, 2, **widths), ("a", "b")), tmp_path / "w.safetensors")
+    start = str(tmp_path / "w.safetensors")
+    with pytest.raises(
+        ParameterError, match=f"network is {named}: the initial weights are of the network {of_weights}"
+    ):
+        build_initial_model(("a", "b", "c"), load_recipe("finetune", {"network": named}), start)
+    fitting = load_recipe("finetune", {"network": of_weights})
+    for recipe in (fitting, load_recipe("finetune")):  # which names none
+        built = build_initial_model(("a", "b", "c"), recipe, start)
+        assert type(built.net) is type(create_model(of_weights, 2, **widths))
 
 
 @pytest.mark.parametrize("data", published_settings.SETTINGS)

@@ -24,11 +24,11 @@ from audioinceptionnext.data.epic_videos import (
 from audioinceptionnext.data.recordings import Recordings, below
 from audioinceptionnext.data.table import BadRow, Row, Table, read_table, whole_number
 from audioinceptionnext.errors import FileError, printable
+from audioinceptionnext.network.labels import VERBS_AND_NOUNS
 
-TASKS = {"verb": 97, "noun": 300}
 LISTS = {"train": "EPIC_100_train", "validation": "EPIC_100_validation", "test": "EPIC_100_test_timestamps"}
 COLUMNS = ("narration_id", "video_id", "start_timestamp", "stop_timestamp")
-CLASS_COLUMNS = tuple(f"{task}_class" for task in TASKS)  # not published for the test set
+CLASS_COLUMNS = tuple(f"{task}_class" for task in VERBS_AND_NOUNS)  # not published for the test set
 _NAME = "EPIC-KITCHENS-100"
 
 
@@ -63,7 +63,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     if not clips:
         what = f"no segment has a recording here: {problems[-1]}"
         raise FileError(recordings.place, f"{what}; give the folder or the HDF5 file of the recordings")
-    return Dataset("epic-kitchens", labels, tuple(clips), tuple(problems), RATE, dict(TASKS))
+    return Dataset("epic-kitchens", labels, tuple(clips), tuple(problems), RATE, dict(VERBS_AND_NOUNS))
 
 
 def _maker(
@@ -77,7 +77,7 @@ def _maker(
             raise BadRow(f"narration_id {name} appears twice" if name else "no narration_id")
         verb, nouns = UNLABELLED, []
         if split != "test":
-            verb, nouns = _class_of(row, "verb"), [TASKS["verb"] + _class_of(row, "noun")]
+            verb, nouns = _class_of(row, "verb"), [VERBS_AND_NOUNS["verb"] + _class_of(row, "noun")]
         start, stop = time_span(row, name)
         path, key = place_segment(table, line, recordings, lengths, (name, video, start, stop))
         seen.add(name)
@@ -89,8 +89,8 @@ def _maker(
 
 def _class_of(row: Row, task: str) -> int:
     number = whole_number(row, f"{task}_class")
-    if not 0 <= number < TASKS[task]:
-        raise BadRow(f"{task}_class {number}; the classes are 0 to {TASKS[task] - 1}")
+    if not 0 <= number < VERBS_AND_NOUNS[task]:
+        raise BadRow(f"{task}_class {number}; the classes are 0 to {VERBS_AND_NOUNS[task] - 1}")
     return number
 
 
@@ -99,7 +99,7 @@ def _labels(root: Path) -> tuple[tuple[str, ...], list[str]]:
     files = {path.name: path for path in reversed(below(root, DEPTH))}
     names: dict[str, list[str]] = {}
     problems = []
-    for task, count in TASKS.items():
+    for task, count in VERBS_AND_NOUNS.items():
         name = f"EPIC_100_{task}_classes.csv"
         if name in files:
             names[task] = _names(files[name], task, count)

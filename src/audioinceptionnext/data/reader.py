@@ -55,7 +55,7 @@ class Reader:
             last = total if last is None else min(last, total)
         return max(0, last - first)
 
-    def counted(self, clip: Clip, found: int) -> int:
+    def full_length(self, clip: Clip, found: int) -> int:
         """Return the length in samples that counts for a clip of which ``found`` samples are there.
 
         It is that number; or for a `Clip.padded`, the length that its list states, if that is more.

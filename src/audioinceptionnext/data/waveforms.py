@@ -33,7 +33,7 @@ class Item:
         waveform: (samples,) float32.
         label: class index.
         index: of the clip in the list of clips.
-        counted: number of samples that count, see `Reader.counted`.
+        full_length: number of samples that count, see `Reader.full_length`.
         also: indices of further labels, see `Clip`.
         start: where the waveform begins, in samples after the start of the clip.
     """
@@ -41,7 +41,7 @@ class Item:
     waveform: Tensor
     label: int
     index: int
-    counted: int
+    full_length: int
     also: tuple[int, ...] = ()
     start: int = 0
 
@@ -69,7 +69,7 @@ class Batch(NamedTuple):
         indices: (batch,) of the clips in the list of clips.
         failures: the index of each clip of this batch that cannot be read, and one line that says why. If none can be
             read, ``batch`` is 0.
-        counted: (batch,) number of samples that count, at least ``lengths``; see `Reader.counted`.
+        full_lengths: (batch,) number of samples that count, at least ``lengths``; see `Reader.full_length`.
         also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
         starts: (batch,) where each waveform begins, in samples after the start of its clip.
     """
@@ -79,7 +79,7 @@ class Batch(NamedTuple):
     labels: Tensor
     indices: Tensor
     failures: list[tuple[int, str]]
-    counted: Tensor
+    full_lengths: Tensor
     also: Tensor = torch.zeros(0, 0, dtype=torch.long)
     starts: Tensor = torch.zeros(0, dtype=torch.long)
 
@@ -149,10 +149,10 @@ class Waveforms(Dataset[Item | Failure]):
             waveform, start = self._stretch(draw)
         except MediaError as error:
             return Failure(draw.index, error)
-        clip, counted = self.clips[draw.index], len(waveform)
+        clip, length = self.clips[draw.index], len(waveform)
         if self.max_samples is None:
-            counted = self.reader.counted(clip, counted)
-        return Item(torch.from_numpy(waveform), clip.label, draw.index, counted, clip.also, start)
+            length = self.reader.full_length(clip, length)
+        return Item(torch.from_numpy(waveform), clip.label, draw.index, length, clip.also, start)
 
     def _stretch(self, draw: Draw) -> tuple[np.ndarray, int]:
         """The stretch that a draw stands for, float32 (samples,), and its first sample. Raises `MediaError`."""
@@ -190,7 +190,7 @@ class Waveforms(Dataset[Item | Failure]):
         At least one sample of a stretch is there.
         """
         assert self.max_samples is not None
-        return min(self.reader.counted(clip, length) - self.max_samples, length - 1)
+        return min(self.reader.full_length(clip, length) - self.max_samples, length - 1)
 
     def _fits(self) -> bool:
         """Whether all clips fit into `MEMORY_LIMIT`."""
@@ -243,7 +243,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         torch.tensor([item.label for item in read], dtype=torch.long),
         torch.tensor([item.index for item in read], dtype=torch.long),
         [(item.index, str(item.error)) for item in items if isinstance(item, Failure)],
-        torch.tensor([item.counted for item in read], dtype=torch.long),
+        torch.tensor([item.full_length for item in read], dtype=torch.long),
         also,
         torch.tensor([item.start for item in read], dtype=torch.long),
     )

@@ -260,7 +260,7 @@ def predict_clips(
             if not len(waveform):
                 raise MediaError(clip.name, "holds no sound")
             if eval_clips:
-                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.counted(clip, len(waveform)))
+                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.full_length(clip, len(waveform)))
             else:
                 steps = recogniser.predict(waveform).probabilities
             predictions.clips.append(clip)

@@ -20,7 +20,7 @@ N = TypeVar("N", bound=Network)
 
 
 def fold(net: N) -> N:
-    """A copy of ``net`` for inference, in evaluation mode. At base size it has a quarter of the parameters.
+    """A copy of ``net`` for inference, in evaluation mode. That of the paper's network has a quarter of the parameters.
 
     Each normalisation is folded into its convolution. Expansion and squeeze become one C x C convolution, unless the
     variant has an activation between them. The kernels of a `KernelSum` become one. A network without batch

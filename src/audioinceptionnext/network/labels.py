@@ -46,3 +46,6 @@ EPIC_SOUNDS_LABELS = (
     "zip",
     "drink / eat",
 )
+
+# The tasks of EPIC-KITCHENS-100, in the order of the labels, with their numbers of classes.
+VERBS_AND_NOUNS = {"verb": 97, "noun": 300}

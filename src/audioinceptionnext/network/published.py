@@ -19,7 +19,7 @@ from torch import Tensor
 
 from audioinceptionnext.errors import ModelError, ParameterError, counted, printable
 from audioinceptionnext.network.folding import merge
-from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
+from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS, VERBS_AND_NOUNS
 from audioinceptionnext.network.published_settings import Setting, find_setting
 from audioinceptionnext.network.registry import create_model
 from audioinceptionnext.network.rep import RepBlock
@@ -28,7 +28,6 @@ from audioinceptionnext.network.storage import StoredModel
 
 ARCHITECTURES = {"base": "AudioInceptionNeXt", "rep": "AudioRepInceptionNeXt"}  # our names and theirs
 PAPERS = {"base": "arXiv 2307.07265", "rep": "arXiv 2404.13551"}
-TASKS = ("verb", "noun")  # the order of the two heads of a network with verbs and nouns
 BRANCHES = ("_small", "_medium", "")  # their names of kernels 3, 11, 21
 LETTERS = {"time": "a", "frequency": "b"}
 UNITS = {  # our names and theirs
@@ -203,10 +202,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise ModelError(path, "has no weights under 'model_state'; give a checkpoint of the published system")
     weights = {key.removeprefix("module."): value for key, value in state.items()}
     tasks = {}
-    if all(f"head.projection_{task}.{leaf}" in weights for task in TASKS for leaf in ("weight", "bias")):
-        tasks = {task: len(weights[f"head.projection_{task}.bias"]) for task in TASKS}
+    if all(f"head.projection_{task}.{leaf}" in weights for task in VERBS_AND_NOUNS for leaf in ("weight", "bias")):
+        tasks = {task: len(weights[f"head.projection_{task}.bias"]) for task in VERBS_AND_NOUNS}
         for leaf in ("weight", "bias"):
-            heads = [weights.pop(f"head.projection_{task}.{leaf}") for task in TASKS]
+            heads = [weights.pop(f"head.projection_{task}.{leaf}") for task in VERBS_AND_NOUNS]
             weights[f"head.projection.{leaf}"] = torch.cat(heads)
     if not all(f"head.projection.{leaf}" in weights for leaf in ("weight", "bias")):
         raise ModelError(path, "has no 'head.projection.weight'; give a checkpoint of the published system")
@@ -245,7 +244,8 @@ def _network(checkpoint: Checkpoint, architecture: str | None, setting: Setting)
         raise ModelError(checkpoint.path, f"not the published {ARCHITECTURES[name]}: {found}")
     net.load_state_dict(ours)
     if kernels and (different := _different(net, kernels)):
-        text = f"{printable(checkpoint.path)}: {counted(different, 'merged tensor')} differ from the branches"
+        differ = f"{counted(different, 'merged tensor')} {'differs' if different == 1 else 'differ'}"
+        text = f"{printable(checkpoint.path)}: {differ} from the branches"
         warnings.warn(f"{text}, which are used", stacklevel=3)
     return net.eval()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from audioinceptionnext.errors import ModelError, ParameterError, suggest
+from audioinceptionnext.network.labels import VERBS_AND_NOUNS
 
 UNKNOWN = "unknown"
 
@@ -37,7 +38,6 @@ class Setting:
         return {name: getattr(self, name) for name in ("sample_rate", "window_ms", "hop_ms", "clip_seconds")}
 
 
-VERBS_AND_NOUNS = {"verb": 97, "noun": 300}
 SETTINGS = {
     one.data: one
     for one in (
@@ -53,7 +53,7 @@ SETTINGS = {
 CLASSES = {
     "vggsound": (309,),
     "epic-sounds": (44,),
-    "epic-kitchens": (97 + 300,),
+    "epic-kitchens": (sum(VERBS_AND_NOUNS.values()),),
     "speechcommands": (35,),
     "urbansound8k": (10, 35),
     "nsynth": (11,),
@@ -72,12 +72,17 @@ def find_setting(classes: int, cfg: Mapping[str, Any] | None = None, data: str |
         data: name of the data set whose setting it is.
 
     Raises:
-        ParameterError: there is no such data set, or the file states another front end; or several data sets have that
-            many classes, and neither the caller nor the file says which of them it is.
+        ParameterError: there is no such data set, or it has another number of classes or another front end; or several
+            data sets have that many classes, and neither the caller nor the file says which of them it is.
         ModelError: what the configuration states is no number.
     """
     if data is not None and data not in SETTINGS:
         raise ParameterError("data", data, f"nothing was published for it; {suggest(data, SETTINGS)}")
+    if data is not None and classes not in CLASSES[data]:
+        reason = (
+            f"its published networks have {' or '.join(map(str, CLASSES[data]))} classes, but the file has {classes}"
+        )
+        raise ParameterError("data", data, reason)
     names = [data] if data is not None else [name for name, known in CLASSES.items() if classes in known]
     candidates = [SETTINGS[name] for name in names]
     audio, test = ((cfg or {}).get(key) for key in ("AUDIO_DATA", "TEST"))
@@ -87,9 +92,11 @@ def find_setting(classes: int, cfg: Mapping[str, Any] | None = None, data: str |
             raise ParameterError("data", None, reason)
         return candidates[0] if candidates else Setting(UNKNOWN)
     own = _stated(audio)
-    same = [one for one in candidates if one.front_end() == own.front_end()]
+    same = [one for one in candidates if one == replace(own, data=one.data, eval_clips=one.eval_clips, tasks=one.tasks)]
     if data is not None and not same:
-        raise ParameterError("data", data, f"the file states another front end: {own.front_end()}")
+        raise ParameterError(
+            "data", data, f"the file states another front end: {own.front_end()}, {own.clip_frames} frames"
+        )
     own = same[0] if len(same) == 1 else own
     views = test.get("NUM_ENSEMBLE_VIEWS") if isinstance(test, dict) else None
     return replace(own, eval_clips=views) if isinstance(views, int) else own

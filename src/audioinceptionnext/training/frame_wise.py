@@ -79,6 +79,8 @@ def check_settings(recipe: Recipe, model: StoredModel) -> None:
         raise ParameterError("targets", recipe.targets, "labels in several tasks go with targets of clips only")
     if not recipe.crops:
         raise ParameterError("crops", None, "targets of steps need the length of the stretches, such as 10.24")
+    if model.tasks:
+        raise ParameterError("targets", "steps", "steps would need a label of each task; use targets of clips")
     if recipe.clip_seconds is not None and not math.isclose(recipe.clip_seconds, model.clip_seconds):
         reason = f"with targets of steps, a clip is one step of {model.clip_seconds:g} s; leave it out"
         raise ParameterError("clip_seconds", recipe.clip_seconds, reason)

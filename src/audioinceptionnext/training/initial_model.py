@@ -15,6 +15,7 @@ from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.base import STEP_FRAMES
+from audioinceptionnext.network.baselines import BASELINES
 from audioinceptionnext.network.frontend import BANDS, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import open_published
@@ -66,6 +67,8 @@ def build_initial_model(
     if pretrained is not None and recipe.network_settings:
         reason = "these weights come with their own network; leave out the recipe's network_settings"
         raise ParameterError("initial_weights", initial_weights, reason)
+    if pretrained is not None:
+        _check_architecture(recipe, pretrained)
     if pretrained is None:
         changes = {"clip_frames": frames, "bands": bands, "dropout": recipe.dropout} | recipe.network_settings
         if changes.get("scaling") == "pcen":
@@ -89,6 +92,15 @@ def build_initial_model(
     mode: Mode = "dense" if (longer or by_step) and net.convolutional else "windows"
     tasks = dict(tasks or {})
     return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=by_step, tasks=tasks)
+
+
+def _check_architecture(recipe: Recipe, pretrained: StoredModel) -> None:
+    """Refuse weights of another architecture than the recipe names. (Its default, small, says nothing.)"""
+    named = {"base": "", **{name: name for name in ("rep", *BASELINES)}}.get(recipe.network)
+    found = pretrained.net.config.architecture
+    if named is not None and named != found:
+        reason = f"the initial weights are of the network {found or 'base'}; give a recipe or a network that fits them"
+        raise ParameterError("network", recipe.network, reason)
 
 
 def open_weights(name: str) -> StoredModel:

@@ -316,7 +316,7 @@ class SoundClassifier(L.LightningModule):
         seconds, count = self.model.clip_seconds, self.recipe.eval_clips
         samples = round(log_mel.sample_rate * seconds) - 1
         total: Tensor | None = None
-        for first in clip_starts(batch.counted, samples, count).T:
+        for first in clip_starts(batch.full_lengths, samples, count).T:
             first = first.minimum(batch.lengths - 1)
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))

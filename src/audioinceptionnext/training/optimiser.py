@@ -15,8 +15,8 @@ from audioinceptionnext.training.recipe import Recipe
 def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimiser with up to four groups: the linear layer and the body, each with and without weight decay.
 
-    The weights and biases of normalisations are never decayed: pulling them to 0 does not make a network simpler. The
-    only other biases are those of linear layers.
+    The weights and biases of normalisations are never decayed: pulling them to 0 does not make a network simpler. Other
+    biases are those of linear layers and of merged kernels (`RepConfig.merged`).
     """
     norms = {id(p) for m in net.modules() if isinstance(m, (_BatchNorm, nn.LayerNorm)) for p in m.parameters()}
     head = {id(p) for p in net.classifier.parameters()}  # type: ignore[union-attr]

@@ -100,9 +100,10 @@ class Recipe:
     learning_rate: Annotated[Number, Field(ge=0, le=100)] = 1e-3
     """Learning rate of the optimiser."""
     weight_decay: Annotated[Number, Field(ge=0, le=100)] = 0.05
-    """Weight decay of the optimiser. Normalisations are not decayed."""
+    """Weight decay of the optimiser. Normalisations are not decayed, nor are biases unless ``decay_biases`` says so."""
     decay_biases: bool = False
-    """Whether the weight decay also applies to the bias of the linear layer, as in the published code."""
+    """Whether the weight decay also applies to biases, in these networks that of the linear layer, as in the published
+    code."""
     momentum: Annotated[Number, Field(ge=0, le=1)] = 0.9
     """Momentum of SGD; AdamW has none."""
     nesterov: bool = False
