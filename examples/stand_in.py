@@ -3,7 +3,8 @@
 python examples/stand_in.py OUT [--train 2] [--test 309] [--annotations EPIC-SOUNDS [--videos all]]
 
 ``OUT/vggsound``: `vggsound.csv` of 309 invented class names, and one FLAC file per clip, 5 to 8 s at 16 kHz.
-``OUT/epic-sounds``: the three published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz.
+``OUT/epic-sounds``: the published lists with the real 44 class names and ids, and `EPIC_audio.hdf5` at 24 kHz. The list
+of videos for detection names those of the test list.
 ``OUT/epic-kitchens``: lists of EPIC-KITCHENS-100 with 97 verbs and 300 nouns of invented names, and the recordings.
 With ``--annotations``, the validation and test lists hold the real rows of a few short videos, whose sound is invented
 too. ``--videos all`` takes all videos of the validation list, 13 hours of sound, and invents two hours of overlapping
@@ -38,6 +39,7 @@ LISTS = {
     "validation": "EPIC_Sounds_validation.csv",
     "test": "EPIC_Sounds_recognition_test_timestamps.csv",
 }
+DETECTION_LIST = "EPIC_Sounds_detection_test_videos.csv"
 POSITION_COLUMNS = (
     "annotation_id",
     "participant_id",
@@ -130,7 +132,7 @@ def write_vggsound(
 def write_epic_sounds(
     folder: Path, train: int = 3, validation: int = 1, test: int = 24, videos: int = 3, annotations: Path | None = None
 ) -> Path:
-    """Write the three lists and `EPIC_audio.hdf5`, and return the folder.
+    """Write the lists and `EPIC_audio.hdf5`, and return the folder.
 
     Args:
         train, validation: number of segments of each of the 44 classes.
@@ -172,6 +174,8 @@ def _write_lists_and_recordings(folder: Path, rows: dict[str, list[Row]], dtype:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(own)
+    if "test" in rows:
+        _write_rows(folder / DETECTION_LIST, [["video_id"], *([video] for video in _by_video(rows["test"]))])
     with h5py.File(folder / "EPIC_audio.hdf5", "w") as file:
         for video, own in _by_video(itertools.chain(*rows.values())).items():
             samples = _recording(own)

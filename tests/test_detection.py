@@ -16,10 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data.epic_sounds import videos
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.evaluation import detect as detect_module
 from audioinceptionnext.evaluation.challenge_file import read_zip
 from audioinceptionnext.evaluation.detection import IOUS, score_detections
 from audioinceptionnext.evaluation.detection_file import Detections, read_detections, write_detections
+from audioinceptionnext.evaluation.finished_videos import FinishedVideos
 from audioinceptionnext.evaluation.submission import check_submission
 from audioinceptionnext.results.detection import DetectionSettings, find_detections
 from audioinceptionnext.results.types import Segment
@@ -301,6 +305,8 @@ def test_files_that_hold_something_else(content: str, text: str, tmp_path: Path)
         ("00:00:01.000", "1.5", "a_0 is from '00:00:01.000' to '1.5'"),
         ("00:00:02.000", "00:00:01.000", "a_0 stops at 00:00:01.000, before it starts at 00:00:02.000"),
         ("00:00:nan", "00:00:01.000", "time stamps are like"),
+        ("00:00:00.000", "00:00:75.000", "time stamps are like"),
+        ("00:00:00.000", "00:00:1e1", "time stamps are like"),
     ],
 )
 def test_bad_time_stamps(start: str, stop: str, text: str, tmp_path: Path) -> None:
@@ -340,6 +346,97 @@ def test_what_the_challenge_would_refuse(changes: dict[str, Any], expected: list
     found = check_submission(submission(tmp_path / "d.zip", **changes), timestamps)
     assert len(found) == len(expected), found
     assert all(problem.startswith(start) for start, problem in zip(expected, found, strict=True)), found
+
+
+def write_videos(path: Path, *videos: str) -> Path:
+    """The list of the test videos, as it is published."""
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text("\n".join(("video_id", *videos, "")))
+    return path
+
+
+def test_videos_that_must_be_in_a_submission(tmp_path: Path) -> None:
+    """Those of the published list, as CSV or pickle; that of the test segments for recognition has other videos."""
+    path = submission(tmp_path / "d.zip", results={"P01_101": [], "P99_1": []})
+    expected = ["1 of 2 videos missing, e.g. P12_102", "1 video unknown, e.g. P99_1"]
+    test = write_videos(tmp_path / "EPIC_Sounds_detection_test_videos.csv", "P01_101", "P12_102")
+    table = pandas.read_csv(test)
+    table.to_pickle(tmp_path / "plain.pkl")
+    table.set_index("video_id").to_pickle(tmp_path / "index.pkl")
+    for of_test in (test, tmp_path / "plain.pkl", tmp_path / "index.pkl"):
+        assert check_submission(path, of_test) == expected
+    segments = tmp_path / "EPIC_Sounds_recognition_test_timestamps.csv"
+    segments.write_text("annotation_id,video_id\nP02_1_0,P02_1\n")
+    line = refused("epic-sounds", "check", path, segments)
+    assert "lists segments for recognition; give EPIC_Sounds_detection_test_videos.csv" in line
+    assert_refused(lambda: check_submission(path, write_videos(tmp_path / "none.csv")), "lists no videos")
+    assert_refused(lambda: check_submission(path, tmp_path / "nowhere.csv"), "no such file")
+
+
+def test_videos_of_the_test_set(tmp_path: Path) -> None:
+    """They have a list of their own, which is looked for as the others are, and which nothing else reads."""
+    (root := tmp_path / "EPIC").mkdir()
+    for name in ("P02_1", "P01_101"):
+        write_wav(root / f"{name}.wav", sine(440, 2, 24_000), 24_000)
+    segments = root / "EPIC_Sounds_recognition_test_timestamps.csv"
+    segments.write_text(
+        "annotation_id,video_id,start_timestamp,stop_timestamp\nP02_1_0,P02_1,00:00:00.000,00:00:01.000\n"
+    )
+    with pytest.raises(AinextError) as error:
+        videos(root, "test")
+    assert "EPIC_Sounds_detection_test_videos.csv or .pkl" in str(error.value) and "\n" not in str(error.value)
+    before = load_dataset("epic-sounds", root)
+    test = write_videos(root / "a" / "b" / "EPIC_Sounds_detection_test_videos.csv", "P12_102", "P01_101")
+    for path in (test, test.with_suffix(".pkl")):
+        clips = videos(root, "test")
+        assert list(clips) == ["P12_102", "P01_101"] and clips["P12_102"] is None, path
+        assert clips["P01_101"] is not None and clips["P01_101"].path == root / "P01_101.wav"
+        if path == test:
+            pandas.read_csv(test).to_pickle(test.with_suffix(".pkl"))
+            test.unlink()
+    assert load_dataset("epic-sounds", root) == before and [clip.id for clip in before.clips] == ["P02_1_0"]
+
+
+def test_the_document_alone_is_checked(tmp_path: Path) -> None:
+    """With a warning, since the server takes a zip."""
+    path, test = tmp_path / "d.json", write_videos(tmp_path / "test.csv", "a", "b")
+    write_detections(path, {"a": [Segment(0, 1, "rustle", 0.5)], "b": []}, **LEVELS)
+    found = ainext("epic-sounds", "check", path, test)
+    assert found.code == 0 and found.out == f"{path}: complete and in order\n"
+    assert len(found.complaints) == 1 and "takes a zip" in found.err
+    write_detections(path, {"a": []}, **LEVELS)
+    found = ainext("epic-sounds", "check", path, test)
+    assert found.code == 1 and found.out == f"{path}: 1 of 2 videos missing, e.g. b\n"
+    path.write_text("[")
+    assert "the file is not JSON" in ainext("epic-sounds", "check", path, test).out
+    zipped = submission(tmp_path / "d.zip", results={"a": [], "b": []})
+    assert not ainext("epic-sounds", "check", zipped, test).complaints
+
+
+def test_finished_videos_are_kept(tmp_path: Path) -> None:
+    """Every digit of them, until the output is there; half a line of a killed process is none."""
+    target, call = tmp_path / "new" / "d.zip", {"model": "a"}
+    found = [Segment(1 / 3, 2 / 3, "rustle", 0.1 + 0.2)]
+    with pytest.raises(KeyboardInterrupt), FinishedVideos(target, call) as finished:
+        finished.add("P01_1", found)
+        finished.add("P01_2", [])
+        raise KeyboardInterrupt
+    with finished.path.open("a") as file:
+        file.write('{"video": "P01_3", "detec')
+    assert_refused(lambda: FinishedVideos(target, {"model": "b"}), "d.zip.unfinished", "a call with another model")
+    with pytest.raises(KeyboardInterrupt), FinishedVideos(target, call) as finished:
+        assert finished.results == {"P01_1": found, "P01_2": []}
+        finished.add("P01_3", found)
+        raise KeyboardInterrupt
+    with FinishedVideos(target, call) as finished:
+        assert list(finished.results) == ["P01_1", "P01_2", "P01_3"]
+    assert not finished.path.exists()
+    with pytest.raises(KeyboardInterrupt), FinishedVideos(target, call) as finished:
+        raise KeyboardInterrupt
+    assert not finished.path.exists()
+    finished.path.write_text("my own notes\n")
+    assert_refused(lambda: FinishedVideos(target, call), "d.zip.unfinished")
+    assert finished.path.read_text() == "my own notes\n"
 
 
 # ------------------------------------------------------------------------------------------- from a timeline
@@ -382,6 +479,19 @@ def test_the_end_of_the_recording() -> None:
     assert not find_detections(0 * probabilities, STEP, 2.08, 5.2, ONE)
     with pytest.raises(ValueError, match="2 labels"):
         find_detections(probabilities, STEP, 2.08, 5.2, ("tap", "plate"))
+
+
+def test_a_last_step_of_less_than_a_millisecond(tmp_path: Path) -> None:
+    """It is no sound of its own, which would have no length in the file, but it may be the end of one."""
+    duration = (50 * 3840 + 5) / 24_000
+    probabilities = np.full((51, 2), 0.01, np.float32)
+    probabilities[50], probabilities[45:50, 1] = 0.9, 0.9
+    unsmoothed = DetectionSettings(smoothing=0)
+    found = find_detections(probabilities, STEP, STEP, duration, ("tap", "rustle"), unsmoothed)
+    assert [(one.start, one.end, one.label) for one in found] == [(pytest.approx(45 * STEP), duration, "rustle")]
+    write_detections(tmp_path / "d.json", {"a": found}, **LEVELS)
+    assert read_detections(tmp_path / "d.json").segment.tolist() == [[7.2, 8.0]]
+    assert check_submission(tmp_path / "d.json") == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -524,6 +634,64 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
 
     assert ainext(*common, "--max-detections", 3).out == f"{out}: 6 detections in 2 videos\n"
     assert read_detections(out).video.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.workshop
+@pytest.mark.parametrize("kind", ["windows", "multi-label"])
+def test_recordings_that_are_no_whole_number_of_steps(kind: str, untrained: dict[str, Path], tmp_path: Path) -> None:
+    """Their last steps stand for 5 samples, half a step and all but a sample of one."""
+    out, rest = tmp_path / "d.zip", {"P01_101": 5, "P01_102": 1920, "P01_103": 3839}
+    test = write_videos(tmp_path / "EPIC_Sounds_detection_test_videos.csv", *rest)
+    for number, (name, samples) in enumerate(rest.items()):
+        noise = np.random.default_rng(number).normal(0, 0.1, 50 * 3840 + samples)
+        noise[-2000:] *= 5  # something else at the end
+        write_wav(tmp_path / f"{name}.wav", noise, 24_000)
+    done = ainext("epic-sounds", "detect", out, "--root", tmp_path, "--model", untrained[kind])
+    assert done.code == 0, done.err
+    assert ainext("epic-sounds", "check", out, test).out == f"{out}: complete and in order\n"
+    found = read_detections(out)
+    for number, samples in enumerate(rest.values()):
+        assert found.segment[found.video == number].max() == round((50 * 3840 + samples) / 24_000, 3)
+
+
+@pytest.mark.workshop
+def test_an_interrupted_call_goes_on(
+    epic: Path, untrained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = tmp_path / "whole.json", tmp_path / "d.json"
+    options = ("--root", epic, "--model", untrained["windows"])
+    assert ainext("epic-sounds", "detect", whole, *options).code == 0
+    asked: list[str | None] = []
+    real = detect_module.detect_video
+
+    def interrupted(recogniser: Any, clip: Any, *arguments: Any) -> Any:
+        asked.append(clip.id)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(recogniser, clip, *arguments)
+
+    monkeypatch.setattr(detect_module, "detect_video", interrupted)
+    done = ainext("epic-sounds", "detect", out, *options)
+    assert done.code == 130 and not out.exists() and "1 of 2 videos are finished" in done.complaints[0]
+    assert done.complaints[1:] == ["ainext: interrupted"]
+    line = refused("epic-sounds", "detect", out, *options, "--max-detections", 3)
+    assert "d.json.unfinished: holds the finished videos of a call with another model, list or options" in line
+    done = ainext("epic-sounds", "detect", out, *options)
+    assert done.code == 0 and "1 of 2 videos were finished before" in done.complaints[0] and len(done.complaints) == 1
+    assert asked == ["P03_01", "P03_02", "P03_02"] and out.read_bytes() == whole.read_bytes()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("d.json")] == ["d.json"]
+
+
+@pytest.mark.workshop
+def test_an_output_that_cannot_be_written_is_refused_at_once(
+    epic: Path, untrained: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect_module, "detect_video", lambda *_: pytest.fail("a video was read"))
+    (tmp_path / "folder.zip").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("folder.zip", "file/d.zip"):
+        line = refused("epic-sounds", "detect", tmp_path / name, "--root", epic, "--model", untrained["windows"])
+        assert f"{name}: cannot be written: " in line
 
 
 @pytest.mark.workshop

@@ -12,7 +12,7 @@ import typer
 
 from audioinceptionnext.cli import epic_sounds_detection as detection
 from audioinceptionnext.cli.training_options import AsJson
-from audioinceptionnext.errors import FileError, counted
+from audioinceptionnext.errors import FileError, counted, printable
 
 SUMMARY = (
     "Score predictions for the EPIC-SOUNDS challenges (recognition and detection), and write and check submissions."
@@ -122,13 +122,13 @@ EPIC_Sounds_recognition_test_timestamps.csv[/bold]
 
 @app.command()
 def check(
-    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Check this .zip file.")],
+    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Check this .zip or .json file.")],
     timestamps: Annotated[
         Path,
         typer.Argument(
-            metavar="TIMESTAMPS",
-            help="Read the published EPIC_Sounds_recognition_test_timestamps.csv or .pkl: its segments, or for a "
-            "submission of detections its videos, must all be there.",
+            metavar="LIST",
+            help="Read the published EPIC_Sounds_recognition_test_timestamps.csv or .pkl, whose segments must all be "
+            "there; for detections EPIC_Sounds_detection_test_videos.csv or .pkl, or annotations: their videos.",
         ),
     ],
     as_json: AsJson = False,
@@ -138,10 +138,15 @@ def check(
     The exit code is 1 if it would reject anything.
 
     Example: [bold]ainext epic-sounds check submission.zip EPIC_Sounds_recognition_test_timestamps.csv[/bold]
+
+    For detections: [bold]ainext epic-sounds check test.zip EPIC_Sounds_detection_test_videos.csv[/bold]
     """
     from audioinceptionnext.evaluation.submission import check_submission
 
     problems = check_submission(submission, timestamps)
+    if submission.suffix.lower() == ".json":
+        message = "the server takes a zip that holds this document as test.json; `detect OUT.zip` writes one"
+        print(f"ainext: warning: {printable(submission)}: {message}", file=sys.stderr)
     if as_json:
         print(json.dumps({"file": str(submission), "problems": problems}, ensure_ascii=False, indent=2))
     else:

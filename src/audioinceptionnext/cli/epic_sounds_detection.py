@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from audioinceptionnext.cli.prediction_options import StepSeconds
 from audioinceptionnext.cli.training_options import AsJson, Audio, Root
 from audioinceptionnext.errors import FileError, MediaError, counted, printable, writing
+
+if TYPE_CHECKING:
+    from audioinceptionnext.evaluation.finished_videos import FinishedVideos
 
 
 class SplitName(StrEnum):
@@ -54,7 +60,10 @@ def detect(
 ) -> None:
     """Detect the sounds of all videos, and write a submission for the detection challenge.
 
-    A video whose recording is missing or damaged gets an empty list, and the exit code is 1.
+    The videos of the test set are those of EPIC_Sounds_detection_test_videos. A video whose recording is missing or
+    damaged gets an empty list, and the exit code is 1.
+
+    To continue an interrupted call, give the same command again.
 
     Example: [bold]ainext epic-sounds detect test.zip --root EPIC-SOUNDS --model runs/epic/model.onnx[/bold]
     """
@@ -64,8 +73,8 @@ def detect(
     from audioinceptionnext.evaluation.detect import check_labels, detect_video
     from audioinceptionnext.evaluation.detection_file import write_detections
     from audioinceptionnext.evaluation.evaluate import open_model
+    from audioinceptionnext.evaluation.finished_videos import FinishedVideos
     from audioinceptionnext.results.detection import DetectionSettings
-    from audioinceptionnext.results.types import Segment
 
     if target.suffix.lower() not in (".zip", ".json"):
         raise FileError(target, "the name of the output must end in .zip or .json")
@@ -78,26 +87,34 @@ def detect(
     recogniser.check_step(step_seconds)
     settings = DetectionSettings(max_detections=max_detections)
     reader = Reader(recogniser.sample_rate, RATE)
-    results: dict[str, list[Segment]] = {}
-    failed: list[str] = []
-    with progress_bar(len(clips)) as bar:
-        for video, clip in clips.items():
-            results[video] = []
-            try:
-                if clip is None:
-                    raise MediaError(audio or root, f"has no recording of {printable(video)}")
-                progress = bar.of(clip.path, video)
-                found, warnings = detect_video(recogniser, clip, reader, settings, step_seconds, progress)
-                results[video] = found
-                for line in warnings:
-                    bar.print(f"ainext: warning: {printable(clip.name)}: {line}")
-            except MediaError as error:
-                failed.append(video)
-                bar.print(f"ainext: {error}; its list of detections is empty")
-            bar.advance()
+    call = {
+        "model": _digest(model),
+        "recordings": str((audio or root).resolve()),
+        "split": split.value,
+        "step_seconds": step_seconds,
+        "max_detections": max_detections,
+    }
     levels = {"sls_pt": sls_pt, "sls_tl": sls_tl, "sls_td": sls_td}
-    with writing(target):
-        write_detections(target, results, **levels)
+    failed: list[str] = []
+    with _unfinished(FinishedVideos(target, call), len(clips)) as finished:
+        with progress_bar(len(clips)) as bar:
+            for video, clip in clips.items():
+                try:
+                    if video not in finished.results:
+                        if clip is None:
+                            raise MediaError(audio or root, f"has no recording of {printable(video)}")
+                        progress = bar.of(clip.path, video)
+                        found, warnings = detect_video(recogniser, clip, reader, settings, step_seconds, progress)
+                        finished.add(video, found)
+                        for line in warnings:
+                            bar.print(f"ainext: warning: {printable(clip.name)}: {line}")
+                except MediaError as error:
+                    failed.append(video)
+                    bar.print(f"ainext: {error}; its list of detections is empty")
+                bar.advance()
+        results = {video: finished.results.get(video, []) for video in clips}
+        with writing(target):
+            write_detections(target, results, **levels)
     number = sum(map(len, results.values()))
     if as_json:
         summary = {"file": str(target), "videos": len(results), "detections": number, "without_recording": failed}
@@ -106,6 +123,29 @@ def detect(
         print(f"{target}: {counted(number, 'detection')} in {counted(len(results), 'video')}")
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _unfinished(finished: FinishedVideos, total: int) -> Iterator[FinishedVideos]:
+    """Say which videos are finished, at the beginning and if something stops the rest."""
+    share = f"{len(finished.results):,} of {counted(total, 'video')}"
+    if finished.results:
+        print(f"ainext: {share} were finished before, in {printable(finished.path)}", file=sys.stderr)
+    with finished:
+        try:
+            yield finished
+        except BaseException:
+            if finished.results:
+                share = f"{len(finished.results):,} of {counted(total, 'video')}"
+                what = f"{share} are finished, in {printable(finished.path)}; the same command goes on with the rest"
+                print(f"ainext: {what}", file=sys.stderr)
+            raise
+
+
+def _digest(model: str) -> str:
+    """What tells one model from another: its content, or its name if it is no file here."""
+    path = Path(model)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else model
 
 
 def score_detection(

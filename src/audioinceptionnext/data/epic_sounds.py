@@ -1,7 +1,8 @@
 """EPIC-SOUNDS (Huh et al., 2023): segments of EPIC-KITCHENS-100 videos in 44 classes of kitchen sound.
 
 Annotations: ``EPIC_Sounds_train``, ``EPIC_Sounds_validation`` and ``EPIC_Sounds_recognition_test_timestamps``, each as
-``.csv`` or ``.pkl``, in the folder or up to two levels below. Recordings: see `epic_videos`.
+``.csv`` or ``.pkl``, in the folder or up to two levels below. The challenge in detection has a test set of its own,
+whose videos ``EPIC_Sounds_detection_test_videos`` lists. Recordings: see `epic_videos`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ LISTS = {
     "validation": "EPIC_Sounds_validation",
     "test": "EPIC_Sounds_recognition_test_timestamps",
 }
+DETECTION_TEST = "EPIC_Sounds_detection_test_videos"
 MAX_DISAGREEMENT = 1  # samples between a time stamp and a sample index: the published indices are cut off
 COLUMNS = ("annotation_id", "video_id", "start_timestamp", "stop_timestamp")
 SAMPLE_COLUMNS = ("start_sample", "stop_sample")
@@ -73,17 +75,19 @@ def videos(root: Path, split: str, audio: Path | None = None) -> dict[str, Clip 
 
     Args:
         root: the folder of the annotations.
-        split: ``train``, ``validation`` or ``test``.
+        split: ``train``, ``validation`` or ``test``, which is the test set for detection.
         audio: as for `load`.
 
     Raises:
         FileError: there are no annotations, or more than one HDF5 file.
         ParameterError: there is no list of this split.
     """
-    lists = find_lists(root, LISTS, "EPIC-SOUNDS")
+    stems = LISTS | {"test": DETECTION_TEST, "recognition": LISTS["test"]}
+    lists = find_lists(root, stems, "EPIC-SOUNDS")
     if split not in lists:
-        raise ParameterError("split", split, f"{printable(root)} has a list for {', '.join(lists)}")
-    names = dict.fromkeys(row["video_id"] for _, row in _read(lists[split], split).rows)
+        there = f"{printable(root)} has a list for {', '.join(lists)}"
+        raise ParameterError("split", split, f"its videos are listed in {stems[split]}.csv or .pkl, but {there}")
+    names = dict.fromkeys(row["video_id"] for _, row in read_list(lists[split], ("video_id",), "EPIC-SOUNDS").rows)
     recordings = find_recordings(root, audio)
     found = {name: recordings.find(name) for name in names}
     return {

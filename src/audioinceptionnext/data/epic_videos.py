@@ -75,9 +75,24 @@ def time_span(row: Row, name: str) -> tuple[float, float]:
 
 
 def _seconds(row: Row, column: str) -> float:
-    if not (stamp := _TIME_STAMP.fullmatch(row[column])):
-        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345")
-    hours, minutes, seconds = stamp.groups()
+    try:
+        return seconds_of(row[column])
+    except ValueError:
+        raise BadRow(f"{column} is {row[column]!r:.40}, not a time such as 00:01:02.345") from None
+
+
+def seconds_of(stamp: str) -> float:
+    """The seconds that a time stamp of the lists stands for.
+
+    Raises:
+        ValueError: it is no such time stamp.
+
+    >>> seconds_of("01:02:03.456")
+    3723.456
+    """
+    if not (parts := _TIME_STAMP.fullmatch(stamp)):
+        raise ValueError(f"{stamp!r:.40} is not a time such as 00:01:02.345")
+    hours, minutes, seconds = parts.groups()
     return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 

@@ -51,6 +51,19 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def read_document(path: Path, zipped: bool) -> tuple[dict[str, Any], list[str]]:
+    """The document of a submission, and the keys that occur twice in one object of it.
+
+    Args:
+        path: of the file.
+        zipped: whether it is a zip that holds the document, or the document alone.
+
+    Raises:
+        FileError: as `read_zip`, or the document is not JSON, or not an object.
+    """
+    return _parse(read_zip(path), path, MEMBER) if zipped else _parse(path.read_bytes(), path, "the file")
+
+
 def read_zip(path: Path) -> bytes:
     """The text of the document in a submission.
 
@@ -67,17 +80,8 @@ def read_zip(path: Path) -> bytes:
     raise FileError(path, f"the zip holds no {MEMBER} at its top; it holds {members}")
 
 
-def parse(text: bytes, path: Path, name: str = MEMBER) -> tuple[dict[str, Any], list[str]]:
-    """The document, and the keys that occur twice in one object of it.
-
-    Args:
-        text: JSON.
-        path: of the file.
-        name: what errors call the document in it.
-
-    Raises:
-        FileError: not JSON, or not an object.
-    """
+def _parse(text: bytes, path: Path, name: str) -> tuple[dict[str, Any], list[str]]:
+    """`read_document` of a text, which errors call ``name``."""
     repeated: list[str] = []
     try:
         document = json.loads(text, object_pairs_hook=lambda pairs: _dict_noting_repeats(pairs, repeated))

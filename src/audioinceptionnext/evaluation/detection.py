@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from audioinceptionnext.data.epic_videos import seconds_of
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation.detection_file import Detections
 from audioinceptionnext.evaluation.epic_sounds import BACKGROUND, CLASS, VIDEO, class_id, read_columns
@@ -112,7 +113,7 @@ def read_annotations(path: str | Path) -> Annotations:
     segments = []
     for name, start, stop in zip(ids, starts, stops, strict=True):
         try:
-            segments.append((_seconds(start), _seconds(stop)))
+            segments.append((seconds_of(str(start)), seconds_of(str(stop))))
         except ValueError:
             reason = f"{readable(name)} is from {start!r:.40} to {stop!r:.40}; time stamps are like 00:00:02.069"
             raise FileError(path, reason) from None
@@ -120,14 +121,6 @@ def read_annotations(path: str | Path) -> Annotations:
             raise FileError(path, f"{readable(name)} stops at {stop:.40}, before it starts at {start:.40}")
     classes = [class_id(label, name, path) for name, label in zip(ids, labels, strict=True)]
     return Annotations(tuple(map(str, videos)), np.array(classes), np.array(segments))
-
-
-def _seconds(stamp: Any) -> float:
-    hours, minutes, seconds = map(float, str(stamp).split(":"))
-    found = hours * 3600 + minutes * 60 + seconds
-    if not 0 <= found < float("inf"):
-        raise ValueError
-    return found
 
 
 def _matched(detections: Detections, order: np.ndarray, truth: Annotations) -> np.ndarray:

@@ -56,7 +56,8 @@ def write_detections(
 
     Args:
         path: of the file. A name that ends in .json gets the JSON alone, any other a zip.
-        results: segments of each video, by its id. Times are written in milliseconds, scores with six digits.
+        results: segments of each video, by its id, of at least 2 ms, as `find_detections` returns them. Times are
+            written in milliseconds, scores with six digits.
         sls_pt, sls_tl, sls_td, t_mod: as for `write_submission`.
 
     Raises:
@@ -85,9 +86,7 @@ def read_detections(path: str | Path) -> Detections:
     path = Path(path)
     if not path.is_file():
         raise FileError(path, "no such file; check the name")
-    zipped = zipfile.is_zipfile(path)
-    text = challenge_file.read_zip(path) if zipped else path.read_bytes()
-    document, _ = challenge_file.parse(text, path, *([] if zipped else ["the file"]))
+    document, _ = challenge_file.read_document(path, zipfile.is_zipfile(path))
     results = document.get("results")
     if not isinstance(results, dict):
         raise FileError(path, 'has no "results" with one list of detections per video')

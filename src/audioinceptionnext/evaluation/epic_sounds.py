@@ -70,14 +70,32 @@ def read_targets(path: str | Path) -> dict[str, int]:
     return {name: class_id(label, name, path) for name, label in zip(ids, labels, strict=True)}
 
 
-def read_ids(path: str | Path, column: str = ID) -> tuple[str, ...]:
-    """The annotation ids of a published CSV or pickle, with or without labels; or each id of another column, once.
+def read_ids(path: str | Path) -> tuple[str, ...]:
+    """The annotation ids of a published CSV or pickle, with or without labels.
 
     Raises:
         FileError: the file does not exist, is neither CSV nor pickle, lacks the column, is empty, or has an annotation
             id twice.
     """
-    return tuple(dict.fromkeys(map(str, read_columns(path, column)[0])))
+    return tuple(read_columns(path, ID)[0])
+
+
+def read_videos(path: str | Path) -> tuple[str, ...]:
+    """Each video id, once, of a CSV or pickle: of the published list for detection, or of annotations.
+
+    Raises:
+        FileError: the file does not exist, is neither CSV nor pickle, lists no videos, or is the list of the test
+            segments for recognition, which are in other videos.
+
+    >>> len(read_videos("EPIC_Sounds_detection_test_videos.csv"))
+    23
+    """
+    table = _read_table(path := Path(path))
+    if ID in table and CLASS not in table:
+        raise FileError(path, "lists segments for recognition; give EPIC_Sounds_detection_test_videos.csv or .pkl")
+    if not table.get(VIDEO):
+        raise FileError(path, f"lists no videos; it has {readable(', '.join(table)) or 'nothing'}")
+    return tuple(dict.fromkeys(map(str, table[VIDEO])))
 
 
 def class_id(value: Any, name: str, path: str | Path) -> int:
@@ -102,12 +120,7 @@ def read_columns(path: str | Path, *names: str) -> list[list[Any]]:
     Raises:
         FileError: as for `read_ids`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileError(path, "no such file; check the name")
-    with path.open("rb") as file:
-        pickled = file.read(1) == PICKLE
-    table = _read_frame(path) if pickled else _read_csv(path)
+    table = _read_table(path := Path(path))
     for name in dict.fromkeys((ID, *names)):
         if name not in table:
             hint = " (the labels of a test set are not published)" if name == CLASS else ""
@@ -120,6 +133,14 @@ def read_columns(path: str | Path, *names: str) -> list[list[Any]]:
     if len(set(ids)) < len(ids):
         raise FileError(path, f"has the {ID} {readable(Counter(ids).most_common(1)[0][0])} more than once")
     return [table[name] for name in names]
+
+
+def _read_table(path: Path) -> dict[str, list[Any]]:
+    if not path.is_file():
+        raise FileError(path, "no such file; check the name")
+    with path.open("rb") as file:
+        pickled = file.read(1) == PICKLE
+    return _read_frame(path) if pickled else _read_csv(path)
 
 
 def _read_csv(path: Path) -> dict[str, list[Any]]:
@@ -143,6 +164,6 @@ def _read_frame(path: Path) -> dict[str, list[Any]]:
     if type(frame).__name__ != "DataFrame":
         raise FileError(path, f"holds a {type(frame).__name__}, not a table of annotations (a pandas DataFrame)")
     columns = {str(name): frame[name].tolist() for name in frame.columns}
-    if ID not in columns and frame.index.name == ID:
-        columns[ID] = frame.index.tolist()
+    if (index := frame.index.name) in (ID, VIDEO):
+        columns.setdefault(index, frame.index.tolist())
     return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation import challenge_file
 from audioinceptionnext.evaluation.detection_file import CHALLENGE as DETECTION
 from audioinceptionnext.evaluation.detection_file import result_problems as detection_problems
-from audioinceptionnext.evaluation.epic_sounds import VIDEO, read_ids
-from audioinceptionnext.evaluation.predictions import CLASSES, ID, Predictions, count_of, mismatches, readable
+from audioinceptionnext.evaluation.epic_sounds import read_ids, read_videos
+from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, count_of, mismatches, readable
 
 CHALLENGE = "audio_based_interaction_recognition"
 KEYS = tuple(map(str, range(CLASSES)))
@@ -46,25 +47,26 @@ def check_submission(path: str | Path, timestamps: str | Path | None = None) -> 
     The document says which of the two challenges it is for: recognition, or detection.
 
     Args:
-        path: of the zip file.
+        path: of the zip file; a name that ends in .json may be that of the document alone.
         timestamps: ``EPIC_Sounds_recognition_test_timestamps`` as CSV or pickle, to check that every segment is there
-            and no other; of a submission for detection, every video.
+            and no other; for detection ``EPIC_Sounds_detection_test_videos`` or annotations, for every video.
 
     Raises:
-        FileError: the file does not exist, or the timestamps cannot be read.
+        FileError: the file does not exist, or the list cannot be read or is that of the other challenge.
     """
     path = Path(path)
     if not path.is_file():
         raise FileError(path, "no such file; check the name")
     try:
-        document, repeated = challenge_file.parse(challenge_file.read_zip(path), path)
+        zipped = path.suffix.lower() != ".json" or zipfile.is_zipfile(path)
+        document, repeated = challenge_file.read_document(path, zipped)
     except FileError as error:
         return [error.reason]
     detection = document.get("challenge") == DETECTION
     problems = [_repeated_keys(repeated)] if repeated else []
     problems += challenge_file.head_problems(document, DETECTION if detection else CHALLENGE)
     kind = "video" if detection else "segment"
-    required = None if timestamps is None else read_ids(timestamps, VIDEO if detection else ID)
+    required = None if timestamps is None else (read_videos if detection else read_ids)(timestamps)
     results = document.get("results")
     if not isinstance(results, dict) or not results:
         return [*problems, f"results is not an object with one key per {kind}"]

@@ -16,6 +16,8 @@ from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.segmentation import EPSILON_S, step_bounds
 from audioinceptionnext.results.types import Segment
 
+MIN_SECONDS = 0.002  # of a candidate, which still has a length when files round its start and its end to milliseconds
+
 
 @dataclass(frozen=True)
 class DetectionSettings:
@@ -91,8 +93,8 @@ def find_detections(
         leave_out: labels that are not looked for.
 
     Returns:
-        Segments within [0, duration] whose ``score``, 0 to 1, is that of `DetectionSettings`. Segments of one label may
-        overlap a little, those of different labels at will.
+        Segments within [0, duration], of at least `MIN_SECONDS`, whose ``score``, 0 to 1, is that of
+        `DetectionSettings`. Segments of one label may overlap a little, those of different labels at will.
 
     Raises:
         ValueError: ``probabilities`` is not of shape (steps, len(labels)).
@@ -135,7 +137,7 @@ def _of_label(
     share = np.minimum((end - first) / window, 1)
     scores = _contrast(_sums(smooth), first, end, settings.context) * share**settings.length_power
     starts, ends = bounds[first], bounds[end]
-    kept = (scores > 0) & (ends > starts)
+    kept = (scores > 0) & (ends - starts >= MIN_SECONDS)
     order = np.flatnonzero(kept)[np.argsort(-scores[kept], kind="stable")]
     starts, ends, scores = starts[order], ends[order], scores[order]
     best = _without_duplicates(starts, ends, settings)
