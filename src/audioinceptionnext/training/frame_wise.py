@@ -100,19 +100,19 @@ def cut(
     """
     check_apart(training, held_out)
     if dataset.problems and is_first_process():
-        rows = counted(len(dataset.problems), "row")
-        why = f"a recording that is trained on counts as silent there, as if nothing sounded: {dataset.problems[0]}"
-        print(f"ainext: warning: {rows} of the list cannot be used, and {why}", file=sys.stderr)
+        what = f"{counted(len(dataset.problems), 'row')} of the list cannot be used, e.g. {dataset.problems[0]}"
+        why = "where a recording lacks a row, training takes it as silent"
+        print(f"ainext: warning: {what}; {why}", file=sys.stderr)
     parts = []
     for kind, consequence, clips in (("", "left out", training), ("held-out ", "not scored", held_out)):
         unreadable: list[str] = []
         recordings = annotated_recordings(clips, reader, unreadable.append)
-        for reason in unreadable if is_first_process() else ():
-            print(f"{consequence}: {reason}", file=sys.stderr)
         total = len(recordings) + len(unreadable)
         if clips and (not recordings or (clips is training and too_many(len(unreadable), total))):
             what = f"{len(unreadable)} of {counted(total, f'{kind}recording')} cannot be read"
             raise AinextError(f"{what}, e.g. {unreadable[0]}")
+        for reason in unreadable if is_first_process() else ():
+            print(f"{consequence}: {reason}", file=sys.stderr)
         parts.append(recordings)
     seconds, classes = max(recipe.crops), len(dataset.labels)
     sounding, whole = np.zeros(classes), 0.0

@@ -31,8 +31,9 @@ def as_matrix_products(net: Network, log_mel: Tensor, dtype: torch.dtype) -> Ten
         return matrix_products.features(net, log_mel, dtype)  # type: ignore[arg-type]
 
 
-def stem_alone(net: StagedNetwork, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
-    """The stem's feature map, for its statistics where all other normalisations are frozen."""
+def stem_alone(net: Network, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
+    """The feature map of a staged network's stem, for its statistics where all other normalisations are frozen."""
+    assert isinstance(net, StagedNetwork)
     with torch.autocast(log_mel.device.type, dtype, enabled=dtype.itemsize < 4):
         return net.stem(net.standardised(log_mel.contiguous(memory_format=torch.channels_last)))
 
