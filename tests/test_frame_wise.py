@@ -32,7 +32,9 @@ from audioinceptionnext.data.annotated import (
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import Draw
 from audioinceptionnext.data.waveforms import Batch, Item, Waveforms, collate
-from audioinceptionnext.errors import AinextError, ParameterError
+from audioinceptionnext.errors import AinextError, ModelError, ParameterError
+from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
@@ -170,7 +172,7 @@ def test_steps_after_the_end_of_a_recording_do_not_count() -> None:
     assert module._losses(x, halved, 2)[1].tolist() == [3, 3]
 
 
-def test_a_fresh_linear_layer_starts_from_the_shares(scenes: Path) -> None:
+def test_a_fresh_linear_layer_starts_from_the_shares() -> None:
     net = detector_of([]).net
     frame_wise.start_from_shares(net, np.array([0.25, 0.0]))
     assert torch.sigmoid(net.classifier.bias).tolist() == pytest.approx([0.25, frame_wise.RAREST])
@@ -179,6 +181,15 @@ def test_a_fresh_linear_layer_starts_from_the_shares(scenes: Path) -> None:
 
 
 # --- Training ---
+
+
+@pytest.fixture(scope="module")
+def of_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of a model of steps that has learnt nothing."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("steps") / "model.safetensors"
+    save_model(build_initial_model(LABELS, quick(**STEPS)), path)
+    return path
 
 
 def test_training_on_a_list_finds_the_segments_again(scenes: Path, tmp_path: Path) -> None:
@@ -203,6 +214,8 @@ def test_training_on_a_list_finds_the_segments_again(scenes: Path, tmp_path: Pat
     held_out = split_clips(load_dataset("csv", scenes))[1]
     assert (figures["recordings"], figures["segments"], figures["unreadable"]) == (2, len(held_out), [])
     assert figures["frame_map"] > 90 and figures["frame_map"] == pytest.approx(curve[-1], abs=5)
+    scored = ainext("evaluate", *arguments[:4], "--split", "validation", "--model", run / "model.onnx", "--json")
+    assert scored.code == 0 and scored.json == figures
     model = load(run / "model.onnx")
     assert (model.window_seconds, model.step_seconds) == (STEP, STEP)
     for recording in annotated_recordings(held_out, Reader(RATE)):
@@ -324,7 +337,133 @@ def test_the_stand_in_of_real_size_has_every_row_and_sums_what_overlaps(tmp_path
     assert rest.std() == pytest.approx(0.003, rel=0.05)  # only the noise of the recording is left
 
 
+# --- What cannot be read or used ---
+
+
+def test_a_run_goes_on_without_what_it_cannot_read_and_says_so(tmp_path: Path) -> None:
+    """Also where no class is active in any step that is scored, so that there is no precision."""
+    root = write_scenes(tmp_path / "scenes")
+    lines = (root / "meta.csv").read_text().splitlines()
+    for number, line in enumerate(lines):
+        path, start, _, label, split = line.split(",")
+        if split == "validation":
+            lines[number] = f"{path},{start},{float(start) + 0.03:.3f},{label},{split}"
+    (root / "meta.csv").write_text("\n".join([*lines, "1.wav,5.0,4.0,hiss,train"]) + "\n")
+    for damaged in ("0.wav", "7.wav"):
+        (root / damaged).write_bytes(b"no sound " * 100)
+    (tmp_path / "mine.yaml").write_text(as_yaml(quick(**STEPS, epochs=1)), encoding="utf-8")
+    arguments = ("--data", "csv", "--root", root, "--recipe", tmp_path / "mine.yaml", "--threads", 1)
+    found = ainext("train", *arguments, "--out", tmp_path / "run")
+    assert found.code == 0, found.err
+    (warning,) = (line for line in found.err.splitlines() if line.startswith("ainext: warning: "))
+    assert f"1 row of the list cannot be used, e.g. {root / 'meta.csv'}: line {len(lines) + 1}: " in warning
+    assert warning.endswith("; where a recording lacks a row, training takes it as silent")
+    for start, name in (("left out: ", "0.wav"), ("not scored: ", "7.wav"), ("ainext: ", "7.wav")):
+        assert any(line.startswith(f"{start}{root / name}: ") for line in found.err.splitlines())
+    text = (tmp_path / "run" / "figures.json").read_text()
+    figures = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
+    assert figures["recordings"] == 1 and figures["frame_map"] is None and figures["per_class"] == {}
+    assert [Path(reason.partition(": ")[0]).name for reason in figures["unreadable"]] == ["7.wav"]
+    scored = ainext("evaluate", *arguments[:4], "--split", "validation", "--model", tmp_path / "run" / "model.onnx")
+    assert scored.code == 1 and "on 1 recording (0.00 hours)" in plain(scored.out)
+    assert "7.wav" in scored.err
+
+
+def test_too_many_recordings_that_cannot_be_read_stop_a_run(tmp_path: Path) -> None:
+    root = write_scenes(tmp_path / "scenes")
+    dataset = load_dataset("csv", root)
+    training, held_out = split_clips(dataset)
+
+    def cut() -> frame_wise.Stretches:
+        return frame_wise.cut(dataset, training, held_out, Reader(RATE), quick(**STEPS))
+
+    whole = cut()
+    (root / "0.wav").write_bytes(b"no sound " * 100)
+    assert {s.clip.path for s in whole.training} - {s.clip.path for s in cut().training} == {root / "0.wav"}
+    (root / "1.wav").write_bytes(b"no sound " * 100)
+    with pytest.raises(AinextError, match=r"^2 of 6 recordings cannot be read, e\.g\. .*0\.wav"):
+        cut()
+    assert frame_wise.too_many(1, 1) and not frame_wise.too_many(4, 495) and frame_wise.too_many(5, 495)
+    root = write_scenes(tmp_path / "others")
+    training, held_out = split_clips(load_dataset("csv", root))
+    for damaged in ("6.wav", "7.wav"):
+        (root / damaged).write_bytes(b"no sound " * 100)
+    with pytest.raises(AinextError, match=r"^2 of 2 held-out recordings cannot be read, e\.g\. .*6\.wav"):
+        cut()
+
+
+def test_the_stretches_of_one_damaged_recording_do_not_stop_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its header says how long it should be, and only a later part is damaged."""
+    clips = [Clip(Path(name), -1, start, start + 2) for name in ("a.wav", "b.wav", "c.wav") for start in (0, 2)]
+    recipe = quick(**STEPS)
+    parts = frame_wise.Stretches([], [], np.zeros(2))
+    module = frame_wise.FrameWiseDetector(parts, build_initial_model(LABELS, recipe), recipe, 1, clips=clips)
+    printed: list[str] = []
+    monkeypatch.setattr(module, "print_line", printed.append)
+    batch = collate([])
+    module._note_unreadable(batch._replace(failures=[(0, "a.wav: damaged"), (1, "a.wav: damaged")]))
+    assert printed == ["left out: a.wav: damaged"] * 2
+    with pytest.raises(AinextError, match=r"^3 of 6 clips cannot be read: a\.wav: damaged; "):
+        module._note_unreadable(batch._replace(failures=[(4, "c.wav: damaged")]))
+
+
 # --- What is refused ---
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--eval-clips", 2), ("--predictions", "p.csv"), ("--calibrate",), ("--report", "report"), ("--leak-free",),
+        ("--unseen-sources",), ("--resamples", 10),
+    ],
+)  # fmt: skip
+def test_options_of_clips_are_not_for_models_of_steps(
+    scenes: Path, of_steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[Any, ...]
+) -> None:
+    root = write_list(
+        tmp_path / "meta.csv", ("path", "start", "end", "label", "group"), (scenes / "0.wav", 0.5, 1, "hiss", "one"),
+        (scenes / "1.wav", 0.5, 1, "whistle", "two"), *((scenes / f"{n}.wav", 1, 2, "hiss", n) for n in range(2, 6)),
+    )  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    before = of_steps.read_bytes()
+    message = refused("evaluate", "--data", "csv", "--root", root, "--model", of_steps, *options)
+    assert message.startswith(f"ainext: {options[0]}") and "leave it out: " in message
+    assert "was trained on steps and is scored on whole recordings" in message
+    assert of_steps.read_bytes() == before and not (tmp_path / "p.csv").exists()
+
+
+def test_a_temperature_is_not_fitted_to_a_multi_label_model(scenes: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "several.safetensors"
+    save_model(StoredModel(create_model("tiny", 2, **NETWORK), LABELS, multi_label=True), path)
+    before = path.read_bytes()
+    message = refused("evaluate", "--data", "csv", "--root", scenes, "--model", path, "--calibrate")
+    assert message.startswith("ainext: --calibrate: ") and f"{path} is multi-label" in message
+    assert path.read_bytes() == before
+
+
+def test_a_recording_must_not_be_scored_in_part(scenes: Path, of_steps: Path, tmp_path: Path) -> None:
+    rows = [(scenes / "0.wav", 0.5, 1, "hiss", "train"), (scenes / "0.wav", 2, 3, "whistle", "validation")]
+    root = write_list(tmp_path / "meta.csv", ("path", "start", "end", "label", "split"), *rows)
+    message = refused("evaluate", "--data", "csv", "--root", root, "--split", "validation", "--model", of_steps)
+    assert "1 recording with segments" in message
+
+
+def test_models_of_steps_are_not_for_streams(of_steps: Path, scenes: Path) -> None:
+    path = export_onnx(load_model(of_steps), of_steps.with_suffix(".onnx"), name="mine")
+    for mode in (None, "clips"):
+        with pytest.raises(ModelError, match=r"needs what surrounds each step of 0\.16 s, which a stream lacks"):
+            Stream(load(path, mode=mode))
+    assert "needs what surrounds each step" in refused("listen", scenes / "0.wav", "--model", path)
+
+
+def test_a_model_of_clips_does_not_get_clips_of_one_step(of_steps: Path) -> None:
+    recipe = quick(clip_seconds=None, network_settings={})
+    with pytest.raises(ParameterError, match=r"^clip_seconds: a clip of these weights is one step of 0\.16 s; give"):
+        build_initial_model(LABELS, recipe, str(of_steps))
+    model = build_initial_model(LABELS, replace(recipe, clip_seconds=0.64), str(of_steps))
+    assert (model.clip_seconds, model.net.config.clip_frames, model.multi_label) == (0.64, 128, False)
+    assert build_initial_model(LABELS, quick(**STEPS, network_settings={}), str(of_steps)).clip_seconds == STEP
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,9 @@ def test_teachers_are_averaged_taken_by_fold_and_refused_if_they_do_not_fit(teac
     torch.testing.assert_close(both.sum(1), torch.ones(3))
     assert (alone[0] - alone[1]).abs().max() > 0.05
 
+    save_model(replace(model, multi_label=True), tmp_path / "several.safetensors")
+    with pytest.raises(AinextError, match="several of its labels can be true at a time, but only one of this run's"):
+        open_teacher(str(tmp_path / "several.safetensors"), model)
     with pytest.raises(AinextError, match=r"only a cross-validation gives \{fold\} a number"):
         open_teacher(names[1], model)
     with pytest.raises(AinextError, match=r"its 2 classes are not the 2 classes of this run"):

@@ -16,11 +16,18 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
+from audioinceptionnext.training import averaging
 from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.fit import Run, _class_weights
-from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
+from audioinceptionnext.training.frozen import freeze_norms
+from audioinceptionnext.training.implementations import (
+    IMPLEMENTATIONS,
+    Implementation,
+    as_convolutions,
+    stem_alone,
+)
 from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
@@ -127,6 +134,47 @@ def test_precise_statistics_are_those_of_the_same_batches(implementation: Implem
         torch.testing.assert_close(found.running_mean.double(), mean, rtol=tolerance, atol=tolerance * scale)
         torch.testing.assert_close(found.running_var.double(), variance, rtol=tolerance, atol=tolerance * scale**2)
     assert recompute_statistics(net, lambda x: None, []) == 0
+
+
+def test_precise_statistics_of_a_process_whose_first_batch_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process has all clips of the first step, in longer crops, and none of the second."""
+    own = [torch.zeros(0, 1, 64, 128), torch.randn(3, 1, 64, 128) + 2, torch.randn(2, 1, 64, 128)]
+    others = [torch.randn(4, 1, 96, 128) - 1, torch.zeros(0, 1, 96, 128), torch.zeros(0, 1, 64, 128)]
+    filled = [a if len(a) else b for a, b in zip(own, others, strict=True)]  # statistics are those of both
+    alone, together = small_net(), small_net()
+    recompute_statistics(alone, alone.features, filled)
+
+    steps, counts = iter(filled), iter(others)
+    elements = {
+        length: torch.tensor(averaging._elements(alone, norms_of(alone), torch.zeros(1, 1, length, 128)))
+        for length in (64, 96)
+    }
+
+    def of_both(values: Tensor) -> Tensor:
+        other = next(counts)
+        return values + len(other) * elements[other.shape[2]]
+
+    monkeypatch.setattr(averaging, "summed", of_both)
+    recompute_statistics(together, lambda _: together.features(next(steps)), own)
+    for norm, wanted in zip(norms_of(together), norms_of(alone), strict=True):
+        assert norm.running_mean is not None and norm.running_var is not None
+        torch.testing.assert_close(norm.running_mean, wanted.running_mean)
+        torch.testing.assert_close(norm.running_var, wanted.running_var)
+
+
+def norms_of(net: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def test_precise_statistics_of_frozen_normalisations_need_the_stem_alone() -> None:
+    nets = small_net(), small_net()
+    batches = [torch.randn(4, 1, 64, 128) + n for n in range(2)]
+    for net, forward in zip(nets, (as_convolutions, stem_alone), strict=True):
+        freeze_norms(net)
+        recompute_statistics(net, lambda x, net=net, forward=forward: forward(net, x, torch.float32), batches)
+    found, wanted = (net.state_dict() for net in reversed(nets))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted if "num_batches" not in key)
+    assert norms_of(nets[1])[0].running_mean.abs().max() > 0  # type: ignore[union-attr]
 
 
 # --- The loss ---

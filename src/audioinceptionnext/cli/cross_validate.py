@@ -80,7 +80,7 @@ def cross_validate(
     title = f"{settings.network} on {data}, {fitted}"
     page = evaluation.report(out / "report", title)
     if as_json:
-        from audioinceptionnext.cli.evaluate import rounded
+        from audioinceptionnext.evaluation.evaluate import rounded
 
         print(json.dumps(rounded(evaluation.figures | {"report": str(page)}), ensure_ascii=False, indent=2))
         return

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
     from audioinceptionnext.evaluation.evaluate import Evaluation
     from audioinceptionnext.inference.recogniser import Recogniser
+
+RESAMPLES = 1000
 
 
 def evaluate(
@@ -75,7 +78,7 @@ def evaluate(
     ] = False,
     resamples: Annotated[
         int, typer.Option(min=0, help="Set the number of bootstrap resamples; 0 gives no confidence intervals.")
-    ] = 1000,
+    ] = RESAMPLES,
     as_json: shared.AsJson = False,
 ) -> None:
     """Score a model on a data set.
@@ -101,6 +104,15 @@ def evaluate(
         check_can_report(report)
     shared.print_problems(dataset)
     recogniser = evaluation.open_model(model, mode.value if mode else None)
+    if recogniser.frame_wise:
+        of_clips = {
+            "eval_clips": eval_clips, "unseen_sources": unseen_sources, "leak_free": leak_free, "report": report,
+            "predictions": predictions, "calibrate": calibrate, "resamples": resamples != RESAMPLES and resamples,
+        }  # fmt: skip
+        return _score_steps(dataset, chosen, others, recogniser, of_clips, as_json)
+    if calibrate and recogniser.multi_label:
+        reason = f"{model} is multi-label, and a temperature fits models of which one label is true at a time"
+        raise ParameterError("calibrate", calibrate, reason)
     if clips and all(clip.label == UNLABELLED for clip in clips):
         if predictions is None:
             reason = "these clips have no labels to score against; give a file to write the predictions to"
@@ -109,7 +121,7 @@ def evaluate(
         _, clips = evaluation.map_labels(recogniser, dataset, clips)
         predicted = evaluation.predict_clips(recogniser, clips, reader, eval_clips=eval_clips, progress=_print_progress)
         _write_predictions(predictions, predicted, recogniser, dataset, eval_clips)
-        return _end(predicted)
+        return _end(predicted.unreadable)
     result = evaluation.evaluate(
         dataset, clips, recogniser, eval_clips=eval_clips, resamples=resamples, progress=_print_progress
     )
@@ -121,25 +133,57 @@ def evaluate(
     if report is not None:
         figures["report"] = str(result.report(report))
     if as_json:
-        print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
+        print(json.dumps(evaluation.rounded(figures), ensure_ascii=False, indent=2))
     else:
         part = f", folds {folds}" if folds else f", {split}" if split else ""
         scored = counted(figures["clips"], "clip")
         print_figures(figures, f"{figures['model']} ({figures['mode']}) on {scored} of {data}{part}")
-    _end(result.predictions)
+    _end(result.predictions.unreadable)
 
 
-def _end(predictions: ClipPredictions) -> None:
+def _score_steps(
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    others: Sequence[Clip],
+    recogniser: Recogniser,
+    of_clips: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Score a model that was trained on steps, as its training does. ``of_clips`` are options that have no use here."""
+    from audioinceptionnext.data.annotated import check_apart
+    from audioinceptionnext.evaluation.evaluate import rounded
+    from audioinceptionnext.evaluation.frame_wise import evaluate_frames
+
+    for name, value in of_clips.items():
+        if value:
+            reason = f"leave it out: {recogniser.name} was trained on steps and is scored on whole recordings"
+            raise ParameterError(name, value, reason)
+    check_apart(others, clips)
+    figures = evaluate_frames(dataset, clips, recogniser, partial(_print_progress, what="recordings"))
+    if as_json:
+        print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
+    else:
+        print_step_figures(figures, "recording")
+    _end(figures["unreadable"])
+
+
+def print_step_figures(figures: dict[str, Any], what: str) -> None:
+    """Print the figures of `evaluate_frames` in a line; ``what`` is what they call a recording."""
+    where = f"{counted(figures['recordings'], what)} ({figures['hours']:.2f} hours)"
+    print(f"mAP of the steps {figures['frame_map']:.1f} %, segment F1 {figures['segment_f1']:.1f} % on {where}")
+
+
+def _end(unreadable: Sequence[str]) -> None:
     """Print what could not be read, and exit with code 1 if there is anything."""
-    for message in predictions.unreadable:
+    for message in unreadable:
         print(f"ainext: {message}", file=sys.stderr)
-    if predictions.unreadable:
+    if unreadable:
         raise typer.Exit(1)
 
 
-def _print_progress(done: int, total: int) -> None:
+def _print_progress(done: int, total: int, what: str = "clips") -> None:
     if sys.stderr.isatty():
-        print(f"\r{done}/{total} clips", end="\n" if done == total else "", file=sys.stderr)
+        print(f"\r{done}/{total} {what}", end="\n" if done == total else "", file=sys.stderr)
 
 
 def _write_predictions(
@@ -227,14 +271,3 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     console.print(table)
     if len(ranked) > MAX_CLASSES:
         console.print(f"(the best and the worst {half} of {len(ranked)} classes; --json prints all)", style="dim")
-
-
-def rounded(value: Any) -> Any:
-    """The value for JSON: with four decimals, and None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
-    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -107,14 +108,17 @@ def train(
     if weights is None:  # one of several processes; the first one does the rest
         return
     found = finish_run(run, weights)
+    for message in found["unreadable"] if "frame_map" in found else ():
+        print(f"ainext: {message}", file=sys.stderr)
     if as_json:
-        from audioinceptionnext.cli.evaluate import rounded
+        from audioinceptionnext.evaluation.evaluate import rounded
 
         print(json.dumps(rounded(found), ensure_ascii=False, indent=2))
         return
     if "frame_map" in found:
-        where = f"{counted(found['recordings'], 'held-out recording')} ({found['hours']:.2f} hours)"
-        print(f"mAP of the steps {found['frame_map']:.1f} %, segment F1 {found['segment_f1']:.1f} % on {where}")
+        from audioinceptionnext.cli.evaluate import print_step_figures
+
+        print_step_figures(found, "held-out recording")
     if "top1" in found:
         from audioinceptionnext.cli.evaluate import print_figures
 

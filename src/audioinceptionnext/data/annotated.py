@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, counted
+from audioinceptionnext.errors import AinextError, MediaError, counted
 
 Segments = np.ndarray  # (n, 3) float64: start and end in seconds from the start of the recording, and class index
 
@@ -35,15 +35,18 @@ class Stretch:
     segments: Segments
 
 
-def annotated_recordings(clips: Iterable[Clip], reader: Reader) -> list[Stretch]:
+def annotated_recordings(
+    clips: Iterable[Clip], reader: Reader, on_unreadable: Callable[[str], None] | None = None
+) -> list[Stretch]:
     """Gather segments by recording, in the order of their first segments.
 
     Args:
         clips: labelled; several may be of one recording, and overlap.
         reader: finds the lengths of the recordings.
+        on_unreadable: called with what is wrong with a recording that cannot be read, which is then left out.
 
     Raises:
-        MediaError: a recording cannot be read.
+        MediaError: a recording cannot be read, and there is no ``on_unreadable``.
 
     >>> annotated_recordings([Clip(path, 0, 1.0, 2.0), Clip(path, 3, 1.5, 4.0)], Reader(24_000))[0].segments
     array([[1. , 2. , 0. ],
@@ -54,7 +57,13 @@ def annotated_recordings(clips: Iterable[Clip], reader: Reader) -> list[Stretch]
         found[Clip(clip.path, UNLABELLED, key=clip.key)].append(clip)
     recordings = []
     for whole, own in found.items():
-        seconds = reader.seconds(whole)
+        try:
+            seconds = reader.seconds(whole)
+        except MediaError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(str(error))
+            continue
         rows = [(clip.start, seconds if clip.end is None else clip.end, clip.label) for clip in own]
         recordings.append(Stretch(replace(whole, end=seconds, group=own[0].group), np.array(rows, float)))
     return recordings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -204,6 +205,17 @@ def _scored(predictions: ClipPredictions, labels: tuple[str, ...], resamples: in
         intervals = bootstrap(probabilities, targets, labels, predictions.groups, resamples=resamples)
         figures["intervals"] = {name: list(interval) for name, interval in intervals.items()}
     return figures
+
+
+def rounded(value: Any) -> Any:
+    """The value for JSON: with four decimals, and None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
 
 
 def unseen_sources(clips: Sequence[Clip], others: Sequence[Clip]) -> list[Clip]:

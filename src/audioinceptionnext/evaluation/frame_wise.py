@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.annotated import annotated_recordings, step_targets
+from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, counted
+from audioinceptionnext.evaluation.evaluate import map_labels
 from audioinceptionnext.evaluation.events import score_events
 from audioinceptionnext.evaluation.metrics import ranking
 from audioinceptionnext.inference.recogniser import Recogniser
@@ -39,6 +42,12 @@ def frame_precision(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarra
     return np.array(columns)
 
 
+def mean_precision(precision: np.ndarray) -> float:
+    """The mean in % of what `frame_precision` gives, over the classes that are active at all; NaN if none is."""
+    known = precision[~np.isnan(precision)]
+    return 100 * float(known.mean()) if len(known) else math.nan
+
+
 def evaluate_frames(
     dataset: Dataset,
     clips: Sequence[Clip],
@@ -48,24 +57,32 @@ def evaluate_frames(
     """Score a model on whole recordings, of which ``clips`` are the annotated segments.
 
     Args:
-        dataset: its labels are the model's.
-        clips: all labelled segments of the recordings.
+        dataset: the data set that the clips belong to.
+        clips: all segments of the recordings; those without a label are left out.
         recogniser: the model.
         progress: called with the number of recordings done, and of all.
 
     Returns:
-        ``recordings``, ``hours`` and ``segments``, their numbers; ``frame_map``, the mean over the classes of
-        `frame_precision`, and ``per_class``, each class's own, in %; and the figures of `score_events` for the segments
-        that `Recogniser.predict` gives by itself.
+        ``recordings``, ``hours`` and ``segments``, their numbers; ``unreadable``, what is wrong with each recording
+        that cannot be read and was left out; ``frame_map``, the mean over the classes of `frame_precision`, and
+        ``per_class``, each class's own, in %; and the figures of `score_events` for the segments that
+        `Recogniser.predict` gives by itself.
 
     Raises:
-        AinextError: no recording can be read.
+        ModelError: the data set has a class that the model does not know.
+        AinextError: no clip has a label, or no recording can be read.
     """
+    dataset, clips = map_labels(recogniser, dataset, clips)
+    labelled = [clip for clip in clips if clip.label != UNLABELLED]
+    if not labelled:
+        raise AinextError(f"{dataset.name}: none of these segments has a label, so they cannot be scored")
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    recordings = annotated_recordings(clips, reader)
-    probabilities, targets, unreadable, timelines = [], [], [], []
+    probabilities, targets, timelines = [], [], []
+    unreadable: list[str] = []
+    recordings = annotated_recordings(labelled, reader, unreadable.append)
+    total = len(recordings) + len(unreadable)
     hours = 0.0
-    for number, recording in enumerate(recordings, start=1):
+    for number, recording in enumerate(recordings, start=1 + len(unreadable)):
         try:
             found = recogniser.predict(reader.read_blocks(replace(recording.clip, end=None)))
         except MediaError as error:
@@ -78,9 +95,9 @@ def evaluate_frames(
         timelines.append((true, found.segments))
         hours += found.duration / 3600
         if progress is not None:
-            progress(number, len(recordings))
+            progress(number, total)
     if not probabilities:
-        raise AinextError(f"none of the {counted(len(recordings), 'recording')} can be read, e.g. {unreadable[0]}")
+        raise AinextError(f"none of the {counted(total, 'recording')} can be read, e.g. {unreadable[0]}")
     precision = frame_precision(np.concatenate(probabilities), np.concatenate(targets))
     return {
         "data": dataset.name,
@@ -89,7 +106,7 @@ def evaluate_frames(
         "unreadable": unreadable,
         "hours": hours,
         "segments": sum(len(true) for true, _ in timelines),
-        "frame_map": 100 * float(np.nanmean(precision)),
+        "frame_map": mean_precision(precision),
         "per_class": {dataset.labels[c]: 100 * float(precision[c]) for c in np.flatnonzero(~np.isnan(precision))},
         **score_events(timelines).as_dict(),
     }

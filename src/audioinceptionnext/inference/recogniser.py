@@ -45,6 +45,8 @@ class Recogniser:
         labels: one per class.
         sample_rate: in Hz.
         multi_label: whether several labels can be true at a time, so that a step's probabilities do not sum to 1.
+        frame_wise: whether it was trained on steps (``targets: steps``): its window is one of them, and what it says
+            there depends on what lies around it.
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
         window_seconds: length of the window that each step sees.
         step_seconds: time from one step to the next, unless `predict` is given another one.
@@ -91,6 +93,8 @@ class Recogniser:
             if self.tasks and sum(self.tasks.values()) != len(self.labels):
                 raise KeyError("tasks")
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
+            grid = self._predictor.grid
+            self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
             # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
             self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate
         except ParameterError:

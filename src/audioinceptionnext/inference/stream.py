@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audioinceptionnext.audio.capture import SampleConverter
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter
@@ -65,6 +65,7 @@ class Stream:
         step_seconds, window_seconds: time from one step to the next, and length of each window.
 
     Raises:
+        ModelError: the model was trained on steps: it needs more than its own window, and a stream has no more.
         ParameterError: the model does not support this ``step_seconds``, or ``sample_rate`` is out of range.
 
     >>> stream = Stream(load("kitchen20"), sample_rate=48_000)
@@ -82,6 +83,9 @@ class Stream:
         sample_rate: int | None = None,
         start: float = 0.0,
     ) -> None:
+        if recogniser.frame_wise:
+            needed = f"needs what surrounds each step of {recogniser.window_seconds:g} s, which a stream lacks"
+            raise ModelError(recogniser.name, f"{needed}; give it whole recordings, or take a model of clips")
         by_clips = recogniser.by_clips()
         self._predictor, self._rate = by_clips._predictor, by_clips.sample_rate
         self.labels, self.window_seconds, self.start = by_clips.labels, by_clips.window_seconds, start

@@ -69,6 +69,11 @@ class StoredModel:
             reason = f"they have {sum(self.tasks.values())} labels in all, but there are {len(self.labels)}"
             raise ParameterError("tasks", self.tasks, reason)
 
+    @property
+    def frame_wise(self) -> bool:
+        """Whether it was trained on steps (``targets: steps``), so that a clip is a single one of them."""
+        return self.multi_label and self.net.clip_steps == 1
+
     def front_end(self) -> LogMel:
         """A new front end with these settings."""
         return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands)

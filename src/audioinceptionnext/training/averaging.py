@@ -76,12 +76,14 @@ def recompute_statistics(net: Network, forward: Callable[[Tensor], object], batc
     with _training_mode(net), _momentum(norms, 1.0):  # with momentum 1 the running statistics are the batch's
         for batch in batches:
             if batch.shape[1:] not in elements:
-                elements[batch.shape[1:]] = _elements(net, norms, batch[:1])
-            clips = float(summed(torch.tensor(float(len(batch)), device=batch.device)))
+                elements[batch.shape[1:]] = _elements(net, norms, batch.new_zeros(1, *batch.shape[1:]))
+            # Of all processes: the batch of this one may be empty, and then has another shape than those of the others.
+            own = torch.tensor(elements[batch.shape[1:]], device=batch.device) * len(batch)
+            counts = summed(own).tolist()
             forward(batch)
             for number, norm in enumerate(norms):
                 assert norm.running_mean is not None and norm.running_var is not None
-                n, m = clips * elements[batch.shape[1:]][number], norm.running_mean.double()
+                n, m = counts[number], norm.running_mean.double()
                 variance = norm.running_var.double() * (n - 1) / n
                 total[number] = total[number] + n
                 mean[number] = mean[number].to(m.device) + n * m

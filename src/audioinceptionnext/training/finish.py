@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import writing
-from audioinceptionnext.evaluation.evaluate import evaluate
+from audioinceptionnext.evaluation.evaluate import evaluate, rounded
 from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
@@ -62,4 +62,5 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
 
 def _write_figures(run: Run, figures: dict[str, Any]) -> None:
     with writing(run.out / FIGURES):
-        (run.out / FIGURES).write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+        text = json.dumps(rounded(figures), indent=2, ensure_ascii=False)
+        (run.out / FIGURES).write_text(text, encoding="utf-8")

@@ -136,7 +136,7 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     training, held_out = run.training, run.held_out
     make_module: Callable[..., SoundClassifier] = SoundClassifier
     if recipe.targets == "steps":
-        stretches = frame_wise.cut(training, held_out, reader, recipe, len(run.dataset.labels))
+        stretches = frame_wise.cut(run.dataset, training, held_out, reader, recipe)
         training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
         frame_wise.start_from_shares(model.net, stretches.shares)
         make_module = partial(frame_wise.FrameWiseDetector, stretches)

@@ -9,6 +9,7 @@ window of one step; so the exported file gives segments as any other model does.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.data import Clip
+from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.annotated import (
     Stretch,
     annotated_recordings,
@@ -28,12 +29,13 @@ from audioinceptionnext.data.annotated import (
 )
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Batch
-from audioinceptionnext.errors import ParameterError
-from audioinceptionnext.evaluation.frame_wise import frame_precision
+from audioinceptionnext.errors import AinextError, ParameterError, counted
+from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.hardware import is_first_process
+from audioinceptionnext.training.module import MAX_UNREADABLE_SHARE, SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
 
 RAREST, MOST_FREQUENT = 1e-4, 0.5  # shares of the time of a class, from which the linear layer's bias may start
@@ -79,8 +81,6 @@ def check_settings(recipe: Recipe, model: StoredModel) -> None:
         raise ParameterError("targets", recipe.targets, "labels in several tasks go with targets of clips only")
     if not recipe.crops:
         raise ParameterError("crops", None, "targets of steps need the length of the stretches, such as 10.24")
-    if model.tasks:
-        raise ParameterError("targets", "steps", "steps would need a label of each task; use targets of clips")
     if recipe.clip_seconds is not None and not math.isclose(recipe.clip_seconds, model.clip_seconds):
         reason = f"with targets of steps, a clip is one step of {model.clip_seconds:g} s; leave it out"
         raise ParameterError("clip_seconds", recipe.clip_seconds, reason)
@@ -88,25 +88,51 @@ def check_settings(recipe: Recipe, model: StoredModel) -> None:
         raise ParameterError("network", recipe.network, "it predicts clip by clip; targets of steps need convolutions")
 
 
-def cut(training: Sequence[Clip], held_out: Sequence[Clip], reader: Reader, recipe: Recipe, classes: int) -> Stretches:
+def cut(
+    dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip], reader: Reader, recipe: Recipe
+) -> Stretches:
     """Cut the recordings of these segments into stretches of the longest of the recipe's crops.
 
+    Recordings that cannot be read are left out, with a line on stderr for each.
+
     Raises:
-        AinextError: a recording has segments of both kinds, or cannot be read.
+        AinextError: a recording has segments of both kinds, or too many cannot be read, see `too_many`.
     """
     check_apart(training, held_out)
-    seconds = max(recipe.crops)
-    recordings = annotated_recordings(training, reader)
-    sounding, total = np.zeros(classes), 0.0
-    for recording in recordings:
+    if dataset.problems and is_first_process():
+        what = f"{counted(len(dataset.problems), 'row')} of the list cannot be used, e.g. {dataset.problems[0]}"
+        why = "where a recording lacks a row, training takes it as silent"
+        print(f"ainext: warning: {what}; {why}", file=sys.stderr)
+    parts = []
+    for kind, consequence, clips in (("", "left out", training), ("held-out ", "not scored", held_out)):
+        unreadable: list[str] = []
+        recordings = annotated_recordings(clips, reader, unreadable.append)
+        total = len(recordings) + len(unreadable)
+        if clips and (not recordings or (clips is training and too_many(len(unreadable), total))):
+            what = f"{len(unreadable)} of {counted(total, f'{kind}recording')} cannot be read"
+            raise AinextError(f"{what}, e.g. {unreadable[0]}")
+        for reason in unreadable if is_first_process() else ():
+            print(f"{consequence}: {reason}", file=sys.stderr)
+        parts.append(recordings)
+    seconds, classes = max(recipe.crops), len(dataset.labels)
+    sounding, whole = np.zeros(classes), 0.0
+    for recording in parts[0]:
         end = recording.clip.end or 0.0
         sounding += step_targets(recording.segments, np.array([0.0, end]), classes)[0] * end
-        total += end
+        whole += end
     return Stretches(
-        [part for recording in recordings for part in places(recording, seconds)],
-        [part for recording in annotated_recordings(held_out, reader) for part in tiles(recording, seconds)],
-        sounding / max(total, 1e-9),
+        [part for recording in parts[0] for part in places(recording, seconds)],
+        [part for recording in parts[1] for part in tiles(recording, seconds)],
+        sounding / max(whole, 1e-9),
     )
+
+
+def too_many(unreadable: int, recordings: int) -> bool:
+    """Whether so many of the training recordings cannot be read that the run has to stop.
+
+    It goes on without the same share as a run of clips, or without one recording, which is more where there are few.
+    """
+    return unreadable > max(1, MAX_UNREADABLE_SHARE * recordings) or unreadable == recordings
 
 
 def start_from_shares(net: Network, shares: np.ndarray) -> None:
@@ -198,6 +224,13 @@ class FrameWiseDetector(SoundClassifier):
         self._scores.append(found[inside].cpu().numpy())
         self._truth.append(targets[..., :-1][inside].cpu().numpy())
 
+    def _cannot_go_on(self) -> bool:
+        """Of one recording, any number of stretches may be unreadable. The run counts recordings, as `cut` does."""
+        names = [(clip.path, clip.key) for clip in self.clips]
+        return len(self.unreadable) == len(self.clips) or too_many(
+            len({names[index] for index in self.unreadable}), len(set(names))
+        )
+
     def on_validation_start(self) -> None:
         super().on_validation_start()
         self._scores.clear()
@@ -206,4 +239,4 @@ class FrameWiseDetector(SoundClassifier):
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
         precision = frame_precision(np.concatenate(self._scores), np.concatenate(self._truth))
-        self.log(self.figure, 100 * float(np.nanmean(precision)), prog_bar=True, sync_dist=True)
+        self.log(self.figure, mean_precision(precision), prog_bar=True, sync_dist=True)

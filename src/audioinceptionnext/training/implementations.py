@@ -12,6 +12,7 @@ from torch import Tensor
 
 from audioinceptionnext.network import matrix_products
 from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.training.frozen import has_frozen_norms
 
 Implementation = Literal["convolutions", "matrix-products"]
@@ -28,6 +29,13 @@ def as_matrix_products(net: Network, log_mel: Tensor, dtype: torch.dtype) -> Ten
     """The feature maps as `network.matrix_products` computes them."""
     with torch.autocast(log_mel.device.type, enabled=False):
         return matrix_products.features(net, log_mel, dtype)  # type: ignore[arg-type]
+
+
+def stem_alone(net: Network, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
+    """The feature map of a staged network's stem, for its statistics where all other normalisations are frozen."""
+    assert isinstance(net, StagedNetwork)
+    with torch.autocast(log_mel.device.type, dtype, enabled=dtype.itemsize < 4):
+        return net.stem(net.standardised(log_mel.contiguous(memory_format=torch.channels_last)))
 
 
 IMPLEMENTATIONS: dict[Implementation, FeatureMaps] = {

@@ -50,7 +50,8 @@ def build_initial_model(
         tasks: see `StoredModel`.
 
     Raises:
-        ParameterError: there is no such network or setting, the front end is impossible, or the weights do not fit.
+        ParameterError: there is no such network or setting, the front end is impossible, the weights do not fit, or the
+            length of a clip is left to weights of which it is one step.
         AinextError: the weights cannot be read.
     """
     pretrained = open_weights(initial_weights) if initial_weights is not None else None
@@ -59,6 +60,9 @@ def build_initial_model(
     by_step = recipe.targets == "steps"
     if by_step:  # a clip is a single step
         front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
+    elif pretrained is not None and recipe.clip_seconds is None and pretrained.frame_wise:
+        reason = f"a clip of these weights is one step of {pretrained.clip_seconds:g} s; give the length of your clips"
+        raise ParameterError("clip_seconds", None, reason)
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)

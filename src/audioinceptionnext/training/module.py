@@ -16,6 +16,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, counted
 from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.network.tasks import log_softmax, softmax, targets_of
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
@@ -23,7 +24,8 @@ from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
 from audioinceptionnext.training.clip_starts import clip_starts
 from audioinceptionnext.training.distributed import gathered, processes, summed
-from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation
+from audioinceptionnext.training.frozen import has_frozen_norms
+from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation, stem_alone
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Precision, Recipe
 from audioinceptionnext.training.teacher import Teacher
@@ -199,11 +201,15 @@ class SoundClassifier(L.LightningModule):
             if index not in self.unreadable:
                 self.unreadable[index] = reason
                 self.print_line(f"left out: {reason}")
-        if len(self.unreadable) > MAX_UNREADABLE_SHARE * len(self.clips):
+        if self.unreadable and self._cannot_go_on():
             listed = "; ".join(itertools.islice(self.unreadable.values(), 5))
             more = f"; and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
             clips = f"{len(self.unreadable)} of {counted(len(self.clips), 'clip')}"
             raise AinextError(f"{clips} cannot be read: {listed}{more}")
+
+    def _cannot_go_on(self) -> bool:
+        """Whether so many clips cannot be read that the run has to stop."""
+        return len(self.unreadable) > MAX_UNREADABLE_SHARE * len(self.clips)
 
     def print_line(self, text: str) -> None:
         """Print a line to stderr, in the first process only."""
@@ -253,7 +259,10 @@ class SoundClassifier(L.LightningModule):
         """Recompute the statistics of the kept network from as many training batches as the recipe says."""
         if self.recipe.precise_bn:
             batches = self.training_inputs(self.trainer.train_dataloader)
-            recompute_statistics(self.kept, lambda x: self.feature_maps(self.kept, x, self.activation_dtype), batches)
+            net, dtype, forward = self.kept, self.activation_dtype, self.feature_maps
+            if isinstance(net, StagedNetwork) and has_frozen_norms(net):
+                forward = stem_alone
+            recompute_statistics(net, lambda x: forward(net, x, dtype), batches)
             self._statistics_at = self.global_step
 
     def training_inputs(self, loader: Any) -> Iterator[Tensor]:

@@ -62,7 +62,7 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
         fold: replaces `FOLD` in the names, since a teacher must not have learnt from what the student is scored on.
 
     Raises:
-        ParameterError: a teacher has other classes or another front end, or its name needs a fold.
+        ParameterError: a teacher has other classes or another front end, or is multi-label, or its name needs a fold.
         AinextError: its weights cannot be read.
     """
     networks = []
@@ -75,6 +75,9 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
         model = open_weights(name)
         if (model.labels, model.tasks) != (student.labels, student.tasks):
             reason = f"its {len(model.labels)} classes are not the {len(student.labels)} classes of this run"
+            raise ParameterError("teacher", name, reason)
+        if model.multi_label != student.multi_label:
+            reason = "several of its labels can be true at a time, but only one of this run's"
             raise ParameterError("teacher", name, reason)
         ours, theirs = ([getattr(m, key) for key in FRONT_END] + [m.net.config.bands] for m in (student, model))
         if ours != theirs:
