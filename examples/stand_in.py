@@ -160,7 +160,8 @@ def write_epic_sounds_of_real_size(folder: Path, annotations: Path, train: int =
         videos: number of training videos.
     """
     rows = {
-        "train": list(_overlapping_rows("P01", train * len(EPIC_SOUNDS_LABELS), videos)),
+        # No real participant: a video of two lists would have the sounds of both.
+        "train": list(_overlapping_rows("P00", train * len(EPIC_SOUNDS_LABELS), videos)),
         "validation": _real_rows(annotations / LISTS["validation"]),
     }
     return _write_lists_and_recordings(folder, rows, "i2")

@@ -325,7 +325,7 @@ def test_the_stand_in_of_real_size_has_every_row_and_sums_what_overlaps(tmp_path
     for folder in (first, second):
         with h5py.File(folder / "EPIC_audio.hdf5", "r", locking=False) as file:
             recordings.append({name: file[name][:] for name in file})
-    assert sorted(recordings[0]) == ["P01_01", "P01_02", "P09_1", "P09_2"]
+    assert sorted(recordings[0]) == ["P00_01", "P00_02", "P09_1", "P09_2"]
     assert all(np.array_equal(samples, recordings[1][name]) for name, samples in recordings[0].items())
     assert recordings[0]["P09_1"].dtype == np.int16
     alone = [
