@@ -57,10 +57,10 @@ def test_a_folder_of_clips_is_a_data_set_and_an_interrupted_run_continues(tmp_pa
     for clip in clips:
         with wave.open(str(clip.path)) as file:
             assert (file.getframerate(), file.getnframes()) == (8_000, 2_400)
-            written = np.frombuffer(file.readframes(2_400), "<i2") / 32_767
+            written = np.frombuffer(file.readframes(2_400), "<i2") / 32_768
         sound, label = render(int(clip.path.stem), 0.3, 8_000)
         assert clip.path.parent.name == label
-        assert np.abs(written - sound).max() <= 0.5 / 32_767 + 1e-6
+        assert np.abs(written - sound).max() <= 0.5 / 32_768 + 1e-6
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
