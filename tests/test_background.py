@@ -243,8 +243,10 @@ def run_of(dataset: Dataset, out: Path, **changes: Any) -> Run:
 
 
 def test_a_recogniser_trained_with_background_is_unsure_of_noise(tmp_path: Path) -> None:
-    """Measured with five seeds: ten white noises score 0.68 to 0.99 without and 0.28 to 0.41 with background, and give 10
-    segments without and 0 to 4 with it."""
+    """Measured with five seeds: ten white noises score 0.68 to 0.99 without and 0.28 to 0.41 with background.
+
+    They give 10 segments without it, and 0 to 4 with it.
+    """
     dataset = made_sounds(tmp_path / "sounds")
     rng = np.random.default_rng(1)
     noises = [(10 ** (db / 20) * rng.standard_normal(2 * RATE)).astype(np.float32) for db in range(-60, -10, 5)]
