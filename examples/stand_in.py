@@ -206,8 +206,9 @@ def write_epic_kitchens(
             samples = [np.zeros(round(GAP * EPIC_RATE), np.float32)]
             for number in range(count):
                 start, end = end, end + round(LENGTHS[number % len(LENGTHS)], 2)
-                of_verb = sound(3, number % verbs, number, end - start, EPIC_RATE)
-                samples += [of_verb + sound(4, number % nouns, number, end - start, EPIC_RATE), samples[0]]
+                own = 10_000 * person + number  # no clip is in two lists
+                of_verb = sound(3, number % verbs, own, end - start, EPIC_RATE)
+                samples += [of_verb + sound(4, number % nouns, own, end - start, EPIC_RATE), samples[0]]
                 stamps = [f"00:{int(time // 60):02d}:{time % 60:05.2f}" for time in (start, end)]
                 rows.append((f"{video}_{number}", video, *stamps, number % verbs, number % nouns))
                 end += GAP

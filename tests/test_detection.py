@@ -546,7 +546,7 @@ def test_the_command_score_detection(tmp_path: Path) -> None:
     found = ainext("epic-sounds", "score-detection", path, annotations, "--json")
     assert found.code == 0 and found.json == score_detections(read_detections(path), annotations)  # every digit
     assert list(found.json)[:6] == KEYS and found.json["map_avg"] == 50
-    assert "1 video that the annotations lack" in found.complaints[0]
+    assert "1 video not in the annotations, where every detection is wrong" in found.complaints[0]
     table = ainext("epic-sounds", "score-detection", path, annotations).out
     assert "3 detections, 2 annotated segments; 1 detection of other classes left out" in table and "50.00 %" in table
     write_json(path, {"a": [7]})

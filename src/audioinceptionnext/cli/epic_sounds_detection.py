@@ -169,7 +169,10 @@ def score_detection(
     name = printable(detections)
     if figures["unknown_videos"]:
         unknown = counted(figures["unknown_videos"], "video")
-        print(f"ainext: warning: {name}: all in {unknown} that the annotations lack is wrong", file=sys.stderr)
+        print(
+            f"ainext: warning: {name}: {unknown} not in the annotations, where every detection is wrong",
+            file=sys.stderr,
+        )
     if as_json:
         print(json.dumps(figures, ensure_ascii=False, indent=2))
     else:

@@ -139,5 +139,5 @@ def _list_studies(as_json: bool) -> None:
         print(json.dumps(items, ensure_ascii=False))
         return
     for one in studies:
-        print(f"{one.name:12}{one.question}\n{'':12}{'; '.join(variant.name for variant in one.variants)}")
+        print(f"{one.name:14}{one.question}\n{'':14}{'; '.join(variant.name for variant in one.variants)}")
     print("\nainext study NAME --data … --root … --plan   lists the runs of a study and the time that they will take")
