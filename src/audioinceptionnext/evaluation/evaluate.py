@@ -18,6 +18,7 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError, counted
 from audioinceptionnext.evaluation.calibration import Calibration, calibrate
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
+from audioinceptionnext.evaluation.clip_starts import clip_starts
 from audioinceptionnext.evaluation.intervals import bootstrap
 from audioinceptionnext.evaluation.joint import joint_accuracy
 from audioinceptionnext.evaluation.metrics import score
@@ -285,15 +286,14 @@ def predict_clips(
 
 
 def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, length: int) -> np.ndarray:
-    """(count, classes): the probabilities of windows placed as `training.clip_starts` places them.
+    """(count, classes): the probabilities of windows at the places that `clip_starts` gives.
 
     Args:
         length: samples that count, at least those of the waveform. Of a window that reaches beyond the waveform's end,
             what is there is used. A waveform shorter than a window is used whole, each time.
     """
     samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
-    spare = max(0, length - samples - 1)
-    starts = [spare // 2] if count == 1 else np.linspace(0, spare, count).astype(int).tolist()
+    starts = clip_starts(length, samples, count)
     by_start: dict[int, np.ndarray] = {}
     for start in starts:
         if start not in by_start:

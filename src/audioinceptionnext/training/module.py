@@ -15,6 +15,7 @@ from torch import Tensor
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, counted
+from audioinceptionnext.evaluation.clip_starts import clip_starts
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel
@@ -22,7 +23,6 @@ from audioinceptionnext.network.tasks import log_softmax, softmax, targets_of
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
-from audioinceptionnext.training.clip_starts import clip_starts
 from audioinceptionnext.training.distributed import gathered, processes, summed
 from audioinceptionnext.training.frozen import has_frozen_norms
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation, stem_alone
@@ -325,7 +325,8 @@ class SoundClassifier(L.LightningModule):
         seconds, count = self.model.clip_seconds, self.recipe.eval_clips
         samples = round(log_mel.sample_rate * seconds) - 1
         total: Tensor | None = None
-        for first in clip_starts(batch.full_lengths, samples, count).T:
+        starts = [clip_starts(length, samples, count) for length in batch.full_lengths.tolist()]
+        for first in torch.tensor(starts, device=batch.lengths.device).T:
             first = first.minimum(batch.lengths - 1)
             index = first[:, None] + torch.arange(samples, device=first.device)
             cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
