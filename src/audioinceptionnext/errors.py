@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+MAX_NAMES = 60  # that an error lists
+
 
 class AinextError(Exception):
     """Base class of the errors that a user can fix. The message says in one line what is wrong and what to do."""
@@ -122,7 +124,7 @@ def printable(path: str | PathLike[str]) -> str:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, or all of them.
+    """The nearest known name in any case, or all of them, if they are few.
 
     >>> suggest("smal", ["base", "small", "tiny"])
     'did you mean small?'
@@ -130,8 +132,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     'choose from base, small, tiny'
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    by_lower = {one.lower(): one for one in reversed(known)}
+    if near := difflib.get_close_matches(name.lower(), by_lower, 1):
+        return f"did you mean {by_lower[near[0]]}?"
+    more = [f"{len(known) - MAX_NAMES} more"] if len(known) > MAX_NAMES else []
+    return f"choose from {', '.join([*known[:MAX_NAMES], *more])}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -74,7 +74,7 @@ def predict(
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
-        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+        recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     if verbose:
         chosen, reason = choose_backend(backend)

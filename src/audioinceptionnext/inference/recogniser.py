@@ -19,6 +19,7 @@ from audioinceptionnext.inference.prefetch import prefetch
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
 
@@ -113,6 +114,7 @@ class Recogniser:
         recording: Recording | Generator[np.ndarray],
         *,
         top_k: int = TOP_K,
+        threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
@@ -125,20 +127,23 @@ class Recogniser:
             recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1; or a
                 generator of its consecutive blocks, of any length.
             top_k: number of labels for the recording as a whole.
-            settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
+            threshold: the probability that a segment must reach at least once: one for all labels, or a mapping such
+                as ``{"blender": 0.9}``, where all other labels keep theirs. The model's own unless given.
+            settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
             progress: called with the seconds processed so far.
 
         Raises:
             MediaError: the file cannot be read, or has no sound.
-            ParameterError: ``step_seconds`` is none of these, or the waveform has the wrong shape.
+            ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
+                probability, or the waveform has the wrong shape.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
         ('microwave', 5, (85, 20))
         """
-        settings = settings or SegmentationSettings(class_thresholds=self.thresholds)
+        settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
         blocks = self._blocks(recording, warnings.append)
@@ -175,6 +180,22 @@ class Recogniser:
             warnings=warnings,
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
         )
+
+    def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
+        """Settings with this model's own thresholds, except where others are given.
+
+        Args:
+            threshold: as for `predict`.
+            others: as for `SegmentationSettings`. An ``onset_threshold`` holds for all labels that ``threshold`` does
+                not name.
+
+        Raises:
+            ParameterError: the model has no such label, or a value is out of range.
+
+        >>> settings = model.segmentation_settings({"blender": 0.9}, min_duration=1.0)
+        >>> model.predict("kitchen-scene.flac", settings=settings).segments
+        """
+        return settings_for(self.labels, self.thresholds, threshold, **others)
 
     def _blocks(
         self, recording: Recording | Generator[np.ndarray], on_warning: Callable[[str], None]
