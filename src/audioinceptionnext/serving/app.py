@@ -11,10 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -23,14 +22,14 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from audioinceptionnext.inference.backends import Backend
-from audioinceptionnext.inference.recogniser import TOP_K
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.serving import schema
 from audioinceptionnext.serving.errors import PROBLEM_TYPE, STATUSES, ProblemResponse, RequestError, problem_response
 from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.predict import INCLUDES, Predictor, PredictRequest, parse_include
+from audioinceptionnext.serving.parameters import PredictParameters, describe_parameters
+from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
@@ -49,7 +48,8 @@ UPLOAD = {
             "schema": {
                 "type": "object",
                 "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}},
+                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
+                | PredictParameters.model_json_schema()["properties"],
             }
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -139,26 +139,11 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
         responses=_problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": UPLOAD},
+        openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD},
         summary="Recognise a recording",
     )
-    async def predict(
-        request: Request,
-        model: Annotated[str | None, Query(description="One of /v1/models.", examples=["kitchen20"])] = None,
-        top_k: Annotated[int, Query(ge=1, le=1000, description="Labels for the recording as a whole.")] = TOP_K,
-        threshold: Annotated[
-            float | None,
-            Query(gt=0, le=1, description="Probability that a segment must reach; the model's own unless given."),
-        ] = None,
-        step_seconds: Annotated[
-            float | None,
-            Query(alias="hop", gt=0, description="Seconds from one step to the next; the model's own unless given."),
-        ] = None,
-        include: Annotated[str, Query(description=f"{' and '.join(INCLUDES)}, separated by a comma.")] = "",
-        name: Annotated[str, Query(description="The file's name, if the body is the recording itself.")] = "",
-    ) -> Response:
-        query = PredictRequest(model, top_k, threshold, step_seconds, parse_include(include))
-        response = await predictor(request, query)
+    async def predict(request: Request) -> Response:
+        response = await predictor(request)
         metrics.audio.labels("file").inc(response["duration"])
         return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
 
@@ -204,12 +189,6 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    async def invalid_query(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        refused = RequestError.of_parameter(first["loc"][-1], first["input"], first["msg"])
-        return await problem_response(request, refused)
-
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         detail = f"{request.method} {request.url.path[:100]}: {error.detail}; /openapi.json describes the API"
@@ -224,7 +203,6 @@ def _add_error_handlers(app: FastAPI) -> None:
         return ProblemResponse(RequestError(500, detail), linger=False)
 
     app.add_exception_handler(RequestError, problem_response)
-    app.add_exception_handler(RequestValidationError, invalid_query)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(ClientDisconnect, client_left)
     app.add_exception_handler(Exception, bug)

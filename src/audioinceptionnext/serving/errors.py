@@ -35,7 +35,7 @@ STATUSES = {
     408: "The upload stopped, or is too slow.",
     413: "The upload is too large, or the recording too long.",
     415: "The upload is not an audio or video file, or has no sound.",
-    422: "A parameter is out of range.",
+    422: "A parameter is unknown or out of range, or there are two files.",
     503: "The queue is full. Retry-After gives the seconds to wait.",
 }
 
@@ -46,7 +46,7 @@ class RequestError(Exception):
     Attributes:
         status: the HTTP status.
         detail: one line that says what is wrong, and what to do.
-        parameter: the name of the query parameter that is wrong, if one is.
+        parameter: the name of the query parameter or form field that is wrong, if one is.
         headers: of the response.
     """
 
@@ -59,7 +59,7 @@ class RequestError(Exception):
 
     @classmethod
     def of_parameter(cls, name: str, value: object, reason: str) -> RequestError:
-        """A query parameter has a value that it cannot take (422)."""
+        """A parameter has a value that it cannot take (422)."""
         shown = None if value is None else str(value)[:40]
         return cls(422, str(ParameterError(name, shown, reason)), parameter=name)
 
