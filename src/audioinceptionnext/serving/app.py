@@ -18,28 +18,30 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from audioinceptionnext.errors import suggest
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
+from audioinceptionnext.results.templates import render
 from audioinceptionnext.serving import schema
 from audioinceptionnext.serving.errors import PROBLEM_TYPE, STATUSES, ProblemResponse, RequestError, problem_response
 from audioinceptionnext.serving.live import LiveSession
-from audioinceptionnext.serving.metrics import Metrics, MetricsMiddleware
+from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import PredictParameters, describe_parameters
+from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, describe_parameters
 from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.security import Guard, key_check
-from audioinceptionnext.serving.settings import Settings
+from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
 
 `WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object every 160 ms:
-`start`, `end`, `label`, `score`, `top`, `probabilities`, and the `segments` that have ended. Its query parameters are
-`rate` (Hz), `encoding` (s16le or f32le), `channels`, `model`, `hop` and `include=log_mel`. The text `{"type": "end"}`
-ends the stream. A stream that fails sends a `Problem` before it closes.
+`start`, `end`, `label`, `score`, `top`, `probabilities`, and the `segments` that have ended. The text `{"type": "end"}`
+ends the stream. A stream that fails sends a `Problem` before it closes. `/docs` lists its parameters.
 """
 UPLOAD = {
     "required": True,
@@ -55,7 +57,6 @@ UPLOAD = {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
-FOLDER_PREFIX = "ainext-serve-"
 log = logging.getLogger("audioinceptionnext.serving")
 
 
@@ -67,6 +68,16 @@ class RecognitionApi(FastAPI):
         description = super().openapi()
         description["components"]["schemas"]["Problem"] = schema.Problem.model_json_schema()
         return description
+
+
+class HeadAsGet:
+    """Middleware that answers HEAD like GET. The server that runs the application leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope | {"method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
@@ -102,17 +113,21 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # many clients do not send an upload a second time
         lifespan=lifespan,
     )
     _add_routes(app, predictor, metrics)
     _add_error_handlers(app)
     _add_page(app)
+    app.state.folder = Path(folder.name)
+    app.add_middleware(HeadAsGet)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(LogMiddleware)
     return app
 
 
@@ -141,26 +156,53 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         responses=_problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
         openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD},
         summary="Recognise a recording",
+        response_description="The sounds of the recording.",
     )
     async def predict(request: Request) -> Response:
         response = await predictor(request)
         metrics.audio.labels("file").inc(response["duration"])
         return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
 
-    @api.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="List the models")
-    async def list_models() -> dict[str, Any]:
+    @api.get(
+        "/v1/models",
+        response_model=schema.Models,
+        responses=_problems(401, 403, 422),
+        summary="List the models",
+        response_description="The models and the limits.",
+    )
+    async def list_models(request: Request) -> dict[str, Any]:
+        if unknown := next(iter(request.query_params), None):
+            raise RequestError(422, f"there is no parameter called {unknown[:100]!r}", parameter=unknown[:100])
         limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
         return {"models": models.descriptions(), "limits": limits}
 
-    @app.get("/healthz", response_model=schema.Health, responses=_problems(403), summary="State of the server")
+    @app.get(
+        "/healthz",
+        response_model=schema.Health,
+        responses=_problems(403),
+        summary="State of the server",
+        response_description="The server is up.",
+    )
     async def health() -> dict[str, Any]:
         queue = predictor.queue
         load = {"running": queue.running, "waiting": queue.waiting, "streams": metrics.open_streams}
         return {"status": "ok", "version": app.version, **load}
 
-    @api.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="Metrics for Prometheus")
+    @api.get(
+        "/metrics",
+        responses=_problems(401, 403),
+        response_class=Response,
+        summary="Metrics for Prometheus",
+        response_description="The metrics as text.",
+    )
     async def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/listen", include_in_schema=False)
+    async def listen_without_upgrade() -> Response:
+        raise RequestError(
+            426, "/v1/listen is a WebSocket: open it with ws:// or wss://", headers={"Upgrade": "websocket"}
+        )
 
     @api.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
@@ -171,15 +213,20 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
 
 def _add_page(app: FastAPI) -> None:
     # Routes rather than a mount, which would also catch requests for the API's paths by other methods.
-    page = StaticFiles(directory=str(files("audioinceptionnext") / "page"))
+    folder = Path(str(files("audioinceptionnext") / "page"))
+    page = StaticFiles(directory=folder)
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def index(request: Request) -> Response:
-        return await page.get_response("index.html", request.scope)
+    async def file(request: Request) -> Response:
+        return await page.get_response(request.url.path.removeprefix("/") or "index.html", request.scope)
 
-    @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def file(request: Request, name: str) -> Response:
-        return await page.get_response(name, request.scope)
+    for path in ("/", *(f"/{one.name}" for one in folder.iterdir() if one.is_file())):
+        app.add_api_route(path, file, include_in_schema=False)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        listen = describe_parameters(ListenParameters)
+        base = str(request.base_url).rstrip("/")
+        return HTMLResponse(render("serving/docs.html.j2", api=app.openapi(), listen=listen, base=base))
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -191,7 +238,14 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _add_error_handlers(app: FastAPI) -> None:
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = f"{request.method} {request.url.path[:100]}: {error.detail}; /openapi.json describes the API"
+        path = request.url.path[:100]
+        if error.status_code == 404:
+            detail = f"nothing is at {path}; {suggest(path, [*app.openapi()['paths'], '/docs'])}"
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            detail = f"{path} takes {allowed}, not {request.method}; /docs describes the API"
+        else:
+            detail = f"{path}: {error.detail}"
         return await problem_response(request, RequestError(error.status_code, detail, headers=error.headers))
 
     async def client_left(_: Request, error: Exception) -> Response:

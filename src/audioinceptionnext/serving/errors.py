@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from audioinceptionnext.errors import MediaError, ParameterError
+from audioinceptionnext.errors import MediaError, ParameterError, printable
 
 PROBLEM_TYPE = "application/problem+json"
 LINGER_S = 3.0
@@ -54,7 +54,7 @@ class RequestError(Exception):
         self, status: int, detail: str, *, parameter: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(status, detail)
-        self.status, self.detail, self.parameter = status, " ".join(detail.split()), parameter
+        self.status, self.detail, self.parameter = status, printable(" ".join(detail.split())), parameter
         self.headers = dict(headers or {})
 
     @classmethod

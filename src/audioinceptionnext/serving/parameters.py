@@ -98,8 +98,7 @@ class Parameters(BaseModel):
             return RequestError.of_library(said)
         name = str(first["loc"][0])
         schema = cls.model_json_schema()["properties"][name]
-        value = str(first["input"]) or None
-        return RequestError.of_parameter(name, value, f"{'give' if value else 'is empty: give'} {_expected(schema)}")
+        return RequestError.of_parameter(name, first["input"] or "empty", f"give {_expected(schema)}")
 
     def settings(self, recogniser: Recogniser) -> SegmentationSettings:
         """How probabilities become segments. Raises `RequestError` (422) for thresholds that the model cannot have."""
@@ -151,12 +150,12 @@ def _expected(schema: dict[str, Any]) -> str:
     schema = schema.get("anyOf", [schema])[0]
     if "enum" in schema:
         return " or ".join(schema["enum"])
-    limits = []
-    if "exclusiveMinimum" in schema:
-        limits.append(f"above {schema['exclusiveMinimum']:g}")
-    if "minimum" in schema:
-        limits.append(f"of at least {schema['minimum']:g}")
-    if "maximum" in schema:
-        limits.append(f"at most {schema['maximum']:g}")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        limits = f"from {low:g} to {high:g}"
+    elif low is not None:
+        limits = f"of at least {low:g}"
+    else:
+        limits = f"above {schema['exclusiveMinimum']:g}" + ("" if high is None else f" and at most {high:g}")
     kind = "a whole number" if schema["type"] == "integer" else "a number"
-    return " ".join([kind, " and ".join(limits)])
+    return f"{kind} {limits}"

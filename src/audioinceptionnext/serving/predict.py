@@ -25,6 +25,7 @@ from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.uploads import Upload, display_name, receive
 from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
 
+
 @dataclass(frozen=True)
 class Job:
     """What a request asks for.

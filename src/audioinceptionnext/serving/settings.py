@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
 from audioinceptionnext.errors import ParameterError
 
+FOLDER_PREFIX = "ainext-serve-"  # of the folder for uploads, in the system's temporary one
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -31,7 +33,7 @@ class Settings:
         origins: sites, besides the server's own, whose pages may call it.
 
     Raises:
-        ParameterError: a host name has an asterisk elsewhere than in front of its first dot.
+        ParameterError: a host name or a site is written in a way that no request could match.
     """
 
     models: tuple[str, ...] | None = None
@@ -49,8 +51,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         for host in self.hosts:
+            if re.search(r"[/,\s]|^[^\[].*:", host):
+                reason = "give the name alone, without a port or https://, such as sounds.example.org"
+                raise ParameterError("hosts", host, reason)
             if host != "*" and "*" in host.removeprefix("*."):
                 raise ParameterError("hosts", host, "an asterisk stands for whole names: write *.example.org")
+        for origin in self.origins:
+            if not re.fullmatch(r"https?://[^/,\s]+", origin):
+                raise ParameterError("origins", origin, "give the site as browsers do, such as https://example.org")
 
 
 def is_loopback(host: str) -> bool:
