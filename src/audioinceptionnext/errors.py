@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-MAX_NAMES = 60  # that an error lists
-
-
 class AinextError(Exception):
     """Base class of the errors that a user can fix. The message says in one line what is wrong and what to do."""
 
@@ -123,8 +120,8 @@ def printable(path: str | PathLike[str]) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name in any case, or all of them, if they are few.
+def suggest(name: str, known: Iterable[str], most: int = 60) -> str:
+    """The nearest known name in any case, or all of them, but at ``most`` so many.
 
     >>> suggest("smal", ["base", "small", "tiny"])
     'did you mean small?'
@@ -135,8 +132,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in reversed(known)}
     if near := difflib.get_close_matches(name.lower(), by_lower, 1):
         return f"did you mean {by_lower[near[0]]}?"
-    more = [f"{len(known) - MAX_NAMES} more"] if len(known) > MAX_NAMES else []
-    return f"choose from {', '.join([*known[:MAX_NAMES], *more])}"
+    more = [f"{len(known) - most} more"] if len(known) > most else []
+    return f"choose from {', '.join([*known[:most], *more])}"
 
 
 def counted(number: int, noun: str) -> str:
