@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from audioinceptionnext.audio.chunks import find_layout
+
 # Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
 _STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape")
 
@@ -15,7 +17,7 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     if not (name.startswith(_STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
     if stream.duration:
-        factor = _wav_claim(path) if name == "wav" else 1.0
+        factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
     # Matroska states where the sound ends, not how long it is.
     starts = float((stream.start_time or 0) * stream.time_base)
@@ -31,11 +33,19 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
 
 
 def was_cut(path: Path, container: Any) -> bool:
-    """Whether an Ogg file lacks its last page. Nothing else shows that it was cut, since Ogg states no length."""
-    if container.format.name != "ogg" or not path.is_file():
+    """Whether an Ogg file lacks its last page, or an MPEG-TS file ends within a packet.
+
+    Nothing else shows that they were cut, since they state no length.
+    """
+    name = container.format.name
+    if name not in ("ogg", "mpegts") or not path.is_file():
         return False
+    length = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2**17))  # a page has at most 65307 bytes
+        if name == "mpegts":
+            packet = 192 if file.read(5)[4:] == b"\x47" else 188  # cameras write a time stamp before each packet
+            return length % packet != 0
+        file.seek(max(0, length - 2**17))  # a page has at most 65307 bytes
         tail = file.read()
     at = tail.rfind(b"OggS")
     page = tail[at:]
@@ -45,23 +55,17 @@ def was_cut(path: Path, container: Any) -> bool:
     return not page[5] & 4 or len(segments) < page[26] or len(page) < 27 + page[26] + sum(segments)
 
 
-def _wav_claim(path: Path) -> float:
-    """The length that a WAV header claims, as a multiple of the data that is there. FFmpeg reports only the data."""
+def _claim(path: Path) -> float:
+    """The length that a header claims, as a multiple of the data that is there. FFmpeg reports only the data."""
     if not path.is_file():
         return 1.0
-    length = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(12)[:4] != b"RIFF":
-            return 1.0
-        while len(chunk := file.read(8)) == 8:
-            size = int.from_bytes(chunk[4:], "little")
-            present = length - file.tell()
-            if chunk[:4] == b"data":
-                # A program that writes to a pipe cannot go back to enter the size: 0 or the largest number means that
-                # it is unknown.
-                return size / present if 0 < present < size < 0x7FFF0000 else 1.0
-            file.seek(size + size % 2, 1)
-    return 1.0
+        layout = find_layout(file)
+        present = path.stat().st_size - layout.start if layout else 0
+    # RF64 states its length to FFmpeg, and an unknown length claims nothing.
+    if layout is None or layout.stated is None or layout.magic not in (b"RIFF", b"RIFX", b"riff", b"caff"):
+        return 1.0
+    return max(1.0, layout.stated / present) if present > 0 else 1.0
 
 
 def _mp3_is_short(path: Path) -> bool:

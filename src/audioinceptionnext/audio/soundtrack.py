@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
-import av.logging
 import numpy as np
 from av.error import FFmpegError
 
+from audioinceptionnext.audio.container import open_container
 from audioinceptionnext.audio.headers import stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
-from audioinceptionnext.errors import MediaError
+from audioinceptionnext.audio.tracks import find_audible, keep_only
+from audioinceptionnext.errors import MediaError, ParameterError
 
-# FFmpeg's log must not reach the user's terminal, and a log callback in Python could deadlock with FFmpeg's threads.
-av.logging.set_level(None)
-
-# The formats that FFmpeg may take a file for. Left out are those that would "recognise" a text file (subtitles, tty),
-# those without a header, which decode anything (g722, raw PCM), still images, and playlists, which open other files.
-FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,iff,ircam,loas,matroska,mlp,mov,mp3,mpc,"
-    "mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,qoa,rm,shn,sox,swf,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
-)
 # Formats whose seeks land where they claim to (the tests compare). The others are decoded from their beginning.
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
 _SEEK_FROM_S = 10.0  # below this, seeking saves less than it costs
@@ -37,48 +28,11 @@ GAP_S = 0.1  # smaller gaps are ignored, since time stamps are rounded and clock
 DAMAGED_GAP_S = 0.005  # the same after a damaged packet, which certainly leaves a gap
 _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the decoder
 _UNSTATED_S = 3600.0  # how much silence time stamps may add in all in a file that does not state its length
+_STATED_S = 12 * 3600.0  # the same where it does: a damaged time stamp may have decided what is stated
 _LATE_S = 0.02  # a sound track that starts later than this after the picture gets silence in front
-DISCARD_ALL = 48  # AVDISCARD_ALL
+# Formats whose time stamps count from the beginning of the recording. In others, such as MPEG-TS, they start anywhere.
+_FROM_ZERO = ("mov", "matroska", "flv", "asf", "nut")
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
-
-
-def open_container(path: str | Path) -> Any:
-    """Open a file with FFmpeg and return PyAV's InputContainer.
-
-    Raises:
-        MediaError: the file cannot be opened.
-    """
-    try:
-        if Path(path).is_dir():
-            raise MediaError(path, "is a folder, not a file; give a recording inside it")
-        if Path(path).is_file():  # from a pipe, nothing can be read twice
-            with Path(path).open("rb") as file:
-                head = file.read(12)
-            if not head:
-                raise MediaError(path, "is empty (0 bytes); copy or record it again")
-        else:
-            head = b""
-            Path(path).stat()
-    except FileNotFoundError:
-        raise MediaError(path, "no such file; check the name") from None
-    except PermissionError:
-        raise MediaError(path, "no permission to read it; change its permissions") from None
-    except (OSError, ValueError) as error:
-        raise MediaError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        return av.open(
-            f"file:{os.fspath(path)}",  # without the prefix, "concat:x" or "a:b" would name a protocol
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-            metadata_errors="replace",  # tags in Latin-1 are no reason to fail
-        )
-    except (FFmpegError, OSError, ValueError, RuntimeError):
-        if head[4:8] == b"ftyp":
-            reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
-        else:
-            reason = (
-                "not an audio or video file that FFmpeg can read, or damaged at its start; try to play or convert it"
-            )
-        raise MediaError(path, reason) from None
 
 
 def _is_cover(video: Any) -> bool:
@@ -88,6 +42,10 @@ def _is_cover(video: Any) -> bool:
 class SoundTrack:
     """An open file, its sound track, and what was noticed while decoding it.
 
+    Args:
+        path: of the file.
+        track: which of its sound tracks, from 1 on; unless given, the first that can be decoded and is not silent.
+
     Attributes:
         path: of the file.
         container, stream: PyAV's, of the file and its sound track.
@@ -96,40 +54,66 @@ class SoundTrack:
         frames, damaged: how many frames were decoded, and how many packets could not be.
         seconds: decoded so far, gaps included.
         missing: seconds of gaps that no damaged packet explains.
+        unbelieved: seconds of the largest gap that the time stamps leave and that cannot be.
         failed: whether reading broke off.
 
     Raises:
-        MediaError: the file cannot be opened, or has no sound that FFmpeg can decode.
+        MediaError: the file cannot be opened, has no sound that FFmpeg can decode, or not so many tracks.
+        ParameterError: ``track`` is less than 1.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, track: int | None = None) -> None:
+        if track is not None and track < 1:
+            raise ParameterError("track", track, "tracks are counted from 1 on")
         self.path = path
+        self._track = track
+        self._notes: list[str] = []
         self.frames = self.damaged = 0
-        self.seconds = self.missing = 0.0
+        self.seconds = self.missing = self.unbelieved = 0.0
         self.failed = False
         self._seeked = False
         self._skip = 0  # samples to drop after a seek
         self._open()
 
     def _open(self) -> None:
-        self.container = open_container(self.path)
+        self.container, self._repair = open_container(self.path)
         try:
-            streams = self.container.streams
-            if not streams.audio:
-                kind = "only a picture" if streams.video else "no sound track inside"
+            tracks = self.container.streams.audio
+            if self._track is None and len(tracks) > 1:
+                self._choose()
+                tracks = self.container.streams.audio
+            if not tracks:
+                kind = "only a picture" if self.container.streams.video else "no sound track inside"
                 raise MediaError(self.path, f"has no sound: {kind}; give a file with a sound track")
-            self.stream = streams.best("audio") or streams.audio[0]
+            number = self._track or 1
+            if number > len(tracks):
+                have = "one sound track" if len(tracks) == 1 else f"{len(tracks)} sound tracks"
+                raise MediaError(self.path, f"has {have}, and no track {number}; choose another")
+            self.stream = tracks[number - 1]
             if self.stream.codec_context is None:
-                raise MediaError(self.path, "its sound is in a codec that FFmpeg lacks; convert it to WAV")
-            for stream in streams:
-                if stream is not self.stream:
-                    with suppress(AttributeError):  # PyAV below 14 reads pictures and drops them, which is only slower
-                        stream.discard = DISCARD_ALL
+                which = "its sound" if len(tracks) == 1 else f"its sound track {number}"
+                raise MediaError(self.path, f"{which} is in a codec that FFmpeg lacks; convert it to WAV")
+            keep_only(self.container, [self.stream])
             self.lead, self.origin = self._start_times()
             self._decoded: Iterator[av.AudioFrame] = self._decode()
         except BaseException:
             self.container.close()
             raise
+
+    def _choose(self) -> None:
+        """Choose one of several tracks, and open the file again, since its first seconds have been read."""
+        count = len(self.container.streams.audio)
+        index, reason = 0, None
+        if Path(self.path).is_file():  # from a pipe, nothing can be read twice
+            index, reason = find_audible(self.container)
+            self.container.close()
+            self.container, self._repair = open_container(self.path)
+        else:
+            usable = [track.codec_context is not None for track in self.container.streams.audio]
+            index = usable.index(True) if True in usable else 0
+        why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
+        self._notes.append(f"this is sound track {index + 1} of {count}{why}")
+        self._track = index + 1
 
     def close(self) -> None:
         """Close the file."""
@@ -140,16 +124,27 @@ class SoundTrack:
         """The attributes ``lead`` and ``origin``.
 
         In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay.
-        Without a picture, time 0 is the first sample, whatever its time stamp.
+        Without a picture, time 0 is where the file's time stamps begin to count, or the first sample where they start
+        anywhere.
         """
         starts = float((self.stream.start_time or 0) * self.stream.time_base)
         pictures = [video for video in self.container.streams.video if not _is_cover(video)]
-        if not pictures or self.container.start_time is None:
+        name = self.container.format.name
+        if pictures and self.container.start_time is not None:
+            lead = starts - self.container.start_time / av.time_base
+            # Browsers' recordings and pipes state no length.
+            longest = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
+        elif name.startswith(_FROM_ZERO):
+            lead, longest = starts, _UNSTATED_S
+            if _LATE_S <= lead <= longest:
+                self._notes.append(f"the sound starts at {lead:.1f} s, after silence")
+        else:
+            lead, longest = (starts, 0.0) if name == "ogg" else (0.0, 0.0)
+        if lead < _LATE_S:
             return 0.0, starts
-        lead = starts - self.container.start_time / av.time_base
-        # Browsers' recordings and pipes state no length.
-        length = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
-        if not _LATE_S <= lead <= length:
+        if lead > longest:
+            if lead > GAP_S:
+                self._notes.append(f"the time stamps start at {lead:.1f} s; times count from the first sound instead")
             return 0.0, starts
         return lead, starts - lead
 
@@ -185,8 +180,11 @@ class SoundTrack:
 
     def _decode(self) -> Iterator[av.AudioFrame]:
         """Yield all frames from here on. Damaged packets are skipped and counted."""
+        name, partial = self.container.format.name, False
         try:
             for packet in self.container.demux(self.stream):
+                if packet.size:
+                    partial = bool(packet.is_corrupt)
                 try:
                     frames = packet.decode()
                 except EOFError:
@@ -196,6 +194,7 @@ class SoundTrack:
                     continue
                 self.frames += len(frames)
                 yield from frames
+            self.failed = partial and name in ("avi", "flv")  # the file ends within its last packet
         except EOFError:
             return
         except FFmpegError:
@@ -210,7 +209,7 @@ class SoundTrack:
         """
         stated = self.container.duration
         end = stated / av.time_base + self.origin + self.lead if stated else math.inf
-        left = math.inf if stated else _UNSTATED_S  # seconds that gaps may still take
+        left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)
         clock: float | None = None  # where the next frame should begin
         damaged = self.damaged
@@ -221,12 +220,15 @@ class SoundTrack:
             if frame.pts is not None:
                 time = frame.pts * tick
                 gap = 0.0 if clock is None else time - clock
-                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S) and time < end and gap <= left:
-                    left -= gap
-                    if self.damaged == damaged:
-                        self.missing += gap
-                    yield gap
-                    clock = time
+                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S):
+                    if time < end and gap <= left:
+                        left -= gap
+                        if self.damaged == damaged:
+                            self.missing += gap
+                        yield gap
+                        clock = time
+                    else:
+                        self.unbelieved = max(self.unbelieved, gap)
                 clock = time if clock is None else clock
             if clock is not None:
                 clock += frame.samples / frame.sample_rate
@@ -308,4 +310,10 @@ class SoundTrack:
             parts.append(f"skipped {self.damaged} damaged packet{'s' if self.damaged > 1 else ''}")
         if self.missing:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
-        return "; ".join(parts) or None
+        if self.unbelieved > GAP_S:
+            parts.append(
+                f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored; later times may be early"
+            )
+        if self._repair is not None and (note := self._repair.note(self.seconds)):
+            parts.append(note)
+        return "; ".join(parts + self._notes) or None
