@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,10 @@ import pytest
 from websockets.sync import client as websockets
 
 from audioinceptionnext import load
+from audioinceptionnext.audio import decode
+from audioinceptionnext.errors import MediaError, ParameterError
 from audioinceptionnext.serving.metrics import access_log
+from audioinceptionnext.serving.settings import Settings
 from tests.audio_files import kitchen, write_wav
 from tests.command import ainext
 from tests.served import Server, check_problem, problem, serving
@@ -234,12 +238,13 @@ def test_the_access_log(client: httpx.Client, server: Server, caplog: pytest.Log
 
 
 def test_settings_that_would_be_ignored_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for option, value in (
-        ("--allow-host", "https://a.example"), ("--allow-host", "a.example:80"), ("--allow-host", "a.example,b.org"),
-        ("--origin", "https://a.example/"), ("--origin", "a.example"),
-    ):  # fmt: skip
-        refused = ainext("serve", option, value)
-        assert refused.code == 2 and refused.complaints[-1].startswith(f"ainext: {option} {value}: give the ")
+    for host in ("https://a.example", "a.example:80", "a.example,b.example", "a.example b.example", "a*.example"):
+        with pytest.raises(ParameterError, match=f"^hosts is {re.escape(host)}: "):
+            Settings(hosts=(host,))
+    for origin in ("https://a.example/", "a.example", "*"):
+        with pytest.raises(ParameterError, match=f"^origins is {re.escape(origin)}: give the site"):
+            Settings(origins=(origin,))
+    assert Settings(hosts=("[::1]", "*.a.example", "*"), origins=("https://a.example:8443",)).origins
     monkeypatch.setenv("AINEXT_PORT", "tcp://10.0.0.1:8000")  # what Kubernetes sets beside a service of this name
     monkeypatch.setenv("AINEXT_APIKEY", "s3cret")
     refused = ainext("serve")
@@ -252,3 +257,27 @@ def test_settings_that_would_be_ignored_are_refused(monkeypatch: pytest.MonkeyPa
     assert ainext("serve").complaints == [
         "ainext: AINEXT_MAX_MB: this is no environment variable; give the option --max-mb"
     ]
+
+
+def test_an_upload_that_takes_too_long_to_decode_is_refused(sound: bytes) -> None:
+    with serving(models=(SMALL,), decode_seconds=0.0) as server:
+        assert "too long to decode" in problem(httpx.post(f"{server.url}{PREDICT}", content=sound), 415)
+        assert not server.uploads()
+
+
+def test_a_file_without_a_sample_is_watched_packet_by_packet(tmp_path: Path) -> None:
+    """What FFmpeg takes for AAC, since each frame begins as one should, has many packets and no sound."""
+    frame = bytes.fromhex("fff14c8020fffc") + b"\xff" * 250
+    (path := tmp_path / "a.aac").write_bytes(frame * 2000)
+    packets = 0
+
+    def on_packet() -> None:
+        nonlocal packets
+        packets += 1
+        if packets == 100:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        next(decode.read_blocks(path, 24_000, on_packet=on_packet))
+    with pytest.raises(MediaError):
+        next(decode.read_blocks(path, 24_000))

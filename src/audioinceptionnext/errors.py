@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
+
 class AinextError(Exception):
     """Base class of the errors that a user can fix. The message says in one line what is wrong and what to do."""
 

@@ -24,6 +24,7 @@ def read_blocks(
     sample_rate: int,
     block_seconds: float = 30.0,
     on_warning: Callable[[str], None] | None = None,
+    on_packet: Callable[[], None] | None = None,
 ) -> Generator[np.ndarray]:
     """Decode a file as consecutive blocks, in the memory of one block.
 
@@ -32,6 +33,8 @@ def read_blocks(
         block_seconds: length of a block.
         on_warning: called at the end, at most once, if the file ends early or packets were skipped. Its argument is
             one line, which does not name the file.
+        on_packet: called for each packet of the file, of which there may be many before anything can be decoded. What
+            it raises ends the decoding.
 
     Yields:
         (round(block_seconds * sample_rate),) float32; the last block may be shorter. Sample 0 is the start of the
@@ -45,7 +48,7 @@ def read_blocks(
     if size < 1:
         raise ValueError(f"a block of {block_seconds} s has no sample at {sample_rate} Hz")
     block, filled = np.empty(size, np.float32), 0
-    with closing(SoundTrack(path)) as track:
+    with closing(SoundTrack(path, on_packet=on_packet)) as track:
         for samples in track.waveform(sample_rate):
             while len(samples):
                 part, samples = samples[: size - filled], samples[size - filled :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class SoundTrack:
     Args:
         path: of the file.
         track: which of its sound tracks, from 1 on; unless given, the first that can be decoded and is not silent.
+        on_packet: called after each packet. What it raises ends the decoding.
 
     Attributes:
         path: of the file.
@@ -62,11 +63,11 @@ class SoundTrack:
         ParameterError: ``track`` is less than 1.
     """
 
-    def __init__(self, path: str | Path, track: int | None = None) -> None:
+    def __init__(self, path: str | Path, track: int | None = None, on_packet: Callable[[], None] | None = None) -> None:
         if track is not None and track < 1:
             raise ParameterError("track", track, "tracks are counted from 1 on")
         self.path = path
-        self._track = track
+        self._track, self._on_packet = track, on_packet
         self._notes: list[str] = []
         self.frames = self.damaged = 0
         self.seconds = self.missing = self.unbelieved = 0.0
@@ -183,6 +184,8 @@ class SoundTrack:
         name, partial = self.container.format.name, False
         try:
             for packet in self.container.demux(self.stream):
+                if self._on_packet is not None:
+                    self._on_packet()
                 if packet.size:
                     partial = bool(packet.is_corrupt)
                 try:

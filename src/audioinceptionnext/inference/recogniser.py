@@ -118,6 +118,7 @@ class Recogniser:
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
         progress: Callable[[float], None] | None = None,
+        on_packet: Callable[[], None] | None = None,
     ) -> Recognition:
         """Recognise the sounds in a recording of any length, in the memory of a few blocks.
 
@@ -133,6 +134,7 @@ class Recogniser:
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
             progress: called with the seconds processed so far.
+            on_packet: called for each packet of a file, in another thread. What it raises ends `predict`.
 
         Raises:
             MediaError: the file cannot be read, or has no sound.
@@ -146,7 +148,7 @@ class Recogniser:
         settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(recording, warnings.append)
+        blocks = self._blocks(recording, warnings.append, on_packet)
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -198,14 +200,17 @@ class Recogniser:
         return settings_for(self.labels, self.thresholds, threshold, **others)
 
     def _blocks(
-        self, recording: Recording | Generator[np.ndarray], on_warning: Callable[[str], None]
+        self,
+        recording: Recording | Generator[np.ndarray],
+        on_warning: Callable[[str], None],
+        on_packet: Callable[[], None] | None = None,
     ) -> Iterator[np.ndarray]:
         size = self._predictor.block_samples
         if isinstance(recording, Generator):
             return prefetch(recording)
         if isinstance(recording, np.ndarray):
             return _cut(recording, size)
-        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning))
+        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning, on_packet))
 
     def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,27 @@ class Job:
     recogniser: Recogniser
     parameters: PredictParameters
     settings: SegmentationSettings
+
+
+class DecodingClock:
+    """Whether decoding takes longer than sound of any kind does: a file that yields nothing must not hold a worker.
+
+    Args:
+        allowance: CPU seconds that decoding may take for nothing.
+
+    Attributes:
+        seconds: of sound so far, to be set from outside. Each of them earns a tenth of a second.
+    """
+
+    def __init__(self, allowance: float) -> None:
+        self.seconds = 0.0
+        self._allowance, self._start = allowance, math.inf
+
+    def is_over(self) -> bool:
+        """To be called in the thread that decodes, whose CPU time counts."""
+        now = thread_time()
+        self._start = min(self._start, now)
+        return now - self._start > self._allowance + 0.1 * self.seconds
 
 
 class Predictor:
@@ -99,11 +122,20 @@ class Predictor:
         limit, name = self.settings.max_seconds, display_name(job.parameters.name or upload.name)
         too_long = RequestError(413, f"{name}: longer than {limit / 60:g} min, this server's limit: cut it")
 
+        clock = DecodingClock(self.settings.decode_seconds)
+
         def progress(seconds: float) -> None:
+            clock.seconds = seconds
             if stop.is_set():
                 raise Cancelled
             if seconds > limit:
                 raise too_long
+
+        def on_packet() -> None:
+            if stop.is_set():
+                raise Cancelled
+            if clock.is_over():
+                raise RequestError(415, f"{name}: takes too long to decode, since it is damaged: convert it")
 
         if (decode.duration_of(upload.path) or 0) > limit:
             raise too_long
@@ -114,6 +146,7 @@ class Predictor:
                 settings=job.settings,
                 step_seconds=job.parameters.hop,
                 progress=progress,
+                on_packet=on_packet,
             )
         except (MediaError, ParameterError) as error:
             raise RequestError.of_library(error, name) from None

@@ -26,6 +26,8 @@ class Settings:
         max_seconds: length of a recording; longer ones are refused with 413.
         idle_seconds: an upload or a live stream that sends nothing for this long is ended.
         min_upload_rate: bytes per second that an upload has to reach on average, once it has taken ``idle_seconds``.
+        decode_seconds: CPU time that decoding an upload may take, besides a tenth of the length of its sound. A damaged
+            file can keep a decoder busy without a sample.
         api_key: what clients send in ``X-API-Key`` or ``Authorization: Bearer``; if it is empty, no key is needed.
         hosts: host names that requests may be addressed to; any, if it is empty. ``*.example.org`` stands for all names
             below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
@@ -45,6 +47,7 @@ class Settings:
     max_seconds: float = 4 * 3600.0
     idle_seconds: float = 20.0
     min_upload_rate: float = 5_000.0
+    decode_seconds: float = 20.0
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
