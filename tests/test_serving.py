@@ -201,12 +201,14 @@ def test_a_cancelled_task_keeps_its_place_until_its_thread_ends() -> None:
 def test_a_server_removes_the_uploads_of_one_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     stale, used = tmp_path / f"ainext-serve-{done.stdout.strip()}-x", tmp_path / f"ainext-serve-{os.getpid()}-y"
-    for folder in (stale, used):
+    older = tmp_path / f"ainext-serve-{os.getpid()}-z"  # of a process that had the same number, as in a container
+    for folder in (stale, used, older):
         folder.mkdir()
         (folder / "upload").write_bytes(b"sound")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    os.utime(older, (0, 0))
     create_app(Settings(models=(SMALL,)))
-    assert not stale.exists() and (used / "upload").exists()
+    assert not stale.exists() and not older.exists() and (used / "upload").exists()
 
 
 def test_models_health_and_the_description(client: Any) -> None:

@@ -1,6 +1,6 @@
 """Rearranges a folded network for speed in exported files. The outputs stay the same up to rounding.
 
-Backends compute rows along the last axis, and the ends of a row cost extra. In training the last axis is frequency, with
+Engines compute rows along the last axis, and the ends of a row cost extra. In training the last axis is frequency, with
 only a few bins in the late stages, while time is longer. So time becomes the last axis. And where a kernel is longer
 than the frequency axis, some of its taps only ever meet padding and are cut off. (Time can have any length.)
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from time import time
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
@@ -57,6 +58,7 @@ UPLOAD = {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
+STARTED = time()
 log = logging.getLogger("audioinceptionnext.serving")
 
 
@@ -77,7 +79,7 @@ class HeadAsGet:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope | {"method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
+        await self.app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
@@ -138,11 +140,17 @@ def _remove_stale_folders(parent: Path) -> None:
         if not pid.isdigit() or os.name != "posix":
             continue
         try:
-            os.kill(int(pid), 0)  # sends no signal, but fails if there is no such process
+            if int(pid) == os.getpid():  # or of an earlier process: in a container, all have the same number
+                stale = folder.stat().st_mtime < STARTED
+            else:
+                os.kill(int(pid), 0)  # sends no signal, but fails if there is no such process
+                stale = False
         except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
+            stale = True
         except OSError:  # the process runs and belongs to another user
-            continue
+            stale = False
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
