@@ -8,14 +8,16 @@ from typing import Any
 from audioinceptionnext.audio.chunks import find_layout
 
 # Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
-_STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
+STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
 
 
 def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
-    if not (name.startswith(_STATED) or (name == "mp3" and _mp3_is_short(path))):
+    if not (name.startswith(STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
+    if name == "ogg" and (stream.start_time or 0) * stream.time_base > 0.1:
+        return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
     if stream.duration:
         factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
@@ -71,7 +73,16 @@ def _avi_was_cut(head: bytes, tail: bytes, length: int) -> bool:
     return length < 8 + int.from_bytes(head[4:8], "little") < 8 + 0xFFFFFFFF
 
 
-_ENDS = {"ogg": _ogg_was_cut, "mpegts": _ts_was_cut, "flv": _flv_was_cut, "avi": _avi_was_cut}
+def _mpg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last packet is incomplete. Those of sound, pictures and padding have the numbers from BC to EF."""
+    at = len(tail)
+    while (at := tail.rfind(b"\0\0\1", 0, at)) >= 0:
+        if 0xBC <= int.from_bytes(tail[at + 3 : at + 4], "big") <= 0xEF:
+            return at + 6 + int.from_bytes(tail[at + 4 : at + 6], "big") > len(tail)
+    return False
+
+
+_ENDS = {"ogg": _ogg_was_cut, "mpegts": _ts_was_cut, "flv": _flv_was_cut, "avi": _avi_was_cut, "mpeg": _mpg_was_cut}
 
 
 def _claim(path: Path) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import open_container
-from audioinceptionnext.audio.headers import stated_seconds, was_cut
+from audioinceptionnext.audio.headers import STATED, stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.tracks import find_audible, keep_only
 from audioinceptionnext.errors import MediaError, ParameterError
@@ -85,8 +85,7 @@ class SoundTrack:
         try:
             tracks = self.container.streams.audio
             if self._track is None and len(tracks) > 1:
-                self._choose()
-                tracks = self.container.streams.audio
+                self._track = self._choose(tracks)
             if not tracks:
                 kind = "only a picture" if self.container.streams.video else "no sound track inside"
                 raise MediaError(self.path, f"has no sound: {kind}; give a file with a sound track")
@@ -105,20 +104,15 @@ class SoundTrack:
             self._close_container()
             raise
 
-    def _choose(self) -> None:
-        """Choose one of several tracks, and open the file again, since its first seconds have been read."""
-        count = len(self.container.streams.audio)
-        index, reason = 0, None
-        if Path(self.path).is_file():  # from a pipe, nothing can be read twice
-            index, reason = find_audible(self.container)
-            self._close_container()
-            self.container, self._source = open_container(self.path)
-        else:
-            usable = [track.codec_context is not None for track in self.container.streams.audio]
-            index = usable.index(True) if True in usable else 0
+    def _choose(self, tracks: tuple[Any, ...]) -> int:
+        """The number of the track to take of several."""
+        if Path(self.path).is_file():
+            index, reason = find_audible(self.path)
+        else:  # from a pipe, nothing can be read twice
+            index, reason = next((i for i, track in enumerate(tracks) if track.codec_context is not None), 0), None
         why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
-        self._notes.append(f"this is sound track {index + 1} of {count}{why}")
-        self._track = index + 1
+        self._notes.append(f"this is sound track {index + 1} of {len(tracks)}{why}")
+        return index + 1
 
     def close(self) -> None:
         """Close the file."""
@@ -233,7 +227,8 @@ class SoundTrack:
         By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
         not stated, one damaged time stamp must not make hours of silence.
         """
-        stated = self.container.duration
+        # Of other formats, FFmpeg guesses the length from the bit rate.
+        stated = self.container.duration if self.container.format.name.startswith(STATED) else None
         end = stated / av.time_base + self.origin + self.lead if stated else math.inf
         left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)

@@ -115,6 +115,7 @@ class Recogniser:
         top_k: int = TOP_K,
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
+        track: int | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> Recognition:
         """Recognise the sounds in a recording of any length, in the memory of a few blocks.
@@ -128,11 +129,14 @@ class Recogniser:
             settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
+            track: number of a file's sound track, from 1 on; the first that can be decoded and is not silent unless
+                given.
             progress: called with the seconds processed so far.
 
         Raises:
-            MediaError: the file cannot be read, or has no sound.
-            ParameterError: ``step_seconds`` is none of these, or the waveform has the wrong shape.
+            MediaError: the file cannot be read, or has no sound or not so many tracks.
+            ParameterError: ``step_seconds`` is none of these, ``track`` is less than 1, or the waveform has the wrong
+                shape.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
@@ -141,7 +145,7 @@ class Recogniser:
         settings = settings or SegmentationSettings(class_thresholds=self.thresholds)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(recording, warnings.append)
+        blocks = self._blocks(recording, warnings.append, track)
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -177,14 +181,17 @@ class Recogniser:
         )
 
     def _blocks(
-        self, recording: Recording | Generator[np.ndarray], on_warning: Callable[[str], None]
+        self,
+        recording: Recording | Generator[np.ndarray],
+        on_warning: Callable[[str], None],
+        track: int | None = None,
     ) -> Iterator[np.ndarray]:
         size = self._predictor.block_samples
         if isinstance(recording, Generator):
             return prefetch(recording)
         if isinstance(recording, np.ndarray):
             return _cut(recording, size)
-        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning))
+        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning, track))
 
     def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.

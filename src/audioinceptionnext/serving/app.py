@@ -154,10 +154,18 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
             float | None,
             Query(alias="hop", gt=0, description="Seconds from one step to the next; the model's own unless given."),
         ] = None,
+        track: Annotated[
+            int | None,
+            Query(
+                ge=1,
+                description="Sound track to take, counted from 1; the first that can be decoded and is not silent "
+                "unless given.",
+            ),
+        ] = None,
         include: Annotated[str, Query(description=f"{' and '.join(INCLUDES)}, separated by a comma.")] = "",
         name: Annotated[str, Query(description="The file's name, if the body is the recording itself.")] = "",
     ) -> Response:
-        query = PredictRequest(model, top_k, threshold, step_seconds, parse_include(include))
+        query = PredictRequest(model, top_k, threshold, step_seconds, track, parse_include(include))
         response = await predictor(request, query)
         metrics.audio.labels("file").inc(response["duration"])
         return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")

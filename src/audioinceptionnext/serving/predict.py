@@ -35,6 +35,7 @@ class PredictRequest:
         top_k: number of labels for the recording as a whole.
         threshold: the onset threshold; the model's own unless given.
         step_seconds: from one step to the next; the model's own unless given.
+        track: number of the sound track, from 1 on; the first that can be decoded and is not silent unless given.
         include: what the response holds besides the result, of `INCLUDES`.
     """
 
@@ -42,6 +43,7 @@ class PredictRequest:
     top_k: int = TOP_K
     threshold: float | None = None
     step_seconds: float | None = None
+    track: int | None = None
     include: frozenset[str] = frozenset()
 
 
@@ -122,6 +124,7 @@ class Predictor:
                 top_k=query.top_k,
                 settings=settings,
                 step_seconds=query.step_seconds,
+                track=query.track,
                 progress=progress,
             )
         except (MediaError, ParameterError) as error:
