@@ -25,6 +25,7 @@ class Container:
         format, codec: FFmpeg's names.
         rate: of the sound, in Hz.
         stamped: whether it holds the time of a packet apart from the packets before it.
+        zero: whether its time stamps count from the beginning of the recording; in others they start anywhere.
         tracks: whether it holds several sound tracks.
         picture: FFmpeg's name of a codec for a picture beside the sound; None if it holds none.
         options: of the muxer.
@@ -35,13 +36,14 @@ class Container:
     codec: str
     rate: int = 48_000
     stamped: bool = False
+    zero: bool = False
     tracks: bool = False
     picture: str | None = None
     options: tuple[tuple[str, str], ...] = ()
 
 
 def _film(suffix: str, format: str, codec: str = "aac", picture: str = "mpeg4", **more: Any) -> Container:
-    return Container(suffix, format, codec, stamped=True, tracks=True, picture=picture, **more)
+    return Container(suffix, format, codec, stamped=True, zero=format != "mpegts", tracks=True, picture=picture, **more)
 
 
 CONTAINERS: dict[str, Container] = {
@@ -50,15 +52,15 @@ CONTAINERS: dict[str, Container] = {
     "mkv": _film(".mkv", "matroska"),
     "webm": _film(".webm", "webm", "libopus", "libvpx"),
     "ts": _film(".ts", "mpegts"),
-    "flv": Container(".flv", "flv", "aac", 44_100, stamped=True, picture="flv1"),
+    "flv": Container(".flv", "flv", "aac", 44_100, stamped=True, zero=True, picture="flv1"),
     "avi": Container(".avi", "avi", "pcm_s16le", tracks=True, picture="mpeg4"),
-    "m4a": Container(".m4a", "ipod", "aac", stamped=True, tracks=True),
-    "3gp": Container(".3gp", "3gp", "aac", stamped=True, picture="mpeg4"),
-    "wma": Container(".wma", "asf", "wmav2", 44_100, stamped=True, tracks=True, picture="wmv2"),
+    "m4a": Container(".m4a", "ipod", "aac", stamped=True, zero=True, tracks=True),
+    "3gp": Container(".3gp", "3gp", "aac", stamped=True, zero=True, picture="mpeg4"),
+    "wma": Container(".wma", "asf", "wmav2", 44_100, stamped=True, zero=True, tracks=True, picture="wmv2"),
     "nut": _film(".nut", "nut"),
     "mpg": Container(".mpg", "mpeg", "mp2", stamped=True, tracks=True, picture="mpeg4"),
-    "ogg": Container(".ogg", "ogg", "vorbis", stamped=True),
-    "opus": Container(".opus", "opus", "libopus", stamped=True),
+    "ogg": Container(".ogg", "ogg", "vorbis", stamped=True, zero=True),
+    "opus": Container(".opus", "opus", "libopus", stamped=True, zero=True),
     "wav": Container(".wav", "wav", "pcm_s16le"),
     "rf64": Container(".rf64", "wav", "pcm_s16le", options=(("rf64", "always"),)),
     "w64": Container(".w64", "w64", "pcm_s16le"),
@@ -108,7 +110,7 @@ def mux(
     """
     pipe = _Pipe()
     target: Any = pipe if piped else str(path)
-    fragments = {"movflags": "frag_keyframe+empty_moov+frag_discont"} if piped and kind.format in _INDEXED else {}
+    fragments = {"movflags": "frag_keyframe+empty_moov"} if piped and kind.format in _INDEXED else {}
     with av.open(target, "w", format=kind.format, options={**dict(kind.options), **fragments}) as output:
         pictures = output.add_stream(kind.picture, rate=25) if picture_seconds else None
         if pictures is not None:
@@ -207,7 +209,7 @@ def _offset(path: Path, kind: Container, sound: np.ndarray) -> Path:
 
 def _cut(path: Path, kind: Container, sound: np.ndarray) -> Path:
     mux(path, kind, [sound])
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 + 37])  # within a packet of MPEG-TS
     return path
 
 
@@ -236,8 +238,8 @@ def _after_pause(time: float, length: float) -> float:
 
 SITUATIONS: dict[str, Situation] = {
     "plain": Situation(_plain),
-    "lead": Situation(_lead, _late, lambda kind: kind.stamped),
-    "lead, no length": Situation(_lead_piped, _late, lambda kind: kind.stamped),
+    "lead": Situation(_lead, _late, lambda kind: kind.zero),
+    "lead, no length": Situation(_lead_piped, _late, lambda kind: kind.zero and kind.format not in _INDEXED),
     "after picture": Situation(_after_picture, _late, lambda kind: kind.picture is not None and kind.stamped),
     "pause": Situation(_pause, _after_pause, lambda kind: kind.stamped),
     "pause, no length": Situation(_pause_piped, _after_pause, lambda kind: kind.stamped),

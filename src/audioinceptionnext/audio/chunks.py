@@ -1,7 +1,7 @@
 """Recordings in chunks (WAV, RF64, W64, AIFF, CAF, AU) whose header states another length than they have.
 
-FFmpeg believes these headers. A recorder that crashed, a size that does not fit into four bytes, and ``cat a.wav b.wav``
-then cost most of the sound, and tags at the end are taken for sound where the size is not stated.
+FFmpeg believes these headers. So a recorder that crashed, a size that does not fit into four bytes, and files that were
+joined with ``cat`` cost most of the sound, and tags at the end are taken for sound where its length is not stated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _MOST_CHUNKS = 1000  # recorders write ten or so; FFmpeg takes seconds for milli
 _MOST_RECORDINGS = 1000  # one after another in a file
 _TAIL_BYTES = 1 << 16  # tags at the end are looked for in so many bytes
 _JUNK_BYTES = 64  # what follows the samples is no sound if it is not longer
-_UNKNOWN = {4: 0x7FFF0000, 8: 1 << 62}  # a size of so many bytes that is larger than this and the file is a placeholder
+PLACEHOLDER = 0x7FFF0000  # a size of four bytes that is larger than this and than the file is not meant
+_UNKNOWN = {4: PLACEHOLDER, 8: 1 << 62}
 _TAGS = b"LIST bext id3  ID3  iXML _PMX cue  smpl fact JUNK junk PAD  FLLR inst acid PEAK umid axml chna afsp info"
 _TAG_NAMES = {_TAGS[at : at + 4] for at in range(0, len(_TAGS), 5)}
 _OTHER_TAGS = (b"TAG", b"ID3", b"APETAGEX")
@@ -167,7 +168,7 @@ class Repair:
         if self.joins > 1:
             parts.append(f"{self.joins} recordings follow each other in the file and were joined")
         if self.left:
-            parts.append(f"another recording follows in the file and was left out ({self.left / 1e6:.1f} MB)")
+            parts.append(f"another recording follows in the file and was left out ({self.left / 1000:,.0f} kB)")
         return "; ".join(parts) or None
 
 
@@ -230,7 +231,7 @@ def _is_tags(file: BinaryIO, layout: Layout, place: int, total: int) -> bool:
     """Whether chunks without sound are at this place, up to the end of the file."""
     file.seek(place)
     head = file.read(8)
-    if not head or head.startswith(_OTHER_TAGS) or head[:4] in _TAG_NAMES:
+    if not head or is_tag(head):
         return True
     form = _FORMS.get(layout.magic)
     if form is None:
@@ -242,6 +243,11 @@ def _is_tags(file: BinaryIO, layout: Layout, place: int, total: int) -> bool:
         if end >= total - _JUNK_BYTES:
             return True
     return False
+
+
+def is_tag(head: bytes) -> bool:
+    """Whether what starts with these bytes, at least four, is a tag or another chunk without sound."""
+    return head.startswith(_OTHER_TAGS) or head[:4] in _TAG_NAMES
 
 
 def _before_tags(file: BinaryIO, layout: Layout, total: int) -> int:
@@ -290,6 +296,7 @@ class RepairedFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, repair: Repair) -> None:
         self._file, self._place = file, 0
+        self.note = repair.note
         self._pieces = [piece for piece in repair.pieces if isinstance(piece, bytes) or piece[0] < piece[1]]
         lengths = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in self._pieces]
         self._starts = list(accumulate(lengths, initial=0))

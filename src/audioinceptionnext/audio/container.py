@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import av.logging
 from av.error import FFmpegError
 
-from audioinceptionnext.audio.chunks import Repair, RepairedFile, find_repair
+from audioinceptionnext.audio.chunks import RepairedFile, find_repair
+from audioinceptionnext.audio.piped import PipedFile
 from audioinceptionnext.errors import MediaError
 
 # FFmpeg's log must not reach the user's terminal, and a log callback in Python could deadlock with FFmpeg's threads.
@@ -29,46 +32,32 @@ _OPTIONS = {
 }
 
 
-def open_container(path: str | Path) -> tuple[Any, Repair | None]:
+def open_container(path: str | Path) -> tuple[Any, RepairedFile | PipedFile | None]:
     """Open a file with FFmpeg.
 
     Returns:
-        PyAV's InputContainer, and what had to be repaired in the file's header.
+        PyAV's InputContainer; and what it reads in place of the file, to be closed after it, if it does.
 
     Raises:
         MediaError: the file cannot be opened.
     """
-    repair: Repair | None = None
-    file: BinaryIO | None = None
     try:
         if Path(path).is_dir():
             raise MediaError(path, "is a folder, not a file; give a recording inside it")
-        if Path(path).is_file():  # from a pipe, nothing can be read twice
-            file = Path(path).open("rb")
-            head = file.read(12)
-            if not head:
-                raise MediaError(path, "is empty (0 bytes); copy or record it again")
-            repair = find_repair(file)
-        else:
-            head = b""
-            Path(path).stat()
+        head, source = _source(path)
     except FileNotFoundError:
         raise MediaError(path, "no such file; check the name") from None
     except PermissionError:
         raise MediaError(path, "no permission to read it; change its permissions") from None
     except (OSError, ValueError) as error:
         raise MediaError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        if file is not None and repair is None:
-            file.close()
-    # Without the prefix, "concat:x" or "a:b" would name a protocol.
-    source = f"file:{os.fspath(path)}" if repair is None else RepairedFile(file, repair)
     try:
+        name = f"file:{os.fspath(path)}"  # without the prefix, "concat:x" or "a:b" would name a protocol
         # Tags in Latin-1 are no reason to fail.
-        return av.open(source, options=_OPTIONS, metadata_errors="replace"), repair
+        return av.open(source or name, options=_OPTIONS, metadata_errors="replace"), source
     except (FFmpegError, OSError, ValueError, RuntimeError):
-        if file is not None:
-            file.close()
+        if source is not None:
+            source.close()
         if head[4:8] == b"ftyp":
             reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
         else:
@@ -76,3 +65,20 @@ def open_container(path: str | Path) -> tuple[Any, Repair | None]:
                 "not an audio or video file that FFmpeg can read, or damaged at its start; try to play or convert it"
             )
         raise MediaError(path, reason) from None
+
+
+def _source(path: str | Path) -> tuple[bytes, RepairedFile | PipedFile | None]:
+    """The first bytes of a file, and what PyAV is to read in its place."""
+    with ExitStack() as stack:
+        if not Path(path).is_file():  # nothing can be read twice
+            piped = PipedFile(FileIO(path))
+            return b"", piped
+        file = stack.enter_context(Path(path).open("rb"))
+        head = file.read(12)
+        if not head:
+            raise MediaError(path, "is empty (0 bytes); copy or record it again")
+        repair = find_repair(file)
+        if repair is None:
+            return head, None
+        stack.pop_all()  # PyAV reads on
+        return head, RepairedFile(file, repair)

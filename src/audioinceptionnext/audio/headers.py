@@ -8,14 +8,16 @@ from typing import Any
 from audioinceptionnext.audio.chunks import find_layout
 
 # Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
-_STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape")
+STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
 
 
 def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
-    if not (name.startswith(_STATED) or (name == "mp3" and _mp3_is_short(path))):
+    if not (name.startswith(STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
+    if name == "ogg" and (stream.start_time or 0) * stream.time_base > 0.1:
+        return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
     if stream.duration:
         factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
@@ -33,26 +35,54 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
 
 
 def was_cut(path: Path, container: Any) -> bool:
-    """Whether an Ogg file lacks its last page, or an MPEG-TS file ends within a packet.
-
-    Nothing else shows that they were cut, since they state no length.
-    """
+    """Whether a file ends within a packet, or before its last one, in a format that states no length otherwise."""
     name = container.format.name
-    if name not in ("ogg", "mpegts") or not path.is_file():
+    if name not in _ENDS or not path.is_file():
         return False
     length = path.stat().st_size
     with path.open("rb") as file:
-        if name == "mpegts":
-            packet = 192 if file.read(5)[4:] == b"\x47" else 188  # cameras write a time stamp before each packet
-            return length % packet != 0
-        file.seek(max(0, length - 2**17))  # a page has at most 65307 bytes
+        head = file.read(12)
+        file.seek(max(0, length - 2**17))  # a page of Ogg has at most 65307 bytes
         tail = file.read()
+    return _ENDS[name](head, tail, length)
+
+
+def _ogg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last page is incomplete, or does not say that it is the last."""
     at = tail.rfind(b"OggS")
     page = tail[at:]
     if at < 0 or len(page) < 27:
         return True
     segments = page[27 : 27 + page[26]]
     return not page[5] & 4 or len(segments) < page[26] or len(page) < 27 + page[26] + sum(segments)
+
+
+def _ts_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last packet is incomplete. Cameras write a time stamp before each, which makes it 192 bytes long."""
+    return length % (192 if head[4:5] == b"\x47" else 188) != 0
+
+
+def _flv_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether no tag ends with the file. After each tag comes its size."""
+    size = int.from_bytes(tail[-4:], "big")
+    return not 11 <= size <= len(tail) - 4 or tail[-4 - size] not in (8, 9, 18)
+
+
+def _avi_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the header states more. A size of 0 stands in one that was never finished."""
+    return length < 8 + int.from_bytes(head[4:8], "little") < 8 + 0xFFFFFFFF
+
+
+def _mpg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last packet is incomplete. Those of sound, pictures and padding have the numbers from BC to EF."""
+    at = len(tail)
+    while (at := tail.rfind(b"\0\0\1", 0, at)) >= 0:
+        if 0xBC <= int.from_bytes(tail[at + 3 : at + 4], "big") <= 0xEF:
+            return at + 6 + int.from_bytes(tail[at + 4 : at + 6], "big") > len(tail)
+    return False
+
+
+_ENDS = {"ogg": _ogg_was_cut, "mpegts": _ts_was_cut, "flv": _flv_was_cut, "avi": _avi_was_cut, "mpeg": _mpg_was_cut}
 
 
 def _claim(path: Path) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import open_container
-from audioinceptionnext.audio.headers import stated_seconds, was_cut
+from audioinceptionnext.audio.headers import STATED, stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.tracks import find_audible, keep_only
 from audioinceptionnext.errors import MediaError, ParameterError
@@ -30,6 +30,9 @@ _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the d
 _UNSTATED_S = 3600.0  # how much silence time stamps may add in all in a file that does not state its length
 _STATED_S = 12 * 3600.0  # the same where it does: a damaged time stamp may have decided what is stated
 _LATE_S = 0.02  # a sound track that starts later than this after the picture gets silence in front
+# Formats of nothing but packets: their times are counted, so that damaged packets take no time.
+_BARE = ("aac", "mp3", "ac3", "eac3", "amr", "dts", "truehd", "mlp")
+_MOST_LOST_S = 10.0  # in one damaged packet; what is longer is no sound, such as a picture in the tags
 # Formats whose time stamps count from the beginning of the recording. In others, such as MPEG-TS, they start anywhere.
 _FROM_ZERO = ("mov", "matroska", "flv", "asf", "nut")
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
@@ -69,6 +72,8 @@ class SoundTrack:
         self.path = path
         self._track, self._on_packet = track, on_packet
         self._notes: list[str] = []
+        self._bytes = self._damaged_bytes = 0  # of packets that were decoded, and that could not be
+        self._lost = 0.0  # seconds that damaged packets took up and that their time stamps do not count
         self.frames = self.damaged = 0
         self.seconds = self.missing = self.unbelieved = 0.0
         self.failed = False
@@ -77,12 +82,11 @@ class SoundTrack:
         self._open()
 
     def _open(self) -> None:
-        self.container, self._repair = open_container(self.path)
+        self.container, self._source = open_container(self.path)
         try:
             tracks = self.container.streams.audio
             if self._track is None and len(tracks) > 1:
-                self._choose()
-                tracks = self.container.streams.audio
+                self._track = self._choose(tracks)
             if not tracks:
                 kind = "only a picture" if self.container.streams.video else "no sound track inside"
                 raise MediaError(self.path, f"has no sound: {kind}; give a file with a sound track")
@@ -98,28 +102,28 @@ class SoundTrack:
             self.lead, self.origin = self._start_times()
             self._decoded: Iterator[av.AudioFrame] = self._decode()
         except BaseException:
-            self.container.close()
+            self._close_container()
             raise
 
-    def _choose(self) -> None:
-        """Choose one of several tracks, and open the file again, since its first seconds have been read."""
-        count = len(self.container.streams.audio)
-        index, reason = 0, None
-        if Path(self.path).is_file():  # from a pipe, nothing can be read twice
-            index, reason = find_audible(self.container)
-            self.container.close()
-            self.container, self._repair = open_container(self.path)
-        else:
-            usable = [track.codec_context is not None for track in self.container.streams.audio]
-            index = usable.index(True) if True in usable else 0
+    def _choose(self, tracks: tuple[Any, ...]) -> int:
+        """The number of the track to take of several."""
+        if Path(self.path).is_file():
+            index, reason = find_audible(self.path)
+        else:  # from a pipe, nothing can be read twice
+            index, reason = next((i for i, track in enumerate(tracks) if track.codec_context is not None), 0), None
         why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
-        self._notes.append(f"this is sound track {index + 1} of {count}{why}")
-        self._track = index + 1
+        self._notes.append(f"this is sound track {index + 1} of {len(tracks)}{why}")
+        return index + 1
 
     def close(self) -> None:
         """Close the file."""
         self._decoded = iter(())  # breaks the circle between generator and object, so that both are freed at once
+        self._close_container()
+
+    def _close_container(self) -> None:
         self.container.close()
+        if self._source is not None:
+            self._source.close()
 
     def _start_times(self) -> tuple[float, float]:
         """The attributes ``lead`` and ``origin``.
@@ -175,33 +179,49 @@ class SoundTrack:
                 return self.seconds + self.lead
         self.close()  # without time stamps, or past the end, decoding from the beginning is always right
         self._open()
-        self.frames = self.damaged = 0
+        self.frames = self.damaged = self._bytes = self._damaged_bytes = 0
+        self._lost = 0.0
         self.failed = False
         return 0.0
 
     def _decode(self) -> Iterator[av.AudioFrame]:
         """Yield all frames from here on. Damaged packets are skipped and counted."""
-        name, partial = self.container.format.name, False
         try:
             for packet in self.container.demux(self.stream):
                 if self._on_packet is not None:
                     self._on_packet()
-                if packet.size:
-                    partial = bool(packet.is_corrupt)
                 try:
                     frames = packet.decode()
                 except EOFError:
                     continue
                 except FFmpegError:
                     self.damaged += 1
+                    self._damaged_bytes += packet.size
+                    self._count_lost(packet)
                     continue
                 self.frames += len(frames)
+                self._bytes += packet.size
                 yield from frames
-            self.failed = partial and name in ("avi", "flv")  # the file ends within its last packet
         except EOFError:
             return
         except FFmpegError:
             self.failed = True
+
+    def _count_lost(self, packet: av.Packet) -> None:
+        """Estimate from its size how long a damaged packet lasted. FFmpeg counts it, or many that it holds, as one."""
+        if not self.container.format.name.startswith(_BARE) or not self.frames or not packet.duration:
+            return
+        more = packet.size * self.frames / self._bytes - 1
+        seconds = more * float(packet.duration * self.stream.time_base)
+        if more >= 1 and seconds <= _MOST_LOST_S:
+            self._lost += seconds
+
+    def _seconds_left_out(self) -> float:
+        """The length of damaged sound that FFmpeg passed over without a packet, as it does in ADTS."""
+        if self.container.format.name != "aac" or not self.damaged or self._seeked or not Path(self.path).is_file():
+            return 0.0
+        seconds = (Path(self.path).stat().st_size / (self._bytes + self._damaged_bytes) - 1) * self.seconds
+        return seconds if seconds <= _MOST_LOST_S else 0.0
 
     def _frames_and_gaps(self) -> Iterator[av.AudioFrame | float]:
         """Yield the frames, and the length in seconds of each gap between two of them.
@@ -210,7 +230,8 @@ class SoundTrack:
         By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
         not stated, one damaged time stamp must not make hours of silence.
         """
-        stated = self.container.duration
+        # Of other formats, FFmpeg guesses the length from the bit rate.
+        stated = self.container.duration if self.container.format.name.startswith(STATED) else None
         end = stated / av.time_base + self.origin + self.lead if stated else math.inf
         left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)
@@ -221,7 +242,7 @@ class SoundTrack:
                 reason = f"claims a sample rate of {frame.sample_rate} Hz: its header is damaged; get a complete copy"
                 raise MediaError(self.path, reason)
             if frame.pts is not None:
-                time = frame.pts * tick
+                time = frame.pts * tick + self._lost
                 gap = 0.0 if clock is None else time - clock
                 if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S):
                     if time < end and gap <= left:
@@ -311,12 +332,16 @@ class SoundTrack:
             parts.append(f"ends early: decoded {self.seconds:.1f} s, the rest cannot be read")
         if self.damaged and (self.damaged > 1 or not parts):  # a cut leaves one packet in two
             parts.append(f"skipped {self.damaged} damaged packet{'s' if self.damaged > 1 else ''}")
+        if self._lost >= GAP_S:
+            parts.append(f"about {self._lost:.1f} s of it were replaced by silence")
+        elif (early := self._seconds_left_out()) >= GAP_S:
+            parts.append(f"about {early:.1f} s were left out there, so that later times are early")
         if self.missing:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
         if self.unbelieved > GAP_S:
             parts.append(
                 f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored; later times may be early"
             )
-        if self._repair is not None and (note := self._repair.note(self.seconds)):
+        if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)
         return "; ".join(parts + self._notes) or None

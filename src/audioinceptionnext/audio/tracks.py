@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.error import FFmpegError
+
+from audioinceptionnext.audio.container import open_container
 
 _DISCARD_ALL = 48  # AV_DISCARD_ALL
 _PROBE_S = 20.0  # a track that is silent for so long is taken for a silent one
@@ -25,13 +29,32 @@ def keep_only(container: Any, kept: list[Any]) -> None:
                 return
 
 
-def find_audible(container: Any) -> tuple[int, str | None]:
-    """The first sound track that can be decoded and is not silent, from the first seconds of a file that is just open.
+def find_audible(path: str | Path) -> tuple[int, str | None]:
+    """The first sound track of a file that can be decoded and is not silent, judged by the file's first seconds.
 
     Returns:
         The track's index among the sound tracks, and why those before it were not taken. If all are silent, it is the
         first that can be decoded.
+
+    Raises:
+        MediaError: the file cannot be opened.
     """
+    found = Path(path).stat()  # a data set reads many clips of a file
+    return _find_audible(str(Path(path).absolute()), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(256)
+def _find_audible(path: str, changed: int, size: int) -> tuple[int, str | None]:
+    container, source = open_container(path)
+    try:
+        return _first_audible(container)
+    finally:
+        container.close()
+        if source is not None:
+            source.close()
+
+
+def _first_audible(container: Any) -> tuple[int, str | None]:
     tracks = list(container.streams.audio)[:_MOST_TRACKS]
     candidates = [track for track in tracks if track.codec_context is not None]
     keep_only(container, candidates)

@@ -85,6 +85,16 @@ MergeGap = Annotated[
         rich_help_panel=_SEGMENTS,
     ),
 ]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        "--track",
+        metavar="N",
+        min=1,
+        help="Take this sound track, counted from 1.",
+        show_default="the first that can be decoded and is not silent",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

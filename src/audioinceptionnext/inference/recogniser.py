@@ -117,6 +117,7 @@ class Recogniser:
         threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
+        track: int | None = None,
         progress: Callable[[float], None] | None = None,
         on_packet: Callable[[], None] | None = None,
     ) -> Recognition:
@@ -133,13 +134,15 @@ class Recogniser:
             settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
+            track: number of a file's sound track, from 1 on; the first that can be decoded and is not silent unless
+                given.
             progress: called with the seconds processed so far.
             on_packet: called for each packet of a file, in another thread. What it raises ends `predict`.
 
         Raises:
-            MediaError: the file cannot be read, or has no sound.
+            MediaError: the file cannot be read, or has no sound or not so many tracks.
             ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
-                probability, or the waveform has the wrong shape.
+                probability, ``track`` is less than 1, or the waveform has the wrong shape.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
@@ -148,7 +151,7 @@ class Recogniser:
         settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(recording, warnings.append, on_packet)
+        blocks = self._blocks(recording, warnings.append, track, on_packet)
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -203,6 +206,7 @@ class Recogniser:
         self,
         recording: Recording | Generator[np.ndarray],
         on_warning: Callable[[str], None],
+        track: int | None = None,
         on_packet: Callable[[], None] | None = None,
     ) -> Iterator[np.ndarray]:
         size = self._predictor.block_samples
@@ -210,7 +214,8 @@ class Recogniser:
             return prefetch(recording)
         if isinstance(recording, np.ndarray):
             return _cut(recording, size)
-        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning, on_packet))
+        seconds = size / self.sample_rate
+        return prefetch(decode.read_blocks(recording, self.sample_rate, seconds, on_warning, track, on_packet))
 
     def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.

@@ -121,6 +121,11 @@ class PredictParameters(Parameters):
     """The parameters of ``POST /v1/predict``."""
 
     top_k: int = Field(TOP_K, ge=1, le=1000, description="Labels for the recording as a whole.")
+    track: int | None = Field(
+        None,
+        ge=1,
+        description="Sound track of the file, counted from 1; the first that can be decoded and is audible unless given.",
+    )
     include: Annotated[str, _split(INCLUDES)] = Field(
         "", description=f"{' and '.join(INCLUDES)}, separated by a comma: what the response holds besides the result."
     )

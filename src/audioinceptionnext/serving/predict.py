@@ -145,6 +145,7 @@ class Predictor:
                 top_k=job.parameters.top_k,
                 settings=job.settings,
                 step_seconds=job.parameters.hop,
+                track=job.parameters.track,
                 progress=progress,
                 on_packet=on_packet,
             )
