@@ -124,7 +124,8 @@ class PredictParameters(Parameters):
     track: int | None = Field(
         None,
         ge=1,
-        description="Sound track of the file, counted from 1; the first that can be decoded and is audible unless given.",
+        description="Sound track of the file, counted from 1; the first that can be decoded and is not silent unless "
+        "given.",
     )
     include: Annotated[str, _split(INCLUDES)] = Field(
         "", description=f"{' and '.join(INCLUDES)}, separated by a comma: what the response holds besides the result."
