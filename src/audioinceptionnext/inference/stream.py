@@ -57,7 +57,8 @@ class Stream:
         recogniser: in any mode; a stream uses ``clips``.
         step_seconds: time from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own if
             it does not support that.
-        threshold, settings: as for `Recogniser.predict`.
+        threshold: the probability that a segment must reach, for all labels or by label, as for `Recogniser.predict`.
+        settings: how probabilities become segments, in place of ``threshold``.
         sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
         start: in seconds; added to all times.
 
