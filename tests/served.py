@@ -63,3 +63,18 @@ def serving(**settings: Any) -> Iterator[Server]:
             thread.join()
             bound.close()
         assert not list(Path(folder).iterdir())
+
+
+def problem(response: Any, status: int) -> str:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    return check_problem(response.json(), status)
+
+
+def check_problem(found: dict[str, Any], status: int) -> str:
+    """The detail of a problem that is as RFC 9457 has it, and names nothing of the server's disk."""
+    assert (found["type"], found["status"]) == ("about:blank", status) and found["title"][0].isupper()
+    assert set(found) - {"parameter"} == {"type", "title", "status", "detail"}
+    detail: str = found["detail"]
+    assert "\n" not in detail and "/tmp" not in detail and "ainext-serve" not in detail
+    return detail

@@ -217,7 +217,7 @@ def test_wrong_calls_are_refused(trained: Path, root: Path, tmp_path: Path) -> N
 
 
 def test_random_weights_are_settled(tmp_path: Path) -> None:
-    """As created, base gives the same output for every input, which could not tell one engine from another."""
+    """As created, base gives the same output for every input, which could not tell one backend from another."""
     prepared = Preparation(tmp_path, open_subjects(["tiny"]))
     logits = prepared.reference(OURS)
     assert logits.shape == (6, 44) and len(set(logits.argmax(1))) > 1 and 0.5 < logits.std() < 20

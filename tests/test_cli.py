@@ -243,6 +243,18 @@ def test_a_higher_threshold_never_adds(sounds: Path) -> None:
     assert len({json.dumps(item["clip"]) for item in found}) == 1
 
 
+def test_thresholds_by_label(sounds: Path) -> None:
+    call = ("predict", sounds / "one.wav", "--json", "--threshold", 0.03)
+    (item,) = ainext(*call).json
+    label = item["segments"][0]["label"]
+    without = [one for one in item["segments"] if one["label"] != label]
+    assert without
+    assert ainext(*call, "--threshold", f"{label}=1").json[0] == item | {"segments": without}
+    for command in (("predict",), ("report", "--out", "r.html"), ("listen",)):
+        assert refused(*command, sounds / "one.wav", "-t", f"{label}x=0.9").endswith(f"did you mean {label}?")
+        assert refused(*command, sounds / "one.wav", "-t", "loud").startswith("ainext: -t loud: give a probability")
+
+
 def test_hop(sounds: Path) -> None:
     call = ("predict", sounds / "one.wav", "--json", *ALL)
     assert ainext(*call, "--hop", 0.32) == ainext(*call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import ssl
@@ -80,3 +81,13 @@ def test_the_image_copies_files_that_exist() -> None:
     for name in (name for names in copied for name in names):
         assert (ROOT / name).exists() and name in kept
     assert "\nUSER ainext\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_checks_the_server_at_any_port() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    commands = {
+        name: json.loads(words) for name, words in re.findall(r"^(?:.* )?(CMD|ENTRYPOINT) (\[.*\])$", text, re.M)
+    }
+    (check,) = re.findall(r"^HEALTHCHECK .* CMD (\[.*\])$", text, re.M)
+    assert json.loads(check) == ["ainext", "serve", "--check"]  # test_serving.py runs it
+    assert commands["ENTRYPOINT"] == ["ainext"] and "--port" not in commands["CMD"]

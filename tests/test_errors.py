@@ -73,6 +73,8 @@ def test_names_are_printable_and_suggested() -> None:
     assert printable("a\x1bb\n.wav") == "a?b?.wav"
     assert suggest("smal", ["base", "small"]) == "did you mean small?"
     assert suggest("x", ["base", "small"]) == "choose from base, small"
+    assert suggest("TINY", ["base", "Tiny"]) == "did you mean Tiny?"
+    assert suggest("x", ["base", "small", "tiny"], 2) == "choose from base, small, 1 more"
 
 
 def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:

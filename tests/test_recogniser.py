@@ -144,6 +144,22 @@ def test_the_example_scene_is_recognised() -> None:
         assert any(s.label == event["label"] for s in result.segments), event["label"]
 
 
+def test_thresholds_by_label_are_those_of_files_and_of_streams() -> None:
+    model, waveform = ain.load("kitchen20-small"), kitchen(12)
+    for low in (0.02, dict.fromkeys(model.labels, 0.02)):  # one for all, and the same for each
+        found = model.predict(waveform, threshold=low).segments
+        label = found[0].label
+        without = [one for one in found if one.label != label]
+        assert without and without != found
+        assert model.predict(waveform, threshold=dict.fromkeys(model.labels, 0.02) | {label: 1.0}).segments == without
+    live = ain.Stream(model, threshold=dict.fromkeys(model.labels, 0.02) | {label: 1.0})
+    given = {one.label for step in live.push(waveform) + live.finish() for one in step.segments}
+    assert given and label not in given
+    for make in (model.predict, lambda sound, **options: ain.Stream(model, **options)):
+        with pytest.raises(ParameterError, match="no label 'blnder'; did you mean blender"):
+            make(waveform, threshold={"blnder": 0.5})
+
+
 @pytest.mark.parametrize("sizes", [[100], [5000, 1, 3000, 9999], [777] * 60])
 def test_a_thumbnail_keeps_the_order_and_the_mean(sizes: list[int]) -> None:
     frames = np.repeat(np.arange(sum(sizes), dtype=np.float32)[:, None], 4, axis=1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
+from audioinceptionnext.results.thresholds import parse_thresholds, settings_for
 from audioinceptionnext.results.types import Segment
 from tests.strategies import segmentation_settings
 
@@ -208,3 +209,48 @@ def test_from_threshold_keeps_the_ratio_of_both_thresholds() -> None:
     assert SegmentationSettings.from_threshold(0.1, merge_gap=1).offset_threshold == pytest.approx(0.06)
     with pytest.raises(ParameterError):
         SegmentationSettings.from_threshold(0)
+
+
+LABELS = ["blender", "kettle", "a=b"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "onset"),
+    [
+        ([], (0.6, 0.7, 0.8)),  # the model's own
+        (["0.5"], (0.5, 0.5, 0.5)),
+        (["blender=0.9"], (0.9, 0.7, 0.8)),
+        (["kettle=0.9", "0.5", "a=b=0.2", "0.50"], (0.5, 0.9, 0.2)),
+    ],
+)
+def test_thresholds_by_label_replace_those_of_the_model(texts: list[str], onset: tuple[float, ...]) -> None:
+    everywhere, by_label = parse_thresholds(texts)
+    found = settings_for(LABELS, (0.6, 0.7, 0.8), by_label, onset_threshold=everywhere, smoothing=0)
+    assert found.smoothing == 0
+    np.testing.assert_allclose(found.thresholds(3), [onset, np.multiply(onset, 0.6)])
+    # A model without its own has the default.
+    rest = 0.5 if everywhere is None else everywhere
+    without = settings_for(LABELS, (), by_label, onset_threshold=everywhere)
+    np.testing.assert_allclose(without.thresholds(3)[0], [by_label.get(label, rest) for label in LABELS])
+    # The offset threshold that is given belongs to the number that is given.
+    with_offset = settings_for(LABELS, (0.6, 0.7, 0.8), by_label, onset_threshold=everywhere, offset_threshold=0.25)
+    np.testing.assert_allclose(with_offset.thresholds(3)[1], np.multiply(onset, 0.25 / rest))
+
+
+@pytest.mark.parametrize("texts", ["x", "", "blender", "blender=", "0", "nan", "kettle=1.1", "0.5 0.6", "a=0.5 a=0.6"])
+def test_texts_that_are_no_thresholds(texts: str) -> None:
+    with pytest.raises(ParameterError, match="threshold is "):
+        parse_thresholds(texts.split(" "))
+
+
+@pytest.mark.parametrize("value", [0, 1.5, "0.5", True, None, float("nan")])
+def test_thresholds_in_python_are_checked(value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"^threshold is kettle={value}: give a probability above 0"):
+        settings_for(LABELS, (), {"kettle": value})
+    if value is not None:
+        with pytest.raises(ParameterError, match=f"^threshold is {value}: give a probability above 0"):
+            settings_for(LABELS, (), value)
+    with pytest.raises(ParameterError, match="no label 'Ketle'; did you mean kettle"):
+        settings_for(LABELS, (), {"Ketle": 0.5})
+    with pytest.raises(ParameterError, match="give only one of the two"):
+        settings_for(LABELS, (), 0.5, settings=SegmentationSettings())

@@ -121,8 +121,8 @@ def printable(path: str | PathLike[str]) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, or all of them.
+def suggest(name: str, known: Iterable[str], most: int = 60) -> str:
+    """The nearest known name in any case, or all of them, but at ``most`` so many.
 
     >>> suggest("smal", ["base", "small", "tiny"])
     'did you mean small?'
@@ -130,8 +130,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     'choose from base, small, tiny'
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    by_lower = {one.lower(): one for one in reversed(known)}
+    if near := difflib.get_close_matches(name.lower(), by_lower, 1):
+        return f"did you mean {by_lower[near[0]]}?"
+    more = [f"{len(known) - most} more"] if len(known) > most else []
+    return f"choose from {', '.join([*known[:most], *more])}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -24,39 +24,45 @@ def read_blocks(
     sample_rate: int,
     block_seconds: float = 30.0,
     on_warning: Callable[[str], None] | None = None,
+    track: int | None = None,
+    on_packet: Callable[[], None] | None = None,
 ) -> Generator[np.ndarray]:
     """Decode a file as consecutive blocks, in the memory of one block.
 
     Args:
         sample_rate: of the blocks, in Hz.
         block_seconds: length of a block.
-        on_warning: called at the end, at most once, if the file ends early or packets were skipped. Its argument is
-            one line, which does not name the file.
+        on_warning: called at the end, at most once, if the file ends early, packets were skipped, the sound starts
+            late or is one track of several. Its argument is one line, which does not name the file.
+        track: number of the sound track, from 1 on; the first that can be decoded and is not silent unless given.
+        on_packet: called for each packet of the file, of which there may be many before anything can be decoded. What
+            it raises ends the decoding.
 
     Yields:
         (round(block_seconds * sample_rate),) float32; the last block may be shorter. Sample 0 is the start of the
-        file: a sound track that starts after the picture gets silence first.
+        file: a sound track that starts later than the picture, or than the file's own time 0, gets silence first.
 
     Raises:
-        MediaError: the file cannot be opened, has no sound, or cannot be decoded: at the first block. If the file
-            turns out to be damaged beyond use only later, the error comes with a later block.
+        MediaError: the file cannot be opened, has no sound or not so many tracks, or cannot be decoded: at the first
+            block. If the file turns out to be damaged beyond use only later, the error comes with a later block.
+        ParameterError: ``track`` is less than 1.
     """
     size = round(block_seconds * sample_rate)
     if size < 1:
         raise ValueError(f"a block of {block_seconds} s has no sample at {sample_rate} Hz")
     block, filled = np.empty(size, np.float32), 0
-    with closing(SoundTrack(path)) as track:
-        for samples in track.waveform(sample_rate):
+    with closing(SoundTrack(path, track, on_packet)) as sound:
+        for samples in sound.waveform(sample_rate):
             while len(samples):
                 part, samples = samples[: size - filled], samples[size - filled :]
                 block[filled : filled + len(part)] = part
                 filled += len(part)
                 if filled == size:
-                    track.check_plausible()
+                    sound.check_plausible()
                     yield block
                     block, filled = np.empty(size, np.float32), 0
-        track.check_plausible()
-        warning = track.warning()
+        sound.check_plausible()
+        warning = sound.warning()
     if filled:
         yield block[:filled].copy()
     if warning and on_warning:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from audioinceptionnext.audio.chunks import find_layout
+
 # Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
-_STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape")
+STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
 
 
 def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
-    if not (name.startswith(_STATED) or (name == "mp3" and _mp3_is_short(path))):
+    if not (name.startswith(STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
+    if name == "ogg" and (stream.start_time or 0) * stream.time_base > 0.1:
+        return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
     if stream.duration:
-        factor = _wav_claim(path) if name == "wav" else 1.0
+        factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
     # Matroska states where the sound ends, not how long it is.
     starts = float((stream.start_time or 0) * stream.time_base)
@@ -31,12 +35,20 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
 
 
 def was_cut(path: Path, container: Any) -> bool:
-    """Whether an Ogg file lacks its last page. Nothing else shows that it was cut, since Ogg states no length."""
-    if container.format.name != "ogg" or not path.is_file():
+    """Whether a file ends within a packet, or before its last one, in a format that states no length otherwise."""
+    name = container.format.name
+    if name not in _ENDS or not path.is_file():
         return False
+    length = path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2**17))  # a page has at most 65307 bytes
+        head = file.read(12)
+        file.seek(max(0, length - 2**17))  # a page of Ogg has at most 65307 bytes
         tail = file.read()
+    return _ENDS[name](head, tail, length)
+
+
+def _ogg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last page is incomplete, or does not say that it is the last."""
     at = tail.rfind(b"OggS")
     page = tail[at:]
     if at < 0 or len(page) < 27:
@@ -45,23 +57,45 @@ def was_cut(path: Path, container: Any) -> bool:
     return not page[5] & 4 or len(segments) < page[26] or len(page) < 27 + page[26] + sum(segments)
 
 
-def _wav_claim(path: Path) -> float:
-    """The length that a WAV header claims, as a multiple of the data that is there. FFmpeg reports only the data."""
+def _ts_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last packet is incomplete. Cameras write a time stamp before each, which makes it 192 bytes long."""
+    return length % (192 if head[4:5] == b"\x47" else 188) != 0
+
+
+def _flv_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether no tag ends with the file. After each tag comes its size."""
+    size = int.from_bytes(tail[-4:], "big")
+    return not 11 <= size <= len(tail) - 4 or tail[-4 - size] not in (8, 9, 18)
+
+
+def _avi_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the header states more. A size of 0 stands in one that was never finished."""
+    return length < 8 + int.from_bytes(head[4:8], "little") < 8 + 0xFFFFFFFF
+
+
+def _mpg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether the last packet is incomplete. Those of sound, pictures and padding have the numbers from BC to EF."""
+    at = len(tail)
+    while (at := tail.rfind(b"\0\0\1", 0, at)) >= 0:
+        if 0xBC <= int.from_bytes(tail[at + 3 : at + 4], "big") <= 0xEF:
+            return at + 6 + int.from_bytes(tail[at + 4 : at + 6], "big") > len(tail)
+    return False
+
+
+_ENDS = {"ogg": _ogg_was_cut, "mpegts": _ts_was_cut, "flv": _flv_was_cut, "avi": _avi_was_cut, "mpeg": _mpg_was_cut}
+
+
+def _claim(path: Path) -> float:
+    """The length that a header claims, as a multiple of the data that is there. FFmpeg reports only the data."""
     if not path.is_file():
         return 1.0
-    length = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(12)[:4] != b"RIFF":
-            return 1.0
-        while len(chunk := file.read(8)) == 8:
-            size = int.from_bytes(chunk[4:], "little")
-            present = length - file.tell()
-            if chunk[:4] == b"data":
-                # A program that writes to a pipe cannot go back to enter the size: 0 or the largest number means that
-                # it is unknown.
-                return size / present if 0 < present < size < 0x7FFF0000 else 1.0
-            file.seek(size + size % 2, 1)
-    return 1.0
+        layout = find_layout(file)
+        present = path.stat().st_size - layout.start if layout else 0
+    # RF64 states its length to FFmpeg, and an unknown length claims nothing.
+    if layout is None or layout.stated is None or layout.magic not in (b"RIFF", b"RIFX", b"riff", b"caff"):
+        return 1.0
+    return max(1.0, layout.stated / present) if present > 0 else 1.0
 
 
 def _mp3_is_short(path: Path) -> bool:

@@ -14,15 +14,10 @@ import numpy as np
 from av.error import ExitError, FFmpegError, InvalidDataError
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
+from audioinceptionnext.audio.container import FORMATS
 from audioinceptionnext.audio.resample import Resampler, mono_blocks
-from audioinceptionnext.audio.soundtrack import (
-    DAMAGED_GAP_S,
-    DISCARD_ALL,
-    FORMATS,
-    GAP_S,
-    MAX_RATE,
-    MIN_RATE,
-)
+from audioinceptionnext.audio.soundtrack import DAMAGED_GAP_S, GAP_S, MAX_RATE, MIN_RATE
+from audioinceptionnext.audio.tracks import keep_only
 from audioinceptionnext.errors import MediaError, printable
 
 _POLL_S = 0.1  # from one look at a growing file to the next
@@ -110,9 +105,7 @@ def _decode(
         stream = container.streams.best("audio") or container.streams.audio[0]
         if stream.codec_context is None:
             raise MediaError(name, "its sound is in a codec that FFmpeg lacks; give a stream in another codec")
-        for other in container.streams:
-            if other is not stream:
-                other.discard = DISCARD_ALL
+        keep_only(container, [stream])
         resampler: Resampler | None = None
         try:
             for block, rate in mono_blocks(_frames(container, stream, name, warn)):

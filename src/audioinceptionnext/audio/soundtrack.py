@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
-import av.logging
 import numpy as np
 from av.error import FFmpegError
 
-from audioinceptionnext.audio.headers import stated_seconds, was_cut
+from audioinceptionnext.audio.container import open_container
+from audioinceptionnext.audio.headers import STATED, stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
-from audioinceptionnext.errors import MediaError
+from audioinceptionnext.audio.tracks import find_audible, keep_only
+from audioinceptionnext.errors import MediaError, ParameterError
 
-# FFmpeg's log must not reach the user's terminal, and a log callback in Python could deadlock with FFmpeg's threads.
-av.logging.set_level(None)
-
-# The formats that FFmpeg may take a file for. Left out are those that would "recognise" a text file (subtitles, tty),
-# those without a header, which decode anything (g722, raw PCM), still images, and playlists, which open other files.
-FORMATS = (
-    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,iff,ircam,loas,matroska,mlp,mov,mp3,mpc,"
-    "mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,qoa,rm,shn,sox,swf,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
-)
 # Formats whose seeks land where they claim to (the tests compare). The others are decoded from their beginning.
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
 _SEEK_FROM_S = 10.0  # below this, seeking saves less than it costs
@@ -37,48 +28,14 @@ GAP_S = 0.1  # smaller gaps are ignored, since time stamps are rounded and clock
 DAMAGED_GAP_S = 0.005  # the same after a damaged packet, which certainly leaves a gap
 _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the decoder
 _UNSTATED_S = 3600.0  # how much silence time stamps may add in all in a file that does not state its length
+_STATED_S = 12 * 3600.0  # the same where it does: a damaged time stamp may have decided what is stated
 _LATE_S = 0.02  # a sound track that starts later than this after the picture gets silence in front
-DISCARD_ALL = 48  # AVDISCARD_ALL
+# Formats of nothing but packets: their times are counted, so that damaged packets take no time.
+_BARE = ("aac", "mp3", "ac3", "eac3", "amr", "dts", "truehd", "mlp")
+_MOST_LOST_S = 10.0  # in one damaged packet; what is longer is no sound, such as a picture in the tags
+# Formats whose time stamps count from the beginning of the recording. In others, such as MPEG-TS, they start anywhere.
+_FROM_ZERO = ("mov", "matroska", "flv", "asf", "nut")
 _ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
-
-
-def open_container(path: str | Path) -> Any:
-    """Open a file with FFmpeg and return PyAV's InputContainer.
-
-    Raises:
-        MediaError: the file cannot be opened.
-    """
-    try:
-        if Path(path).is_dir():
-            raise MediaError(path, "is a folder, not a file; give a recording inside it")
-        if Path(path).is_file():  # from a pipe, nothing can be read twice
-            with Path(path).open("rb") as file:
-                head = file.read(12)
-            if not head:
-                raise MediaError(path, "is empty (0 bytes); copy or record it again")
-        else:
-            head = b""
-            Path(path).stat()
-    except FileNotFoundError:
-        raise MediaError(path, "no such file; check the name") from None
-    except PermissionError:
-        raise MediaError(path, "no permission to read it; change its permissions") from None
-    except (OSError, ValueError) as error:
-        raise MediaError(path, f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        return av.open(
-            f"file:{os.fspath(path)}",  # without the prefix, "concat:x" or "a:b" would name a protocol
-            options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
-            metadata_errors="replace",  # tags in Latin-1 are no reason to fail
-        )
-    except (FFmpegError, OSError, ValueError, RuntimeError):
-        if head[4:8] == b"ftyp":
-            reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
-        else:
-            reason = (
-                "not an audio or video file that FFmpeg can read, or damaged at its start; try to play or convert it"
-            )
-        raise MediaError(path, reason) from None
 
 
 def _is_cover(video: Any) -> bool:
@@ -88,6 +45,11 @@ def _is_cover(video: Any) -> bool:
 class SoundTrack:
     """An open file, its sound track, and what was noticed while decoding it.
 
+    Args:
+        path: of the file.
+        track: which of its sound tracks, from 1 on; unless given, the first that can be decoded and is not silent.
+        on_packet: called after each packet. What it raises ends the decoding.
+
     Attributes:
         path: of the file.
         container, stream: PyAV's, of the file and its sound track.
@@ -96,60 +58,98 @@ class SoundTrack:
         frames, damaged: how many frames were decoded, and how many packets could not be.
         seconds: decoded so far, gaps included.
         missing: seconds of gaps that no damaged packet explains.
+        unbelieved: seconds of the largest gap that the time stamps leave and that cannot be.
         failed: whether reading broke off.
 
     Raises:
-        MediaError: the file cannot be opened, or has no sound that FFmpeg can decode.
+        MediaError: the file cannot be opened, has no sound that FFmpeg can decode, or not so many tracks.
+        ParameterError: ``track`` is less than 1.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, track: int | None = None, on_packet: Callable[[], None] | None = None) -> None:
+        if track is not None and track < 1:
+            raise ParameterError("track", track, "tracks are counted from 1 on")
         self.path = path
+        self._track, self._on_packet = track, on_packet
+        self._notes: list[str] = []
+        self._bytes = self._damaged_bytes = 0  # of packets that were decoded, and that could not be
+        self._lost = 0.0  # seconds that damaged packets took up and that their time stamps do not count
         self.frames = self.damaged = 0
-        self.seconds = self.missing = 0.0
+        self.seconds = self.missing = self.unbelieved = 0.0
         self.failed = False
         self._seeked = False
         self._skip = 0  # samples to drop after a seek
         self._open()
 
     def _open(self) -> None:
-        self.container = open_container(self.path)
+        self.container, self._source = open_container(self.path)
         try:
-            streams = self.container.streams
-            if not streams.audio:
-                kind = "only a picture" if streams.video else "no sound track inside"
+            tracks = self.container.streams.audio
+            if self._track is None and len(tracks) > 1:
+                self._track = self._choose(tracks)
+            if not tracks:
+                kind = "only a picture" if self.container.streams.video else "no sound track inside"
                 raise MediaError(self.path, f"has no sound: {kind}; give a file with a sound track")
-            self.stream = streams.best("audio") or streams.audio[0]
+            number = self._track or 1
+            if number > len(tracks):
+                have = "one sound track" if len(tracks) == 1 else f"{len(tracks)} sound tracks"
+                raise MediaError(self.path, f"has {have}, and no track {number}; choose another")
+            self.stream = tracks[number - 1]
             if self.stream.codec_context is None:
-                raise MediaError(self.path, "its sound is in a codec that FFmpeg lacks; convert it to WAV")
-            for stream in streams:
-                if stream is not self.stream:
-                    with suppress(AttributeError):  # PyAV below 14 reads pictures and drops them, which is only slower
-                        stream.discard = DISCARD_ALL
+                which = "its sound" if len(tracks) == 1 else f"its sound track {number}"
+                raise MediaError(self.path, f"{which} is in a codec that FFmpeg lacks; convert it to WAV")
+            keep_only(self.container, [self.stream])
             self.lead, self.origin = self._start_times()
             self._decoded: Iterator[av.AudioFrame] = self._decode()
         except BaseException:
-            self.container.close()
+            self._close_container()
             raise
+
+    def _choose(self, tracks: tuple[Any, ...]) -> int:
+        """The number of the track to take of several."""
+        if Path(self.path).is_file():
+            index, reason = find_audible(self.path)
+        else:  # from a pipe, nothing can be read twice
+            index, reason = next((i for i, track in enumerate(tracks) if track.codec_context is not None), 0), None
+        why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
+        self._notes.append(f"this is sound track {index + 1} of {len(tracks)}{why}")
+        return index + 1
 
     def close(self) -> None:
         """Close the file."""
         self._decoded = iter(())  # breaks the circle between generator and object, so that both are freed at once
+        self._close_container()
+
+    def _close_container(self) -> None:
         self.container.close()
+        if self._source is not None:
+            self._source.close()
 
     def _start_times(self) -> tuple[float, float]:
         """The attributes ``lead`` and ``origin``.
 
         In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay.
-        Without a picture, time 0 is the first sample, whatever its time stamp.
+        Without a picture, time 0 is where the file's time stamps begin to count, or the first sample where they start
+        anywhere.
         """
         starts = float((self.stream.start_time or 0) * self.stream.time_base)
         pictures = [video for video in self.container.streams.video if not _is_cover(video)]
-        if not pictures or self.container.start_time is None:
+        name = self.container.format.name
+        if pictures and self.container.start_time is not None:
+            lead = starts - self.container.start_time / av.time_base
+            # Browsers' recordings and pipes state no length.
+            longest = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
+        elif name.startswith(_FROM_ZERO):
+            lead, longest = starts, _UNSTATED_S
+            if _LATE_S <= lead <= longest:
+                self._notes.append(f"the sound starts at {lead:.1f} s, after silence")
+        else:
+            lead, longest = (starts, 0.0) if name == "ogg" else (0.0, 0.0)
+        if lead < _LATE_S:
             return 0.0, starts
-        lead = starts - self.container.start_time / av.time_base
-        # Browsers' recordings and pipes state no length.
-        length = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
-        if not _LATE_S <= lead <= length:
+        if lead > longest:
+            if lead > GAP_S:
+                self._notes.append(f"the time stamps start at {lead:.1f} s; times count from the first sound instead")
             return 0.0, starts
         return lead, starts - lead
 
@@ -179,7 +179,8 @@ class SoundTrack:
                 return self.seconds + self.lead
         self.close()  # without time stamps, or past the end, decoding from the beginning is always right
         self._open()
-        self.frames = self.damaged = 0
+        self.frames = self.damaged = self._bytes = self._damaged_bytes = 0
+        self._lost = 0.0
         self.failed = False
         return 0.0
 
@@ -187,19 +188,40 @@ class SoundTrack:
         """Yield all frames from here on. Damaged packets are skipped and counted."""
         try:
             for packet in self.container.demux(self.stream):
+                if self._on_packet is not None:
+                    self._on_packet()
                 try:
                     frames = packet.decode()
                 except EOFError:
                     continue
                 except FFmpegError:
                     self.damaged += 1
+                    self._damaged_bytes += packet.size
+                    self._count_lost(packet)
                     continue
                 self.frames += len(frames)
+                self._bytes += packet.size
                 yield from frames
         except EOFError:
             return
         except FFmpegError:
             self.failed = True
+
+    def _count_lost(self, packet: av.Packet) -> None:
+        """Estimate from its size how long a damaged packet lasted. FFmpeg counts it, or many that it holds, as one."""
+        if not self.container.format.name.startswith(_BARE) or not self.frames or not packet.duration:
+            return
+        more = packet.size * self.frames / self._bytes - 1
+        seconds = more * float(packet.duration * self.stream.time_base)
+        if more >= 1 and seconds <= _MOST_LOST_S:
+            self._lost += seconds
+
+    def _seconds_left_out(self) -> float:
+        """The length of damaged sound that FFmpeg passed over without a packet, as it does in ADTS."""
+        if self.container.format.name != "aac" or not self.damaged or self._seeked or not Path(self.path).is_file():
+            return 0.0
+        seconds = (Path(self.path).stat().st_size / (self._bytes + self._damaged_bytes) - 1) * self.seconds
+        return seconds if seconds <= _MOST_LOST_S else 0.0
 
     def _frames_and_gaps(self) -> Iterator[av.AudioFrame | float]:
         """Yield the frames, and the length in seconds of each gap between two of them.
@@ -208,9 +230,10 @@ class SoundTrack:
         By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
         not stated, one damaged time stamp must not make hours of silence.
         """
-        stated = self.container.duration
+        # Of other formats, FFmpeg guesses the length from the bit rate.
+        stated = self.container.duration if self.container.format.name.startswith(STATED) else None
         end = stated / av.time_base + self.origin + self.lead if stated else math.inf
-        left = math.inf if stated else _UNSTATED_S  # seconds that gaps may still take
+        left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)
         clock: float | None = None  # where the next frame should begin
         damaged = self.damaged
@@ -219,14 +242,17 @@ class SoundTrack:
                 reason = f"claims a sample rate of {frame.sample_rate} Hz: its header is damaged; get a complete copy"
                 raise MediaError(self.path, reason)
             if frame.pts is not None:
-                time = frame.pts * tick
+                time = frame.pts * tick + self._lost
                 gap = 0.0 if clock is None else time - clock
-                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S) and time < end and gap <= left:
-                    left -= gap
-                    if self.damaged == damaged:
-                        self.missing += gap
-                    yield gap
-                    clock = time
+                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S):
+                    if time < end and gap <= left:
+                        left -= gap
+                        if self.damaged == damaged:
+                            self.missing += gap
+                        yield gap
+                        clock = time
+                    else:
+                        self.unbelieved = max(self.unbelieved, gap)
                 clock = time if clock is None else clock
             if clock is not None:
                 clock += frame.samples / frame.sample_rate
@@ -306,6 +332,16 @@ class SoundTrack:
             parts.append(f"ends early: decoded {self.seconds:.1f} s, the rest cannot be read")
         if self.damaged and (self.damaged > 1 or not parts):  # a cut leaves one packet in two
             parts.append(f"skipped {self.damaged} damaged packet{'s' if self.damaged > 1 else ''}")
+        if self._lost >= GAP_S:
+            parts.append(f"about {self._lost:.1f} s of it were replaced by silence")
+        elif (early := self._seconds_left_out()) >= GAP_S:
+            parts.append(f"about {early:.1f} s were left out there, so that later times are early")
         if self.missing:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
-        return "; ".join(parts) or None
+        if self.unbelieved > GAP_S:
+            parts.append(
+                f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored; later times may be early"
+            )
+        if self._source is not None and (note := self._source.note(self.seconds)):
+            parts.append(note)
+        return "; ".join(parts + self._notes) or None

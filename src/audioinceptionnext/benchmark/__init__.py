@@ -1,6 +1,6 @@
-"""``ainext benchmark``: speed, memory and agreement of networks and engines, measured side by side on one computer.
+"""``ainext benchmark``: speed, memory and agreement of networks and backends, measured side by side on one computer.
 
-rows.py         what is compared, as data          engines.py     what computes a row, in its own process
+rows.py         what is compared, as data          backends.py     what computes a row, in its own process
 subjects.py     the networks and files of the rows process.py     starts such a process and talks to it (worker.py)
 measurement.py  the measurement                    accuracy.py    the top-1 accuracy of each row on a data set
 hardware.py     what it was measured on            roofline.py    how close to the hardware's limits (profile.py)

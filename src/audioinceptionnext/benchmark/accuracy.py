@@ -1,4 +1,4 @@
-"""The accuracy of each row on the clips of a data set: what a precision or an engine costs."""
+"""The accuracy of each row on the clips of a data set: what a precision or a backend costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from audioinceptionnext.benchmark.engines import in_batches
+from audioinceptionnext.benchmark.backends import in_batches
 from audioinceptionnext.benchmark.measurement import Bench, Log, Measured
 from audioinceptionnext.benchmark.process import RowFailed
 from audioinceptionnext.benchmark.subjects import BATCH_SIZE, CALIBRATION_CLIPS, Subject
@@ -130,7 +130,7 @@ def log_mel_of(stored: StoredModel, front_end: LogMel, waveform: np.ndarray) -> 
 
 
 def clip_probabilities(measured: Measured, log_mel: np.ndarray) -> np.ndarray:
-    """(classes,): the mean probabilities over the steps that are not silent, computed by the row's engine.
+    """(classes,): the mean probabilities over the steps that are not silent, computed by the row's backend.
 
     Args:
         log_mel: (frames, bands), at least a clip.

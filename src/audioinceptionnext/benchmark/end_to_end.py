@@ -78,7 +78,7 @@ def measure(
 
 def serve_whole(channel: Channel, recording: str, model: str, step_seconds: float | None, threads: int) -> None:
     """Predict a recording `RUNS` times, as ``ainext predict`` does, with the model loaded once."""
-    from audioinceptionnext.benchmark.engines import peak_rss
+    from audioinceptionnext.benchmark.backends import peak_rss
     from audioinceptionnext.models.load import load
 
     start = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.engines import Task, serve
+from audioinceptionnext.benchmark.backends import Task, serve
 from audioinceptionnext.benchmark.process import Process, RowFailed
 from audioinceptionnext.benchmark.rows import Row, why_unavailable
 from audioinceptionnext.benchmark.subjects import Preparation, Subject
@@ -126,7 +126,7 @@ class Bench(AbstractContextManager["Bench"]):
                 self.measured.append(self._opened(number, row))
             except ModuleNotFoundError as error:
                 self._skip(row, f"{error.name} is not installed", failed=False)
-            except Exception as error:  # whatever an exporter, a quantiser or an engine may raise
+            except Exception as error:  # whatever an exporter, a quantiser or a backend may raise
                 self._skip(row, _reason(error), failed=True)
 
     def run(self, rounds: int) -> None:
@@ -162,7 +162,7 @@ class Bench(AbstractContextManager["Bench"]):
         prepared = self._preparation
         file, inputs = prepared.file(row), prepared.inputs(row.network)
         reference, (parameters, macs) = prepared.reference(row.network), prepared.size(row)
-        task = Task(row.engine, row.precision, row.device, file, inputs, len(self._cores), self._batch_sizes)
+        task = Task(row.backend, row.precision, row.device, file, inputs, len(self._cores), self._batch_sizes)
         process = Process(serve, (task,), self._cores)
         try:
             ready = process.receive()

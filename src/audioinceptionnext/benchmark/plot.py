@@ -47,7 +47,7 @@ def draw_chart(document: dict[str, Any], path: Path) -> None:
     for row, point in zip(rows, points, strict=True):
         axes.errorbar(
             *point, xerr=[[point[0] - row["spread"][0]], [row["spread"][1] - point[0]]],
-            fmt="o", color=COLOURS[row["engine"]], markersize=7, elinewidth=1, zorder=3,
+            fmt="o", color=COLOURS[row["backend"]], markersize=7, elinewidth=1, zorder=3,
         )  # fmt: skip
     best = pareto_front(points, higher_is_better=by_accuracy)
     axes.plot([x for x, _ in best], [y for _, y in best], color="0.75", linewidth=1.5, zorder=1)
@@ -93,13 +93,13 @@ def _plain_ticks(axes: Any, both: bool) -> None:
 
 
 def _add_legend(figure: Any, rows: list[dict[str, Any]]) -> None:
-    """Name the rows beside the chart, with their numbers, in the colours of their engines."""
+    """Name the rows beside the chart, with their numbers, in the colours of their backends."""
     from matplotlib.lines import Line2D
 
     handles = []
     for row in rows:
         name = f"{row['number']}  {row['name']}"
-        handles.append(Line2D([], [], marker="o", linestyle="", color=COLOURS[row["engine"]], label=name))
+        handles.append(Line2D([], [], marker="o", linestyle="", color=COLOURS[row["backend"]], label=name))
     figure.legend(handles=handles, loc="outside right upper", fontsize=8, frameon=False, handletextpad=0.2)
 
 

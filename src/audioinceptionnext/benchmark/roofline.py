@@ -30,7 +30,7 @@ def measure(cores: Sequence[int], network: Path, inputs: Path, seconds: float = 
     Args:
         cores: the CPU cores to use.
         network: an ONNX file that takes log-mels, in float32.
-        inputs: as in `engines.Task`.
+        inputs: as in `backends.Task`.
         seconds: for each limit.
 
     Returns:

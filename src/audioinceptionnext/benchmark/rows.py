@@ -1,4 +1,4 @@
-"""What is compared, as data. To add a row, add a line to `ROWS`; to add an engine, add a function to `engines.py`."""
+"""What is compared, as data. To add a row, add a line to `ROWS`; to add a backend, add a function to `backends.py`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ OURS = "ours"
 
 @dataclass(frozen=True)
 class Row:
-    """One network, computed by one engine at one precision.
+    """One network, computed by one backend at one precision.
 
     Attributes:
         name: what tables call it.
         network: `OURS` (base size, unless a model is given), its successor ``rep``, or a baseline: ``ast``, ``cnn`` or
             ``mobilenet``.
-        engine: a key of `engines.ENGINES`.
+        backend: a key of `backends.BACKENDS`.
         precision: ``float32``, ``float16``, ``bf16`` or ``int8``. In float16 the weights are stored, but not computed.
         folded: whether the network is folded; otherwise it has its training form, as published.
         device: ``cpu`` or ``cuda``.
@@ -27,7 +27,7 @@ class Row:
 
     name: str
     network: str
-    engine: str
+    backend: str
     precision: str = "float32"
     folded: bool = True
     device: str = "cpu"
@@ -61,7 +61,7 @@ ROWS = (
     Row("successor folded, OpenVINO bf16", "rep", "openvino", "bf16"),
 )
 
-# The module that an engine or a network imports, and how to install it.
+# The module that a backend or a network imports, and how to install it.
 REQUIREMENTS = {
     "onnxruntime": ("onnxruntime", "pip install onnxruntime"),
     "openvino": ("openvino", "pip install 'audioinceptionnext[openvino]'"),
@@ -108,7 +108,7 @@ def why_unavailable(row: Row, cuda: bool) -> str | None:
     """Why a row cannot run on this computer, in one line; None if it can."""
     if row.device == "cuda" and not cuda:
         return "torch finds no CUDA device here"
-    for key in (row.engine, row.network):
+    for key in (row.backend, row.network):
         module, remedy = REQUIREMENTS.get(key, ("", ""))
         if module and importlib.util.find_spec(module) is None:
             return f"{module} is not installed: {remedy}"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audioinceptionnext.benchmark.backends import in_batches
 from audioinceptionnext.benchmark.end_to_end import Files
-from audioinceptionnext.benchmark.engines import in_batches
 from audioinceptionnext.benchmark.rows import OURS, Row
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.models.names import find_model
@@ -123,7 +123,7 @@ def settle(net: Network, log_mel: Tensor) -> None:
     """Give random weights the statistics of their input, so that they compute as trained ones do.
 
     In a network as created, the mixers of the blocks are off, activations fade from layer to layer, and one class wins
-    everywhere. The outputs of two engines could then not be told apart.
+    everywhere. The outputs of two backends could then not be told apart.
 
     Args:
         net: changed in place.
@@ -213,11 +213,11 @@ class Preparation:
         return count_parameters(net), count_macs(net)
 
     def file(self, row: Row) -> Path:
-        """The file that the row's engine loads.
+        """The file that the row's backend loads.
 
         Raises whatever making the file raises, for instance where an exporter fails or a quantiser is not installed.
         """
-        if row.engine in ("onnxruntime", "openvino"):
+        if row.backend in ("onnxruntime", "openvino"):
             stored = row.precision if row.precision in ("float16", "int8") else "float32"
             return self._onnx(row.network, stored)
         path = self.folder / f"{row.network}.{'folded' if row.folded else 'published'}.pt"

@@ -46,7 +46,7 @@ def _row(measured: Measured, first: Measured, batch_sizes: tuple[int, ...]) -> d
         "number": measured.number,
         "name": measured.row.name,
         "network": measured.subject.source,
-        "engine": measured.row.engine,
+        "backend": measured.row.backend,
         "precision": measured.row.precision,
         "device": measured.row.device,
         "parameters": measured.parameters,

@@ -81,7 +81,8 @@ def _names(parameter: str, arguments: list[str]) -> list[str]:
     for argument in arguments:
         if argument in getattr(command, "commands", {}):
             command = command.commands[argument]
-    found = next((one for one in command.params if one.name == parameter), None)
+    option = f"--{parameter.replace('_', '-')}"  # an option may have another name in Python
+    found = next((one for one in command.params if one.name == parameter or option in one.opts), None)
     if found is None:
         return []
     return list(found.opts) if found.opts[0].startswith("-") else [found.metavar or found.name]

@@ -102,7 +102,7 @@ def batch(
     recogniser = Recogniser(file.content, file.source, file.name, threads=1, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
-        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+        recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     chosen, reason = choose_backend(backend.value)
     if verbose:

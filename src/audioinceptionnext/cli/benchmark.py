@@ -95,7 +95,7 @@ def benchmark(
     output_format: Annotated[Format, typer.Option("--format", help="Choose the output format.")] = Format.table,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the speed, memory and agreement of networks and engines, side by side, on this computer.
+    """Measure the speed, memory and agreement of networks and backends, side by side, on this computer.
 
     Each row runs in its own process. The rows take turns, so that other work on this computer affects all equally.
 

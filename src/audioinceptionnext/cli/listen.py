@@ -107,7 +107,7 @@ def listen(
 
     recogniser = load(model, threads=threads, backend=backend.value, mode="clips")
     settings = options.segmentation_settings(
-        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+        recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     rate = recogniser.sample_rate
 

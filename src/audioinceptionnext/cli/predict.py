@@ -43,6 +43,7 @@ def predict(
     min_duration: options.MinDuration = 0.3,
     merge_gap: options.MergeGap = 0.3,
     step_seconds: options.StepSeconds = None,
+    track: options.Track = None,
     backend: options.Backend = options.BackendName.auto,
     workers: options.Workers = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say which backend is used, and why.")] = False,
@@ -74,7 +75,7 @@ def predict(
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
-        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+        recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     if verbose:
         chosen, reason = choose_backend(backend)
@@ -84,7 +85,9 @@ def predict(
         if isinstance(item, MissingPath):
             raise FileError(item.path, item.reason)
         progress = bar.of(item) if at_once == 1 else None  # the bar is opened below
-        return recogniser.predict(item, top_k=top_k, settings=settings, step_seconds=step_seconds, progress=progress)
+        return recogniser.predict(
+            item, top_k=top_k, settings=settings, step_seconds=step_seconds, track=track, progress=progress
+        )
 
     writer = ResultWriter(format, out, plot)
     failed = 0

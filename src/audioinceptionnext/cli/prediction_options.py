@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from audioinceptionnext.inference.recogniser import Recogniser
     from audioinceptionnext.results.segmentation import SegmentationSettings
 
 _SEGMENTS = "Segments"
@@ -38,13 +38,14 @@ LiveStepSeconds = Annotated[
 ]
 TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Give this many labels for the recording as a whole.")]
 OnsetThreshold = Annotated[
-    float | None,
+    list[str] | None,
     typer.Option(
         "--onset-threshold",
         "--threshold",
         "-t",
-        metavar="P",
-        help="Set the probability that a segment must reach at least once.",
+        metavar="P|LABEL=P",
+        help="Set the probability that a segment must reach at least once, for all labels or for one, as in "
+        "blender=0.9. May be repeated.",
         show_default="the model's, or 0.5",
         rich_help_panel=_SEGMENTS,
     ),
@@ -84,6 +85,16 @@ MergeGap = Annotated[
         rich_help_panel=_SEGMENTS,
     ),
 ]
+Track = Annotated[
+    int | None,
+    typer.Option(
+        "--track",
+        metavar="N",
+        min=1,
+        help="Take this sound track, counted from 1.",
+        show_default="the first that can be decoded and is not silent",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -93,26 +104,23 @@ Workers = Annotated[
 
 
 def segmentation_settings(
-    class_thresholds: tuple[float, ...],
-    onset_threshold: float | None,
+    recogniser: Recogniser,
+    onset_threshold: list[str] | None,
     offset_threshold: float | None,
     smoothing: float,
     min_duration: float,
     merge_gap: float,
 ) -> SegmentationSettings:
-    """The settings that the options stand for.
+    """The settings that the options stand for; labels without a threshold of their own keep the model's."""
+    from audioinceptionnext.results.thresholds import parse_thresholds
 
-    Args:
-        class_thresholds: the model's own, which are used where no onset threshold is given.
-    """
-    from audioinceptionnext.results.segmentation import SegmentationSettings
-
+    everywhere, by_label = parse_thresholds(onset_threshold or ())
     given = {} if offset_threshold is None else {"offset_threshold": offset_threshold}
-    settings = SegmentationSettings.from_threshold(
-        0.5 if onset_threshold is None else onset_threshold,
+    return recogniser.segmentation_settings(
+        by_label,
+        onset_threshold=everywhere,
         **given,
         smoothing=smoothing,
         min_duration=min_duration,
         merge_gap=merge_gap,
     )
-    return settings if onset_threshold is not None else replace(settings, class_thresholds=class_thresholds)

@@ -60,7 +60,7 @@ def report(
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
-        recogniser.thresholds, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
+        recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     failed = 0
     with HtmlReport(out, sound.value, title) as page:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import logging
+import os
 import socket
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,10 +19,16 @@ from audioinceptionnext.errors import ParameterError
 if TYPE_CHECKING:
     import uvicorn
 
+VARIABLES = ("AINEXT_API_KEY", "AINEXT_ALLOW_HOST", "AINEXT_MODELS")
+PREFIX = "AINEXT_"
+URL_FILE = "url"  # in the server's temporary folder, for --check
+CHECK_S = 4.0
+_FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses that stand for all
 GRACE_S = 30  # to finish what is under way when the server is told to stop; an hour of audio takes some ten
 
 
 def serve(
+    context: typer.Context,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,6 +87,13 @@ def serve(
         typer.Option("--origin", metavar="URL", help="Let pages of this site call the server. May be repeated."),
     ] = None,
     backend: options.Backend = options.BackendName.auto,
+    access_log: Annotated[
+        bool, typer.Option(help="Log every request to stderr, apart from successful health checks.")
+    ] = True,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Say whether the server that runs here is up, instead of starting one."),
+    ] = False,
 ) -> None:
     """Serve a web page and an HTTP API at http://127.0.0.1:8000.
 
@@ -84,6 +101,10 @@ def serve(
 
     Then, in another terminal: [bold]curl -F file=@dinner.mp4 http://127.0.0.1:8080/v1/predict[/bold]
     """
+    if check:
+        _check()
+        return
+    _check_environment(context)
     import uvicorn
 
     from audioinceptionnext.inference.parallel import available_cores
@@ -105,9 +126,60 @@ def serve(
     )
     app = create_app(settings, backend.value)
     bound = _bind(host, port)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
+    if access_log:
+        _log_requests()
+    url = _url(host, bound)
+    (app.state.folder / URL_FILE).write_text(_url(_FROM_HERE.get(host, host), bound))
     print(f"ainext: page {url}   API {url}openapi.json   Ctrl-C stops the server", flush=True)
     uvicorn.Server(server_config(app)).run([bound])
+
+
+def _url(host: str, bound: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}/"
+
+
+def _log_requests() -> None:
+    from audioinceptionnext.serving.metrics import access_log
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    access_log.addHandler(handler)
+    access_log.setLevel(logging.INFO)
+
+
+def _check() -> None:
+    """Ask the server that was started last, whatever its port is. Exits with 1 if it is not up."""
+    import tempfile
+    import urllib.request
+
+    from audioinceptionnext.serving.settings import FOLDER_PREFIX
+
+    found = sorted(
+        Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*/{URL_FILE}"), key=lambda one: one.stat().st_mtime
+    )
+    try:
+        if not found:
+            raise OSError("none was started")
+        request = urllib.request.Request(found[-1].read_text() + "healthz", headers={"Host": "localhost"})
+        directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with directly.open(request, timeout=CHECK_S) as response:
+            print(response.read().decode())
+    except OSError as error:
+        print(f"ainext: no server is up here: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _check_environment(context: typer.Context) -> None:
+    """Refuse a variable that would be ignored: with a misspelt key, a server would be open to everybody."""
+    options = {name for one in context.command.params for name in one.opts}
+    for name, value in os.environ.items():
+        word = name.removeprefix(PREFIX)
+        if word == name or name in VARIABLES or value.startswith("tcp://"):  # of a service in Kubernetes
+            continue
+        if (option := f"--{word.lower().replace('_', '-')}") in options:
+            raise ParameterError(name, None, f"this is no environment variable; give the option {option}")
+        if near := difflib.get_close_matches(word, [one.removeprefix(PREFIX) for one in VARIABLES], 1):
+            raise ParameterError(name, None, f"there is no such environment variable; did you mean {PREFIX}{near[0]}?")
 
 
 def server_config(app: Any, grace_seconds: int = GRACE_S) -> uvicorn.Config:

@@ -19,6 +19,7 @@ from audioinceptionnext.inference.prefetch import prefetch
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
 
@@ -113,9 +114,12 @@ class Recogniser:
         recording: Recording | Generator[np.ndarray],
         *,
         top_k: int = TOP_K,
+        threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
+        track: int | None = None,
         progress: Callable[[float], None] | None = None,
+        on_packet: Callable[[], None] | None = None,
     ) -> Recognition:
         """Recognise the sounds in a recording of any length, in the memory of a few blocks.
 
@@ -125,23 +129,29 @@ class Recogniser:
             recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1; or a
                 generator of its consecutive blocks, of any length.
             top_k: number of labels for the recording as a whole.
-            settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
+            threshold: the probability that a segment must reach at least once: one for all labels, or a mapping such
+                as ``{"blender": 0.9}``, where all other labels keep theirs. The model's own unless given.
+            settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
+            track: number of a file's sound track, from 1 on; the first that can be decoded and is not silent unless
+                given.
             progress: called with the seconds processed so far.
+            on_packet: called for each packet of a file, in another thread. What it raises ends `predict`.
 
         Raises:
-            MediaError: the file cannot be read, or has no sound.
-            ParameterError: ``step_seconds`` is none of these, or the waveform has the wrong shape.
+            MediaError: the file cannot be read, or has no sound or not so many tracks.
+            ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
+                probability, ``track`` is less than 1, or the waveform has the wrong shape.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
         ('microwave', 5, (85, 20))
         """
-        settings = settings or SegmentationSettings(class_thresholds=self.thresholds)
+        settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(recording, warnings.append)
+        blocks = self._blocks(recording, warnings.append, track, on_packet)
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -176,15 +186,36 @@ class Recogniser:
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
         )
 
+    def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
+        """Settings with this model's own thresholds, except where others are given.
+
+        Args:
+            threshold: as for `predict`.
+            others: as for `SegmentationSettings`. An ``onset_threshold`` holds for all labels that ``threshold`` does
+                not name.
+
+        Raises:
+            ParameterError: the model has no such label, or a value is out of range.
+
+        >>> settings = model.segmentation_settings({"blender": 0.9}, min_duration=1.0)
+        >>> model.predict("kitchen-scene.flac", settings=settings).segments
+        """
+        return settings_for(self.labels, self.thresholds, threshold, **others)
+
     def _blocks(
-        self, recording: Recording | Generator[np.ndarray], on_warning: Callable[[str], None]
+        self,
+        recording: Recording | Generator[np.ndarray],
+        on_warning: Callable[[str], None],
+        track: int | None = None,
+        on_packet: Callable[[], None] | None = None,
     ) -> Iterator[np.ndarray]:
         size = self._predictor.block_samples
         if isinstance(recording, Generator):
             return prefetch(recording)
         if isinstance(recording, np.ndarray):
             return _cut(recording, size)
-        return prefetch(decode.read_blocks(recording, self.sample_rate, size / self.sample_rate, on_warning))
+        seconds = size / self.sample_rate
+        return prefetch(decode.read_blocks(recording, self.sample_rate, seconds, on_warning, track, on_packet))
 
     def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.

@@ -19,6 +19,7 @@ from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter
+from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.types import Segment
 
 STEP_S = 0.16  # from one step to the next, if the model can
@@ -56,7 +57,8 @@ class Stream:
         recogniser: in any mode; a stream uses ``clips``.
         step_seconds: time from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own if
             it does not support that.
-        settings: how probabilities become segments; the defaults with the model's own thresholds unless given.
+        threshold: the probability that a segment must reach, for all labels or by label, as for `Recogniser.predict`.
+        settings: how probabilities become segments, in place of ``threshold``.
         sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
         start: in seconds; added to all times.
 
@@ -79,6 +81,7 @@ class Stream:
         recogniser: Recogniser,
         *,
         step_seconds: float | None = None,
+        threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
         sample_rate: int | None = None,
         start: float = 0.0,
@@ -91,7 +94,7 @@ class Stream:
         self.labels, self.window_seconds, self.start = by_clips.labels, by_clips.window_seconds, start
         self._grid = replace(self._predictor.grid, step=_step(by_clips, step_seconds))
         self.step_seconds = self._grid.step / self._rate
-        settings = settings or SegmentationSettings(class_thresholds=recogniser.thresholds)
+        settings = settings_for(recogniser.labels, recogniser.thresholds, threshold, settings=settings)
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
         self._converter = SampleConverter(sample_rate or self._rate, self._rate)
         # A step is given this many samples after the start of its window. That is one more than the window has: only

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.types import Segment
 
+ONSET_THRESHOLD = 0.5  # unless the model or the user has another one
 OFFSET_TO_ONSET = 0.6  # the offset threshold as a share of the onset threshold, unless it is given
 EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 PORTION = 1024  # steps that are processed together, so that memory does not grow with the recording
@@ -46,7 +48,7 @@ class SegmentationSettings:
     0.48
     """
 
-    onset_threshold: float = 0.5
+    onset_threshold: float = ONSET_THRESHOLD
     offset_threshold: float = 0.3
     smoothing: float = 0.32
     min_duration: float = 0.3
@@ -56,19 +58,22 @@ class SegmentationSettings:
     def __post_init__(self) -> None:
         thresholds = [("onset_threshold", self.onset_threshold), ("offset_threshold", self.offset_threshold)]
         for name, value in [*thresholds, *(("class_thresholds", value) for value in self.class_thresholds)]:
-            if not 0 < value <= 1:  # false for NaN too
-                raise ParameterError(name, value, "give a probability above 0 and at most 1")
+            check_probability(name, value)
         if self.offset_threshold > self.onset_threshold:
             reason = f"give at most {self.onset_threshold}, the onset threshold"
             raise ParameterError("offset_threshold", self.offset_threshold, reason)
         for name in ("smoothing", "min_duration", "merge_gap"):
             value = getattr(self, name)
-            if not (value >= 0 and math.isfinite(value)):
+            if not (_is_number(value) and value >= 0 and math.isfinite(value)):
                 raise ParameterError(name, value, "give a number of seconds, 0 or more")
 
     @classmethod
     def from_threshold(cls, onset_threshold: float, **others: Any) -> SegmentationSettings:
-        """Settings with this onset threshold; the offset threshold is 0.6 of it unless it is among ``others``."""
+        """Settings with this onset threshold; the offset threshold is 0.6 of it unless it is among ``others``.
+
+        They hold for all labels alike. `Recogniser.segmentation_settings` makes settings with a model's own thresholds.
+        """
+        check_probability("onset_threshold", onset_threshold)
         offset_threshold = OFFSET_TO_ONSET * onset_threshold
         return cls(**{"onset_threshold": onset_threshold, "offset_threshold": offset_threshold, **others})
 
@@ -84,6 +89,16 @@ class SegmentationSettings:
             raise ValueError(f"{len(self.class_thresholds)} thresholds for {classes} classes")
         onset = np.array(self.class_thresholds)
         return onset, onset * (self.offset_threshold / self.onset_threshold)
+
+
+def check_probability(name: str, value: object, shown: object = None) -> None:
+    """Raise `ParameterError` for a threshold that is no probability above 0; ``shown`` is the value in its message."""
+    if not (_is_number(value) and 0 < value <= 1):  # type: ignore[operator]  # false for NaN too
+        raise ParameterError(name, value if shown is None else shown, "give a probability above 0 and at most 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def step_bounds(steps: int, step_seconds: float, window_seconds: float, duration: float) -> np.ndarray:

@@ -11,36 +11,38 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from time import time
+from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, Depends, FastAPI, Request, WebSocket
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from audioinceptionnext.errors import suggest
 from audioinceptionnext.inference.backends import Backend
-from audioinceptionnext.inference.recogniser import TOP_K
 from audioinceptionnext.models.names import package_version
+from audioinceptionnext.results.templates import render
 from audioinceptionnext.serving import schema
 from audioinceptionnext.serving.errors import PROBLEM_TYPE, STATUSES, ProblemResponse, RequestError, problem_response
 from audioinceptionnext.serving.live import LiveSession
-from audioinceptionnext.serving.metrics import Metrics, MetricsMiddleware
+from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.predict import INCLUDES, Predictor, PredictRequest, parse_include
+from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, describe_parameters
+from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.security import Guard, key_check
-from audioinceptionnext.serving.settings import Settings
+from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
 
 `WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object every 160 ms:
-`start`, `end`, `label`, `score`, `top`, `probabilities`, and the `segments` that have ended. Its query parameters are
-`rate` (Hz), `encoding` (s16le or f32le), `channels`, `model`, `hop` and `include=log_mel`. The text `{"type": "end"}`
-ends the stream. A stream that fails sends a `Problem` before it closes.
+`start`, `end`, `label`, `score`, `top`, `probabilities`, and the `segments` that have ended. The text `{"type": "end"}`
+ends the stream. A stream that fails sends a `Problem` before it closes. `/docs` lists its parameters.
 """
 UPLOAD = {
     "required": True,
@@ -49,13 +51,14 @@ UPLOAD = {
             "schema": {
                 "type": "object",
                 "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}},
+                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
+                | PredictParameters.model_json_schema()["properties"],
             }
         },
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
-FOLDER_PREFIX = "ainext-serve-"
+STARTED = time()
 log = logging.getLogger("audioinceptionnext.serving")
 
 
@@ -67,6 +70,16 @@ class RecognitionApi(FastAPI):
         description = super().openapi()
         description["components"]["schemas"]["Problem"] = schema.Problem.model_json_schema()
         return description
+
+
+class HeadAsGet:
+    """Middleware that answers HEAD like GET. The server that runs the application leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "method": "GET"} if scope.get("method") == "HEAD" else scope, receive, send)
 
 
 def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
@@ -102,17 +115,21 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # many clients do not send an upload a second time
         lifespan=lifespan,
     )
     _add_routes(app, predictor, metrics)
     _add_error_handlers(app)
     _add_page(app)
+    app.state.folder = Path(folder.name)
+    app.add_middleware(HeadAsGet)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["*"], allow_headers=["*"]
         )
     app.add_middleware(Guard, settings=settings)
     app.add_middleware(MetricsMiddleware, metrics=metrics)
+    app.add_middleware(LogMiddleware)
     return app
 
 
@@ -123,11 +140,17 @@ def _remove_stale_folders(parent: Path) -> None:
         if not pid.isdigit() or os.name != "posix":
             continue
         try:
-            os.kill(int(pid), 0)  # sends no signal, but fails if there is no such process
+            if int(pid) == os.getpid():  # or of an earlier process: in a container, all have the same number
+                stale = folder.stat().st_mtime < STARTED
+            else:
+                os.kill(int(pid), 0)  # sends no signal, but fails if there is no such process
+                stale = False
         except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
+            stale = True
         except OSError:  # the process runs and belongs to another user
-            continue
+            stale = False
+        if stale:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
@@ -139,43 +162,55 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
         responses=_problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
-        openapi_extra={"requestBody": UPLOAD},
+        openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD},
         summary="Recognise a recording",
+        response_description="The sounds of the recording.",
     )
-    async def predict(
-        request: Request,
-        model: Annotated[str | None, Query(description="One of /v1/models.", examples=["kitchen20"])] = None,
-        top_k: Annotated[int, Query(ge=1, le=1000, description="Labels for the recording as a whole.")] = TOP_K,
-        threshold: Annotated[
-            float | None,
-            Query(gt=0, le=1, description="Probability that a segment must reach; the model's own unless given."),
-        ] = None,
-        step_seconds: Annotated[
-            float | None,
-            Query(alias="hop", gt=0, description="Seconds from one step to the next; the model's own unless given."),
-        ] = None,
-        include: Annotated[str, Query(description=f"{' and '.join(INCLUDES)}, separated by a comma.")] = "",
-        name: Annotated[str, Query(description="The file's name, if the body is the recording itself.")] = "",
-    ) -> Response:
-        query = PredictRequest(model, top_k, threshold, step_seconds, parse_include(include))
-        response = await predictor(request, query)
+    async def predict(request: Request) -> Response:
+        response = await predictor(request)
         metrics.audio.labels("file").inc(response["duration"])
         return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
 
-    @api.get("/v1/models", response_model=schema.Models, responses=_problems(401, 403), summary="List the models")
-    async def list_models() -> dict[str, Any]:
+    @api.get(
+        "/v1/models",
+        response_model=schema.Models,
+        responses=_problems(401, 403, 422),
+        summary="List the models",
+        response_description="The models and the limits.",
+    )
+    async def list_models(request: Request) -> dict[str, Any]:
+        if unknown := next(iter(request.query_params), None):
+            raise RequestError(422, f"there is no parameter called {unknown[:100]!r}", parameter=unknown[:100])
         limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
         return {"models": models.descriptions(), "limits": limits}
 
-    @app.get("/healthz", response_model=schema.Health, responses=_problems(403), summary="State of the server")
+    @app.get(
+        "/healthz",
+        response_model=schema.Health,
+        responses=_problems(403),
+        summary="State of the server",
+        response_description="The server is up.",
+    )
     async def health() -> dict[str, Any]:
         queue = predictor.queue
         load = {"running": queue.running, "waiting": queue.waiting, "streams": metrics.open_streams}
         return {"status": "ok", "version": app.version, **load}
 
-    @api.get("/metrics", responses=_problems(401, 403), response_class=Response, summary="Metrics for Prometheus")
+    @api.get(
+        "/metrics",
+        responses=_problems(401, 403),
+        response_class=Response,
+        summary="Metrics for Prometheus",
+        response_description="The metrics as text.",
+    )
     async def prometheus() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/v1/listen", include_in_schema=False)
+    async def listen_without_upgrade() -> Response:
+        raise RequestError(
+            426, "/v1/listen is a WebSocket: open it with ws:// or wss://", headers={"Upgrade": "websocket"}
+        )
 
     @api.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
@@ -186,15 +221,20 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
 
 def _add_page(app: FastAPI) -> None:
     # Routes rather than a mount, which would also catch requests for the API's paths by other methods.
-    page = StaticFiles(directory=str(files("audioinceptionnext") / "page"))
+    folder = Path(str(files("audioinceptionnext") / "page"))
+    page = StaticFiles(directory=folder)
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def index(request: Request) -> Response:
-        return await page.get_response("index.html", request.scope)
+    async def file(request: Request) -> Response:
+        return await page.get_response(request.url.path.removeprefix("/") or "index.html", request.scope)
 
-    @app.api_route("/{name}", methods=["GET", "HEAD"], include_in_schema=False)
-    async def file(request: Request, name: str) -> Response:
-        return await page.get_response(name, request.scope)
+    for path in ("/", *(f"/{one.name}" for one in folder.iterdir() if one.is_file())):
+        app.add_api_route(path, file, include_in_schema=False)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        listen = describe_parameters(ListenParameters)
+        base = str(request.base_url).rstrip("/")
+        return HTMLResponse(render("serving/docs.html.j2", api=app.openapi(), listen=listen, base=base))
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -204,15 +244,16 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    async def invalid_query(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        refused = RequestError.of_parameter(first["loc"][-1], first["input"], first["msg"])
-        return await problem_response(request, refused)
-
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = f"{request.method} {request.url.path[:100]}: {error.detail}; /openapi.json describes the API"
+        path = request.url.path[:100]
+        if error.status_code == 404:
+            detail = f"nothing is at {path}; {suggest(path, [*app.openapi()['paths'], '/docs'])}"
+        elif error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            detail = f"{path} takes {allowed}, not {request.method}; /docs describes the API"
+        else:
+            detail = f"{path}: {error.detail}"
         return await problem_response(request, RequestError(error.status_code, detail, headers=error.headers))
 
     async def client_left(_: Request, error: Exception) -> Response:
@@ -224,7 +265,6 @@ def _add_error_handlers(app: FastAPI) -> None:
         return ProblemResponse(RequestError(500, detail), linger=False)
 
     app.add_exception_handler(RequestError, problem_response)
-    app.add_exception_handler(RequestValidationError, invalid_query)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(ClientDisconnect, client_left)
     app.add_exception_handler(Exception, bug)

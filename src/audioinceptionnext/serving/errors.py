@@ -19,7 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from audioinceptionnext.errors import MediaError, ParameterError
+from audioinceptionnext.errors import MediaError, ParameterError, printable
 
 PROBLEM_TYPE = "application/problem+json"
 LINGER_S = 3.0
@@ -35,7 +35,7 @@ STATUSES = {
     408: "The upload stopped, or is too slow.",
     413: "The upload is too large, or the recording too long.",
     415: "The upload is not an audio or video file, or has no sound.",
-    422: "A parameter is out of range.",
+    422: "A parameter is unknown or out of range, or there are two files.",
     503: "The queue is full. Retry-After gives the seconds to wait.",
 }
 
@@ -46,7 +46,7 @@ class RequestError(Exception):
     Attributes:
         status: the HTTP status.
         detail: one line that says what is wrong, and what to do.
-        parameter: the name of the query parameter that is wrong, if one is.
+        parameter: the name of the query parameter or form field that is wrong, if one is.
         headers: of the response.
     """
 
@@ -54,12 +54,12 @@ class RequestError(Exception):
         self, status: int, detail: str, *, parameter: str | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(status, detail)
-        self.status, self.detail, self.parameter = status, " ".join(detail.split()), parameter
+        self.status, self.detail, self.parameter = status, printable(" ".join(detail.split())), parameter
         self.headers = dict(headers or {})
 
     @classmethod
     def of_parameter(cls, name: str, value: object, reason: str) -> RequestError:
-        """A query parameter has a value that it cannot take (422)."""
+        """A parameter has a value that it cannot take (422)."""
         shown = None if value is None else str(value)[:40]
         return cls(422, str(ParameterError(name, shown, reason)), parameter=name)
 

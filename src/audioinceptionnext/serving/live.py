@@ -17,10 +17,10 @@ from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.model_pool import ModelPool
+from audioinceptionnext.serving.parameters import ListenParameters
 from audioinceptionnext.serving.security import PROTOCOL
 from audioinceptionnext.serving.settings import Settings
 
-MAX_CHANNELS = 32
 MAX_REASON_BYTES = 123  # of a close, by RFC 6455
 TOP_K = 5
 # Codes that close a WebSocket.
@@ -60,13 +60,13 @@ class LiveSession:
             self.metrics.open_streams -= 1
 
     async def _run(self) -> None:
-        query = self.socket.query_params
-        sample_type, channels = self._sample_format()
-        self._include_log_mel = "log_mel" in query.get("include", "").split(",")
-        recogniser = await run_in_threadpool(self.models.get, query.get("model"))
-        rate = _number(query.get("rate", recogniser.sample_rate), "rate")
-        step_seconds = None if "hop" not in query else _number(query["hop"], "hop")
-        stream = Stream(recogniser, step_seconds=step_seconds, sample_rate=int(rate))
+        query = ListenParameters.read(self.socket.query_params.multi_items())
+        sample_type, channels = np.dtype(ENCODINGS[query.encoding]), query.channels
+        self._include_log_mel = bool(query.include)
+        recogniser = await run_in_threadpool(self.models.get, query.model)
+        rate = query.rate or recogniser.sample_rate
+        settings = query.settings(recogniser)
+        stream = Stream(recogniser, step_seconds=query.hop, settings=settings, sample_rate=int(rate))
         self._labels, self._model_rate = stream.labels, recogniser.sample_rate
         while (data := await self._receive()) is not None:
             samples = self._decode(data, sample_type, channels)
@@ -89,19 +89,9 @@ class LiveSession:
             command = json.loads(message.get("text") or "")
         except (ValueError, RecursionError):
             command = None
-        if not (isinstance(command, dict) and command.get("type") == "end"):
+        if command != {"type": "end"}:
             raise RequestError(400, 'send samples as binary messages, and at the end {"type": "end"} as text')
         return None
-
-    def _sample_format(self) -> tuple[np.dtype[Any], int]:
-        query = self.socket.query_params
-        encoding = query.get("encoding", "s16le")
-        if encoding not in ENCODINGS:
-            raise RequestError.of_parameter("encoding", encoding, f"choose {' or '.join(ENCODINGS)}")
-        channels = _number(query.get("channels", 1), "channels")
-        if not 1 <= channels <= MAX_CHANNELS or channels % 1:
-            raise RequestError.of_parameter("channels", f"{channels:g}", f"give 1 to {MAX_CHANNELS}")
-        return np.dtype(ENCODINGS[encoding]), int(channels)
 
     def _decode(self, data: bytes, sample_type: np.dtype[Any], channels: int) -> np.ndarray:
         """The complete samples, (n, channels)."""
@@ -133,13 +123,3 @@ class LiveSession:
             await self.socket.close(code, error.detail.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
         except (RuntimeError, WebSocketDisconnect):
             pass
-
-
-def _number(text: str | float, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise RequestError.of_parameter(name, text, "give a number") from None
-    if not 0 < value < 1e9:  # false for NaN
-        raise RequestError.of_parameter(name, f"{value:g}", "give a number above 0")
-    return value

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -13,44 +16,52 @@ from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import MediaError, ParameterError
-from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
+from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.results.thumbnail import encode_log_mel
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.model_pool import ModelPool
+from audioinceptionnext.serving.parameters import PredictParameters
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.uploads import Upload, receive
+from audioinceptionnext.serving.uploads import Upload, display_name, receive
 from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
-
-INCLUDES = ("log_mel", "probabilities")
 
 
 @dataclass(frozen=True)
-class PredictRequest:
-    """The query of a request.
+class Job:
+    """What a request asks for.
 
     Attributes:
-        model: one of the server's models; the default unless given.
-        top_k: number of labels for the recording as a whole.
-        threshold: the onset threshold; the model's own unless given.
-        step_seconds: from one step to the next; the model's own unless given.
-        include: what the response holds besides the result, of `INCLUDES`.
+        recogniser: the model.
+        parameters: as they were given.
+        settings: how probabilities become segments.
     """
 
-    model: str | None = None
-    top_k: int = TOP_K
-    threshold: float | None = None
-    step_seconds: float | None = None
-    include: frozenset[str] = frozenset()
+    recogniser: Recogniser
+    parameters: PredictParameters
+    settings: SegmentationSettings
 
 
-def parse_include(text: str) -> frozenset[str]:
-    """Names that are separated by commas. Raises `RequestError` (422) for an unknown one."""
-    include = frozenset(filter(None, text.split(",")))
-    if unknown := sorted(include - set(INCLUDES)):
-        raise RequestError.of_parameter("include", unknown[0], f"choose from {', '.join(INCLUDES)}")
-    return include
+class DecodingClock:
+    """Whether decoding takes longer than sound of any kind does: a file that yields nothing must not hold a worker.
+
+    Args:
+        allowance: CPU seconds that decoding may take for nothing.
+
+    Attributes:
+        seconds: of sound so far, to be set from outside. Each of them earns a tenth of a second.
+    """
+
+    def __init__(self, allowance: float) -> None:
+        self.seconds = 0.0
+        self._allowance, self._start = allowance, math.inf
+
+    def is_over(self) -> bool:
+        """To be called in the thread that decodes, whose CPU time counts."""
+        now = thread_time()
+        self._start = min(self._start, now)
+        return now - self._start > self._allowance + 0.1 * self.seconds
 
 
 class Predictor:
@@ -60,19 +71,22 @@ class Predictor:
         self.models, self.queue, self.settings, self.folder = models, queue, settings, folder
         self._uploads = 0  # under way
 
-    async def __call__(self, request: Request, query: PredictRequest) -> dict[str, Any]:
+    async def __call__(self, request: Request) -> dict[str, Any]:
         """The JSON object of the response.
 
         Raises:
             RequestError: with the status that fits.
             starlette.requests.ClientDisconnect: the client has left.
         """
-        recogniser = await self._recogniser(query)
+        query = request.query_params.multi_items()
+        job = await self._job(query)  # what is wrong with it is said before a byte of the body is read
         upload = await self._receive(request)
         request.state.received = True
         disconnected = asyncio.create_task(_disconnect(request))
         try:
-            return await self.queue.run(lambda stop: self._predict(recogniser, upload, query, stop), disconnected)
+            if upload.fields:
+                job = await self._job([*query, *upload.fields])
+            return await self.queue.run(lambda stop: self._predict(job, upload, stop), disconnected)
         except Busy as busy:
             raise _busy(busy) from None
         except Cancelled:
@@ -81,13 +95,14 @@ class Predictor:
             disconnected.cancel()
             upload.close()
 
-    async def _recogniser(self, query: PredictRequest) -> Recogniser:
-        recogniser = await asyncio.to_thread(self.models.get, query.model)
+    async def _job(self, given: Iterable[tuple[str, str]]) -> Job:
+        parameters = PredictParameters.read(given)
+        recogniser = await asyncio.to_thread(self.models.get, parameters.model)
         try:
-            recogniser.check_step(query.step_seconds)
+            recogniser.check_step(parameters.hop)
         except ParameterError as error:
             raise RequestError.of_library(error) from None
-        return recogniser
+        return Job(recogniser, parameters, parameters.settings(recogniser))
 
     async def _receive(self, request: Request) -> Upload:
         try:  # before a byte of the body is read
@@ -102,35 +117,45 @@ class Predictor:
         finally:
             self._uploads -= 1
 
-    def _predict(self, recogniser: Recogniser, upload: Upload, query: PredictRequest, stop: Event) -> dict[str, Any]:
+    def _predict(self, job: Job, upload: Upload, stop: Event) -> dict[str, Any]:
         """Recognise the upload, in a thread of the queue."""
-        limit = self.settings.max_seconds
-        too_long = RequestError(413, f"{upload.name}: longer than {limit / 60:g} min, this server's limit: cut it")
+        limit, name = self.settings.max_seconds, display_name(job.parameters.name or upload.name)
+        too_long = RequestError(413, f"{name}: longer than {limit / 60:g} min, this server's limit: cut it")
+
+        clock = DecodingClock(self.settings.decode_seconds)
 
         def progress(seconds: float) -> None:
+            clock.seconds = seconds
             if stop.is_set():
                 raise Cancelled
             if seconds > limit:
                 raise too_long
 
+        def on_packet() -> None:
+            if stop.is_set():
+                raise Cancelled
+            if clock.is_over():
+                raise RequestError(415, f"{name}: takes too long to decode, since it is damaged: convert it")
+
         if (decode.duration_of(upload.path) or 0) > limit:
             raise too_long
-        settings = None if query.threshold is None else SegmentationSettings.from_threshold(query.threshold)
         try:
-            result = recogniser.predict(
+            result = job.recogniser.predict(
                 upload.path,
-                top_k=query.top_k,
-                settings=settings,
-                step_seconds=query.step_seconds,
+                top_k=job.parameters.top_k,
+                settings=job.settings,
+                step_seconds=job.parameters.hop,
+                track=job.parameters.track,
                 progress=progress,
+                on_packet=on_packet,
             )
         except (MediaError, ParameterError) as error:
-            raise RequestError.of_library(error, upload.name) from None
-        result.file = upload.name
-        return _response(result, query.include)
+            raise RequestError.of_library(error, name) from None
+        result.file = name
+        return _response(result, job.parameters.include.split(","))
 
 
-def _response(result: Recognition, include: frozenset[str]) -> dict[str, Any]:
+def _response(result: Recognition, include: Collection[str]) -> dict[str, Any]:
     response = result.as_dict() | {"warnings": result.warnings}
     if "log_mel" in include and result.log_mel is not None:
         response["log_mel"] = encode_log_mel(result.log_mel, result.sample_rate)

@@ -97,7 +97,7 @@ class Problem(BaseModel):
     title: str = Field(description="The phrase of the HTTP status.")
     status: int
     detail: str = Field(description="One line that says what is wrong, and what to do.")
-    parameter: str | None = Field(None, description="The query parameter that is wrong, if one is.")
+    parameter: str | None = Field(None, description="The parameter or form field that is wrong, if one is.")
 
     model_config = {
         "json_schema_extra": {

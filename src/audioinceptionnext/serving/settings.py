@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 
 from audioinceptionnext.errors import ParameterError
 
+FOLDER_PREFIX = "ainext-serve-"  # of the folder for uploads, in the system's temporary one
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -24,6 +26,8 @@ class Settings:
         max_seconds: length of a recording; longer ones are refused with 413.
         idle_seconds: an upload or a live stream that sends nothing for this long is ended.
         min_upload_rate: bytes per second that an upload has to reach on average, once it has taken ``idle_seconds``.
+        decode_seconds: CPU time that decoding an upload may take, besides a tenth of the length of its sound. A damaged
+            file can keep a decoder busy without a sample.
         api_key: what clients send in ``X-API-Key`` or ``Authorization: Bearer``; if it is empty, no key is needed.
         hosts: host names that requests may be addressed to; any, if it is empty. ``*.example.org`` stands for all names
             below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
@@ -31,7 +35,7 @@ class Settings:
         origins: sites, besides the server's own, whose pages may call it.
 
     Raises:
-        ParameterError: a host name has an asterisk elsewhere than in front of its first dot.
+        ParameterError: a host name or a site is written in a way that no request could match.
     """
 
     models: tuple[str, ...] | None = None
@@ -43,14 +47,21 @@ class Settings:
     max_seconds: float = 4 * 3600.0
     idle_seconds: float = 20.0
     min_upload_rate: float = 5_000.0
+    decode_seconds: float = 20.0
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for host in self.hosts:
+            if re.search(r"[/,\s]|^[^\[].*:", host):
+                reason = "give the name alone, without a port or https://, such as sounds.example.org"
+                raise ParameterError("hosts", host, reason)
             if host != "*" and "*" in host.removeprefix("*."):
                 raise ParameterError("hosts", host, "an asterisk stands for whole names: write *.example.org")
+        for origin in self.origins:
+            if not re.fullmatch(r"https?://[^/,\s]+", origin):
+                raise ParameterError("origins", origin, "give the site as browsers do, such as https://example.org")
 
 
 def is_loopback(host: str) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 16_384  # of a part's headers
 MAX_NAME_LENGTH = 200  # of a file's name in responses
+MAX_FIELD_BYTES, MAX_FIELDS = 4_096, 100
+# Bytes that `curl -d @file` leaves out of a file. Any recording has some of them, if only in its header.
+LEFT_OUT_BY_CURL = b"\0\r\n"
 
 
 class Upload:
@@ -32,12 +35,14 @@ class Upload:
         path: chosen by the server.
         name: what the client calls the file. It appears in responses and never becomes a path.
         size: bytes received so far.
+        fields: names and values of the form's other fields.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         handle, path = tempfile.mkstemp(dir=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb")
         self.path, self.name, self.size = Path(path), "recording", 0
+        self.fields: list[tuple[str, str]] = []
         self._max_bytes = max_bytes
 
     def write(self, data: bytes) -> None:
@@ -75,28 +80,50 @@ async def receive(request: Request, folder: Path, settings: Settings) -> Upload:
     """The request's recording, which the caller has to close.
 
     Raises:
-        RequestError: 400 for a body without a file or broken multipart, 408 for a slow upload, 413 for a large one.
+        RequestError: 400 for a body without a file or broken multipart, 408 for a slow upload, 413 for a large one, 415
+            for a body that is no recording by its type, 422 for a form that holds more or other things than a file.
         starlette.requests.ClientDisconnect: the client has left.
     """
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > settings.max_bytes + MAX_HEADER_BYTES:
         raise too_large(settings.max_bytes)
+    content_type, options = parse_options_header(request.headers.get("content-type", ""))
+    _check_type(content_type, request.headers.get("content-encoding", "identity"))
     upload = Upload(folder, settings.max_bytes)
     try:
-        content_type, options = parse_options_header(request.headers.get("content-type", ""))
         chunks = _chunks(request, settings)
         if content_type == b"multipart/form-data":
             await _receive_form(chunks, options.get(b"boundary", b""), upload)
         else:
-            upload.name = _display_name(request.query_params.get("name", ""))
+            whole = content_type != b"application/x-www-form-urlencoded"  # what curl calls any body
             async for chunk in chunks:
+                whole = whole or any(byte in chunk for byte in LEFT_OUT_BY_CURL)
                 upload.write(chunk)
                 await asyncio.sleep(0)  # a fast client must not keep the server from others
+            if upload.size and not whole:
+                raise RequestError(
+                    415,
+                    "the body is a web form, not a recording: with curl, write -F file=@dinner.mp4 or --data-binary "
+                    "@dinner.mp4, since -d leaves bytes out",
+                )
         upload.complete()
     except BaseException:
         upload.close()
         raise
     return upload
+
+
+def _check_type(content_type: bytes, encoding: str) -> None:
+    """Raise `RequestError` (415) for a body that cannot be a recording."""
+    if content_type.endswith((b"/json", b"+json")):
+        reason = "the body is JSON: send the recording itself"
+    elif content_type.startswith(b"multipart/") and content_type != b"multipart/form-data":
+        reason = f"the body is {content_type.decode('latin-1')[:50]}: send the recording"
+    elif encoding.strip().lower() != "identity":
+        reason = f"the body is compressed with {encoding[:50]}: send the recording as it is"
+    else:
+        return
+    raise RequestError(415, f"{reason}, as multipart/form-data in the field file, or as the body")
 
 
 async def _chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
@@ -120,10 +147,10 @@ async def _chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
 
 
 async def _receive_form(chunks: AsyncIterator[bytes], boundary: bytes, upload: Upload) -> None:
-    """Write the first part that is named file, or has a file's name. Raises `RequestError` (400)."""
-    part = _FilePart(upload)
+    """Write the part that is named file, or has a file's name, and note the fields. Raises `RequestError`."""
+    form = _Form(upload)
     try:
-        parser = MultipartParser(boundary, part.callbacks())
+        parser = MultipartParser(boundary, form.callbacks())
         async for chunk in chunks:
             parser.write(chunk)
             await asyncio.sleep(0)
@@ -132,13 +159,14 @@ async def _receive_form(chunks: AsyncIterator[bytes], boundary: bytes, upload: U
         raise RequestError(400, "the multipart/form-data is broken or incomplete: send it again") from None
 
 
-class _FilePart:
-    """Callbacks of the multipart parser that write the part with the file to an upload."""
+class _Form:
+    """Callbacks of the multipart parser that write the file to an upload, and collect the other fields."""
 
     def __init__(self, upload: Upload) -> None:
         self.upload = upload
-        self.field, self.value, self.disposition = b"", b"", b""
-        self.found = self.writing = False
+        self.header, self.value, self.disposition = b"", b"", b""
+        self.name, self.text = "", b""  # of the part, unless it has a file's name
+        self.is_file = self.is_named = self.found = False
 
     def callbacks(self) -> MultipartCallbacks:
         return {
@@ -152,10 +180,10 @@ class _FilePart:
         }
 
     def _begin(self) -> None:
-        self.field = self.value = self.disposition = b""
+        self.header = self.value = self.disposition = self.text = b""
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
-        self.field += data[start:end]
+        self.header += data[start:end]
         self._check_length()
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
@@ -163,30 +191,48 @@ class _FilePart:
         self._check_length()
 
     def _check_length(self) -> None:
-        if len(self.field) + len(self.value) > MAX_HEADER_BYTES:
+        if len(self.header) + len(self.value) > MAX_HEADER_BYTES:
             raise RequestError(400, "the headers of a part are too long")
 
     def _header_end(self) -> None:
-        if self.field.lower() == b"content-disposition":
+        if self.header.lower() == b"content-disposition":
             self.disposition = self.value
-        self.field = self.value = b""
+        self.header = self.value = b""
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self.disposition)
-        self.writing = not self.found and (b"filename" in options or options.get(b"name") == b"file")
-        if self.writing:
-            self.upload.name = _display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
+        self.name = options.get(b"name", b"").decode("utf-8", "replace")
+        self.is_named = b"filename" in options
+        self.is_file = self.is_named or self.name == "file"
+        if self.is_file and not self.found:
+            self.upload.name = display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self.writing:
+        if self.is_file:
+            if self.found:
+                raise RequestError(422, "there are two files: send each in a request of its own", parameter="file")
             self.upload.write(data[start:end])
+        if not self.is_named and len(self.text) <= MAX_FIELD_BYTES:
+            self.text += data[start:end]
 
     def _end(self) -> None:
-        self.found = self.found or self.writing
-        self.writing = False
+        if self.is_file:
+            self.found = self.upload.size > 0
+            self._check_is_no_text()
+            return
+        if len(self.text) > MAX_FIELD_BYTES or len(self.upload.fields) == MAX_FIELDS:
+            raise RequestError.of_parameter(self.name[:100], None, "the form is too long: send a recording as file")
+        self.upload.fields.append((self.name, self.text.decode("utf-8", "replace")))
+
+    def _check_is_no_text(self) -> None:
+        """Refuse what becomes of ``curl -F file=dinner.mp4``, without the @."""
+        text = self.text.decode("utf-8", "replace")
+        if not self.is_named and text and text.isprintable() and len(text) <= MAX_NAME_LENGTH:
+            detail = f"file is the text {text!r}, not a recording: with curl, write -F file=@{text}"
+            raise RequestError(422, detail, parameter="file")
 
 
-def _display_name(name: str) -> str:
+def display_name(name: str) -> str:
     """The client's name of a file as responses show it: without folders, printable, and not too long."""
     base = name.replace("\\", "/").rpartition("/")[2].strip()[:MAX_NAME_LENGTH]
     return printable(base.encode("utf-8", "replace").decode()) or "recording"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.benchmark.engines import peak_rss
+from audioinceptionnext.benchmark.backends import peak_rss
 from audioinceptionnext.benchmark.process import Process
 from audioinceptionnext.benchmark.worker import Channel
 from audioinceptionnext.errors import writing

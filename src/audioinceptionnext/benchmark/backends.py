@@ -1,4 +1,4 @@
-"""What computes a row, in its own process. An engine imports only its own library, so that the memory is the row's."""
+"""What computes a row, in its own process. A backend imports only its own library, so that the memory is the row's."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Task:
     """What the process of a row needs to know.
 
     Attributes:
-        engine, precision, device: as in `rows.Row`.
-        file: what the engine loads, made by `subjects.Preparation`.
+        backend, precision, device: as in `rows.Row`.
+        file: what the backend loads, made by `subjects.Preparation`.
         inputs: a file of log-mels (n, clip frames, bands).
         threads: of the CPU.
         batch_sizes: clips per call; calls of each of these sizes are timed.
     """
 
-    engine: str
+    backend: str
     precision: str
     device: str
     file: Path
@@ -52,7 +52,7 @@ def serve(channel: Channel, task: Task) -> None:
     - ``(batch_size, seconds, max_calls)``: the nanoseconds of each call.
     """
     start = time.perf_counter()
-    infer = ENGINES[task.engine](task)
+    infer = BACKENDS[task.backend](task)
     inputs = np.load(task.inputs)
     peaks = {}
     for batch_size in sorted(task.batch_sizes):
@@ -74,7 +74,7 @@ def serve(channel: Channel, task: Task) -> None:
 def in_batches(infer: Infer, clips: np.ndarray, size: int) -> np.ndarray:
     """Infer (n, frames, bands) with ``size`` clips per call.
 
-    The last batch is filled up, since an engine may take only one size.
+    The last batch is filled up, since a backend may take only one size.
     """
     parts = []
     for first in range(0, len(clips), size):
@@ -246,7 +246,7 @@ def openvino(task: Task) -> Infer:
     return infer
 
 
-ENGINES: dict[str, Callable[[Task], Infer]] = {
+BACKENDS: dict[str, Callable[[Task], Infer]] = {
     "eager": eager,
     "compiled": compiled,
     "graph": graph,

@@ -1,0 +1,86 @@
+"""Onset thresholds as people give them: one for all labels, or some by label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
+
+Threshold = float | Mapping[str, float]  # of all labels, or by label
+
+
+def settings_for(
+    labels: Sequence[str],
+    own: Sequence[float],
+    threshold: Threshold | None = None,
+    *,
+    settings: SegmentationSettings | None = None,
+    onset_threshold: float | None = None,
+    **others: Any,
+) -> SegmentationSettings:
+    """Settings for a model: its own thresholds, except where others are given.
+
+    Args:
+        labels: of the model, one per class.
+        own: the model's onset thresholds, (classes,), or empty.
+        threshold: the onset threshold of all labels; or a mapping from labels to theirs.
+        settings: taken as they are, if they are given in place of ``threshold``.
+        onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
+        others: further settings, as for `SegmentationSettings`.
+
+    Raises:
+        ParameterError: a label does not exist, a value is out of range, or both thresholds and settings are given.
+
+    >>> settings_for(["blender", "kettle"], [0.5, 0.7], {"blender": 0.9}).class_thresholds
+    (0.9, 0.7)
+    """
+    if settings is not None:
+        if threshold is not None:
+            raise ParameterError("threshold", None, "the settings have thresholds, too; give only one of the two")
+        return settings
+    by_label: Mapping[str, float] = {}
+    if isinstance(threshold, Mapping):
+        by_label = threshold
+    elif threshold is not None:
+        check_probability("threshold", threshold)
+        onset_threshold = float(threshold)
+    settings = SegmentationSettings.from_threshold(
+        ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **others
+    )
+    if not by_label:
+        return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
+    for label, value in by_label.items():
+        if label not in labels:
+            raise ParameterError("threshold", None, f"there is no label {label!r}; {suggest(str(label), labels)}")
+        check_probability("threshold", value, f"{label}={value}")
+    rest = own if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
+    chosen = dict(zip(labels, rest, strict=True)) | {label: float(value) for label, value in by_label.items()}
+    return replace(settings, class_thresholds=tuple(chosen.values()))
+
+
+def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
+    """The threshold of all labels, None if there is none, and those by label.
+
+    Raises:
+        ParameterError: a text is neither a number nor a label with a number, or two texts contradict each other.
+
+    >>> parse_thresholds(["0.5", "blender=0.9"])
+    (0.5, {'blender': 0.9})
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
+        try:
+            value = float(number)
+        except ValueError:
+            reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
+            raise ParameterError("threshold", text, reason) from None
+        check_probability("threshold", value, f"{label}={value}" if label else value)
+        if found.setdefault(label, value) != value:
+            reason = f"{label or 'the threshold of all labels'} has another value already; give one"
+            raise ParameterError("threshold", text, reason)
+    everywhere = found.pop("", None)
+    return everywhere, found

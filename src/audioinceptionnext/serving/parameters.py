@@ -1,0 +1,167 @@
+"""What ``/v1/predict`` and ``/v1/listen`` may be asked for, as query parameters or form fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
+from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.thresholds import parse_thresholds
+from audioinceptionnext.serving.errors import RequestError
+
+P = TypeVar("P", bound="Parameters")
+
+INCLUDES = ("log_mel", "probabilities")
+_ALIASES = {"onset_threshold": "threshold"}  # as on the command line
+_DEFAULTS = SegmentationSettings()
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _split(allowed: tuple[str, ...]) -> AfterValidator:
+    """Checks names that are separated by commas."""
+
+    def check(text: str) -> str:
+        for name in filter(None, text.split(",")):
+            if name not in allowed:
+                raise ParameterError("include", name, f"give {' or '.join(allowed)}")
+        return text
+
+    return AfterValidator(check)
+
+
+class Parameters(BaseModel):
+    """The parameters that files and live streams share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["kitchen20"])
+    threshold: list[str] = Field(
+        [],
+        description="Probability that a segment must reach at least once, for all labels or for one, as in "
+        "blender=0.9. May be repeated; the model's own unless given.",
+        examples=[["0.5", "blender=0.9"]],
+    )
+    offset_threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="A segment ends when its probability falls below this; 0.6 of the threshold unless given. With the "
+        "model's own thresholds it applies to 0.5 and scales with them.",
+    )
+    smoothing: _Seconds = Field(
+        _DEFAULTS.smoothing, description="Length of the moving average over the probabilities, in seconds."
+    )
+    min_duration: _Seconds = Field(
+        _DEFAULTS.min_duration, description="Segments that are shorter than this many seconds are dropped."
+    )
+    merge_gap: _Seconds = Field(
+        _DEFAULTS.merge_gap, description="Segments of one label that are closer than this many seconds are merged."
+    )
+    hop: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
+    )
+
+    @classmethod
+    def read(cls: type[P], given: Iterable[tuple[str, str]]) -> P:
+        """The parameters of a request.
+
+        Args:
+            given: names and values, as they arrived.
+
+        Raises:
+            RequestError: 422 for an unknown name, a value that does not fit, or two values where one is wanted.
+        """
+        values: dict[str, list[str]] = {}
+        for name, value in ((_ALIASES.get(name, name), value) for name, value in given):
+            if name not in cls.model_fields:
+                detail = f"there is no parameter called {name[:100]!r}; {suggest(name[:100], cls.model_fields)}"
+                raise RequestError(422, detail, parameter=name[:100])
+            if value not in (seen := values.setdefault(name, [])):
+                seen.append(value)
+        for name, seen in values.items():
+            if name != "threshold" and len(seen) > 1:
+                raise RequestError.of_parameter(name, " and ".join(seen), "give it once")
+        try:
+            return cls.model_validate({name: v if name == "threshold" else v[0] for name, v in values.items()})
+        except ValidationError as error:
+            raise cls._refusal(error) from None
+
+    @classmethod
+    def _refusal(cls, error: ValidationError) -> RequestError:
+        """The first of pydantic's errors in this project's words."""
+        first = error.errors()[0]
+        if isinstance(said := first.get("ctx", {}).get("error"), ParameterError):
+            return RequestError.of_library(said)
+        name = str(first["loc"][0])
+        schema = cls.model_json_schema()["properties"][name]
+        return RequestError.of_parameter(name, first["input"] or "empty", f"give {_expected(schema)}")
+
+    def settings(self, recogniser: Recogniser) -> SegmentationSettings:
+        """How probabilities become segments. Raises `RequestError` (422) for thresholds that the model cannot have."""
+        try:
+            everywhere, by_label = parse_thresholds(self.threshold)
+            others = {} if self.offset_threshold is None else {"offset_threshold": self.offset_threshold}
+            return recogniser.segmentation_settings(
+                by_label,
+                onset_threshold=everywhere,
+                **others,
+                smoothing=self.smoothing,
+                min_duration=self.min_duration,
+                merge_gap=self.merge_gap,
+            )
+        except ParameterError as error:
+            raise RequestError.of_library(error) from None
+
+
+class PredictParameters(Parameters):
+    """The parameters of ``POST /v1/predict``."""
+
+    top_k: int = Field(TOP_K, ge=1, le=1000, description="Labels for the recording as a whole.")
+    track: int | None = Field(
+        None,
+        ge=1,
+        description="Sound track of the file, counted from 1; the first that can be decoded and is not silent unless "
+        "given.",
+    )
+    include: Annotated[str, _split(INCLUDES)] = Field(
+        "", description=f"{' and '.join(INCLUDES)}, separated by a comma: what the response holds besides the result."
+    )
+    name: str = Field("", description="The file's name, if the body is the recording itself.")
+
+
+class ListenParameters(Parameters):
+    """The parameters of ``WS /v1/listen``."""
+
+    rate: float | None = Field(None, gt=0, lt=1e9, description="Sample rate in Hz; the model's own unless given.")
+    encoding: Literal["s16le", "f32le"] = Field("s16le", description="16-bit integers or floats.")
+    channels: int = Field(1, ge=1, le=32, description="Number of interleaved channels.")
+    include: Annotated[str, _split(("log_mel",))] = Field("", description="log_mel, to draw the sound.")
+
+
+def describe_parameters(parameters: type[Parameters]) -> list[dict[str, Any]]:
+    """The query parameters for OpenAPI."""
+    properties = parameters.model_json_schema()["properties"]
+    return [
+        {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
+        for name, schema in properties.items()
+    ]
+
+
+def _expected(schema: dict[str, Any]) -> str:
+    """What a value has to be, in words: ``a number above 0 and at most 1``."""
+    schema = schema.get("anyOf", [schema])[0]
+    if "enum" in schema:
+        return " or ".join(schema["enum"])
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        limits = f"from {low:g} to {high:g}"
+    elif low is not None:
+        limits = f"of at least {low:g}"
+    else:
+        limits = f"above {schema['exclusiveMinimum']:g}" + ("" if high is None else f" and at most {high:g}")
+    kind = "a whole number" if schema["type"] == "integer" else "a number"
+    return f"{kind} {limits}"
