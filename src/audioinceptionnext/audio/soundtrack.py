@@ -199,7 +199,7 @@ class SoundTrack:
                 self.frames += len(frames)
                 self._bytes += packet.size
                 yield from frames
-        except EOFError:
+        except (EOFError, IndexError):  # PyAV's, where another stream has come up on the way
             return
         except FFmpegError:
             self.failed = True
