@@ -6,7 +6,7 @@
 A cell is the largest error of time of the scene's sounds, in ms, found by correlation with the scene itself. ``w`` says
 that there is a warning, ``-`` that the container cannot be in the situation, ``?`` that a sound is not found. Below,
 each warning is printed once. A cell fails if, without a warning, a sound is not found or more than 150 ms from its
-place, or if the segments' labels are not those of the scene.
+place, or if the segments' labels are not those of the container's plain file.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from audioinceptionnext import Recognition, load
+from audioinceptionnext import load
 from audioinceptionnext.audio.decode import read, read_blocks
 from audioinceptionnext.errors import MediaError
 from tests.containers import CONTAINERS, SITUATIONS
@@ -36,11 +37,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("containers", nargs="*", default=list(CONTAINERS), help=f"of {', '.join(CONTAINERS)}")
     parser.add_argument("--decode-only", action="store_true", help="do not compare the segments' labels")
-    parser.add_argument("--model", default="kitchen20-small")
+    parser.add_argument("--model", default="kitchen20")
     options = parser.parse_args()
     recogniser = None if options.decode_only else load(options.model, threads=1)
     scene = read(SCENE, RATE)
-    expected = recogniser and labels(recogniser.predict(SCENE))
     print(f"{'':6}", *(f"{name:>18}" for name in SITUATIONS))
     notes: dict[str, int] = {}
     failed = 0
@@ -48,6 +48,7 @@ def main() -> None:
         for name in options.containers:
             kind, row = CONTAINERS[name], []
             sound = read(SCENE, kind.rate)
+            expected: list[str] = []
             for how in SITUATIONS.values():
                 if not how.fits(kind):
                     row.append("-")
@@ -70,8 +71,14 @@ def main() -> None:
                 found = [one for one in errors if one is not None]
                 right = len(found) == len(errors) and max(map(abs, found)) <= TOLERANCE_S
                 cell = f"{1000 * max(map(abs, found), default=0):.0f}{'?' if len(found) < len(errors) else ''}"
-                if right and recogniser is not None and labels(recogniser.predict(path)) != expected:
-                    right, cell = False, f"{cell} labels"
+                if right and recogniser is not None:
+                    # A pause divides a segment in two.
+                    found_labels = [
+                        label for label, _ in groupby(one.label for one in recogniser.predict(path).segments)
+                    ]
+                    expected = expected or found_labels  # those of the first situation, which is plain
+                    if found_labels != expected:
+                        right, cell = False, f"{cell} labels"
                 for warning in warnings:
                     notes.setdefault(warning, len(notes) + 1)
                 failed += not right and not warnings
@@ -80,10 +87,6 @@ def main() -> None:
     for warning in notes:
         print(f"  w: {warning}")
     print(f"{failed} cells fail")
-
-
-def labels(result: Recognition) -> list[str]:
-    return [segment.label for segment in result.segments]
 
 
 def error_of(

@@ -50,6 +50,7 @@ CONTAINERS: dict[str, Container] = {
     "mp4": _film(".mp4", "mp4"),
     "mov": _film(".mov", "mov"),
     "mkv": _film(".mkv", "matroska"),
+    "mka": Container(".mka", "matroska", "pcm_s16le", stamped=True, zero=True, tracks=True),
     "webm": _film(".webm", "webm", "libopus", "libvpx"),
     "ts": _film(".ts", "mpegts"),
     "flv": Container(".flv", "flv", "aac", 44_100, stamped=True, zero=True, picture="flv1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import wave
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +163,7 @@ def files(folder: Path) -> None:
     """PCM in many forms with what Python decodes, and compressed files with what their encoders added."""
     sys.path.insert(0, str(REPOSITORY))
     from tests.audio_files import CODECS, chirp, encode, write_piped, write_video, write_with_pause
+    from tests.containers import CONTAINERS, SITUATIONS, mux
 
     stereo = np.stack([chirp(1.1, 22050), 0.3 * chirp(1.1, 22050)[::-1]], axis=1)
     for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"):
@@ -182,6 +183,15 @@ def files(folder: Path) -> None:
     write_with_pause(folder / "pause.mkv", np.tile(stereo, (6, 1)), 22050, start=3, seconds=2.5)
     for name in ("late", "pause"):
         write_piped(folder / f"{name}-piped.mkv", folder / f"{name}.mkv")
+    half = (len(whole) - at - 4) // 4 * 2
+    (folder / "half-stated.wav").write_bytes(whole[:at] + half.to_bytes(4, "little") + whole[at + 4 :])
+    (folder / "two.wav").write_bytes(whole + whole)
+    (folder / "zeros.wav").write_bytes(whole + bytes(100_000))
+    matroska = replace(CONTAINERS["mkv"], codec="pcm_s16le", rate=22050)
+    for name in ("lead", "lead, no length", "pause", "pause, no length", "no length", "silent track first"):
+        SITUATIONS[name].write(folder / f"situation-{name.replace(', ', '-').replace(' ', '-')}.mkv", matroska, stereo)
+    mux(folder / "absurd.mkv", matroska, [stereo], time_of=lambda time: time + 90_000, piped=True)
+    mux(folder / "jump.mkv", matroska, [stereo], time_of=lambda time: time + 90_000 * (time >= 0.5), piped=True)
     decoded = {}
     for path in sorted(folder.glob("*.*")):
         warnings: list[str] = []

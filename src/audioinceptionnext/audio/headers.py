@@ -11,6 +11,14 @@ from audioinceptionnext.audio.chunks import find_layout
 STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
 
 
+def stated_duration(container: Any, stream: Any) -> float | None:
+    """The length in seconds that a file states, from the first of its streams to the last; None if it is a guess."""
+    name = container.format.name
+    # Matroska states no lengths of streams. There is one where FFmpeg guessed it from the bit rate, as for PCM.
+    guessed = not name.startswith(STATED) or (name.startswith("matroska") and stream.duration)
+    return None if guessed or not container.duration else float(container.duration / 1e6)
+
+
 def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
@@ -18,7 +26,7 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
         return None
     if name == "ogg" and (stream.start_time or 0) * stream.time_base > 0.1:
         return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
-    if stream.duration:
+    if stream.duration and not name.startswith("matroska"):
         factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
     # Matroska states where the sound ends, not how long it is.
@@ -31,7 +39,8 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
         except ValueError:
             return None
     # The container is as long as its longest stream, which need not be the sound.
-    return container.duration / 1e6 - starts if container.duration and len(container.streams) == 1 else None
+    whole = stated_duration(container, stream)
+    return whole - starts if whole and len(container.streams) == 1 else None
 
 
 def was_cut(path: Path, container: Any) -> bool:

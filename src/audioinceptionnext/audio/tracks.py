@@ -95,7 +95,7 @@ def _is_silent(frame: av.AudioFrame) -> bool:
     frame.pts = None
     for packed in av.AudioResampler(format="flt").resample(frame):
         count = packed.layout.nb_channels
-        samples = np.frombuffer(packed.planes[0], np.float32)[: packed.samples * count].reshape(-1, count)
+        samples = np.frombuffer(memoryview(packed.planes[0]), np.float32)[: packed.samples * count].reshape(-1, count)
         if len(samples) and np.ptp(samples, axis=0).max() / 2 > _SILENT:  # an offset is no sound
             return False
     return True
