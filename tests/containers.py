@@ -52,7 +52,7 @@ CONTAINERS: dict[str, Container] = {
     "mkv": _film(".mkv", "matroska"),
     "mka": Container(".mka", "matroska", "pcm_s16le", stamped=True, zero=True, tracks=True),
     "webm": _film(".webm", "webm", "libopus", "libvpx"),
-    "ts": _film(".ts", "mpegts"),
+    "ts": _film(".ts", "mpegts", picture="libx264"),
     "flv": Container(".flv", "flv", "aac", 44_100, stamped=True, zero=True, picture="flv1"),
     "avi": Container(".avi", "avi", "pcm_s16le", tracks=True, picture="mpeg4"),
     "m4a": Container(".m4a", "ipod", "aac", stamped=True, zero=True, tracks=True),

@@ -2,6 +2,7 @@
 
 const HEAD = 1 << 16; // bytes; more than a header has in front of the sound
 const CLUSTER = 0x1f43b675; // of Matroska: here the sound begins
+const OGG_PAGE = 0x4f676753; // "OggS"
 const CODEC_DELAY = 0x56aa;
 const PLACEHOLDER = 0x7fff0000; // a larger size of samples is not meant
 const JUNK = 64; // bytes; what follows the samples is no sound if it is not longer
@@ -131,6 +132,16 @@ async function isZero(file, start) {
 
 async function read(file, start, size) {
   return new DataView(await file.slice(start, start + size).arrayBuffer());
+}
+
+/** How many samples an Ogg file has, as its last page states; null if it does not. */
+export async function oggSamples(file) {
+  const tail = await read(file, Math.max(0, file.size - HEAD), HEAD); // a page is not longer than that
+  let at = tail.byteLength - 14;
+  while (at >= 0 && tail.getUint32(at) !== OGG_PAGE) at -= 1;
+  if (at < 0) return null;
+  const samples = Number(tail.getBigInt64(at + 6, true));
+  return samples > 0 ? samples : null;
 }
 
 /** ASCII at an offset; shorter if the data end there. */

@@ -18,7 +18,7 @@ import {
   WEBM,
 } from "mediabunny";
 import { canDecode, Decoder } from "./decoder.js";
-import { matroskaDelay, mp3Padding, withSizes } from "./headers.js";
+import { matroskaDelay, mp3Padding, oggSamples, withSizes } from "./headers.js";
 import { concatenate } from "./numbers.js";
 import { audibleTrack } from "./tracks.js";
 import { MAX_RATE, MIN_RATE, mono, Resampler } from "./resample.js";
@@ -111,6 +111,9 @@ export class SoundTrack {
     const knows = format === MP3 ? this.padding.frames : !isMatroska(format) || (await this.input.getTracks()).length === 1;
     const end = await this.track.getDurationFromMetadata();
     if (knows && end) this.stated = end - this.first;
+    // A page of Ogg that is missing, and a pause, are not seen otherwise.
+    const samples = format === OGG && this.first < GAP_S ? await oggSamples(this.file) : null;
+    if (samples) this.stated = samples / (this.preSkip ? 48000 : rate) - this.preSkip;
   }
 
   async #readDelays(format, rate) {

@@ -221,6 +221,7 @@ def browser(folder: Path) -> None:
 
     from audioinceptionnext.cli.app import app
     from tests.audio_files import encode, write_piped, write_video, write_with_pause
+    from tests.containers import CONTAINERS, SITUATIONS
 
     rate = 44100
     scene = decode.read(SCENE, rate)
@@ -242,6 +243,9 @@ def browser(folder: Path) -> None:
     (folder / "piped.wav").write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])
     content = (folder / "scene.mp3").read_bytes()
     (folder / "cut.mp3").write_bytes(content[: 2 * len(content) // 3 + 100])
+    for name in ("lead", "silent track first"):
+        SITUATIONS[name].write(folder / f"{name.split()[0]}.m4a", CONTAINERS["m4a"], at_48000)
+        names.append(f"{name.split()[0]}.m4a")
     names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
     encode(folder / "minutes.flac", np.tile(scene, 7)[: 180 * rate], rate)
     encode(folder / "minutes.wav", np.tile(scene, 7)[: 180 * rate], rate)
@@ -249,6 +253,46 @@ def browser(folder: Path) -> None:
     (folder / "results.json").write_text(found.stdout)
     whole = CliRunner().invoke(app, ["predict", str(folder / "minutes.flac"), "--json", "--workers", "1"])
     (folder / "minutes.json").write_text(whole.stdout)
+
+
+BROWSER_CONTAINERS = (
+    "mp4",
+    "mov",
+    "mkv",
+    "mka",
+    "webm",
+    "ts",
+    "m4a",
+    "ogg",
+    "opus",
+    "wav",
+    "rf64",
+    "flac",
+    "mp3",
+    "aac",
+)
+
+
+def situations(folder: Path) -> None:
+    """Twelve seconds of the scene in every container that browsers read, in every situation, and the results."""
+    sys.path.insert(0, str(REPOSITORY))
+    from audioinceptionnext.errors import MediaError
+    from tests.containers import CONTAINERS, SITUATIONS
+
+    recogniser, results = load("kitchen20", threads=1), []
+    for name in BROWSER_CONTAINERS:
+        kind = CONTAINERS[name]
+        sound = decode.read(SCENE, kind.rate, 6.0, 12.0)
+        for situation, how in SITUATIONS.items():
+            if how.fits(kind):
+                path = folder / f"{name}-{situation.replace(', ', '-').replace(' ', '-')}{kind.suffix}"
+                how.write(path, kind, sound)
+                try:
+                    found = recogniser.predict(path)
+                    results.append(found.as_dict() | {"file": str(path), "warnings": found.warnings})
+                except MediaError as error:
+                    results.append({"file": str(path), "error": str(error)})
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 PARTS = {
@@ -259,6 +303,7 @@ PARTS = {
     "recordings": recordings,
     "live": live,
     "models": models,
+    "situations": situations,
 }
 
 if __name__ == "__main__":
