@@ -4,7 +4,7 @@
 
 The recordings of every container (``tests/containers.py``, made anew at each start) are changed at random: bits, sizes,
 parts that are cut out, doubled, zeroed or taken from another recording. What comes of it must be a waveform of finite
-samples or a `MediaError` of one line. Anything else is a finding, which is kept as a file: another exception, the end of
+samples or a `MediaError` of one line. Anything else is a finding and is kept as a file: another exception, the end of
 the interpreter, more than 10 s of CPU time, or more than 1 GB of memory.
 """
 

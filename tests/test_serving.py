@@ -29,8 +29,9 @@ from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.errors import STATUSES
 from audioinceptionnext.serving.settings import LOOPBACK, Settings
 from audioinceptionnext.serving.work_queue import Busy, WorkQueue
-from tests.audio_files import encode, write_wav
+from tests.audio_files import encode, sine, write_wav
 from tests.command import ainext
+from tests.containers import CONTAINERS, mux
 from tests.served import Server, check_problem, problem, serving
 
 SMALL = "kitchen20-small"
@@ -74,6 +75,19 @@ def test_the_response_is_that_of_the_command_line(client: Any, server: Server) -
     assert body["file"] == "a.flac" and set(body) == {*wanted, "warnings"}
     assert body["segments"] == ainext("predict", SCENE, "-m", SMALL, "-t", "0.9", "--json").json[0]["segments"]
     assert not server.uploads()
+
+
+def test_the_sound_track_is_a_parameter(client: Any, tmp_path: Path) -> None:
+    tone = sine(300, 1.5, 48_000)
+    content = mux(tmp_path / "two.mkv", CONTAINERS["mkv"], [0 * tone, tone]).read_bytes()
+
+    def response(query: str) -> Any:
+        return client.post(f"/v1/predict?name=two.mkv{query}", content=content)
+
+    assert response("").json()["warnings"] == ["this is sound track 2 of 2 (the one before it: silent)"]
+    assert response("&track=1").json()["warnings"] == []
+    assert "has 2 sound tracks, and no track 3" in problem(response("&track=3"), 415)
+    assert "track" in problem(response("&track=0"), 422)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\boot.ini", "/etc/passwd", "a\r\nb.wav", "", "x" * 1000])

@@ -18,15 +18,17 @@ import {
   WEBM,
 } from "mediabunny";
 import { canDecode, Decoder } from "./decoder.js";
-import { matroskaDelay, mp3Padding, withSizes } from "./headers.js";
+import { matroskaDelay, mp3Padding, oggSamples, withSizes } from "./headers.js";
 import { concatenate } from "./numbers.js";
+import { audibleTrack } from "./tracks.js";
 import { MAX_RATE, MIN_RATE, mono, Resampler } from "./resample.js";
 
 const FORMATS = [WAVE, MP3, MP4, QTFF, MATROSKA, WEBM, OGG, FLAC, ADTS, MPEG_TS];
 const GAP_S = 0.1; // smaller gaps are ignored, since time stamps are rounded and clocks drift
 const DAMAGED_GAP_S = 0.005; // the same after a damaged packet, which certainly leaves a gap
 const LATE_S = 0.02; // a sound track that starts later than this after the picture gets silence in front
-const UNSTATED_S = 86_400; // how far time stamps are believed in a file that does not state its length
+const UNSTATED_S = 3600; // how much silence time stamps may add in a file that does not state its length
+const STATED_S = 12 * 3600; // the same where it does: a damaged time stamp may have decided what is stated
 const LAST_PACKET = 4096; // samples; the last packet has no more padding than this
 const CUT_FRAME = 2048; // bytes that may lack in the last frame of an MP3 file
 
@@ -70,6 +72,8 @@ export class SoundTrack {
     this.padding = null; // of an MP3 file, see `mp3Padding`
     this.stated = null; // seconds that the sound lasts, as the header states it
     this.seconds = this.missing = 0; // decoded so far, gaps included; in gaps that no damaged packet explains
+    this.unbelieved = 0; // seconds of the largest gap that cannot be
+    this.notes = []; // lines about the file
   }
 
   close() {
@@ -78,13 +82,17 @@ export class SoundTrack {
 
   async #open() {
     const { name } = this;
-    this.input = inputOf(await withSizes(this.file));
+    const { file, note } = await withSizes(this.file);
+    this.headerNote = note;
+    this.input = inputOf(file);
     const format = await this.input.getFormat();
     if (format === MP3) {
       this.close();
       this.input = inputOf(new Blob([this.file, new Uint8Array(CUT_FRAME)])); // so that the last frame can be read
     }
-    this.track = await this.input.getPrimaryAudioTrack();
+    const { track, note: trackNote } = await audibleTrack(await this.input.getAudioTracks());
+    this.track = track;
+    if (trackNote) this.notes.push(trackNote);
     if (!this.track) throw new RecordingError(`${name}: has no sound that browsers can read: use ainext predict.`);
     const rate = await this.track.getSampleRate();
     if (!(rate >= MIN_RATE && rate <= MAX_RATE && (await this.track.getNumberOfChannels()) > 0))
@@ -98,11 +106,14 @@ export class SoundTrack {
     }
     this.length = await this.input.getDurationFromMetadata();
     await this.#readDelays(format, rate);
-    await this.#readStart();
+    await this.#readStart(format);
     // The sound of an MP3 file may be as long as its size suggests, and that of Matroska as long as its pictures.
     const knows = format === MP3 ? this.padding.frames : !isMatroska(format) || (await this.input.getTracks()).length === 1;
     const end = await this.track.getDurationFromMetadata();
     if (knows && end) this.stated = end - this.first;
+    // A page of Ogg that is missing, and a pause, are not seen otherwise.
+    const samples = format === OGG && this.first < GAP_S ? await oggSamples(this.file) : null;
+    if (samples) this.stated = samples / (this.preSkip ? 48000 : rate) - this.preSkip;
   }
 
   async #readDelays(format, rate) {
@@ -119,15 +130,26 @@ export class SoundTrack {
     }
   }
 
-  /** In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay. */
-  async #readStart() {
+  /**
+   * In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay. Without a
+   * picture, time 0 is where the file's time stamps begin to count, or the first sample where they start anywhere.
+   */
+  async #readStart(format) {
     const start = await this.track.getFirstTimestamp();
     if (start + this.preSkip < 0) this.skip = -(start + this.preSkip); // from an edit list
     this.first = Math.max(0, start - this.delay + this.skip + this.preSkip);
     const pictures = await this.input.getVideoTracks();
     const starts = await Promise.all(pictures.map((picture) => picture.getFirstTimestamp()));
-    const lead = this.first - Math.min(this.first, ...starts);
-    if (lead >= LATE_S && lead <= (this.length ?? UNSTATED_S)) this.lead = lead;
+    const fromZero = isMatroska(format) || format === MP4 || format === QTFF;
+    const zero = starts.length ? Math.min(this.first, ...starts) : fromZero || format === OGG ? 0 : this.first;
+    const lead = this.first - zero;
+    const longest = starts.length ? (this.length ?? UNSTATED_S) : fromZero ? UNSTATED_S : 0;
+    if (lead >= LATE_S && lead <= longest) {
+      this.lead = lead;
+      if (!starts.length) this.notes.push(`the sound starts at ${lead.toFixed(1)} s, after silence`);
+    } else if (lead > GAP_S) {
+      this.notes.push(`the time stamps start at ${lead.toFixed(1)} s; times count from the first sound instead`);
+    }
   }
 
   /**
@@ -163,7 +185,10 @@ export class SoundTrack {
     const { damaged } = this.decoder;
     if (damaged) found.push(`skipped ${damaged} damaged packet${damaged > 1 ? "s" : ""}`);
     if (this.missing) found.push(`${this.missing.toFixed(1)} s are missing and were replaced by silence`);
-    return found;
+    if (this.unbelieved > GAP_S)
+      found.push(`the time stamps jump by ${this.unbelieved.toFixed(1)} s, which was ignored: later times may be early`);
+    const note = this.headerNote(this.seconds);
+    return [...found, ...(note ? [note] : []), ...this.notes];
   }
 
   /** Joins frames, {samples, rate}, to blocks of a second, and drops the padding at the end. */
@@ -194,7 +219,7 @@ export class SoundTrack {
    */
   async *#frames(decoder, last) {
     const end = this.first + (this.length ?? Infinity); // later time stamps are damaged
-    let left = this.length === null ? UNSTATED_S : Infinity; // seconds that gaps may still take
+    let left = this.length === null ? UNSTATED_S : STATED_S; // seconds that gaps may still take
     let clock = null; // where the next frame should begin
     let damaged = 0;
     for await (const { sample, packet, restarted } of decoder.run()) {
@@ -203,7 +228,10 @@ export class SoundTrack {
       const time = packet ? packet.timestamp - this.delay + (restarted ? this.preSkip : 0) : clock;
       clock ??= time ?? 0;
       const gap = time - clock;
-      if (gap > (decoder.damaged > damaged ? DAMAGED_GAP_S : GAP_S) && time < end && gap <= left) {
+      const counts = gap > (decoder.damaged > damaged ? DAMAGED_GAP_S : GAP_S);
+      const believed = time < end && gap <= left;
+      if (counts && !believed) this.unbelieved = Math.max(this.unbelieved, gap);
+      if (counts && believed) {
         left -= gap;
         if (decoder.damaged === damaged) this.missing += gap;
         for (const zeros of silence(gap, rate)) yield { samples: zeros, rate };

@@ -2,67 +2,16 @@
 // It needs chromium (CHROMIUM, by default /usr/bin/chromium) and a Python with audioinceptionnext (AINEXT_PYTHON).
 
 import assert from "node:assert/strict";
-import { createReadStream, existsSync, statSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { fixtures } from "./fixtures.js";
+import { host, predict } from "./page.js";
 
-const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
 const TOLERANCE = 1e-3;
 // Two decoders of Opus differ a little, and time stamps of WebM are rounded to milliseconds. Of Ogg Vorbis and WebM, the end
 // of the last packet is kept here.
 const LOOSE_TOLERANCE = 0.005;
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json" };
-TYPES[".wasm"] = "application/wasm";
-TYPES[".svg"] = "image/svg+xml";
-
-/** A static host with the page in two folders: /some/where/, and with the headers that allow threads, /isolated/. */
-async function host() {
-  const requests = [];
-  const server = createServer((request, response) => {
-    const path = normalize(decodeURIComponent(new URL(request.url, "http://host").pathname)).replace(
-      /\/$/,
-      "/index.html",
-    );
-    requests.push(path);
-    const [, folder, inside] = path.match(/^\/(some\/where|isolated)\/(.*)$/) ?? [];
-    const file = join(DIST, inside ?? "");
-    if (!inside || !existsSync(file)) return response.writeHead(404).end();
-    if (folder === "isolated") {
-      response.setHeader("cross-origin-opener-policy", "same-origin");
-      response.setHeader("cross-origin-embedder-policy", "require-corp");
-    }
-    response.writeHead(200, {
-      "content-type": TYPES[extname(file)] ?? "application/octet-stream",
-      "content-length": statSync(file).size,
-    });
-    createReadStream(file).pipe(response);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { root: `http://127.0.0.1:${server.address().port}/`, server, requests };
-}
-
-/** Gives a file to the page: {result: what it offers as JSON, seconds: that this took} or {problem}. */
-async function predict(page, file) {
-  const start = Date.now();
-  await page.setInputFiles("#file", file);
-  await page.waitForFunction(
-    () => !document.getElementById("working").hidden || !document.getElementById("problem").hidden,
-  );
-  await page.waitForFunction(() => document.getElementById("working").hidden, null, { timeout: 600_000 });
-  const problem = await page.locator("#problem").evaluate((element) => (element.hidden ? null : element.textContent));
-  if (problem) return { problem };
-  const seconds = (Date.now() - start) / 1000;
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    page.getByRole("button", { name: "JSON" }).click(),
-  ]);
-  return { result: JSON.parse(await readFile(await download.path(), "utf8")), seconds };
-}
-
 /** The largest differences between two results, of all scores and of all times. Their segments have the same labels. */
 function compare(result, expected) {
   const labels = (list) => list.map((one) => one.label);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import wave
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +163,7 @@ def files(folder: Path) -> None:
     """PCM in many forms with what Python decodes, and compressed files with what their encoders added."""
     sys.path.insert(0, str(REPOSITORY))
     from tests.audio_files import CODECS, chirp, encode, write_piped, write_video, write_with_pause
+    from tests.containers import CONTAINERS, SITUATIONS, mux
 
     stereo = np.stack([chirp(1.1, 22050), 0.3 * chirp(1.1, 22050)[::-1]], axis=1)
     for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"):
@@ -182,6 +183,15 @@ def files(folder: Path) -> None:
     write_with_pause(folder / "pause.mkv", np.tile(stereo, (6, 1)), 22050, start=3, seconds=2.5)
     for name in ("late", "pause"):
         write_piped(folder / f"{name}-piped.mkv", folder / f"{name}.mkv")
+    half = (len(whole) - at - 4) // 4 * 2
+    (folder / "half-stated.wav").write_bytes(whole[:at] + half.to_bytes(4, "little") + whole[at + 4 :])
+    (folder / "two.wav").write_bytes(whole + whole)
+    (folder / "zeros.wav").write_bytes(whole + bytes(100_000))
+    matroska = replace(CONTAINERS["mkv"], codec="pcm_s16le", rate=22050)
+    for name in ("lead", "lead, no length", "pause", "pause, no length", "no length", "silent track first"):
+        SITUATIONS[name].write(folder / f"situation-{name.replace(', ', '-').replace(' ', '-')}.mkv", matroska, stereo)
+    mux(folder / "absurd.mkv", matroska, [stereo], time_of=lambda time: time + 90_000, piped=True)
+    mux(folder / "jump.mkv", matroska, [stereo], time_of=lambda time: time + 90_000 * (time >= 0.5), piped=True)
     decoded = {}
     for path in sorted(folder.glob("*.*")):
         warnings: list[str] = []
@@ -211,6 +221,7 @@ def browser(folder: Path) -> None:
 
     from audioinceptionnext.cli.app import app
     from tests.audio_files import encode, write_piped, write_video, write_with_pause
+    from tests.containers import CONTAINERS, SITUATIONS
 
     rate = 44100
     scene = decode.read(SCENE, rate)
@@ -232,6 +243,9 @@ def browser(folder: Path) -> None:
     (folder / "piped.wav").write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])
     content = (folder / "scene.mp3").read_bytes()
     (folder / "cut.mp3").write_bytes(content[: 2 * len(content) // 3 + 100])
+    for name in ("lead", "silent track first"):
+        SITUATIONS[name].write(folder / f"{name.split()[0]}.m4a", CONTAINERS["m4a"], at_48000)
+        names.append(f"{name.split()[0]}.m4a")
     names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
     encode(folder / "minutes.flac", np.tile(scene, 7)[: 180 * rate], rate)
     encode(folder / "minutes.wav", np.tile(scene, 7)[: 180 * rate], rate)
@@ -239,6 +253,46 @@ def browser(folder: Path) -> None:
     (folder / "results.json").write_text(found.stdout)
     whole = CliRunner().invoke(app, ["predict", str(folder / "minutes.flac"), "--json", "--workers", "1"])
     (folder / "minutes.json").write_text(whole.stdout)
+
+
+BROWSER_CONTAINERS = (
+    "mp4",
+    "mov",
+    "mkv",
+    "mka",
+    "webm",
+    "ts",
+    "m4a",
+    "ogg",
+    "opus",
+    "wav",
+    "rf64",
+    "flac",
+    "mp3",
+    "aac",
+)
+
+
+def situations(folder: Path) -> None:
+    """Twelve seconds of the scene in every container that browsers read, in every situation, and the results."""
+    sys.path.insert(0, str(REPOSITORY))
+    from audioinceptionnext.errors import MediaError
+    from tests.containers import CONTAINERS, SITUATIONS
+
+    recogniser, results = load("kitchen20", threads=1), []
+    for name in BROWSER_CONTAINERS:
+        kind = CONTAINERS[name]
+        sound = decode.read(SCENE, kind.rate, 6.0, 12.0)
+        for situation, how in SITUATIONS.items():
+            if how.fits(kind):
+                path = folder / f"{name}-{situation.replace(', ', '-').replace(' ', '-')}{kind.suffix}"
+                how.write(path, kind, sound)
+                try:
+                    found = recogniser.predict(path)
+                    results.append(found.as_dict() | {"file": str(path), "warnings": found.warnings})
+                except MediaError as error:
+                    results.append({"file": str(path), "error": str(error)})
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 PARTS = {
@@ -249,6 +303,7 @@ PARTS = {
     "recordings": recordings,
     "live": live,
     "models": models,
+    "situations": situations,
 }
 
 if __name__ == "__main__":

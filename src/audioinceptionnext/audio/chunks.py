@@ -185,12 +185,12 @@ def find_repair(file: BinaryIO) -> Repair | None:
     spans: list[tuple[int, int]] = []
     understated = False
     for number in range(_MOST_RECORDINGS):
-        end, follows = _end_of_sound(file, layout, total)
+        end, follows, next_at = _end_of_sound(file, layout, total)
         spans.append((layout.start, end))
         if number == 0 and layout.stated is not None and follows == "nothing":
             return None  # as it should be
         understated = follows == "sound"
-        following = find_layout(file, end + end % 2) or find_layout(file, end) if follows == "recording" else None
+        following = find_layout(file, next_at) if follows == "recording" else None
         if following is None or following.magic != first.magic or following.encoding != first.encoding:
             break
         layout = following
@@ -203,28 +203,42 @@ def find_repair(file: BinaryIO) -> Repair | None:
         place = at + len(content)
     pieces += [(place, first.start), *spans]
     stated = decoded - (spans[-1][1] - spans[-1][0]) + (layout.stated or 0) if understated else None
-    return Repair(pieces, stated, decoded, len(spans), total - end if follows == "recording" else 0)
+    return Repair(pieces, stated, decoded, len(spans), total - next_at if follows == "recording" else 0)
 
 
 def _end_of_sound(
     file: BinaryIO, layout: Layout, total: int
-) -> tuple[int, Literal["nothing", "padding", "sound", "recording"]]:
-    """Where the samples of a recording end, and what follows where the header says that they do."""
+) -> tuple[int, Literal["nothing", "padding", "sound", "recording"], int]:
+    """Where the samples of a recording end, what follows where the header says that they do, and at which place."""
     if layout.stated is None:
-        return (
-            layout.start if _is_tags(file, layout, layout.start, total) else _before_tags(file, layout, total)
-        ), "padding"
+        only_tags = _is_tags(file, layout, layout.start, total)
+        return (layout.start if only_tags else _before_tags(file, layout, total)), "padding", total
     end = layout.start + layout.stated
     if end >= total:
-        return total, "nothing"
+        return total, "nothing", total
     places = (end + end % 2, end)  # some leave out the byte that makes the length even
-    if any(find_layout(file, place) for place in places):
-        return end, "recording"
+    for place in places:
+        if (at := _next_recording(file, layout, place)) is not None:
+            return end, "recording", at
     if any(_is_tags(file, layout, place, total) for place in places):
-        return end, "nothing"
+        return end, "nothing", total
     if total - end <= _JUNK_BYTES or _is_zeros(file, end):
-        return end, "padding"
-    return _before_tags(file, layout, total), "sound"
+        return end, "padding", total
+    return _before_tags(file, layout, total), "sound", total
+
+
+def _next_recording(file: BinaryIO, layout: Layout, place: int) -> int | None:
+    """Where another recording starts, after no more than tags."""
+    if find_layout(file, place):
+        return place
+    form = _FORMS.get(layout.magic)
+    for number, (name, begin, _) in enumerate(_chunks(file, form, place) if form else ()):
+        at = begin - form.name - form.size if form else place
+        if number and find_layout(file, at):
+            return at
+        if number == _MOST_CHUNKS or not is_tag(name):
+            break
+    return None
 
 
 def _is_tags(file: BinaryIO, layout: Layout, place: int, total: int) -> bool:
@@ -247,7 +261,12 @@ def _is_tags(file: BinaryIO, layout: Layout, place: int, total: int) -> bool:
 
 def is_tag(head: bytes) -> bool:
     """Whether what starts with these bytes, at least four, is a tag or another chunk without sound."""
-    return head.startswith(_OTHER_TAGS) or head[:4] in _TAG_NAMES
+    return head.startswith(_OTHER_TAGS) or is_chunk(head)
+
+
+def is_chunk(head: bytes) -> bool:
+    """Whether these bytes start a chunk of which is known that it holds no sound."""
+    return head[:4] in _TAG_NAMES
 
 
 def _before_tags(file: BinaryIO, layout: Layout, total: int) -> int:

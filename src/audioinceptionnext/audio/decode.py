@@ -106,8 +106,8 @@ def duration_of(path: str | Path) -> float | None:
     """The duration in seconds that the header claims, without decoding; None if it is unknown. For progress only."""
     try:
         with closing(SoundTrack(path)) as track:
-            if track.container.duration:
-                return float(track.container.duration / av.time_base)
-            return float(track.stream.duration * track.stream.time_base) if track.stream.duration else None
+            whole = float((track.container.duration or 0) / av.time_base)
+            sound = float((track.stream.duration or 0) * track.stream.time_base)
+            return max(whole, track.lead + sound if sound else 0.0) or None
     except MediaError:
         return None

@@ -11,6 +11,18 @@ from audioinceptionnext.audio.chunks import find_layout
 STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
 
 
+_AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
+_AC3_FRAME = 3840  # bytes at most
+
+
+def stated_duration(container: Any, stream: Any) -> float | None:
+    """The length in seconds that a file states, from the first of its streams to the last; None if it is a guess."""
+    name = container.format.name
+    # Matroska states no lengths of streams. There is one where FFmpeg guessed it from the bit rate, as for PCM.
+    guessed = not name.startswith(STATED) or (name.startswith("matroska") and stream.duration)
+    return None if guessed or not container.duration else float(container.duration / 1e6)
+
+
 def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
     """The length of the sound as the header states it; None where it would be a guess."""
     name = container.format.name
@@ -18,7 +30,7 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
         return None
     if name == "ogg" and (stream.start_time or 0) * stream.time_base > 0.1:
         return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
-    if stream.duration:
+    if stream.duration and not name.startswith("matroska"):
         factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
         return float(stream.duration * stream.time_base) * factor
     # Matroska states where the sound ends, not how long it is.
@@ -31,7 +43,8 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
         except ValueError:
             return None
     # The container is as long as its longest stream, which need not be the sound.
-    return container.duration / 1e6 - starts if container.duration and len(container.streams) == 1 else None
+    whole = stated_duration(container, stream)
+    return whole - starts if whole and len(container.streams) == 1 else None
 
 
 def was_cut(path: Path, container: Any) -> bool:
@@ -82,7 +95,28 @@ def _mpg_was_cut(head: bytes, tail: bytes, length: int) -> bool:
     return False
 
 
-_ENDS = {"ogg": _ogg_was_cut, "mpegts": _ts_was_cut, "flv": _flv_was_cut, "avi": _avi_was_cut, "mpeg": _mpg_was_cut}
+def _ac3_was_cut(head: bytes, tail: bytes, length: int) -> bool:
+    """Whether no frame ends with the file. The fifth byte of a frame holds its sample rate and its size."""
+    at = tail.find(b"\x0bw", max(0, len(tail) - _AC3_FRAME))
+    while at >= 0:
+        code = tail[at + 4] if at + 5 < len(tail) else 0xFF
+        rate, number = code >> 6, code & 63
+        if rate < 3 and number < 2 * len(_AC3_KBPS):
+            kbps = _AC3_KBPS[number // 2]
+            if at + (4 * kbps, 2 * (320 * kbps // 147 + number % 2), 6 * kbps)[rate] == len(tail):
+                return False
+        at = tail.find(b"\x0bw", at + 1)
+    return True
+
+
+_ENDS = {
+    "ogg": _ogg_was_cut,
+    "mpegts": _ts_was_cut,
+    "flv": _flv_was_cut,
+    "avi": _avi_was_cut,
+    "mpeg": _mpg_was_cut,
+    "ac3": _ac3_was_cut,
+}
 
 
 def _claim(path: Path) -> float:

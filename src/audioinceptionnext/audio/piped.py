@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from audioinceptionnext.audio.chunks import PLACEHOLDER, Repair, is_tag
+from audioinceptionnext.audio.chunks import PLACEHOLDER, Repair, is_chunk, is_tag
 
 _BLOCK_BYTES = 1 << 16
 _MOST_HEADER_BYTES = 1 << 24  # with all chunks before the samples
@@ -71,6 +71,10 @@ class PipedFile(io.RawIOBase):
             yield from self._samples(size)
             head = self._take(13 if size % 2 else 12)
             head = head[1:] if size % 2 and head[:1] == b"\0" else head
+            while len(head) == 12 and is_chunk(head):
+                length = int.from_bytes(head[4:8], "little")
+                self._skip(length + length % 2 - 4)
+                head = self._take(12)
             if not head or is_tag(head):
                 return
             if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
@@ -116,6 +120,10 @@ class PipedFile(io.RawIOBase):
     def _all(self) -> Iterator[bytes]:
         while block := self._file.read(_BLOCK_BYTES):
             yield block
+
+    def _skip(self, count: int) -> None:
+        while count > 0 and (block := self._file.read(min(count, _BLOCK_BYTES))):
+            count -= len(block)
 
     def _take(self, count: int) -> bytes:
         """So many bytes, or fewer at the end."""

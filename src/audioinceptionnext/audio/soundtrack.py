@@ -14,7 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import open_container
-from audioinceptionnext.audio.headers import STATED, stated_seconds, was_cut
+from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.tracks import find_audible, keep_only
 from audioinceptionnext.errors import MediaError, ParameterError
@@ -138,7 +138,7 @@ class SoundTrack:
         if pictures and self.container.start_time is not None:
             lead = starts - self.container.start_time / av.time_base
             # Browsers' recordings and pipes state no length.
-            longest = self.container.duration / av.time_base if self.container.duration else _UNSTATED_S
+            longest = stated_duration(self.container, self.stream) or _UNSTATED_S
         elif name.startswith(_FROM_ZERO):
             lead, longest = starts, _UNSTATED_S
             if _LATE_S <= lead <= longest:
@@ -202,7 +202,7 @@ class SoundTrack:
                 self.frames += len(frames)
                 self._bytes += packet.size
                 yield from frames
-        except EOFError:
+        except (EOFError, IndexError):  # PyAV's, where another stream has come up on the way
             return
         except FFmpegError:
             self.failed = True
@@ -230,9 +230,8 @@ class SoundTrack:
         By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
         not stated, one damaged time stamp must not make hours of silence.
         """
-        # Of other formats, FFmpeg guesses the length from the bit rate.
-        stated = self.container.duration if self.container.format.name.startswith(STATED) else None
-        end = stated / av.time_base + self.origin + self.lead if stated else math.inf
+        stated = stated_duration(self.container, self.stream)
+        end = stated + self.origin + self.lead if stated else math.inf
         left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
         tick = float(self.stream.time_base)
         clock: float | None = None  # where the next frame should begin
@@ -340,7 +339,7 @@ class SoundTrack:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
         if self.unbelieved > GAP_S:
             parts.append(
-                f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored; later times may be early"
+                f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored: later times may be early"
             )
         if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)

@@ -57,6 +57,8 @@ def _find_audible(path: str, changed: int, size: int) -> tuple[int, str | None]:
 def _first_audible(container: Any) -> tuple[int, str | None]:
     tracks = list(container.streams.audio)[:_MOST_TRACKS]
     candidates = [track for track in tracks if track.codec_context is not None]
+    if not candidates:
+        return 0, None
     keep_only(container, candidates)
     seconds = dict.fromkeys((track.index for track in candidates), 0.0)
     loud: set[int] = set()
@@ -71,17 +73,15 @@ def _first_audible(container: Any) -> tuple[int, str | None]:
                 seconds[index] += frame.samples / max(1, frame.sample_rate)
                 if index not in loud and not _is_silent(frame):
                     loud.add(index)
-            if not candidates or candidates[0].index in loud:
+            if candidates[0].index in loud:
                 break
             if max(seconds.values()) > _PROBE_S or number > _PROBE_PACKETS:
                 break
-    except (FFmpegError, EOFError):
+    except (FFmpegError, EOFError, IndexError):
         pass
     chosen = next((track for track in candidates if track.index in loud), None)
     chosen = chosen or next((track for track in candidates if seconds[track.index]), None)
-    if chosen is None:
-        return tracks.index(candidates[0]) if candidates else 0, None
-    number = tracks.index(chosen)
+    number = tracks.index(chosen or candidates[0])
     mute = [track for track in tracks[:number] if seconds.get(track.index)]
     reasons = []
     if mute:
@@ -95,7 +95,7 @@ def _is_silent(frame: av.AudioFrame) -> bool:
     frame.pts = None
     for packed in av.AudioResampler(format="flt").resample(frame):
         count = packed.layout.nb_channels
-        samples = np.frombuffer(packed.planes[0], np.float32)[: packed.samples * count].reshape(-1, count)
+        samples = np.frombuffer(memoryview(packed.planes[0]), np.float32)[: packed.samples * count].reshape(-1, count)
         if len(samples) and np.ptp(samples, axis=0).max() / 2 > _SILENT:  # an offset is no sound
             return False
     return True

@@ -1,0 +1,56 @@
+// The built page on a static host, and what it gives for a file.
+
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
+const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".json": "application/json" };
+TYPES[".wasm"] = "application/wasm";
+TYPES[".svg"] = "image/svg+xml";
+
+/** A static host with the page in two folders: /some/where/, and with the headers that allow threads, /isolated/. */
+export async function host() {
+  const requests = [];
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, "http://host").pathname)).replace(
+      /\/$/,
+      "/index.html",
+    );
+    requests.push(path);
+    const [, folder, inside] = path.match(/^\/(some\/where|isolated)\/(.*)$/) ?? [];
+    const file = join(DIST, inside ?? "");
+    if (!inside || !existsSync(file)) return response.writeHead(404).end();
+    if (folder === "isolated") {
+      response.setHeader("cross-origin-opener-policy", "same-origin");
+      response.setHeader("cross-origin-embedder-policy", "require-corp");
+    }
+    response.writeHead(200, {
+      "content-type": TYPES[extname(file)] ?? "application/octet-stream",
+      "content-length": statSync(file).size,
+    });
+    createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { root: `http://127.0.0.1:${server.address().port}/`, server, requests };
+}
+
+/** Gives a file to the page: {result: what it offers as JSON, seconds: that this took} or {problem}. */
+export async function predict(page, file) {
+  const start = Date.now();
+  await page.setInputFiles("#file", file);
+  await page.waitForFunction(
+    () => !document.getElementById("working").hidden || !document.getElementById("problem").hidden,
+  );
+  await page.waitForFunction(() => document.getElementById("working").hidden, null, { timeout: 600_000 });
+  const problem = await page.locator("#problem").evaluate((element) => (element.hidden ? null : element.textContent));
+  if (problem) return { problem };
+  const seconds = (Date.now() - start) / 1000;
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "JSON" }).click(),
+  ]);
+  return { result: JSON.parse(await readFile(await download.path(), "utf8")), seconds };
+}
