@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from audioinceptionnext.cli.streams import OutputEnded, standard_streams
 from audioinceptionnext.errors import AinextError, ParameterError, unexpected
+
+_CLOSED_PIPE = 128 + 13  # as a shell states the end of a program by SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 if all was done, 1 if part of the input failed, 2 if the call is wrong."""
+    """Run the command line and exit.
+
+    The code is 0 if all was done, 1 if part of the input failed, and 2 if the call is wrong or results cannot be
+    written. It is 130 after Ctrl-C, and 141 when the program that reads the output has ended, as in a shell.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Taken anywhere, since people add it at the end; what follows "--" are names of files.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
     arguments = [a for a in options if a != "--debug"] + arguments[len(options) :] or ["--help"]
-    if isinstance(sys.stdout, io.TextIOWrapper):  # documents are UTF-8; a name that cannot be shown is no failure
-        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+    with standard_streams():
+        try:
+            try:
+                code = _run(arguments, debug)
+            except SystemExit as left:
+                code = left.code if isinstance(left.code, int) else 0
+            sys.stdout.flush()
+        except OutputEnded as ended:
+            code = _CLOSED_PIPE if ended.reason is None else 2
+            if ended.reason is not None:
+                print(f"ainext: {ended.reason}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
     from audioinceptionnext.cli.app import app
 
     try:
@@ -33,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         _report(error, arguments, debug)
     if code == 130:  # what newer versions of Typer make of Ctrl-C, without a word
         _fail("interrupted", 130, debug=False)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
@@ -87,7 +106,7 @@ def _names(parameter: str, arguments: list[str]) -> list[str]:
     return list(found.opts) if found.opts[0].startswith("-") else [found.metavar or found.name]
 
 
-def _report(error: Exception, arguments: list[str], debug: bool) -> None:
+def _report(error: Exception, arguments: list[str], debug: bool) -> NoReturn:
     """Print one line on stderr and exit with the code that fits."""
     if isinstance(error, AinextError):
         _fail(in_options(error, arguments), 2, debug)
@@ -119,7 +138,7 @@ def _extra_with(module: str, command: str) -> str | None:
     return "train" if extra in ("export", "plot") and trains else extra
 
 
-def _fail(message: str, code: int, debug: bool) -> None:
+def _fail(message: str, code: int, debug: bool) -> NoReturn:
     if debug:
         raise
     print(f"ainext: {' '.join(message.splitlines())}", file=sys.stderr)
