@@ -41,16 +41,27 @@ def find_media(paths: Iterable[str | Path]) -> list[Path | MissingPath]:
     >>> find_media(["talks", "dinner.mp4", "gone.wav"])
     [PosixPath('talks/monday.mp3'), PosixPath('dinner.mp4'), MissingPath(...)]
     """
-    found: list[Path | MissingPath] = []
+    return [item for item, _ in find_media_below(paths)]
+
+
+def find_media_below(paths: Iterable[str | Path]) -> list[tuple[Path | MissingPath, Path]]:
+    """What `find_media` lists, each with the folder below which it was found: the one that was given, or its own.
+
+    >>> find_media_below(["talks", "films/dinner.mp4"])
+    [(PosixPath('talks/may/monday.mp3'), PosixPath('talks')), (PosixPath('films/dinner.mp4'), PosixPath('films'))]
+    """
+    found: list[tuple[Path | MissingPath, Path]] = []
     seen: set[Path] = set()
     for path in paths:
         for item in _expand(path):
+            below = Path(path)
             if isinstance(item, Path):
                 absolute = Path(os.path.abspath(item))  # noqa: PTH100 - resolve() would merge what links name apart
                 if absolute in seen:
                     continue
                 seen.add(absolute)
-            found.append(item)
+                below = below if below.is_dir() else item.parent
+            found.append((item, below))
     return found
 
 

@@ -32,6 +32,10 @@ FORMATS = (
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
 _SEEK_FROM_S = 10.0  # below this, seeking saves less than it costs
 _PREROLL_S = 1.0  # after this, decoders with memory have settled (Opus needs 80 ms, MP3 its bit reservoir)
+_NOT_FROM_A_PIPE = (
+    "cannot be read from a pipe: it is empty, or a format that has to be read out of order, as most movies have; "
+    "write it to a file first"
+)
 MIN_RATE, MAX_RATE = 100, 1_536_000  # Hz; a damaged header must not decide how long the resampler's filter is
 GAP_S = 0.1  # smaller gaps are ignored, since time stamps are rounded and clocks drift
 DAMAGED_GAP_S = 0.005  # the same after a damaged packet, which certainly leaves a gap
@@ -72,13 +76,19 @@ def open_container(path: str | Path) -> Any:
             metadata_errors="replace",  # tags in Latin-1 are no reason to fail
         )
     except (FFmpegError, OSError, ValueError, RuntimeError):
-        if head[4:8] == b"ftyp":
+        if _is_pipe(path):
+            reason = _NOT_FROM_A_PIPE
+        elif head[4:8] == b"ftyp":
             reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
         else:
             reason = (
                 "not an audio or video file that FFmpeg can read, or damaged at its start; try to play or convert it"
             )
         raise MediaError(path, reason) from None
+
+
+def _is_pipe(path: str | Path) -> bool:
+    return not Path(path).is_file()
 
 
 def _is_cover(video: Any) -> bool:
@@ -287,7 +297,8 @@ class SoundTrack:
             MediaError: nothing was decoded, or fewer frames than there are damaged packets.
         """
         if not self.frames:
-            raise MediaError(self.path, "no sound could be decoded: it is empty or damaged; get a complete copy")
+            reason = "no sound could be decoded: it is empty or damaged; get a complete copy"
+            raise MediaError(self.path, _NOT_FROM_A_PIPE if _is_pipe(self.path) else reason)
         if self.damaged > self.frames:
             share = f"{self.damaged} of {self.damaged + self.frames} packets cannot be decoded"
             raise MediaError(self.path, f"not a recording, or damaged beyond use: {share}; get a complete copy")
