@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 # Control characters, line separators, and marks that turn the direction of the text around them.
-_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
 
 
 class AinextError(Exception):

@@ -9,9 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audioinceptionnext.cli.output_names import check_not_replaced, kept_apart, name_outputs
 from audioinceptionnext.errors import ParameterError, describe, printable, replacing, writing
-from audioinceptionnext.results.provenance import NAMELESS
 
 if TYPE_CHECKING:
     from audioinceptionnext.results.formats import Context
@@ -53,6 +51,7 @@ class ResultWriter:
         overwrite: bool,
         excel: bool,
     ) -> None:
+        from audioinceptionnext.cli.output_names import check_not_replaced, name_outputs
         from audioinceptionnext.results.formats import EXCEL_MARK, FORMATS
 
         self.format, self.out, self.plot, self.overwrite = format, out, plot, overwrite
@@ -88,8 +87,10 @@ class ResultWriter:
         Raises:
             FileError: a file cannot be written.
         """
+        from audioinceptionnext.cli.output_names import kept_apart
         from audioinceptionnext.results.console import as_text
         from audioinceptionnext.results.formats import FORMATS, Context
+        from audioinceptionnext.results.provenance import NAMELESS
 
         if self.plot:
             result.plot(self._place(recording, ".png"))
