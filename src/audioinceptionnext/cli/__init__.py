@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -11,6 +12,14 @@ from typing import Any, NoReturn
 from audioinceptionnext.cli.streams import OutputEnded, standard_streams
 from audioinceptionnext.errors import AinextError, ParameterError, unexpected
 
+_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer.*": "give a whole number",
+    "Input should be a valid number.*": "give a number",
+    "Input should be greater than or equal to ": "give a number of at least ",
+    "Input should be less than or equal to ": "give a number of at most ",
+    "Input should be ": "give ",
+}
 _CLOSED_PIPE = 128 + 13  # as a shell states the end of a program by SIGPIPE
 
 
@@ -112,7 +121,9 @@ def _report(error: Exception, arguments: list[str], debug: bool) -> NoReturn:
         _fail(in_options(error, arguments), 2, debug)
     # Typer brings its own copy of click or uses the package, depending on its version.
     if callable(message := getattr(error, "format_message", None)):
-        _fail(f"{' '.join(message().split()).rstrip('.')} (see --help)", 2, debug)
+        if not message():  # a group without a command has printed its help
+            raise SystemExit(2)
+        _fail(f"{_in_our_words(' '.join(message().split())).rstrip('.')} (see --help)", 2, debug)
     if type(error).__name__ == "Abort":
         _fail("interrupted", 130, debug)
     if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "", arguments[0])):
@@ -120,6 +131,13 @@ def _report(error: Exception, arguments: list[str], debug: bool) -> NoReturn:
     if isinstance(error, OSError) and error.filename is not None:
         _fail(f"{error.filename}: {(error.strerror or str(error)).lower()}", 2, debug)
     _fail(f"{unexpected(error)}; --debug shows where", 2, debug)
+
+
+def _in_our_words(message: str) -> str:
+    """What newer versions of Typer say of a wrong value, which are the words of pydantic."""
+    for theirs, ours in _WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _extra_with(module: str, command: str) -> str | None:

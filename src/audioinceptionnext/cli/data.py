@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.cli.program import Program
 from audioinceptionnext.errors import counted
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_LINES = 10  # of each kind; --json has them all
 _MAX_CLASSES = 60
 
-app = typer.Typer(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
+app = Program(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
 
 
 def _data_sets() -> list[str]:
