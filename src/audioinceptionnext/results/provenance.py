@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
+from audioinceptionnext.errors import printable
 from audioinceptionnext.results.formats import EXCEL_MARK
 
 #: Formats that have no place for the name of the recording.
@@ -46,7 +47,9 @@ def is_result_of(path: Path, format: str, recording: Path) -> bool | None:
 
 
 def _same(one: str, other: str) -> bool:
-    return os.path.abspath(one) == os.path.abspath(other)  # noqa: PTH100 - links stay as they are
+    """Whether two names lead to one file; formats differ in what they put in place of awkward characters."""
+    first, second = (os.path.abspath(name) for name in (one, other))  # noqa: PTH100 - links stay as they are
+    return printable(" ".join(first.split())) == printable(" ".join(second.split()))
 
 
 def _json(content: bytes) -> Any:
