@@ -77,6 +77,19 @@ class ProgressBar:
 
 
 @contextmanager
+def working(on: str) -> Iterator[None]:
+    """Show what takes a while on a terminal, until the block is left."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(printable(on))):
+        yield
+
+
+@contextmanager
 def progress_bar(files: int) -> Iterator[ProgressBar]:
     """A bar over this many files."""
     if not sys.stderr.isatty():

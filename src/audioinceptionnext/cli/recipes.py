@@ -35,10 +35,8 @@ def recipes(
         return
     # Listed without the packages that training needs.
     folder = files("audioinceptionnext.training") / "recipes"
-    texts = {
-        Path(file.name).stem: file.read_text(encoding="utf-8") for file in folder.iterdir() if ".yaml" in file.name
-    }
-    about = {n: text.splitlines()[0].removeprefix("# ") for n, text in sorted(texts.items())}
+    texts = {Path(file.name).stem: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
+    about = {name: text.splitlines()[0].removeprefix("# ") for name, text in sorted(texts.items())}
     if as_json:
         print(json.dumps([{"name": n, "about": text} for n, text in about.items()], indent=2))
         return

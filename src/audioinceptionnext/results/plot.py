@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from audioinceptionnext.errors import FileError, MissingDependencyError, counted, replacing
+from audioinceptionnext.errors import FileError, MissingDependencyError, counted, replacing, writing
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS
@@ -49,6 +49,22 @@ def check_can_plot() -> None:
     """
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("the picture", "audioinceptionnext[plot]")
+
+
+def check_picture_path(path: str | PathLike[str]) -> None:
+    """Check that a picture can be written to a path, by its suffix and its folder.
+
+    Raises:
+        FileError: it cannot.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    suffixes = [f".{name}" for name in sorted(FigureCanvasAgg.get_supported_filetypes())]
+    if Path(path).suffix.lower() not in suffixes:
+        raise FileError(path, f"not a picture's name; give one that ends in {', '.join(suffixes)}")
+    with writing(path):
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError
 
 
 def draw_recognition(result: RecognitionData) -> Figure:
@@ -99,9 +115,7 @@ def save(figure: Figure, path: str | PathLike[str], recording: str = "") -> None
     Raises:
         FileError: the suffix is not that of a picture, or the file cannot be written.
     """
-    suffixes = [f".{name}" for name in sorted(figure.canvas.get_supported_filetypes())]
-    if Path(path).suffix.lower() not in suffixes:
-        raise FileError(path, f"not a picture's name; give one that ends in {', '.join(suffixes)}")
+    check_picture_path(path)
     format = Path(path).suffix.lower().removeprefix(".")
     metadata = {"Title": quote(recording, errors="surrogateescape")} if recording and format == "png" else None
     with replacing(path) as new, _no_glyph_warnings():
