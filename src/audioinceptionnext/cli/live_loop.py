@@ -201,7 +201,7 @@ class Printer:
         else:
             label = printable(" ".join(segment.label.split()))
             self._print(
-                f"{format_time(segment.start):>12}  {format_time(segment.end):>12}  {label}  {segment.score:.0%}"
+                f"{format_time(segment.start):>12}  {format_time(segment.end):>12}  {segment.score:>4.0%}  {label}"
             )
         if self._journal is not None:
             try:

@@ -55,6 +55,6 @@ class Program(typer.Typer):
             rich_markup_mode="rich", **settings,
         )  # fmt: skip
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:  # type: ignore[override]
+    def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
         """Add a command, as `typer.Typer.command` does."""
         return super().command(name, cls=_Command, context_settings=_HELP, **settings)
