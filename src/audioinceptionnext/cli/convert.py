@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from audioinceptionnext.errors import FileError, counted
+from audioinceptionnext.errors import FileError, counted, printable
 
 
 def convert(
@@ -73,7 +73,9 @@ def convert(
     else:
         classes = counted(len(model.labels), "class")
         network = type(model.net).__name__
-        print(f"{out}: {network}, {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
+        print(
+            f"{printable(out)}: {network}, {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz"
+        )
 
 
 def _read_labels(path: Path | None) -> tuple[str, ...] | None:

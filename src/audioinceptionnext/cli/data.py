@@ -13,7 +13,7 @@ import typer
 
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.program import Program
-from audioinceptionnext.errors import counted
+from audioinceptionnext.errors import counted, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -179,7 +179,7 @@ def _class_table(report: DataReport, console: Console) -> None:
     for column in ("clips", *report.parts):
         table.add_column(column, justify="right")
     for count in classes:
-        table.add_row(Text(count.label), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
+        table.add_row(Text(printable(count.label)), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
     console.print(table)
     if len(classes) < len(report.classes):
         console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json prints all)")

@@ -94,7 +94,7 @@ def _print(explanation: Explanation, checked: Faithfulness | None, picture: Path
 
     console = Console(highlight=False, soft_wrap=True)
     where = f"{explanation.start:.2f} to {explanation.end:.2f} s, {explanation.model}"
-    title = (f"{explanation.label}  {explanation.score:.1%}", "bold")
+    title = (f"{printable(explanation.label)}  {explanation.score:.1%}", "bold")
     console.print(Text.assemble(title, f"   {printable(explanation.file)}, {where}"))
     if explanation.empty:
         console.print("  there is no evidence for this label: the map is empty")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audioinceptionnext.cli.progress import working
-from audioinceptionnext.errors import FileError, MediaError, ParameterError, counted
+from audioinceptionnext.errors import FileError, MediaError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,7 +170,9 @@ def export(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{out}: {result['bytes'] / 1e6:.1f} MB, {counted(result['classes'], 'class')}, mode {result['mode']}")
+    print(
+        f"{printable(out)}: {result['bytes'] / 1e6:.1f} MB, {counted(result['classes'], 'class')}, mode {result['mode']}"
+    )
     if agreement is not None:
         print(
             f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "
