@@ -170,9 +170,8 @@ def export(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    print(
-        f"{printable(out)}: {result['bytes'] / 1e6:.1f} MB, {counted(result['classes'], 'class')}, mode {result['mode']}"
-    )
+    classes = counted(result["classes"], "class")
+    print(f"{printable(out)}: {result['bytes'] / 1e6:.1f} MB, {classes}, mode {result['mode']}")
     if agreement is not None:
         print(
             f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "
