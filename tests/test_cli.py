@@ -405,6 +405,48 @@ def test_no_arguments_show_help_and_version_is_printed() -> None:
     assert re.fullmatch(r"audioinceptionnext \S+\n", ainext("--version").out)
 
 
+def test_short_forms_and_groups_without_a_command() -> None:
+    for command in ((), ("predict",), ("data", "check"), ("epic-sounds", "score")):
+        assert ainext(*command, "-h") == ainext(*command, "--help")
+    assert ainext("-V") == ainext("--version")
+    assert ainext("data").code == 2 and not ainext("data").err
+
+
+@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("data", "check"), ("epic-sounds", "submit")])
+def test_help_of_80_columns_breaks_no_choice_and_gives_flags_no_value(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = plain(ainext(*command, "--help").out)
+    assert not re.search(r"<\w+|\|\n", text)  # a type in angle brackets, or a choice at the end of a line
+    assert "--help" in text
+
+
+def test_wrong_values_are_answered_in_our_words(sounds: Path) -> None:
+    for call, words in (
+        (("predict", "a.wav", "--format", "xml"), "'xml' is not one of 'table', 'json', 'csv'"),
+        (("predict", "a.wav", "--smoothing", "much"), "--smoothing"),
+        (("predict", "a.wav", "--top-k", "0"), "--top-k"),
+        (("serve", "--port", "99999"), "65535"),
+    ):
+        line = refused(*call)
+        assert words in line and "Value error" not in line and "Input should" not in line
+
+
+def test_a_model_is_described_with_its_labels() -> None:
+    entry = next(item for item in ainext("models", "--json").json if item["name"] == MODEL)
+    assert ainext("models", MODEL, "--json").json == entry
+    found = ainext("models", MODEL)
+    assert found.code == 0 and found.out.splitlines()[-20:] == entry["labels"] and entry["licence"] in found.out
+    assert "ainext models NAME" in ainext("models").out
+    assert f"did you mean {MODEL}?" in refused("models", "kitchn20")
+
+
+def test_recipes_are_listed_without_what_training_needs() -> None:
+    listed = python("-c", WITHOUT.format(absent=f"{EXTRAS} yaml scipy pandas") + RUN, "recipes", "--json")
+    assert listed.code == 0 and {"modern", "finetune"} <= {one["name"] for one in listed.json}
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from audioinceptionnext.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     found = python("-c", code + "print(*sys.modules, file=sys.stderr)")

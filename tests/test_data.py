@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.data import DATASETS, UNLABELLED, Clip, Dataset, load_dataset
+from audioinceptionnext.data.recordings import recordings_at
 from audioinceptionnext.errors import AinextError, ParameterError
 from tests.audio_files import sine, write_video
 from tests.data_files import EPIC, RATE, SEGMENTS, epic_hdf5, epic_lists, kitchen_lists, wav, write_list
@@ -96,6 +99,43 @@ def test_csv_list(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "sound.hdf5", "w") as file:
         file["one"], file["two.wav"] = np.zeros(10), np.zeros(10)
     assert [clip.key for clip in load_dataset("csv", moved, tmp_path / "sound.hdf5").clips] == ["one", "one", "two.wav"]
+
+
+def test_labels_differ_by_what_they_say(tmp_path: Path) -> None:
+    """macOS has written é as two characters; whoever copies from there and here has folders of both."""
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    root = tmp_path / "folder"
+    for name in (f"train/{composed}", f"train/{decomposed}", f"test/{decomposed}", "train/bus", "test/bus"):
+        wav(root / name / "a.wav")
+    found = load_dataset("folder", root)
+    assert found.labels == ("bus", composed) and not found.problems
+    assert Counter(found.labels[clip.label] for clip in found.clips) == {composed: 3, "bus": 2}
+    for name in (composed, decomposed):
+        wav(tmp_path / "csv" / f"{name}.wav")
+    rows = [["path", "label"], [f"{composed}.wav", composed], [f"{decomposed}.wav", decomposed], ["c.wav", "bus"]]
+    wav(tmp_path / "csv" / "c.wav")
+    write_list(tmp_path / "csv" / "meta.csv", *rows)
+    text = (tmp_path / "csv" / "meta.csv").read_text("utf-8")
+    (tmp_path / "csv" / "meta.csv").write_text(text.replace(",", ";"), "utf-8-sig")  # as Excel saves it
+    found = load_dataset("csv", tmp_path / "csv")
+    assert found.labels == ("bus", composed) and [clip.label for clip in found.clips] == [1, 1, 0]
+    (tmp_path / "csv" / f"{composed}.wav").unlink()  # named in one form in the list, and in the other on the disk
+    assert [clip.path.name for clip in load_dataset("csv", tmp_path / "csv").clips][:1] == [f"{decomposed}.wav"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a permission there")
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    for name in ("far/dog/a.wav", "far/dog/deep/b.wav", "root/cat/c.wav"):
+        wav(tmp_path / name)
+    (tmp_path / "root" / "dog").symlink_to(tmp_path / "far" / "dog")
+    (tmp_path / "root" / "loop").symlink_to(tmp_path / "root")
+    (tmp_path / "far" / "dog" / "up").symlink_to(tmp_path / "far")
+    found = load_dataset("folder", tmp_path / "root")
+    assert found.labels == ("cat", "dog") and not found.problems
+    assert [clip.path.relative_to(tmp_path / "root").as_posix() for clip in found.clips] == [
+        *("cat/c.wav", "dog/a.wav", "dog/deep/b.wav"),
+    ]
+    assert recordings_at(tmp_path / "root").files.keys() == {"a", "b", "c"}
 
 
 def test_csv_rows_that_cannot_be_used(tmp_path: Path) -> None:

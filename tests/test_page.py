@@ -13,13 +13,29 @@ from axe_playwright_python.sync_playwright import Axe
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
+from audioinceptionnext.results.html import HtmlReport
+from audioinceptionnext.results.types import Score, Segment
 from tests.browser import SCENE, SMALL, drop, opened, rows, until
 from tests.command import ainext
 from tests.served import serving
+from tests.strategies import recognition
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]  # most of Playwright's calls have no limit
 
 SERIOUS = ("serious", "critical")
+
+# The runs of coloured columns in the lanes of a strip.
+VISIBLE_BARS = """canvas => {
+  const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let bars = 0;
+  for (const y of [0.25, 0.75].map((part) => Math.round(part * height)))
+    for (let x = 0, before = 0; x < width; x++) {
+      const alpha = data[4 * (y * width + x) + 3];
+      if (alpha > 100 && before <= 100) bars++;
+      before = alpha;
+    }
+  return bars;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +154,37 @@ def test_axe_finds_nothing_serious(browser: Any, url: str, scheme: str, width: i
             if page.locator("#result").is_hidden():
                 drop(page, SCENE)
                 rows(page)
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_report_of_a_long_recording_has_an_overview(browser: Any, tmp_path: Path, width: int) -> None:
+    """No column is cut, each segment is visible in the strip, and a drag over the strip shows that stretch."""
+    segments = [Segment(60.0 * n, 60.0 * n + 1, ("clean-dishes", "wok")[n % 2], 0.9) for n in range(60)]
+    name = "an-evening-in-the-kitchen-whose-name-has-no-space-at-which-a-line-could-break.wav"
+    long = recognition(segments, file=name, duration=3600.0, clip=[Score("wok", 0.5), Score("tap", 0.0)])
+    with HtmlReport(tmp_path / "r.html", "none") as report:
+        report.add(long)
+        report.fail("gone.wav", "no such file or folder")
+    for page in opened(browser, (tmp_path / "r.html").as_uri(), viewport={"width": width, "height": 900}):
+        page.wait_for_selector(".overview canvas")
+        cut = "e => e.scrollWidth > e.clientWidth + 1"
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert not any(page.eval_on_selector_all(".wide, .wide td, .wide th", f"all => all.map({cut})"))
+        assert page.eval_on_selector(".overview canvas", VISIBLE_BARS) == 60
+        assert "tap" not in page.inner_text(".beside") and "50\u00a0%" in page.inner_text(".beside")
+        assert "3.3\u00a0%" not in page.inner_text("main") and "0.8\u00a0%" in page.inner_text("main")  # 30 of 3600 s
+        box = page.locator(".overview").bounding_box()
+        page.locator(".overview").scroll_into_view_if_needed()
+        box = page.locator(".overview").bounding_box()
+        y = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + box["width"] * 0.5, y)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.6, y, steps=3)
+        page.mouse.up()
+        shown = page.eval_on_selector(
+            ".timeline", "t => [t.scrollLeft, t.scrollLeft + t.clientWidth].map(x => x / t.scrollWidth * 3600)"
+        )
+        assert shown == pytest.approx([1800, 2160], abs=20)
 
 
 def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path: Path) -> None:

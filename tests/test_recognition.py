@@ -148,7 +148,7 @@ def test_notebooks_show_a_table_of_escaped_text(found: list[Segment], file: str)
     rows = CellReader.cells(recognition(segments, file=file, model="<m>")._repr_html_())
     assert rows[0] == [f"{file or 'recording'}, 0:08.000, <m>"]
     assert rows[1] == ["start", "end", "label", "score"]
-    expected = [[format_time(one.start), format_time(one.end), one.label, "50%"] for one in segments]
+    expected = [[format_time(one.start), format_time(one.end), one.label, "50\u00a0%"] for one in segments]
     assert [[*row[:2], row[2].replace("\r", "\n"), row[3]] for row in rows[2:]] == [
         [*row[:2], row[2].replace("\r", "\n"), row[3]] for row in expected
     ]
@@ -164,7 +164,7 @@ def test_a_report_shows_names_as_text(tmp_path: Path, sound: SoundMode) -> None:
     page = ElementReader((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert page.texts["title"] == page.texts["h1"] == [name]
     shown = "<script>alert(1)&\"'?.wav"
-    assert page.texts["td"].count(name) == 1 and f"{name} 70%" in page.texts["td"]
+    assert page.texts["td"].count(name) == 1 and f"{name} 70\u00a0%" in page.texts["td"]
     assert page.texts["th"].count(name) == 1 and page.texts["a"] == page.texts["h2"] == [shown]
     imports, data, audio, module = page.texts["script"]
     assert json.loads(imports) and "import" in module

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
+
+# Control characters, line separators, and marks that turn the direction of the text around them.
+_UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
 
 
 class AinextError(Exception):
@@ -116,9 +120,8 @@ def unexpected(error: Exception) -> str:
 
 
 def printable(path: str | PathLike[str]) -> str:
-    """A file's name as any terminal can show it: what is not text or cannot be printed becomes ``?``."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    """A name of a file or a label as any terminal or page can show it: what could command one becomes ``?``."""
+    return _UNSHOWN.sub("?", os.fsencode(path).decode("utf-8", "replace"))
 
 
 def suggest(name: str, known: Iterable[str], most: int = 60) -> str:
@@ -145,6 +148,43 @@ def counted(number: int, noun: str) -> str:
     """
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{ending}"
+
+
+@contextmanager
+def replacing(path: str | PathLike[str]) -> Iterator[Path]:
+    """Yield the name of a new file beside ``path``, which replaces it when the block is left without an error.
+
+    So an older file stays whole until the new one is. A link stays a link. What cannot be replaced, such as
+    ``/dev/stdout`` or a file in a folder that is read-only, is written to as it is. Errors are worded as by `writing`.
+
+    >>> with replacing("report.html") as new:
+    ...     new.write_text(page)
+    """
+    with writing(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError
+        if target.exists() and not (target.is_file() and os.access(target.parent, os.W_OK)):
+            yield target
+            return
+        new = beside(target)
+        try:
+            yield new
+            if target.exists():
+                new.chmod(target.stat().st_mode & 0o777)
+            new.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                new.unlink()
+            raise
+
+
+def beside(path: Path) -> Path:
+    """A name for the unfinished file in the folder of ``path``, which no name of 255 bytes makes too long.
+
+    It begins with ``_``, since readers of folders of Parquet skip such names.
+    """
+    return path.with_name(f"_{path.stem[:20]}-{os.getpid()}{path.suffix[:10]}.part")
 
 
 @contextmanager

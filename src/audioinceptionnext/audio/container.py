@@ -25,6 +25,10 @@ FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,dv,eac3,flac,flv,gxf,iff,ircam,loas,matroska,mlp,mov,mp3,mpc,"
     "mpc8,mpeg,mpegts,mxf,nistsphere,nsv,nut,ogg,oma,qoa,rm,shn,sox,swf,tak,truehd,tta,voc,w64,wav,wtv,wv,xwma"
 )
+NOT_FROM_A_PIPE = (
+    "cannot be read from a pipe: it is empty, or a format that has to be read out of order, as most movies have; "
+    "write it to a file first"
+)
 _OPTIONS = {
     "format_whitelist": FORMATS,
     "protocol_whitelist": "file",
@@ -58,7 +62,9 @@ def open_container(path: str | Path) -> tuple[Any, RepairedFile | PipedFile | No
     except (FFmpegError, OSError, ValueError, RuntimeError):
         if source is not None:
             source.close()
-        if head[4:8] == b"ftyp":
+        if is_pipe(path):
+            reason = NOT_FROM_A_PIPE
+        elif head[4:8] == b"ftyp":
             reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
         else:
             reason = (
@@ -67,10 +73,15 @@ def open_container(path: str | Path) -> tuple[Any, RepairedFile | PipedFile | No
         raise MediaError(path, reason) from None
 
 
+def is_pipe(path: str | Path) -> bool:
+    """Whether a path names something that can be read only once."""
+    return not Path(path).is_file()
+
+
 def _source(path: str | Path) -> tuple[bytes, RepairedFile | PipedFile | None]:
     """The first bytes of a file, and what PyAV is to read in its place."""
     with ExitStack() as stack:
-        if not Path(path).is_file():  # nothing can be read twice
+        if is_pipe(path):
             piped = PipedFile(FileIO(path))
             return b"", piped
         file = stack.enter_context(Path(path).open("rb"))

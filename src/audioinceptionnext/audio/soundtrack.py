@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from audioinceptionnext.audio.container import open_container
+from audioinceptionnext.audio.container import NOT_FROM_A_PIPE, is_pipe, open_container
 from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.tracks import find_audible, keep_only
@@ -312,7 +312,8 @@ class SoundTrack:
             MediaError: nothing was decoded, or fewer frames than there are damaged packets.
         """
         if not self.frames:
-            raise MediaError(self.path, "no sound could be decoded: it is empty or damaged; get a complete copy")
+            reason = "no sound could be decoded: it is empty or damaged; get a complete copy"
+            raise MediaError(self.path, NOT_FROM_A_PIPE if is_pipe(self.path) else reason)
         if self.damaged > self.frames:
             share = f"{self.damaged} of {self.damaged + self.frames} packets cannot be decoded"
             raise MediaError(self.path, f"not a recording, or damaged beyond use: {share}; get a complete copy")

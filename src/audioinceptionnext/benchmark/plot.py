@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.benchmark.tables import threads
+from audioinceptionnext.errors import replacing
 
 COLOURS = {
     "eager": "#8c564b",
@@ -61,7 +62,8 @@ def draw_chart(document: dict[str, Any], path: Path) -> None:
     _plain_ticks(axes, both=not by_accuracy)
     _add_legend(figure, rows)
     _number_points(figure, axes, points, [row["number"] for row in rows])
-    figure.savefig(path)
+    with replacing(path) as new:
+        figure.savefig(new, format=path.suffix.lower().removeprefix("."))
 
 
 def pareto_front(points: list[tuple[float, float]], higher_is_better: bool) -> list[tuple[float, float]]:

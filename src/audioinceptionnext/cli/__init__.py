@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
-import io
+import re
 import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from audioinceptionnext.cli.streams import OutputEnded, standard_streams
 from audioinceptionnext.errors import AinextError, ParameterError, unexpected
+
+_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer.*": "give a whole number",
+    "Input should be a valid number.*": "give a number",
+    "Input should be greater than or equal to ": "give a number of at least ",
+    "Input should be less than or equal to ": "give a number of at most ",
+    "Input should be ": "give ",
+}
+_CLOSED_PIPE = 128 + 13  # as a shell states the end of a program by SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line and exit: 0 if all was done, 1 if part of the input failed, 2 if the call is wrong."""
+    """Run the command line and exit.
+
+    The code is 0 if all was done, 1 if part of the input failed, and 2 if the call is wrong or results cannot be
+    written. It is 130 after Ctrl-C, and 141 when the program that reads the output has ended, as in a shell.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Taken anywhere, since people add it at the end; what follows "--" are names of files.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in options
     arguments = [a for a in options if a != "--debug"] + arguments[len(options) :] or ["--help"]
-    if isinstance(sys.stdout, io.TextIOWrapper):  # documents are UTF-8; a name that cannot be shown is no failure
-        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+    with standard_streams():
+        try:
+            try:
+                code = _run(arguments, debug)
+            except SystemExit as left:
+                code = left.code if isinstance(left.code, int) else 0
+            sys.stdout.flush()
+        except OutputEnded as ended:
+            code = _CLOSED_PIPE if ended.reason is None else 2
+            if ended.reason is not None:
+                print(f"ainext: {ended.reason}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _run(arguments: list[str], debug: bool) -> int:
     from audioinceptionnext.cli.app import app
 
     try:
@@ -33,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         _report(error, arguments, debug)
     if code == 130:  # what newer versions of Typer make of Ctrl-C, without a word
         _fail("interrupted", 130, debug=False)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
@@ -88,13 +116,15 @@ def _names(parameter: str, arguments: list[str]) -> list[str]:
     return list(found.opts) if found.opts[0].startswith("-") else [found.metavar or found.name]
 
 
-def _report(error: Exception, arguments: list[str], debug: bool) -> None:
+def _report(error: Exception, arguments: list[str], debug: bool) -> NoReturn:
     """Print one line on stderr and exit with the code that fits."""
     if isinstance(error, AinextError):
         _fail(in_options(error, arguments), 2, debug)
     # Typer brings its own copy of click or uses the package, depending on its version.
     if callable(message := getattr(error, "format_message", None)):
-        _fail(f"{' '.join(message().split()).rstrip('.')} (see --help)", 2, debug)
+        if not message():  # a group without a command has printed its help
+            raise SystemExit(2)
+        _fail(f"{_in_our_words(' '.join(message().split())).rstrip('.')} (see --help)", 2, debug)
     if type(error).__name__ == "Abort":
         _fail("interrupted", 130, debug)
     if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "", arguments[0])):
@@ -102,6 +132,13 @@ def _report(error: Exception, arguments: list[str], debug: bool) -> None:
     if isinstance(error, OSError) and error.filename is not None:
         _fail(f"{error.filename}: {(error.strerror or str(error)).lower()}", 2, debug)
     _fail(f"{unexpected(error)}; --debug shows where", 2, debug)
+
+
+def _in_our_words(message: str) -> str:
+    """What newer versions of Typer say of a wrong value, which are the words of pydantic."""
+    for theirs, ours in _WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _extra_with(module: str, command: str) -> str | None:
@@ -120,7 +157,7 @@ def _extra_with(module: str, command: str) -> str | None:
     return "train" if extra in ("export", "plot") and trains else extra
 
 
-def _fail(message: str, code: int, debug: bool) -> None:
+def _fail(message: str, code: int, debug: bool) -> NoReturn:
     if debug:
         raise
     print(f"ainext: {' '.join(message.splitlines())}", file=sys.stderr)

@@ -26,13 +26,9 @@ from audioinceptionnext.cli import (
     study,
     train,
 )
+from audioinceptionnext.cli.program import Program
 
-app = typer.Typer(
-    help="Recognise everyday sounds in any recording. Try: ainext predict dinner.mp4",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
+app = Program(help="Recognise everyday sounds in any recording. Try: ainext predict dinner.mp4")
 
 
 def _version(requested: bool) -> None:
@@ -46,7 +42,7 @@ def _version(requested: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from audioinceptionnext.errors import FileError, counted
+from audioinceptionnext.errors import FileError, counted, printable
 
 
 def convert(
@@ -73,13 +73,15 @@ def convert(
     else:
         classes = counted(len(model.labels), "class")
         network = type(model.net).__name__
-        print(f"{out}: {network}, {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz")
+        print(
+            f"{printable(out)}: {network}, {classes}, {result['parameters']:,} parameters, {result['sample_rate']} Hz"
+        )
 
 
 def _read_labels(path: Path | None) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(path, f"cannot be read as a list of class names ({error})") from error

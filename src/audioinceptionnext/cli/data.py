@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.errors import counted
+from audioinceptionnext.cli.program import Program
+from audioinceptionnext.errors import counted, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_LINES = 10  # of each kind; --json has them all
 _MAX_CLASSES = 60
 
-app = typer.Typer(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
+app = Program(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
 
 
 def _data_sets() -> list[str]:
@@ -178,7 +179,7 @@ def _class_table(report: DataReport, console: Console) -> None:
     for column in ("clips", *report.parts):
         table.add_column(column, justify="right")
     for count in classes:
-        table.add_row(Text(count.label), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
+        table.add_row(Text(printable(count.label)), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
     console.print(table)
     if len(classes) < len(report.classes):
         console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json prints all)")

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import epic_sounds_detection as detection
+from audioinceptionnext.cli.program import Program
 from audioinceptionnext.cli.training_options import AsJson
 from audioinceptionnext.errors import FileError, counted, printable
 
 SUMMARY = (
     "Score predictions for the EPIC-SOUNDS challenges (recognition and detection), and write and check submissions."
 )
-app = typer.Typer(
+app = Program(
     help=f"{SUMMARY}\n\nExample: [bold]ainext epic-sounds score predictions.pkl EPIC_Sounds_validation.csv[/bold]",
     short_help=SUMMARY,
 )

@@ -111,7 +111,7 @@ def detect(
                 except MediaError as error:
                     failed.append(video)
                     bar.print(f"ainext: {error}; its list of detections is empty")
-                bar.advance()
+                bar.advance(clip.path if clip else None)
         results = {video: finished.results.get(video, []) for video in clips}
         with writing(target):
             write_detections(target, results, **levels)

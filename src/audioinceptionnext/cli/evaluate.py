@@ -14,7 +14,7 @@ import typer
 
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.export import Mode
-from audioinceptionnext.errors import FileError, ParameterError, counted
+from audioinceptionnext.errors import FileError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
@@ -227,6 +227,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     """Print the figures as a table; with tasks, those of all together and then a table for each."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False)
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
@@ -267,7 +268,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
     half = MAX_CLASSES // 2
     for label, accuracy in ranked if len(ranked) <= MAX_CLASSES else [*ranked[:half], *ranked[-half:]]:
-        table.add_row(label, f"{accuracy:.1f} %")
+        table.add_row(Text(printable(label)), f"{accuracy:.1f} %")
     console.print(table)
     if len(ranked) > MAX_CLASSES:
         console.print(f"(the best and the worst {half} of {len(ranked)} classes; --json prints all)", style="dim")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.cli.progress import working
 from audioinceptionnext.errors import printable
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ def explain(
     Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """
     from audioinceptionnext.explain import explain_file, faithfulness, open_model
-    from audioinceptionnext.results.plot import check_can_plot
+    from audioinceptionnext.results.plot import check_can_plot, check_picture_path
 
-    check_can_plot()
-    stored = open_model(model)
-    explanation = explain_file(stored, file, label=label, start=start, end=end, name=model)
-    checked = faithfulness(stored, explanation) if check and not explanation.empty else None
     picture = out or Path(f"{file.stem}-explained.png")
-    explanation.plot(picture)
+    check_can_plot()
+    check_picture_path(picture)
+    with working(f"explaining {file}"):
+        stored = open_model(model)
+        explanation = explain_file(stored, file, label=label, start=start, end=end, name=model)
+        checked = faithfulness(stored, explanation) if check and not explanation.empty else None
+        explanation.plot(picture)
     if as_json:
         document = explanation.as_dict() | {"picture": str(picture)}
         if check:
@@ -91,7 +94,7 @@ def _print(explanation: Explanation, checked: Faithfulness | None, picture: Path
 
     console = Console(highlight=False, soft_wrap=True)
     where = f"{explanation.start:.2f} to {explanation.end:.2f} s, {explanation.model}"
-    title = (f"{explanation.label}  {explanation.score:.1%}", "bold")
+    title = (f"{printable(explanation.label)}  {explanation.score:.1%}", "bold")
     console.print(Text.assemble(title, f"   {printable(explanation.file)}, {where}"))
     if explanation.empty:
         console.print("  there is no evidence for this label: the map is empty")
@@ -115,4 +118,4 @@ def _print(explanation: Explanation, checked: Faithfulness | None, picture: Path
             f"check: {checked.score:.1%}; {without_region:.1%} without the most important {checked.share:.0%}, "
             f"{without_others:.1%} without other regions of that shape (mean of {len(checked.random)})"
         )
-    console.print(f"picture: {picture}", markup=False)
+    console.print(f"picture: {printable(picture)}", markup=False)

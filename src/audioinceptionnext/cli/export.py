@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import FileError, MediaError, ParameterError, counted
+from audioinceptionnext.cli.progress import working
+from audioinceptionnext.errors import FileError, MediaError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,13 +139,15 @@ def export(
     agreement: Agreement | None = None
     options: Any = {"mode": mode.value if mode else None, "input": input.value}
     if precision == Precision.float32 and out.suffix == ".onnx":
-        export_onnx(stored, out, **options)
+        with working(f"exporting {model}"):
+            export_onnx(stored, out, **options)
     else:
         if data is None:
             clips = rendered_clips(stored)
         else:
             clips = _dataset_clips(stored, data, root, audio, calibration_folds, calibration_split)
-        agreement = export_checked(stored, out, clips, **options, precision=precision.value, force=force)
+        with working(f"exporting {model}, and comparing it with float32"):
+            agreement = export_checked(stored, out, clips, **options, precision=precision.value, force=force)
         if not agreement.enough:
             _report_disagreement(agreement, out, precision, data, force)
     files = [out, out.with_suffix(".bin")] if out.suffix == ".xml" else [out]
@@ -167,7 +170,8 @@ def export(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{out}: {result['bytes'] / 1e6:.1f} MB, {counted(result['classes'], 'class')}, mode {result['mode']}")
+    classes = counted(result["classes"], "class")
+    print(f"{printable(out)}: {result['bytes'] / 1e6:.1f} MB, {classes}, mode {result['mode']}")
     if agreement is not None:
         print(
             f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.audio.capture import Backlog, LiveInput
-from audioinceptionnext.errors import AinextError, ParameterError, counted, unexpected, writing
+from audioinceptionnext.cli.streams import OutputEnded
+from audioinceptionnext.errors import AinextError, ParameterError, counted, printable, unexpected, writing
 from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
@@ -198,9 +199,9 @@ class Printer:
         if self._as_json:
             self._print(json.dumps(values, ensure_ascii=False))
         else:
-            label = " ".join(segment.label.split())
+            label = printable(" ".join(segment.label.split()))
             self._print(
-                f"{format_time(segment.start):>12}  {format_time(segment.end):>12}  {label}  {segment.score:.0%}"
+                f"{format_time(segment.start):>12}  {format_time(segment.end):>12}  {segment.score:>4.0%}  {label}"
             )
         if self._journal is not None:
             try:
@@ -213,7 +214,7 @@ class Printer:
         if not sys.stderr.isatty() or time.monotonic() < self._shown_at + _REFRESH_S:
             return
         self._shown_at = time.monotonic()
-        labels = ", ".join(f"{' '.join(one.label.split())} {one.score:.0%}" for one in open_segments)
+        labels = ", ".join(f"{printable(' '.join(one.label.split()))} {one.score:.0%}" for one in open_segments)
         self._clear()
         self._status = f"{format_time(seconds)[:-2]}  {labels or '…'}"[: shutil.get_terminal_size().columns - 1]
         print(self._status, end="", file=sys.stderr, flush=True)
@@ -221,7 +222,7 @@ class Printer:
     def print_note(self, line: str) -> None:
         """Print a line on stderr."""
         self._clear()
-        print(f"ainext: {' '.join(line.split())}", file=sys.stderr, flush=True)
+        print(f"ainext: {printable(' '.join(line.split()))}", file=sys.stderr, flush=True)
 
     def _clear(self) -> None:
         if self._status:
@@ -234,13 +235,10 @@ class Printer:
         self._clear()
         try:
             print(line, flush=True)
-        except OSError as error:
+        except OutputEnded as ended:
             self.closed = self._muted = True
-            if not isinstance(error, BrokenPipeError):  # `| head` has seen enough, which is no failure
-                self.failed = AinextError(f"cannot write the results: {(error.strerror or str(error)).lower()}")
-            # Python would try to flush again at exit, and complain.
-            with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
-                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            if ended.reason is not None:  # `| head` has seen enough, which is no failure
+                self.failed = AinextError(ended.reason)
 
 
 class Journal:

@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audioinceptionnext.errors import counted, printable
+
 if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def models(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Describe this model, with all its labels.", show_default="list all"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
     """List the models that other commands accept by name, with their size, licence and measured accuracy.
 
-    Example: [bold]ainext models --json[/bold]
+    Example: [bold]ainext models kitchen20[/bold]
     """
-    from audioinceptionnext.models.names import model_entries
+    from audioinceptionnext.models.names import find_model, model_entries
 
+    if model is not None:
+        entry = find_model(model)
+        print(json.dumps(_as_dict(entry), ensure_ascii=False, indent=2) if as_json else _in_words(entry))
+        return
     entries = model_entries()
     if as_json:
         print(json.dumps([_as_dict(entry) for entry in entries], ensure_ascii=False, indent=2))
@@ -45,6 +57,22 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON 
     console.print("\nGMAC: billions of multiply-accumulates per clip.\n\nMeasured accuracy:")
     for entry in entries:
         console.print(f"{entry.name}: {entry.description['measured']}", markup=False)
+    console.print("\nThe labels of one: ainext models NAME", markup=False)
+
+
+def _in_words(entry: ModelEntry) -> str:
+    about = entry.description
+    figures = f"{about['parameters']:,} parameters, {about['gmac']:.3f} GMAC per clip, {about['bytes'] / 1e6:.1f} MB"
+    labels = [printable(label) for label in about["labels"]]
+    return "\n".join(
+        [
+            f"{entry.name}: {figures}, {about['licence']}",
+            f"measured: {about['measured']}",
+            f"file: {printable(entry.path)}",
+            f"\n{counted(len(labels), 'label')}:",
+            *labels,
+        ]
+    )
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:

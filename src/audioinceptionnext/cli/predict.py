@@ -23,16 +23,47 @@ def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Recognise these files, folders or globs.")],
     model: options.ModelName = "kitchen20",
     format: Annotated[
-        OutputFormat, typer.Option("--format", "-f", help="Choose the output format.")
-    ] = OutputFormat.table,
+        OutputFormat | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help=f"Choose the output format: {', '.join(OutputFormat)}.",
+            show_default=OutputFormat.table.value,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; the same as --format json.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Write one file per recording to this folder.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Write one file per recording to this folder. Recordings from a folder keep their subfolders.",
+        ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let results replace files of other recordings in --out.")
+    ] = False,
     table: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the segments of all recordings to one table: .csv, .tsv or .parquet."),
+        typer.Option(
+            "--table",
+            metavar="FILE",
+            help="Write a table with one row per segment of all recordings: .csv, .tsv or .parquet.",
+        ),
     ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            "--summary",
+            metavar="FILE",
+            help="Write a table with one row per recording, also for those without segments or with an error.",
+        ),
+    ] = None,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin CSV and TSV with the mark by which Excel knows UTF-8.")
+    ] = False,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw a picture of each recording (.png), in --out or the current folder.")
     ] = False,
@@ -52,25 +83,35 @@ def predict(
 
     Example: [bold]ainext predict dinner.mp4 ~/recordings --format audacity --out labels[/bold]
 
-    One table for a folder, for pandas or R: [bold]ainext predict ~/recordings --table all.parquet --out labels[/bold]
+    Tables for a folder: [bold]ainext predict ~/recordings --table segments.csv --summary recordings.csv[/bold]
     """
-    from audioinceptionnext.audio.discover import MissingPath, find_media
+    from audioinceptionnext.audio.discover import MissingPath, find_media_below
     from audioinceptionnext.inference.backends import choose_backend
     from audioinceptionnext.inference.parallel import MAX_PARALLEL, available_cores, parallel_map
     from audioinceptionnext.models.load import load
     from audioinceptionnext.results.plot import check_can_plot
-    from audioinceptionnext.results.table import SegmentTable, check_table_path
+    from audioinceptionnext.results.table import RecordingTable, SegmentTable, check_table_path
 
-    format = OutputFormat.json if as_json else format
+    if as_json and format not in (None, OutputFormat.json):
+        raise ParameterError("as_json", None, f"this means --format json, and --format {format} is given too")
+    format = OutputFormat.json if as_json else format or OutputFormat.table
     if plot:
         check_can_plot()
-    if table is not None:
-        check_table_path(table)
-    files = find_media(paths)
+    tables = [one for one in (table, summary) if one is not None]
+    for one in tables:
+        check_table_path(one)
+    if len({one.absolute() for one in tables}) < len(tables):
+        raise ParameterError("summary", summary, "this is the file of --table; give another one")
+    if excel and format is not OutputFormat.csv and not any(one.suffix.lower() in (".csv", ".tsv") for one in tables):
+        raise ParameterError("excel", None, "this is for --format csv, and for .csv and .tsv in --table and --summary")
+    found = find_media_below(paths)
+    files = [item for item, _ in found]
     if format == OutputFormat.elan and out is None and len(files) > 1:
         raise ParameterError(
             "format", format, "an ELAN document holds one recording; give --out DIR to write one for each"
         )
+    recordings = [(item, below) for item, below in found if isinstance(item, Path)]
+    writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel)
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
     recogniser.check_step(step_seconds)
@@ -84,18 +125,20 @@ def predict(
     def recognise(item: Path | MissingPath) -> Recognition:
         if isinstance(item, MissingPath):
             raise FileError(item.path, item.reason)
-        progress = bar.of(item) if at_once == 1 else None  # the bar is opened below
+        progress = bar.of(item)  # the bar is opened below
         return recogniser.predict(
             item, top_k=top_k, settings=settings, step_seconds=step_seconds, track=track, progress=progress
         )
 
-    writer = ResultWriter(format, out, plot)
+    writer.open()
     failed = 0
     with (
-        nullcontext() if table is None else SegmentTable(table) as rows,
+        nullcontext() if table is None else SegmentTable(table, excel) as segment_rows,
+        nullcontext() if summary is None else RecordingTable(summary, excel) as recording_rows,
         closing(writer),
         progress_bar(len(files)) as bar,
         closing(parallel_map(recognise, files, at_once)) as results,
+        bar.stopping(),
     ):
         for item, result in results:
             path = item.path if isinstance(item, MissingPath) else item
@@ -104,20 +147,23 @@ def predict(
                     raise result
                 for warning in result.warnings:
                     bar.print(f"ainext: warning: {printable(path)}: {warning}")
-                if rows is not None:
-                    rows.add(result)
-                writer.write(result)
-            except BrokenPipeError:  # whoever reads the output has enough, as `head` does
-                raise
+                if segment_rows is not None:
+                    segment_rows.add(result)
+                if moved := writer.write(item, result):
+                    bar.print(f"ainext: warning: {printable(path)}: {moved}")
+                if recording_rows is not None:
+                    recording_rows.add(result)
             except Exception as error:  # whatever it is, it must not cost the rest of the batch
                 failed += 1
                 writer.fail(path, error)
                 bar.print(f"ainext: {in_one_line(error, path)}")
-            bar.advance()
+                if recording_rows is not None and isinstance(result, Exception):
+                    recording_rows.fail(str(path), describe(error))
+            bar.advance(path)
     if failed:
         raise typer.Exit(1)
 
 
-def in_one_line(error: Exception, path: Path) -> str:
+def in_one_line(error: Exception, path: Path | str) -> str:
     """What to print about one recording of many; the line names it."""
     return str(error) if isinstance(error, FileError) else f"{printable(path)}: {describe(error)}"

@@ -30,13 +30,20 @@ ModelName = Annotated[
         help="Use this model: a shipped name, an .onnx file, or user/name on the Hugging Face hub.",
     ),
 ]
-Backend = Annotated[BackendName, typer.Option("--backend", help="Choose the backend that runs the network.")]
+Backend = Annotated[
+    BackendName,
+    typer.Option(
+        "--backend", metavar="NAME", help=f"Choose the backend that runs the network: {', '.join(BackendName)}."
+    ),
+]
 _STEP = "Set the time from one prediction to the next."
 StepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="the model's")]
 LiveStepSeconds = Annotated[
     float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="0.16, or the model's")
 ]
-TopK = Annotated[int, typer.Option("--top-k", "-k", min=1, help="Give this many labels for the recording as a whole.")]
+TopK = Annotated[
+    int, typer.Option("--top-k", "-k", metavar="N", min=1, help="Give this many labels for the recording as a whole.")
+]
 OnsetThreshold = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,7 +105,11 @@ Track = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        "--workers", min=1, help="Recognise this many recordings at a time.", show_default="one per core, up to 8"
+        "--workers",
+        metavar="N",
+        min=1,
+        help="Recognise this many recordings at a time.",
+        show_default="one per core, up to 8",
     ),
 ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,13 +27,16 @@ def recipes(
 
     Then train with the edited file: [bold]ainext train --recipe mine.yaml …[/bold]
     """
-    from audioinceptionnext.training.recipe import FOLDER, as_yaml, load_recipe, names
-
     if recipe is not None:
+        from audioinceptionnext.training.recipe import as_yaml, load_recipe
+
         settings = load_recipe(recipe)
         print(json.dumps(settings.as_dict(), indent=2) if as_json else as_yaml(settings).rstrip())
         return
-    about = {n: (FOLDER / f"{n}.yaml").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ") for n in names()}
+    # Listed without the packages that training needs.
+    folder = files("audioinceptionnext.training") / "recipes"
+    texts = {Path(file.name).stem: file.read_text(encoding="utf-8") for file in folder.iterdir() if file.is_file()}
+    about = {name: text.splitlines()[0].removeprefix("# ") for name, text in sorted(texts.items())}
     if as_json:
         print(json.dumps([{"name": n, "about": text} for n, text in about.items()], indent=2))
         return

@@ -11,7 +11,8 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.predict import in_one_line
-from audioinceptionnext.errors import FileError, ParameterError, counted, describe
+from audioinceptionnext.cli.progress import progress_bar
+from audioinceptionnext.errors import FileError, ParameterError, counted, describe, printable
 
 
 class SoundChoice(StrEnum):
@@ -52,29 +53,31 @@ def report(
     if out.suffix.lower() not in (".html", ".htm"):
         raise ParameterError("out", out, "the report is an HTML page; give a name that ends in .html")
     files = find_media(paths)
-    missing = [item for item in files if isinstance(item, MissingPath)]
-    if len(missing) == len(files):  # a page about nothing would only replace one about something
-        for one in missing:
-            print(f"ainext: {FileError(one.path, one.reason)}", file=sys.stderr)
-        raise typer.Exit(1)
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     failed = 0
-    with HtmlReport(out, sound.value, title) as page:
+    older = out.exists()
+    with HtmlReport(out, sound.value, title) as page, progress_bar(len(files)) as bar:
         for item in files:
             path = item.path if isinstance(item, MissingPath) else item
             try:
                 if isinstance(item, MissingPath):
                     raise FileError(path, item.reason)
-                page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds))
+                progress = bar.of(item)
+                page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds, progress=progress))
             except Exception as error:  # whatever it is, it must not cost the rest
                 page.fail(str(path), describe(error))
-                print(f"ainext: {in_one_line(error, path)}", file=sys.stderr)
+                bar.print(f"ainext: {in_one_line(error, path)}")
                 failed += 1
+            bar.advance(path)
+        if failed == len(files):  # a page about nothing would only replace one about something
+            page.discard()
+            raise typer.Exit(1)
     recordings = counted(len(files) - failed, "recording")
-    print(f"{out}: {recordings}, {out.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    replaced = "; it replaces an older page" if older else ""
+    print(f"{printable(out)}: {recordings}, {out.stat().st_size / 1e6:.1f} MB{replaced}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from audioinceptionnext.errors import FileError, ParameterError, describe, writing
+from audioinceptionnext.errors import ParameterError, describe, printable, replacing, writing
 
 if TYPE_CHECKING:
-    from audioinceptionnext.results.formats import Context, FormatName
+    from audioinceptionnext.results.formats import Context
     from audioinceptionnext.results.recognition import Recognition
 
 
@@ -32,36 +33,83 @@ class ResultWriter:
         format: what to write.
         out: the folder for one file per recording; None writes to stdout.
         plot: whether to draw each recording too, in ``out`` or the current folder.
+        found: the recordings, each with the folder below which it was found.
+        overwrite: whether results may replace files of other recordings.
+        excel: whether CSV begins with the mark by which Excel knows UTF-8.
 
     Raises:
-        ParameterError: ``out`` cannot be a folder.
+        ParameterError: ``out`` cannot be a folder, or a file in it would be replaced.
     """
 
-    def __init__(self, format: OutputFormat, out: Path | None, plot: bool) -> None:
-        self.format, self.out, self.plot = format, out, plot
-        self._taken: set[Path] = set()
+    def __init__(
+        self,
+        format: OutputFormat,
+        out: Path | None,
+        plot: bool,
+        found: Sequence[tuple[Path, Path]],
+        *,
+        overwrite: bool,
+        excel: bool,
+    ) -> None:
+        from audioinceptionnext.cli.output_names import check_not_replaced, name_outputs
+        from audioinceptionnext.results.formats import EXCEL_MARK, FORMATS
+
+        self.format, self.out, self.plot, self.overwrite = format, out, plot, overwrite
+        self._suffix = ".txt" if format is OutputFormat.table else FORMATS[format].suffix
+        self._mark = EXCEL_MARK if excel and format is OutputFormat.csv else ""
         self._written = 0
         self._context: Context | None = None  # of the next recording on stdout
         if out is not None:
             _check_folder(out)
+        formats = {} if out is None else {self._suffix: format.value}
+        if plot:
+            formats[".png"] = "png"
+        self._names = name_outputs(found, out or Path(), list(formats)) if formats else {}
+        if not overwrite:
+            check_not_replaced(self._names, formats, "plot" if out is None else "out")
+
+    def open(self) -> None:
+        """Make the folder. Raises `ParameterError`: it cannot be made."""
+        if self.out is not None:
             try:
-                out.mkdir(parents=True, exist_ok=True)
+                self.out.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ParameterError(
-                    "out", out, f"cannot be used as a folder ({(error.strerror or str(error)).lower()})"
+                    "out", self.out, f"cannot be used as a folder ({(error.strerror or str(error)).lower()})"
                 ) from error
 
-    def write(self, result: Recognition) -> None:
-        """Write one result. Raises `FileError`: a file cannot be written."""
+    def write(self, recording: Path, result: Recognition) -> str | None:
+        """Write one result.
+
+        Returns:
+            A warning, if it was not written where it was expected.
+
+        Raises:
+            FileError: a file cannot be written.
+        """
+        from audioinceptionnext.cli.output_names import kept_apart
+        from audioinceptionnext.results.console import as_text
         from audioinceptionnext.results.formats import FORMATS, Context
+        from audioinceptionnext.results.provenance import NAMELESS
 
         if self.plot:
-            result.plot(self._place(result.file, ".png"))
-        if self.out is not None and self.format is OutputFormat.table:
-            with writing(place := self._place(result.file, ".txt")):
-                place.write_bytes(f"{result}\n".encode(errors="replace"))
-        elif self.out is not None:
-            result.to(cast("FormatName", self.format.value), self._place(result.file, FORMATS[self.format].suffix))
+            result.plot(self._place(recording, ".png"))
+        if self.out is not None:
+            place = self._place(recording, self._suffix)
+            if self.format is OutputFormat.table:
+                text = f"{as_text(result, None)}\n"
+            else:
+                text = self._mark + FORMATS[self.format].text(result, folder=place.absolute().parent)
+            # As bytes, so that Windows leaves line ends alone; a file name on Linux may not be valid UTF-8.
+            content = text.encode("utf-8", errors="replace")
+            target = place
+            if self.format.value in NAMELESS and not self.overwrite:
+                target = kept_apart(place, content)
+            with replacing(target) as new:
+                new.write_bytes(content)
+            if target != place:
+                warning = f"written to {printable(target)}, since {printable(place.name)} holds other labels"
+                return f"{warning}; --overwrite replaces it"
         elif self.format is OutputFormat.table:
             self._print_table(result)
         elif self.format is OutputFormat.json:
@@ -70,12 +118,14 @@ class ResultWriter:
             format = FORMATS[self.format]
             # What is printed is most often redirected to a file here, so a recording's place is given from here.
             context = self._context or Context(Path.cwd())
-            sys.stdout.write((format.between if self._written else format.header) + format.body(result, context))
+            start = format.between if self._written else self._mark + format.header
+            sys.stdout.write(start + format.body(result, context))
             self._context = context.after(result)
         self._written += 1
         sys.stdout.flush()
+        return None
 
-    def fail(self, path: Path, error: Exception) -> None:
+    def fail(self, path: Path | str, error: Exception) -> None:
         """Note in JSON on stdout that a recording failed."""
         if self.format == OutputFormat.json and self.out is None:
             self._print_object({"file": str(path), "error": describe(error)})
@@ -94,20 +144,22 @@ class ResultWriter:
     def _print_table(self, result: Recognition) -> None:
         from rich.console import Console
 
+        from audioinceptionnext.results.console import as_text
+
         if self._written:
             print()
-        Console(file=sys.stdout, highlight=False).print(result.table())
+        console = Console(file=sys.stdout, highlight=False)
+        if console.is_terminal:
+            console.print(result.table())
+        else:  # for a file or another program, which wants all of it
+            print(as_text(result, None))
 
-    def _place(self, file: str, suffix: str) -> Path:
-        """A file named after the recording; if two share a name (a.wav, a.mp3), the second keeps its suffix too."""
-        folder = self.out or Path()
-        name = Path(file).name
-        for candidate in (Path(name).stem, name, *(f"{name} {n}" for n in range(2, 10_000))):
-            path = folder / f"{candidate}{suffix}"
-            if path not in self._taken and not (path.exists() and path.resolve() == Path(file).resolve()):
-                self._taken.add(path)
-                return path
-        raise FileError(file, f"there are too many recordings of this name for {folder}")
+    def _place(self, recording: Path, suffix: str) -> Path:
+        place = Path(f"{self._names[recording]}{suffix}")
+        if place.parent != (self.out or Path()):
+            with writing(place):
+                place.parent.mkdir(parents=True, exist_ok=True)
+        return place
 
 
 def _check_folder(out: Path) -> None:

@@ -8,6 +8,7 @@ Other columns are ignored. Paths are relative to the folder of the list, or to `
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from pathlib import Path
 
 from audioinceptionnext.data.clip import Clip, Dataset
@@ -17,6 +18,7 @@ from audioinceptionnext.data.table import (
     MissingClip,
     Row,
     Table,
+    composed,
     is_file,
     read_table,
     seconds,
@@ -99,9 +101,10 @@ class _Locations:
             if found is None:
                 raise MissingClip(Path(f"{self.hdf5.place}:{name}"))
             return found
-        for folder in self.folders:
-            if is_file(folder / name):
-                return folder / name, None
+        for spelling in dict.fromkeys((name, composed(name), unicodedata.normalize("NFD", name))):
+            for folder in self.folders:
+                if is_file(folder / spelling):
+                    return folder / spelling, None
         raise MissingClip(self.folders[0] / name)
 
 
@@ -133,4 +136,5 @@ def _renamed(table: Table) -> Table:
             needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no complete row'}"
             raise FileError(table.path, needed)
     rows = [(line, {names[old]: value for old, value in row.items() if old in names}) for line, row in table.rows]
+    rows = [(line, row | {"label": composed(row["label"])}) for line, row in rows]
     return Table(table.path, rows, table.problems)

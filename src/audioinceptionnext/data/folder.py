@@ -6,16 +6,17 @@ from pathlib import Path
 
 from audioinceptionnext.audio.discover import MEDIA_SUFFIXES, find_media
 from audioinceptionnext.data.clip import Clip, Dataset
-from audioinceptionnext.data.table import SPLITS, sorted_labels
+from audioinceptionnext.data.table import SPLITS, composed, sorted_labels
 from audioinceptionnext.errors import FileError, ParameterError, printable
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
     """Read a folder whose subfolders are named after the classes and hold their recordings, at any depth.
 
-    Subfolders named train, test, validation (or val) are splits, which hold the folders of the classes. Labels are
-    sorted by name, or by value if all are numbers. Clips name no source; clips that were cut from the same recordings
-    need a list with a ``group`` (see `csv_list`).
+    Subfolders named train, test, validation (or val) are splits, which hold the folders of the classes. Folders whose
+    names differ only in Unicode's form are one class. Labels are sorted by name, or by value if all are numbers. Links
+    to folders are followed, as in `find_media`. Clips name no source; clips that were cut from the same recordings need
+    a list with a ``group`` (see `csv_list`).
 
     Raises:
         FileError: fewer than two classes have recordings.
@@ -29,17 +30,17 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         (split, folder, [path for path in find_media([folder]) if isinstance(path, Path)])
         for split, folder in class_folders
     ]
-    labels = sorted_labels({folder.name for _, folder, files in found if files})
+    labels = sorted_labels({composed(folder.name) for _, folder, files in found if files})
     if len(labels) < 2:
         what = f"one class only, {printable(labels[0])}" if labels else "no recordings in subfolders"
         raise FileError(root, f"{what}; give a folder with one subfolder per class")
     for split, folder, files in found:
         if files:
-            clips += [Clip(path, labels.index(folder.name), split=split) for path in files]
+            clips += [Clip(path, labels.index(composed(folder.name)), split=split) for path in files]
         else:
-            left = "" if folder.name in labels else "; the class is left out"
+            left = "" if composed(folder.name) in labels else "; the class is left out"
             problems.append(f"{printable(folder)}: no recordings in this class folder{left}")
-    have = {(split, folder.name) for split, folder, _ in found}
+    have = {(split, composed(folder.name)) for split, folder, _ in found}
     for split in sorted({split for split, _ in class_folders if split is not None}):
         absent = [label for label in labels if (split, label) not in have]
         problems += [f"{printable(root)}: no folder of class {printable(label)} in {split}" for label in absent]
@@ -61,7 +62,10 @@ def _class_folders(root: Path) -> tuple[list[tuple[str | None, Path]], list[str]
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The folders in this one that are not hidden, links to folders included, unless they lead back up."""
+    above = {root.resolve(), *root.resolve().parents}
+    folders = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folders if not path.is_symlink() or path.resolve() not in above)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.audio.discover import MEDIA_SUFFIXES
+from audioinceptionnext.audio.discover import MEDIA_SUFFIXES, walk
 from audioinceptionnext.errors import FileError
 
 HDF5_SUFFIXES = (".hdf5", ".h5", ".hdf")
@@ -58,7 +58,7 @@ class Recordings:
 
 
 def recordings_at(place: Path) -> Recordings:
-    """Find all recordings at any depth of a folder, or in an HDF5 file. Hidden files and folders are skipped.
+    """Find all recordings at any depth of a folder, as `walk` does, or in an HDF5 file.
 
     Raises:
         FileError: the file is not an HDF5 file.
@@ -69,11 +69,10 @@ def recordings_at(place: Path) -> Recordings:
         with _hdf5(place) as file:
             return Recordings(place, {}, frozenset(file.keys()))
     files: dict[str, Path] = {}
-    for parent, folders, names in os.walk(place):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for parent, names in walk(place):
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)  # noqa: PTH122 - pathlib is slow for hundreds of thousands of files
-            if name.startswith(".") or suffix.lower() not in MEDIA_SUFFIXES:
+            if suffix.lower() not in MEDIA_SUFFIXES:
                 continue
             if stem not in files or (suffix.lower() in _SOUND_ONLY and files[stem].suffix.lower() not in _SOUND_ONLY):
                 files[stem] = Path(parent, name)

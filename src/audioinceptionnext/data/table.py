@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,6 +252,11 @@ def existing(path: Path) -> Path:
     if not is_file(path):
         raise MissingClip(path)
     return path
+
+
+def composed(text: str) -> str:
+    """A name in Unicode's composed form (NFC), so that "café" is one label, however macOS wrote it."""
+    return unicodedata.normalize("NFC", text)
 
 
 def sorted_labels(labels: set[str]) -> list[str]:

@@ -195,7 +195,7 @@ def draw_learning(log: Path) -> Figure:
 def _column(log: Path, name: str) -> np.ndarray:
     """(rows, 2): the steps that have a value in this column, and the values. Only ``loss`` must have any."""
     try:
-        with log.open(newline="", encoding="utf-8") as file:
+        with log.open(newline="", encoding="utf-8-sig") as file:
             rows = [(row.get("step"), row.get(name)) for row in csv.DictReader(file)]
         points = np.array([(float(step), float(value)) for step, value in rows if step and value]).reshape(-1, 2)
     except OSError as error:

@@ -24,7 +24,7 @@ import av
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, writing
+from audioinceptionnext.errors import AinextError, replacing, writing
 from audioinceptionnext.evaluation import plots, report_pages
 from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
 from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
@@ -142,8 +142,8 @@ def write_tasks_index(folder: Path, title: str, figures: Mapping[str, Any], task
         FileError: the page cannot be written.
     """
     path = folder / "index.html"
-    with writing(path):
-        path.write_text(report_pages.tasks_page(title, figures, tasks), encoding="utf-8")
+    with replacing(path) as new:
+        new.write_text(report_pages.tasks_page(title, figures, tasks), encoding="utf-8")
     return path
 
 

@@ -1,4 +1,5 @@
-// Times and scores as people read them, and elements with text. Data never becomes markup.
+// Times, numbers and scores as people read them, and elements with text. Data never becomes markup.
+// The pages are in English, and so are their numbers, whatever the reader's locale is; the report's templates agree.
 
 /** 65.25 -> "1:05.2"; from an hour on "1:00:00.0". digits: how many follow the decimal point. */
 export function clock(seconds, digits = 1) {
@@ -9,6 +10,11 @@ export function clock(seconds, digits = 1) {
   const fraction = digits ? "." + String(whole % unit).padStart(digits, "0") : "";
   const pad = (value) => String(value).padStart(2, "0");
   return (hours ? `${hours}:${pad(parts[0])}` : String(parts[0])) + `:${pad(parts[1])}${fraction}`;
+}
+
+/** 1234 -> "1,234". */
+export function number(value) {
+  return value.toLocaleString("en");
 }
 
 /** 0.876 -> "88 %". */

@@ -1,5 +1,6 @@
 // Draws the log-mel with a lane of segments for each label below it. Only the stretch in view is drawn.
 import { inkOn } from "./colours.js";
+import { Overview } from "./overview.js";
 import { drawFrequencyMarks, paint } from "./spectrogram.js";
 import { clock, make, percent, readable } from "./text.js";
 
@@ -23,6 +24,11 @@ export class Timeline {
     const labels = new Set(result.segments.map((one) => one.label));
     const longest = new Set([...colours.keys()].filter((label) => labels.has(label)).slice(0, MAX_LANES));
     this.lanes = [...labels].filter((label) => longest.has(label)).map((label) => this.#lane(label));
+    this.overview = new Overview(result.duration, this.lanes, {
+      show: (first, last) => this.#show(first, last),
+      centre: (time) => this.#show(time - this.#span() / 2, time + this.#span() / 2),
+    });
+    this.overview.element.hidden = !this.#isLong() || !this.lanes.length;
     const omitted = labels.size - this.lanes.length;
     this.inner = make("div", { class: "inner" }, this.canvas, ...this.lanes.map((lane) => lane.row), this.playhead);
     this.element = make(
@@ -32,6 +38,15 @@ export class Timeline {
     );
     this.more = omitted > 0 ? make("p", { class: "quiet" }, `The table lists ${omitted} more sounds, which take less time.`) : null;
     this.element.addEventListener("scroll", () => this.#draw(), { passive: true });
+    this.element.addEventListener(
+      "wheel",
+      (event) => {
+        if (!event.ctrlKey) return; // which pinching a trackpad sets, too
+        event.preventDefault();
+        this.zoom(Math.exp(-event.deltaY / 100), this.#timeAt(event.clientX));
+      },
+      { passive: false },
+    );
     this.canvas.addEventListener("click", (event) => seek(this.#timeAt(event.clientX)));
     this.observer = new ResizeObserver(() => this.#resize());
     this.observer.observe(this.element);
@@ -44,12 +59,30 @@ export class Timeline {
   /** factor: above 1 shows less time in more detail; 0 shows the whole recording. */
   zoom(factor, around) {
     const width = this.element.clientWidth;
-    const time = around ?? (this.element.scrollLeft + width / 2) / this.scale;
+    const centre = (this.element.scrollLeft + width / 2) / this.scale;
+    const time = around ?? centre;
+    const span = factor ? this.#span() / factor : this.result.duration;
+    const before = factor && around != null ? (time * this.scale - this.element.scrollLeft) / width : 0.5; // stays where it is
+    this.#show(time - before * span, time + (1 - before) * span);
+  }
+
+  /** Shows the stretch between two times, or as much around it as the scale allows. */
+  #show(first, last) {
+    const width = this.element.clientWidth;
     const minScale = width / this.result.duration;
-    this.scale = factor ? Math.min(Math.max(this.scale * factor, minScale), Math.max(MAX_SCALE, minScale)) : minScale;
+    this.scale = Math.min(Math.max(width / (last - first), minScale), Math.max(MAX_SCALE, minScale));
     this.#applyScale();
-    this.element.scrollLeft = time * this.scale - width / 2;
+    this.element.scrollLeft = ((first + last) / 2) * this.scale - width / 2;
     this.#draw();
+  }
+
+  /** The seconds in view. */
+  #span() {
+    return this.element.clientWidth / this.scale;
+  }
+
+  #isLong() {
+    return this.result.duration > 2 * INITIAL_SECONDS;
   }
 
   /** Moves the playhead, and if `follow` is true, scrolls so that it stays in view. */
@@ -80,7 +113,8 @@ export class Timeline {
     if (!width) return;
     const { duration } = this.result;
     const minScale = width / duration;
-    this.scale = Math.max(this.scale ?? (duration > 2 * INITIAL_SECONDS ? width / INITIAL_SECONDS : minScale), minScale);
+    this.scale = Math.max(this.scale ?? (this.#isLong() ? width / INITIAL_SECONDS : minScale), minScale);
+    this.overview.draw();
     this.#applyScale();
     this.#draw();
   }
@@ -97,6 +131,7 @@ export class Timeline {
     const width = this.element.clientWidth;
     if (!width || !this.scale) return;
     const [first, last] = [this.element.scrollLeft / this.scale, (this.element.scrollLeft + width) / this.scale];
+    this.overview.showFrame(first, Math.min(last, this.result.duration));
     this.#drawLogMel(width, first, last);
     for (const lane of this.lanes) this.#drawBars(lane, first - 2, last + 2);
   }

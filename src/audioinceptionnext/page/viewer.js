@@ -1,7 +1,7 @@
 // One recording's Result (see server.js): player, timeline, scores of the whole recording, and a table of segments.
 import { coloursOf } from "./colours.js";
 import { Player } from "./player.js";
-import { clock, make, percent, readable } from "./text.js";
+import { clock, make, number, percent, readable } from "./text.js";
 import { Timeline } from "./timeline.js";
 
 const MAX_ROWS = 200; // of the table, until all are requested
@@ -29,7 +29,7 @@ export class Viewer {
       this.time,
       make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Zoom out"), zoom(1.6, "+", "Zoom in"), zoom(0, "All", "Show the whole recording")),
     );
-    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.element, this.timeline.more);
+    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.element, this.timeline.more);
     this.element.append(make("div", { class: "beside" }, segmentTable(result.segments, play), overallScores(result, colours)));
     this.#update();
   }
@@ -77,8 +77,9 @@ export class Viewer {
 }
 
 function overallScores(result, colours) {
-  const bars = result.clip.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
-  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars);
+  const likely = result.clip.filter((one) => one.score > 0); // in digital silence, none is
+  const bars = likely.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
+  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, likely.length ? null : make("p", {}, "Silence."));
 }
 
 /** A label with its score as a bar. */
@@ -101,7 +102,7 @@ function segmentTable(segments, play) {
   const section = make(
     "section",
     { "aria-label": "Segments" },
-    make("h3", {}, segments.length === 1 ? "One segment" : `${segments.length.toLocaleString("en")} segments`),
+    make("h3", {}, `${number(segments.length)} ${segments.length === 1 ? "segment" : "segments"}`),
     make(
       "table",
       {},
@@ -110,7 +111,7 @@ function segmentTable(segments, play) {
     ),
   );
   if (segments.length > MAX_ROWS) {
-    const all = make("button", { type: "button" }, `Show all ${segments.length.toLocaleString("en")}`);
+    const all = make("button", { type: "button" }, `Show all ${number(segments.length)}`);
     all.addEventListener("click", () => {
       addRows(MAX_ROWS, segments.length);
       all.remove();

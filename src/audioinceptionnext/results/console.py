@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from audioinceptionnext.errors import printable
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.types import RecognitionData
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:  # takes longer to import than a short recording takes to reco
 TABLE_SEGMENTS = 40  # as many as fit a screen
 
 
-def console_table(result: RecognitionData, max_segments: int = TABLE_SEGMENTS) -> RenderableType:
-    """For the ``print`` of rich: the most probable labels of the recording with bars, then its first segments."""
+def console_table(result: RecognitionData, max_segments: int | None = TABLE_SEGMENTS) -> RenderableType:
+    """For the ``print`` of rich: the most probable labels of the recording with bars, then its first segments.
+
+    Labels of which there is no sign are left out, as all are in digital silence. With None, all segments are shown.
+    """
     from rich.bar import Bar
     from rich.console import Group
     from rich.padding import Padding
@@ -23,12 +27,14 @@ def console_table(result: RecognitionData, max_segments: int = TABLE_SEGMENTS) -
     from rich.text import Text
 
     # Text throughout: a plain str would be read as markup, and "[sink].wav" would lose its name.
-    parts: list[RenderableType] = [Text.assemble((result.file, "bold"), (f"  {format_time(result.duration)}", "dim"))]
-    if result.clip:
+    parts: list[RenderableType] = [
+        Text.assemble((printable(result.file), "bold"), (f"  {format_time(result.duration)}", "dim"))
+    ]
+    if likely := [one for one in result.clip if one.score > 0]:
         top = Table.grid(padding=(0, 2))
-        for one in result.clip:
+        for one in likely:
             bar = Bar(size=1, begin=0, end=min(one.score, 1), width=20, color="cyan")
-            top.add_row(Text(one.label), bar, Text(f"{one.score:4.0%}", style="cyan"))
+            top.add_row(Text(printable(one.label)), bar, Text(f"{one.score:4.0%}", style="cyan"))
         parts.append(Padding(top, (0, 0, 0, 2)))
     if not result.segments:
         parts.append(Padding(Text("no segment: no label reached its onset threshold", style="dim"), (1, 0, 0, 2)))
@@ -40,19 +46,20 @@ def console_table(result: RecognitionData, max_segments: int = TABLE_SEGMENTS) -
     segments.add_column("score", justify="right")
     for segment in result.segments[:max_segments]:
         times = format_time(segment.start), format_time(segment.end)
-        segments.add_row(*times, Text(segment.label), f"{segment.score:.0%}")
+        segments.add_row(*times, Text(printable(segment.label)), f"{segment.score:.0%}")
     parts.append(Padding(segments, (1, 0, 0, 2)))
-    if len(result.segments) > max_segments:
+    if max_segments is not None and len(result.segments) > max_segments:
         more = f"… and {len(result.segments) - max_segments} more, which the CSV format lists"
         parts.append(Padding(Text(more, style="dim"), (0, 0, 0, 2)))
     return Group(*parts)
 
 
-def as_text(result: RecognitionData) -> str:
-    """The table as plain text, 100 characters wide."""
+def as_text(result: RecognitionData, max_segments: int | None = TABLE_SEGMENTS) -> str:
+    """The table as plain text, without spaces at the ends of lines. No line is broken."""
     from rich.console import Console
 
     text = StringIO()
-    console = Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False)
-    console.print(console_table(result))
+    longest = max(map(len, (result.file, *result.labels)), default=0)
+    console = Console(file=text, width=100 + 2 * longest, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(console_table(result, max_segments))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

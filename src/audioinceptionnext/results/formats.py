@@ -21,6 +21,8 @@ from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.results.types import RecognitionData, Segment
 
 FormatName = Literal["json", "csv", "audacity", "srt", "elan", "raven"]
+#: Excel reads CSV as UTF-8 only if it begins with this character, the byte order mark; pandas and R's readr skip it.
+EXCEL_MARK = "\ufeff"
 # The characters that XML 1.0 cannot express, not even escaped (Extensible Markup Language 1.0, 2.2).
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"

@@ -20,7 +20,7 @@ import av
 import numpy as np
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.errors import writing
+from audioinceptionnext.errors import beside, printable, writing
 from audioinceptionnext.results.templates import package_file, template
 from audioinceptionnext.results.thumbnail import encode_log_mel
 from audioinceptionnext.results.types import RecognitionData, Score
@@ -28,7 +28,7 @@ from audioinceptionnext.results.types import RecognitionData, Score
 SoundMode = Literal["embed", "link", "none"]
 MP3_RATE = 24_000  # Hz
 MP3_BIT_RATE = 64_000  # bits per second: one hour takes 29 MB, and 38 MB in base64
-MODULES = ("colours", "text", "spectrogram", "player", "timeline", "viewer")
+MODULES = ("colours", "text", "spectrogram", "player", "overview", "timeline", "viewer")
 TITLE = "Recognised sounds"
 # How files are written. What UTF-8 cannot hold, as in some file names, becomes "?".
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
@@ -93,8 +93,11 @@ class HtmlReport:
         self._sections: IO[str] = tempfile.TemporaryFile("w+", **TEXT)  # noqa: SIM115 - closed by `close`
         self._totals: dict[str, LabelTotal] = {}
         self._rows: list[Row] = []
+        self._target = Path(os.path.realpath(self.path))
         with writing(path):
-            self._out = self.path.with_name(f"_{self.path.name}.part").open("w", **TEXT)
+            if self._target.is_dir():
+                raise IsADirectoryError
+            self._out = beside(self._target).open("w", **TEXT)
 
     def __enter__(self) -> HtmlReport:
         return self
@@ -109,7 +112,7 @@ class HtmlReport:
             MediaError: its sound cannot be read any more.
             FileError: the disk is full.
         """
-        data = result.as_dict() | {"file": Path(result.file).name or "recording"}
+        data = result.as_dict() | {"file": printable(Path(result.file).name) or "recording"}
         if result.log_mel is not None:
             data["log_mel"] = encode_log_mel(result.log_mel, result.sample_rate)
         sound_type, sound = self._sound(result.file)
@@ -130,7 +133,7 @@ class HtmlReport:
 
     def fail(self, file: str, reason: str) -> None:
         """Add a recording that could not be recognised, with the reason."""
-        self._rows.append(Row(Path(file).name, problem=reason))
+        self._rows.append(Row(printable(Path(file).name), problem=reason))
 
     def close(self) -> None:
         """Write the page.
@@ -150,10 +153,22 @@ class HtmlReport:
             script=_module("report"),
             sections=self._read_sections(),
         )
-        with writing(self.path), self._out as out, self._sections:
-            out.writelines(page)
-        with writing(self.path):
-            Path(self._out.name).replace(self.path)
+        part = Path(self._out.name)
+        try:
+            with writing(self.path):
+                with self._out as out, self._sections:
+                    out.writelines(page)
+                part.replace(self._target)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+    def discard(self) -> None:
+        """Write no page, and leave an older one as it is."""
+        if not self._out.closed:
+            self._out.close()
+            self._sections.close()
+            Path(self._out.name).unlink()
 
     def _sound(self, file: str) -> tuple[str, str]:
         """What the player plays: ``mp3`` and the sound in base64, ``link`` and a URL, or ``none``."""

@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
-from audioinceptionnext.errors import FileError, MissingDependencyError, counted, writing
+from audioinceptionnext.errors import FileError, MissingDependencyError, counted, replacing, writing
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS
@@ -48,6 +49,22 @@ def check_can_plot() -> None:
     """
     if find_spec("matplotlib") is None:
         raise MissingDependencyError("the picture", "audioinceptionnext[plot]")
+
+
+def check_picture_path(path: str | PathLike[str]) -> None:
+    """Check that a picture can be written to a path, by its suffix and its folder.
+
+    Raises:
+        FileError: it cannot.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    suffixes = [f".{name}" for name in sorted(FigureCanvasAgg.get_supported_filetypes())]
+    if Path(path).suffix.lower() not in suffixes:
+        raise FileError(path, f"not a picture's name; give one that ends in {', '.join(suffixes)}")
+    with writing(path):
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError
 
 
 def draw_recognition(result: RecognitionData) -> Figure:
@@ -87,17 +104,22 @@ def draw_recognition(result: RecognitionData) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: str | PathLike[str]) -> None:
+def save(figure: Figure, path: str | PathLike[str], recording: str = "") -> None:
     """Write a figure to a file, whose suffix says how: .png, .svg, .pdf and others.
+
+    Args:
+        figure: to write.
+        path: of the file. An older one is replaced when the new one is complete.
+        recording: what the figure shows, which a .png states (`provenance` reads it).
 
     Raises:
         FileError: the suffix is not that of a picture, or the file cannot be written.
     """
-    suffixes = [f".{name}" for name in sorted(figure.canvas.get_supported_filetypes())]
-    if Path(path).suffix.lower() not in suffixes:
-        raise FileError(path, f"not a picture's name; give one that ends in {', '.join(suffixes)}")
-    with writing(path), _no_glyph_warnings():
-        figure.savefig(path, dpi=DPI)
+    check_picture_path(path)
+    format = Path(path).suffix.lower().removeprefix(".")
+    metadata = {"Title": quote(recording, errors="surrogateescape")} if recording and format == "png" else None
+    with replacing(path) as new, _no_glyph_warnings():
+        figure.savefig(new, format=format, dpi=DPI, metadata=metadata)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioinceptionnext.errors import MissingDependencyError, ParameterError, writing
+from audioinceptionnext.errors import MissingDependencyError, ParameterError, replacing
 from audioinceptionnext.results.console import TABLE_SEGMENTS, as_text, console_table
 from audioinceptionnext.results.formats import FORMATS, FormatName
 from audioinceptionnext.results.templates import render
@@ -43,8 +43,8 @@ class Recognition(RecognitionData):
         text = FORMATS[format].text(self, folder=folder)
         if path is not None:
             # As bytes, so that Windows leaves line ends alone; a file name on Linux may not be valid UTF-8.
-            with writing(path):
-                Path(path).write_bytes(text.encode("utf-8", errors="replace"))
+            with replacing(path) as new:
+                new.write_bytes(text.encode("utf-8", errors="replace"))
         return text
 
     def to_json(self, path: str | PathLike[str] | None = None) -> str:
@@ -99,7 +99,7 @@ class Recognition(RecognitionData):
         check_can_plot()
         figure = draw_recognition(self)
         if path is not None:
-            save(figure, path)
+            save(figure, path, self.file)
         return figure
 
     def table(self, max_segments: int = TABLE_SEGMENTS) -> RenderableType:

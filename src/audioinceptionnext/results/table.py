@@ -1,17 +1,18 @@
-"""One table over many recordings, with one row per segment, as CSV, TSV or Parquet."""
+"""Tables over many recordings as CSV, TSV or Parquet: one row per segment, or one row per recording."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
-from audioinceptionnext.errors import FileError, MissingDependencyError, writing
-from audioinceptionnext.results.formats import csv_field
+from audioinceptionnext.errors import FileError, MissingDependencyError, beside, writing
+from audioinceptionnext.results.formats import EXCEL_MARK, csv_field
 from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 #: The columns: the recording's name, start and end in seconds, the label, its score from 0 to 1, the model's name.
 COLUMNS: tuple[str, ...] = ("file", "start", "end", "label", "score", "model")
-_NUMBERS = ("start", "end", "score", "duration")
+#: Of a table of recordings: the recording's name, its duration in seconds, the number of its segments, the most
+#: probable label of the recording as a whole with its score, the model's name, and why it could not be recognised.
+RECORDING_COLUMNS: tuple[str, ...] = ("file", "duration", "segments", "label", "score", "model", "problem")
+_DECIMALS = {"start": 3, "end": 3, "duration": 3, "score": 4}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*_SEPARATORS, ".parquet")
 GROUP_ROWS = 2**14  # rows written to Parquet at a time, about 10 MB of memory
@@ -41,44 +45,25 @@ def write_table(results: Iterable[RecognitionData | Mapping[str, Any]], path: st
     return table.rows
 
 
-class SegmentTable:
-    """A table over many recordings that grows with each of them: one row per segment, with the columns `COLUMNS`.
+class _Table:
+    columns: tuple[str, ...]
 
-    CSV and TSV grow by one whole recording at a time, so that a process that is killed leaves what it has done.
-    Parquet can only be read once it is complete: it grows as ``_NAME.part`` in the same folder, and `close` gives it
-    its name. A ``with`` statement closes the table after errors and Ctrl-C, too. An existing file is replaced.
-
-    A recording without segments has no row. Times are rounded to the millisecond and scores to 0.0001, as in JSON.
-
-    Args:
-        path: its suffix says what is written: ``.csv``, ``.tsv`` or ``.parquet``.
-
-    Raises:
-        FileError: the suffix is another one, or the file cannot be written.
-        MissingDependencyError: pyarrow, which Parquet needs, is not installed.
-
-    >>> with SegmentTable("all.csv") as table:
-    ...     for file in files:
-    ...         table.add(model.predict(file))
-    """
-
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], excel: bool = False) -> None:
         check_table_path(path)
         self.path = Path(path)
         self.rows = 0
         separator = _SEPARATORS.get(self.path.suffix.lower())
+        target = Path(os.path.realpath(self.path))
         with writing(self.path):
-            self._rows: _Rows = _Parquet(self.path) if separator is None else _Text(self.path, separator)
+            if target.is_dir():  # fail now, and not when everything is done
+                raise IsADirectoryError
+            self._rows: _Rows = (
+                _Parquet(target, self.columns)
+                if separator is None
+                else _Text(target, self.columns, separator, EXCEL_MARK if excel else "")
+            )
 
-    def add(self, result: RecognitionData | Mapping[str, Any]) -> None:
-        """Add one recording, given as its result or as the JSON object of that.
-
-        Raises:
-            FileError: the disk is full.
-        """
-        data = result.as_dict() if isinstance(result, RecognitionData) else result
-        names = {"file": data.get("file"), "model": data.get("model")}
-        rows = [{**names, **segment} for segment in data.get("segments", ())]  # a recording that failed has none
+    def _add(self, rows: list[dict[str, Any]]) -> None:
         with writing(self.path):
             self._rows.add(rows)
         self.rows += len(rows)
@@ -92,11 +77,72 @@ class SegmentTable:
         with writing(self.path):
             self._rows.close()
 
-    def __enter__(self) -> SegmentTable:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+class SegmentTable(_Table):
+    """A table over many recordings that grows with each of them: one row per segment, with the columns `COLUMNS`.
+
+    CSV and TSV grow by one whole recording at a time, so that a process that is killed leaves what it has done.
+    Parquet can only be read once it is complete: it grows in another file of the same folder, whose name begins with
+    ``_``, and `close` gives it its name. So does CSV where there is an older table, which stays if the new one cannot
+    be written. A ``with`` statement closes the table after errors and Ctrl-C, too.
+
+    A recording without segments has no row; `RecordingTable` has one for each. Times are rounded to the millisecond
+    and scores to 0.0001, as in JSON.
+
+    Args:
+        path: its suffix says what is written: ``.csv``, ``.tsv`` or ``.parquet``.
+        excel: whether CSV and TSV begin with the mark by which Excel knows UTF-8.
+
+    Raises:
+        FileError: the suffix is another one, or the file cannot be written.
+        MissingDependencyError: pyarrow, which Parquet needs, is not installed.
+
+    >>> with SegmentTable("all.csv") as table:
+    ...     for file in files:
+    ...         table.add(model.predict(file))
+    """
+
+    columns = COLUMNS
+
+    def add(self, result: RecognitionData | Mapping[str, Any]) -> None:
+        """Add one recording, given as its result or as the JSON object of that.
+
+        Raises:
+            FileError: the disk is full.
+        """
+        data = result.as_dict() if isinstance(result, RecognitionData) else result
+        names = {"file": data.get("file"), "model": data.get("model")}
+        self._add([{**names, **segment} for segment in data.get("segments", ())])  # one that failed has none
+
+
+class RecordingTable(_Table):
+    """A table with one row per recording, also for those without segments, with the columns `RECORDING_COLUMNS`.
+
+    Arguments and errors are those of `SegmentTable`. The label is empty where there is only digital silence.
+
+    >>> with RecordingTable("recordings.csv") as table:
+    ...     table.add(model.predict("monday.wav"))
+    ...     table.fail("tuesday.wav", "damaged")
+    """
+
+    columns = RECORDING_COLUMNS
+
+    def add(self, result: RecognitionData) -> None:
+        """Add one recording. Raises `FileError`: the disk is full."""
+        data = result.as_dict()
+        best = data["clip"][0] if data["clip"] and data["clip"][0]["score"] else {"label": "", "score": 0.0}
+        row = {name: data[name] for name in ("file", "duration", "model")}
+        self._add([{**row, "segments": len(data["segments"]), **best, "problem": ""}])
+
+    def fail(self, file: str, reason: str) -> None:
+        """Add a recording that could not be recognised, with the reason. Raises `FileError`: the disk is full."""
+        self._add([dict.fromkeys(RECORDING_COLUMNS) | {"file": file, "problem": reason}])
 
 
 def check_table_path(path: str | PathLike[str]) -> None:
@@ -118,7 +164,8 @@ def arrow_fields(*names: str) -> list[tuple[str, pa.DataType]]:
     """These columns of results with their types in Arrow, which are the same wherever Parquet is written."""
     import pyarrow as pa
 
-    return [(name, pa.float64() if name in _NUMBERS else pa.string()) for name in names]
+    numbers = dict.fromkeys(_DECIMALS, pa.float64()) | {"segments": pa.int64()}
+    return [(name, numbers.get(name, pa.string())) for name in names]
 
 
 class AppendOnlyFile:
@@ -149,36 +196,58 @@ class _Rows(Protocol):
 
 
 class _Text:
-    def __init__(self, path: Path, separator: str) -> None:
-        self._separator = separator
-        self._file = AppendOnlyFile(path, "wb")
-        self._file.append(f"{separator.join(COLUMNS)}\n".encode())
+    def __init__(self, path: Path, columns: tuple[str, ...], separator: str, mark: str) -> None:
+        self._columns, self._separator = columns, separator
+        self._path, self._part = path, beside(path) if path.exists() else path
+        self._failed = False
+        self._file = AppendOnlyFile(self._part, "wb")
+        try:
+            self._append(f"{mark}{separator.join(columns)}\n")
+        except OSError:
+            self._file.file.close()
+            self._part.unlink()
+            raise
 
     def add(self, rows: list[dict[str, Any]]) -> None:
-        self._file.append("".join(map(self._line, rows)).encode("utf-8", "replace"))
+        self._append("".join(map(self._line, rows)))
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.append(text.encode("utf-8", "replace"))
+        except OSError:
+            self._failed = True
+            raise
 
     def _line(self, row: dict[str, Any]) -> str:
-        times, score = [f"{row[name]:.3f}" for name in ("start", "end")], f"{row['score']:.4f}"
-        file, label, model = (csv_field(row[name], self._separator) for name in ("file", "label", "model"))
-        return self._separator.join((file, *times, label, score, model)) + "\n"
+        return self._separator.join(self._field(name, row[name]) for name in self._columns) + "\n"
+
+    def _field(self, name: str, value: Any) -> str:
+        if value is None:
+            return ""
+        return f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else csv_field(str(value), self._separator)
 
     def close(self) -> None:
+        if self._file.file.closed:
+            return
         self._file.file.close()
+        if self._part == self._path:
+            return
+        if self._failed:
+            self._part.unlink()
+        else:
+            self._part.replace(self._path)
 
 
 class _Parquet:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
-        if path.is_dir():  # fail now, and not when everything is done
-            raise IsADirectoryError
-        self._path = path
-        self._part = path.with_name(f"_{path.name}.part")  # readers of folders of Parquet skip names that begin with _
+        self._path, self._part = path, beside(path)
         self._waiting: list[dict[str, Any]] = []
         self._error: OSError | None = None
         self._file = self._part.open("wb")
-        self._writer = parquet.ParquetWriter(self._file, pa.schema(arrow_fields(*COLUMNS)), compression="zstd")
+        self._writer = parquet.ParquetWriter(self._file, pa.schema(arrow_fields(*columns)), compression="zstd")
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         self._waiting += [{name: _text(value) for name, value in row.items()} for row in rows]

@@ -54,6 +54,7 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}
     environment.filters |= {"time": format_time, "tenths": _format_tenths, "counted": counted, "percent": _percent}
+    environment.filters["number"] = "{:,}".format
     environment.globals["package_file"] = package_file
     return environment
 
@@ -64,4 +65,5 @@ def _format_tenths(seconds: float) -> str:
 
 
 def _percent(share: float, digits: int = 0) -> str:
-    return f"{share:.{digits}%}"
+    """A share as the pages' script writes it: with a no-break space, as in the SI."""
+    return f"{100 * share:.{digits}f}\u00a0%"

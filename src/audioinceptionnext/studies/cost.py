@@ -15,7 +15,7 @@ import numpy as np
 from audioinceptionnext.benchmark.backends import peak_rss
 from audioinceptionnext.benchmark.process import Process
 from audioinceptionnext.benchmark.worker import Channel
-from audioinceptionnext.errors import writing
+from audioinceptionnext.errors import replacing
 
 ROUNDS, CALLS = 10, 10  # all variants take turns, so that other work on the computer affects them equally
 FILE = "costs.json"
@@ -48,8 +48,8 @@ def measure_costs(
     if missing:
         log(f"measuring {len(missing)} networks")
         known |= _measured({name: weights[name] for name in missing}, cores)
-        with writing(path):
-            path.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with replacing(path) as new:
+            new.write_text(json.dumps(known, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return {name: known[name] for name in weights}
 
 

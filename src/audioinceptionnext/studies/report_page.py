@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from audioinceptionnext.errors import writing
+from audioinceptionnext.errors import replacing, writing
 from audioinceptionnext.evaluation.plots import png
 from audioinceptionnext.results.templates import render
 from audioinceptionnext.studies import plots, sentences
@@ -62,8 +62,9 @@ def write_report(folder: Path, plan: Plan, rows: Sequence[Row], circumstances: C
     )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TABLE).write_text(as_csv(rows), encoding="utf-8")
-        (folder / PAGE).write_text(page, encoding="utf-8")
+    for name, text in ((TABLE, as_csv(rows)), (PAGE, page)):
+        with replacing(folder / name) as new:
+            new.write_text(text, encoding="utf-8")
     return folder / PAGE
 
 

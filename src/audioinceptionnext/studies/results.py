@@ -248,7 +248,7 @@ def learning_curves(plan: Plan, variant: Variant) -> dict[str, np.ndarray]:
     curves: dict[str, dict[int, list[float]]] = {"loss": {}, "top1": {}}
     for unit in plan.scored_units(variant):
         for log in sorted(Path(unit.folder).glob("log/version_*/metrics.csv")) if is_done(unit) else []:
-            with log.open(newline="", encoding="utf-8") as file:
+            with log.open(newline="", encoding="utf-8-sig") as file:
                 for line in csv.DictReader(file):
                     for name, values in curves.items():
                         if line.get(name):
