@@ -14,6 +14,7 @@ import numpy as np
 from av.error import ExitError, FFmpegError, InvalidDataError
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
+from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks
 from audioinceptionnext.audio.soundtrack import (
     DAMAGED_GAP_S,
@@ -114,8 +115,9 @@ def _decode(
             if other is not stream:
                 other.discard = DISCARD_ALL
         resampler: Resampler | None = None
+        mixdown = Mixdown(lambda line: warn(f"{name}: {line}"))
         try:
-            for block, rate in mono_blocks(_frames(container, stream, name, warn)):
+            for block, rate in mono_blocks(_frames(container, stream, name, warn), mixdown):
                 if resampler is None or resampler.sample_rate != rate:
                     if not MIN_RATE <= rate <= MAX_RATE:
                         reason = f"claims a sample rate of {rate} Hz; it must lie between {MIN_RATE} and {MAX_RATE}"

@@ -16,6 +16,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from audioinceptionnext.audio.headers import stated_seconds, was_cut
+from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.errors import MediaError
 
@@ -97,6 +98,7 @@ class SoundTrack:
         seconds: decoded so far, gaps included.
         missing: seconds of gaps that no damaged packet explains.
         failed: whether reading broke off.
+        mixdown: what mixes the channels.
 
     Raises:
         MediaError: the file cannot be opened, or has no sound that FFmpeg can decode.
@@ -106,6 +108,7 @@ class SoundTrack:
         self.path = path
         self.frames = self.damaged = 0
         self.seconds = self.missing = 0.0
+        self.mixdown = Mixdown()
         self.failed = False
         self._seeked = False
         self._skip = 0  # samples to drop after a seek
@@ -240,7 +243,7 @@ class SoundTrack:
         so the last packet of an MP4 is cut to the stated length; the header is not trusted beyond that packet.
         """
         last: tuple[np.ndarray, int] | None = None
-        for block, rate in mono_blocks(self._frames_and_gaps()):
+        for block, rate in mono_blocks(self._frames_and_gaps(), self.mixdown):
             if self._skip:
                 block, self._skip = block[self._skip :], max(0, self._skip - len(block))
             if last is not None:
@@ -308,4 +311,6 @@ class SoundTrack:
             parts.append(f"skipped {self.damaged} damaged packet{'s' if self.damaged > 1 else ''}")
         if self.missing:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
+        if (mixed := self.mixdown.warning()) is not None:
+            parts.append(mixed)
         return "; ".join(parts) or None
