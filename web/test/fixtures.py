@@ -168,6 +168,11 @@ def files(folder: Path) -> None:
     for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"):
         encode(folder / f"{codec}.wav", stereo, 22050, codec=f"pcm_{codec}")
     encode(folder / "six.wav", np.repeat(stereo, 3, axis=1), 22050)
+    sound, quiet = stereo[:, 0], np.zeros(5000, np.float32)
+    opposite = np.stack([sound, -0.97 * sound], axis=1)
+    parts = [np.stack([quiet] * 2, axis=1), opposite, stereo, stereo, opposite]  # the choice changes several times
+    encode(folder / "opposite.wav", np.concatenate(parts), 22050)
+    encode(folder / "one-of-eight.wav", np.stack([0 * sound] * 5 + [sound] + [0 * sound] * 2, axis=1), 22050)
     encode(folder / "s16be.mov", stereo, 22050, codec="pcm_s16be")
     whole = (folder / "s16le.wav").read_bytes()
     riff, at = 4, whole.index(b"data") + 4

@@ -154,7 +154,14 @@ def file_input(path: str, target_rate: int, warn: Callable[[str], None]) -> Live
     return LiveInput(printable(path), blocks(), waits=True, recorded=True)
 
 
-def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, target_rate: int) -> LiveInput:
+def pcm_input(
+    descriptor: int,
+    encoding: str,
+    channels: int,
+    sample_rate: int,
+    target_rate: int,
+    warn: Callable[[str], None] = lambda line: None,
+) -> LiveInput:
     """Raw samples, without a header, from a pipe.
 
     Args:
@@ -162,12 +169,13 @@ def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, t
         encoding: one of `ENCODINGS`.
         channels, sample_rate: of the raw samples.
         target_rate: of the blocks, in Hz.
+        warn: called with one line for everything that is wrong with the samples but can be used; once for each.
 
     Raises:
         ParameterError: ``sample_rate`` is out of range.
     """
     dtype = np.dtype(ENCODINGS[encoding])
-    converter = SampleConverter(sample_rate, target_rate)
+    converter = SampleConverter(sample_rate, target_rate, lambda line: warn(f"stdin: {line}"))
     size = dtype.itemsize * channels
 
     def blocks() -> Iterator[np.ndarray]:

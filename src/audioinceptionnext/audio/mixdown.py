@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-_CELL_S = 0.05  # one decision
-_FADE_S = 0.01  # from one choice to the next; shorter than a cell
-_DECAY = math.exp(-_CELL_S / 1.0)  # what a cell counts one cell later; a second later it is 1/e
+_CELLS = 20  # a second: 50 ms for each decision
+_FADES = 100  # in a second: 10 ms from one choice to the next, less than a cell
+_DECAY = math.exp(-1 / _CELLS)  # what a cell counts one cell later; a second later it is 1/e
 _FAR_BELOW = 0.1  # power of the mean by that of the loudest channel: -10 dB
 _NEAR = 0.2  # -7 dB
 _MUCH_LOUDER = 4.0  # 6 dB
@@ -32,8 +32,7 @@ class Mixdown:
 
     Powers are taken over cells of 50 ms and decay within a second. A choice depends on earlier cells alone and is
     crossfaded over 10 ms, so it does not click, adds no delay, and does not depend on how samples are split into
-    blocks. Digital silence changes nothing, however long it lasts: the choice waits for the first cell of sound, which
-    is mixed as before.
+    blocks. Only the first cell that is not digital silence, at the start or minutes later, decides about itself.
 
     Args:
         warn: for live inputs, which may never end: called with one line when a second is of the loudest channel.
@@ -53,7 +52,7 @@ class Mixdown:
 
     def _start(self, channels: int, rate: int) -> None:
         self._format = channels, rate
-        self._cell, self._fade = max(1, round(_CELL_S * rate)), max(1, round(_FADE_S * rate))
+        self._cell, self._fade = max(1, rate // _CELLS), max(1, rate // _FADES)
         self._powers = [0.0] * (channels + 1)  # of each channel and of the mean, decayed
         self._partial = [0.0] * (channels + 1)  # the same of the cell that is not complete
         self._at = 0  # samples of that cell
@@ -113,6 +112,8 @@ class Mixdown:
         if start == end:
             return mixed
         powers = [float(np.dot(one[start:end], one[start:end])) for one in every]
+        if not any(self._powers) and not any(self._partial):
+            self._choice = self._before = self._next(*powers)
         if self._choice != _MEAN or self._before != _MEAN:
             mixed = mixed.copy() if mixed is every[_MEAN] else mixed
             mixed[start:end] = every[self._choice][start:end]

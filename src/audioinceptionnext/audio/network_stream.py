@@ -78,7 +78,7 @@ def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> Li
 
     Args:
         target_rate: of the blocks, in Hz.
-        warn: called once, with one line, if some of the sound is missing.
+        warn: called with one line if some of the sound is missing, or the channels cancel each other; once for each.
 
     Raises:
         MediaError: ``url`` is the URL of a file.
