@@ -91,6 +91,7 @@ class SampleConverter:
                 (samples, channels).
         """
         array = read_array(samples, self._name, self._warn_once, whole=True)
+        self._mixdown = Mixdown()  # which is asked at the end
         size = round(block_seconds * self._resampler.sample_rate)
         for start in range(0, len(array), size):
             yield self._convert(array[start : start + size])

@@ -9,7 +9,7 @@ import numpy as np
 
 _CELLS = 20  # a second: 50 ms for each decision
 _FADES = 100  # in a second: 10 ms from one choice to the next, less than a cell
-_DECAY = math.exp(-1 / _CELLS)  # what a cell counts one cell later; a second later it is 1/e
+_DECAY = math.exp(-4 / _CELLS)  # what a cell counts one cell later; a quarter of a second later it is 1/e
 _FAR_BELOW = 0.1  # power of the mean by that of the loudest channel: -10 dB
 _NEAR = 0.2  # -7 dB
 _MUCH_LOUDER = 4.0  # 6 dB
@@ -30,9 +30,10 @@ class Mixdown:
     of a stereo recording with one silent side 6 dB, which recognition hardly notices: the mean stays, as before. One
     live channel of four is 12 dB above the mean, and one of eight 18 dB; in opposite phase, nothing is left of it.
 
-    Powers are taken over cells of 50 ms and decay within a second. A choice depends on earlier cells alone and is
-    crossfaded over 10 ms, so it does not click, adds no delay, and does not depend on how samples are split into
-    blocks. Only the first cell that is not digital silence, at the start or minutes later, decides about itself.
+    Powers are taken over cells of 50 ms and decay within a quarter of a second. A choice depends on earlier cells alone
+    and is crossfaded over 10 ms, so it does not click, adds no delay, and does not depend on how samples are split into
+    blocks. Only the first cell that is not digital silence, at the start or minutes later, decides about itself. Where
+    channels that were in phase come to cancel each other, it takes half a second to notice.
 
     Args:
         warn: for live inputs, which may never end: called with one line when a second is of the loudest channel.
@@ -113,7 +114,7 @@ class Mixdown:
             return mixed
         powers = [float(np.dot(one[start:end], one[start:end])) for one in every]
         if not any(self._powers) and not any(self._partial):
-            self._choice = self._before = self._next(*powers)
+            self._choice = self._before = self._next(powers, _MEAN)
         if self._choice != _MEAN or self._before != _MEAN:
             mixed = mixed.copy() if mixed is every[_MEAN] else mixed
             mixed[start:end] = every[self._choice][start:end]
@@ -129,16 +130,19 @@ class Mixdown:
         self._partial = [sum(pair) for pair in zip(self._partial, powers, strict=True)]
         self._at += end - start
         if self._at == self._cell:  # complete: it decides about the next one
+            so_far = self._choice if any(self._powers) else _MEAN  # nothing that a part of the first cell decided
             self._powers = [_DECAY * old + new for old, new in zip(self._powers, self._partial, strict=True)]
             self._partial, self._at = [0.0] * len(every), 0
-            self._before, self._choice = self._choice, self._next(*self._powers)
+            self._before, self._choice = self._choice, self._next(self._powers, so_far)
         return mixed
 
-    def _next(self, *powers: float) -> int:
+    @staticmethod
+    def _next(powers: list[float], choice: int) -> int:
+        """The choice that follows another one."""
         *channels, mean = powers
         loudest = max(channels)
-        if mean >= loudest * (_FAR_BELOW if self._choice == _MEAN else _NEAR):
-            return _MEAN if loudest else self._choice
-        if self._choice != _MEAN and channels[self._choice] * _MUCH_LOUDER >= loudest:
-            return self._choice
+        if mean >= loudest * (_FAR_BELOW if choice == _MEAN else _NEAR):
+            return _MEAN if loudest else choice
+        if choice != _MEAN and channels[choice] * _MUCH_LOUDER >= loudest:
+            return choice
         return next(number for number, power in enumerate(channels) if power >= _AS_LOUD * loudest)

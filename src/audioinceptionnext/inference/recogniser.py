@@ -324,7 +324,7 @@ def _each(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
     """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them."""
     if hasattr(recordings, "__array__"):
         recordings = as_array(recordings, "recordings")
-        if recordings.ndim == 1 and recordings.dtype.kind not in "UO":
+        if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
             recordings = [recordings]
     elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
         recordings = [recordings]

@@ -2,7 +2,7 @@
 
 const CELLS = 20; // a second: 50 ms for each decision
 const FADES = 100; // in a second: 10 ms from one choice to the next
-const DECAY = Math.exp(-1 / CELLS); // what a cell counts one cell later
+const DECAY = Math.exp(-4 / CELLS); // what a cell counts one cell later
 const FAR_BELOW = 0.1; // power of the mean by that of the loudest channel
 const NEAR = 0.2;
 const MUCH_LOUDER = 4;
@@ -57,7 +57,7 @@ export class Mixdown {
 
   #part(mixed, every, start, end) {
     const powers = every.map((one) => one.subarray(start, end).reduce((sum, value) => sum + value * value, 0));
-    if (!this.powers.some(Boolean) && !this.partial.some(Boolean)) this.choice = this.before = this.#next(powers);
+    if (!this.powers.some(Boolean) && !this.partial.some(Boolean)) this.choice = this.before = next(powers, MEAN);
     const [before, after] = [this.before, this.choice].map((choice) => every.at(choice));
     mixed.set(after.subarray(start, end), start);
     for (let i = start; before !== after && this.at + i - start < this.fade && i < end; i++) {
@@ -67,18 +67,20 @@ export class Mixdown {
     powers.forEach((power, index) => (this.partial[index] += power));
     this.at += end - start;
     if (this.at < this.cell) return;
+    const soFar = this.powers.some(Boolean) ? this.choice : MEAN; // nothing that a part of the first cell decided
     this.powers.forEach((old, index) => (this.powers[index] = DECAY * old + this.partial[index]));
     this.partial.fill(0);
     this.at = 0;
     this.before = this.choice;
-    this.choice = this.#next([...this.powers]);
+    this.choice = next([...this.powers], soFar);
   }
+}
 
-  #next(powers) {
-    const [channels, mean] = [powers.slice(0, -1), powers.at(-1)];
-    const loudest = Math.max(...channels);
-    if (mean >= loudest * (this.choice === MEAN ? FAR_BELOW : NEAR)) return loudest ? MEAN : this.choice;
-    if (this.choice !== MEAN && channels[this.choice] * MUCH_LOUDER >= loudest) return this.choice;
-    return channels.findIndex((power) => power >= AS_LOUD * loudest);
-  }
+/** The choice that follows another one. */
+function next(powers, choice) {
+  const [channels, mean] = [powers.slice(0, -1), powers.at(-1)];
+  const loudest = Math.max(...channels);
+  if (mean >= loudest * (choice === MEAN ? FAR_BELOW : NEAR)) return loudest ? MEAN : choice;
+  if (choice !== MEAN && channels[choice] * MUCH_LOUDER >= loudest) return choice;
+  return channels.findIndex((power) => power >= AS_LOUD * loudest);
 }
