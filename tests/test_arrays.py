@@ -90,6 +90,25 @@ def test_numbers_of_every_type_give_the_same(recogniser: ain.Recogniser, water: 
     np.testing.assert_array_equal(blocks.probabilities, recogniser.predict(sixteen).probabilities)
 
 
+@pytest.mark.parametrize("offset", [0.02, -0.1])
+def test_an_offset_hides_nothing(tmp_path: Path, offset: float) -> None:
+    recogniser = ain.load("kitchen20", threads=1)
+    scene = read(SCENE, RATE)
+    shifted = scene + np.float32(offset)
+    expected = recogniser.predict(scene)
+    assert len(expected.segments) == 5
+    for found in (
+        recogniser.predict(shifted),
+        recogniser.predict(write_wav(tmp_path / "offset.wav", shifted, RATE)),
+        recogniser.predict(iter(np.array_split(np.stack([shifted, shifted], axis=1), 3))),
+    ):
+        assert labels(found) == labels(expected) and not found.warnings
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.05)
+    ends = scene[: 6 * RATE], shifted[: 6 * RATE]
+    steps = [[one.label for one in stream.push(end)] for end in ends for stream in [Stream(recogniser)]]
+    assert len(steps[0]) > 20 and steps[0] == steps[1]
+
+
 def test_damaged_values_count_as_0_with_a_warning(recogniser: ain.Recogniser, water: np.ndarray) -> None:
     damaged = water.copy()
     damaged[[100, 200, 300]] = np.nan, np.inf, -np.inf

@@ -93,9 +93,10 @@ def recordings(folder: Path) -> None:
     parts = [scene, np.zeros(24000 * 4, np.float32), scene[::-1] * 0.5, noise, scene[24000 * 7 :], scene, scene * 2]
     write(folder, "long.f32", np.concatenate(parts))
     write(folder, "short.f32", scene[24000 * 3 : 24000 * 4])
+    write(folder, "offset.f32", scene[: 24000 * 5] + np.float32(0.05))
     write(folder, "silent.f32", np.zeros(24000 * 5, np.float32))
     results = {}
-    everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "silent"]
+    everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "offset", "silent"]
     # digits has the mode windows, at 8 kHz: it is slow, and the scene itself crosses the boundaries of its blocks.
     windows = ["scene-48000.wav", "short", "silent"]
     recordings_of = {"kitchen20": everything, "kitchen20-small": everything, "digits": windows}

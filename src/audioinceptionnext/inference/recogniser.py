@@ -59,7 +59,7 @@ class Recogniser:
 
     >>> model = audioinceptionnext.load("kitchen20")
     >>> model.predict("kitchen-scene.flac").segments[0]
-    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8596882394381932)
+    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8545193374156952)
     """
 
     def __init__(
