@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from numbers import Real
 from threading import Condition, Thread
 from typing import Any
 
@@ -56,7 +55,8 @@ class SampleConverter:
         name: str = "samples",
     ) -> None:
         # It decides how long the resampler's filter is.
-        if not isinstance(sample_rate, Real) or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
+        number = isinstance(sample_rate, int | float | np.number)
+        if not number or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
             raise ParameterError("sample_rate", sample_rate, f"give {MIN_RATE} to {MAX_RATE} Hz")
         self._resampler = Resampler(int(sample_rate), target_rate)
         self._mixdown = Mixdown(warn)

@@ -59,16 +59,15 @@ class Mixdown:
         self._at = 0  # samples of that cell
         self._choice = self._before = _MEAN  # for this cell and for the one before
 
-    def mix(self, channels: Sequence[np.ndarray], rate: int, full_scale: float = 1.0) -> np.ndarray:
+    def mix(self, channels: Sequence[np.ndarray], rate: int) -> np.ndarray:
         """Mix the next block. A change of the rate or of the number of channels starts anew.
 
         Args:
-            channels: (n,) float32 each, finite.
+            channels: (n,) float32 each, finite, with a full scale of 1.
             rate: in Hz.
-            full_scale: of the samples.
 
         Returns:
-            (n,) float32, in the unit of the samples.
+            (n,) float32.
         """
         samples = len(channels[0])
         self.seconds += samples / rate
@@ -84,11 +83,11 @@ class Mixdown:
         # The rest of a cell, whole cells, and the beginning of another one.
         head = min(samples, -self._at % self._cell)
         tail = samples - (samples - head) % self._cell
-        mixed = self._part(mean, every, 0, head, full_scale)
+        mixed = self._part(mean, every, 0, head)
         if not self._skip(every, head, tail):
             for start in range(head, tail, self._cell):
-                mixed = self._part(mixed, every, start, start + self._cell, full_scale)
-        return self._part(mixed, every, tail, samples, full_scale)
+                mixed = self._part(mixed, every, start, start + self._cell)
+        return self._part(mixed, every, tail, samples)
 
     def warning(self) -> str | None:
         """One line if more than a moment was not the mean of the channels."""
@@ -108,7 +107,7 @@ class Mixdown:
         self._powers = (weights[0] * np.array(self._powers) + powers @ weights[1:]).tolist()
         return True
 
-    def _part(self, mixed: np.ndarray, every: list[np.ndarray], start: int, end: int, full_scale: float) -> np.ndarray:
+    def _part(self, mixed: np.ndarray, every: list[np.ndarray], start: int, end: int) -> np.ndarray:
         """Mix and count a cell or a part of one. ``mixed`` is the mean itself until a part of it is anything else."""
         if start == end:
             return mixed
@@ -122,7 +121,7 @@ class Mixdown:
                 before, after = (every[one][start : start + fading] for one in (self._before, self._choice))
                 weight = np.arange(self._at + 1, self._at + fading + 1, dtype=np.float32) / np.float32(self._fade)
                 mixed[start : start + fading] = before + weight * (after - before)
-            if self._choice != _MEAN and max(powers) > _AUDIBLE * full_scale**2 * (end - start):
+            if self._choice != _MEAN and max(powers) > _AUDIBLE * (end - start):
                 self.replaced += (end - start) / self._format[1]
                 if self._warn is not None and self.replaced > 1:
                     self._warn(_WARNING)

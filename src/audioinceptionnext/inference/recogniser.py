@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -202,7 +202,7 @@ class Recogniser:
         if isinstance(recording, str | os.PathLike):
             if sample_rate is not None:
                 raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
-            return prefetch(decode.read_blocks(recording, self.sample_rate, block_seconds, on_warning))
+            return prefetch(decode.read_blocks(os.fspath(recording), self.sample_rate, block_seconds, on_warning))
         rate = self.sample_rate if sample_rate is None else sample_rate
         converter = SampleConverter(rate, self.sample_rate, on_warning, "recording")
         if isinstance(recording, Iterator):
@@ -331,7 +331,7 @@ def _each(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
     yield from recordings
 
 
-def _converted(blocks: Iterator[np.ndarray], converter: SampleConverter) -> Iterator[np.ndarray]:
+def _converted(blocks: Iterator[np.ndarray], converter: SampleConverter) -> Generator[np.ndarray]:
     samples = 0
     for block in blocks:
         samples += len(converted := converter.push(block))

@@ -93,7 +93,8 @@ def _rounded(value: float, digits: int) -> float:
 def _rounded_down(scores: Sequence[float]) -> list[float]:
     """Scores with four decimals. If those of all labels sum to 1, so do these at most, in whatever order."""
     # Rounded down, or many together could exceed 1. In float32, 0.93 is a hair less and must stay 0.93.
-    units = [math.floor(score * 10_000 + 0.001) if math.isfinite(score) else 0 for score in scores]
+    exact = [float(score) * 10_000 + 0.001 for score in scores]
+    units = [math.floor(unit) if math.isfinite(unit) else 0 for unit in exact]
     if sum(units) == 10_000 and max(units) < 10_000:  # more than that have the labels of a multi-label model
         # 0.6 + 0.3 + 0.1 is just below 1, other tenths are just above it. Lowering the smallest keeps the order.
         smallest = max(index for index, unit in enumerate(units) if unit > 0)
