@@ -248,7 +248,8 @@ class Recogniser:
 
         Args:
             recording: as for `predict`.
-            step_seconds, sample_rate: as for `predict`.
+            step_seconds: as for `predict`.
+            sample_rate: as for `predict`.
 
         Returns:
             (steps, channels) float32; row i is for the window from ``i * step_seconds`` on. 0 in digital silence.
