@@ -233,6 +233,9 @@ def browser(folder: Path) -> None:
     for name in ("late.webm", "pause.webm", "pause.mkv", "scene.webm"):
         write_piped(folder / f"piped-{name}", folder / name)
         names.append(f"piped-{name}")
+    encode(folder / "opposite.m4a", np.stack([scene, -scene], axis=1), rate)
+    encode(folder / "offset.flac", scene + np.float32(0.05), rate)
+    names += ["opposite.m4a", "offset.flac"]
     content = (folder / "scene.wav").read_bytes()
     at = content.index(b"data") + 4
     (folder / "piped.wav").write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])

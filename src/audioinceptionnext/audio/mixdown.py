@@ -26,9 +26,9 @@ class Mixdown:
     Then the loudest channel counts, until the mean is back within 7 dB. Another channel takes its place if it is louder
     by 6 dB. Channels within 1 dB of the loudest are as loud, and the first of them is taken.
 
-    The mean of uncorrelated channels, as of up to eight microphones, is at most 9 dB below each of them, and the mean
-    of a stereo recording with one silent side 6 dB, which recognition hardly notices: the mean stays, as before. One
-    live channel of four is 12 dB above the mean, and one of eight 18 dB; in opposite phase, nothing is left of it.
+    The mean of uncorrelated channels, as of up to eight microphones, is at most 9 dB below each of them, and that of a
+    stereo recording with one silent side 6 dB. So much softer, the demo scene keeps its five segments; 12 dB softer, as
+    the mean of four channels of which one is live, it has four. In opposite phase, nothing is left of the mean.
 
     Powers are taken over cells of 50 ms and decay within a quarter of a second. A choice depends on earlier cells alone
     and is crossfaded over 10 ms, so it does not click, adds no delay, and does not depend on how samples are split into
