@@ -81,16 +81,16 @@ def test_every_format_is_decoded(tmp_path: Path, suffix: str, rate: int, channel
     assert (0.41 if channels > 2 else 0.47) <= amplitude <= 0.51
 
 
-def test_channels_are_averaged(tmp_path: Path) -> None:
+def test_channels_are_averaged_unless_that_loses_the_sound(tmp_path: Path) -> None:
     left, right = sine(300, 0.5, 48000, 0.6), sine(2000, 0.5, 48000, 0.3)
     path = write_wav(tmp_path / "stereo.wav", np.stack([left, right], axis=1), 48000)
     assert np.abs(read(path, 48000) - (left + right) / 2).max() < 1e-4
     path = encode(tmp_path / "stereo.mka", np.stack([left, -left], axis=1), 48000, codec="pcm_f32le")
-    assert np.abs(read(path, 48000)).max() < 1e-6
+    assert np.abs(read(path, 48000) - left).max() < 1e-6
     for channels in (3, 6, 7, 12):  # numbers of channels that WAV stores without a layout
         samples = np.stack([left * (number == 1) for number in range(channels)], axis=1)
         path = write_wav(tmp_path / "many.wav", samples, 48000)
-        assert np.abs(read(path, 48000) - left / channels).max() < 1e-4
+        assert np.abs(read(path, 48000) - (left / 3 if channels == 3 else left)).max() < 1e-4
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,11 +8,13 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audioinceptionnext.audio.decode import read
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network import LogMel
-from audioinceptionnext.network.frontend import mel_filters
+from audioinceptionnext.network.frontend import LOG_OFFSET, mel_filters, without_dc
 from tests.audio_files import pink
 from tests.networks import by_librosa
 
@@ -79,3 +81,44 @@ def test_equals_librosa_on_real_clips(rate: int, window_ms: float, hop_ms: float
         with torch.no_grad():
             found = front(torch.from_numpy(waveform)[None])[0, 0].numpy()
         assert np.abs(found - by_librosa(waveform, rate, window_ms, hop_ms)).max() < 1e-4, path.name
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 40_000),
+    st.floats(-0.5, 0.5),
+    st.sampled_from([(24_000, 10, 5, 128), (24_000, 25, 10, 64), (8_000, 20, 5, 128), (16_000, 5, 2, 128)]),
+)
+def test_an_offset_makes_no_difference(samples: int, offset: float, setting: tuple[int, float, float, int]) -> None:
+    front = LogMel(*setting, remove_dc=True)
+    noise = 0.1 * np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
+    with torch.no_grad():
+        plain, shifted = (front(torch.from_numpy(one)[None]) for one in (noise, noise + np.float32(offset)))
+    assert plain.shape == (1, 1, front.frames(samples), setting[3])
+    assert (plain.exp() - shifted.exp()).abs().max() < 1e-3  # of magnitudes about 1
+
+
+def test_only_what_is_below_hearing_is_removed() -> None:
+    rate, hop, time = 24_000, 240, np.arange(3 * 24_000) / 24_000
+    middle = slice(rate, 2 * rate)
+
+    def left(waveform: np.ndarray) -> np.ndarray:
+        return without_dc(torch.from_numpy(waveform.astype(np.float32))[None], hop, rate)[0].numpy()
+
+    for hertz, least, most in ((0.5, 0, 0.05), (2, 0.2, 0.6), (4, 0.85, 1.05), (20, 0.98, 1.02), (50, 0.99, 1.01)):
+        tone = np.sin(2 * np.pi * hertz * time)
+        assert least <= np.abs(left(tone)[middle]).max() <= most, hertz
+    for hertz in (100, 1000, 5000):
+        tone = np.sin(2 * np.pi * hertz * time)
+        assert np.abs(left(tone) - tone)[middle].max() < 1e-3, hertz
+    assert np.abs(left(0.3 * time / 3)[middle]).max() < 1e-3  # an offset that drifts
+
+
+def test_digital_silence_stays_so() -> None:
+    waveform = 0.3 + 0.1 * np.random.default_rng(0).standard_normal(30_000).astype(np.float32)
+    waveform[10_000:20_000] = 0
+    front = LogMel(24_000, 25, 10, 64, remove_dc=True)
+    with torch.no_grad():
+        log_mel = front(torch.from_numpy(waveform)[None])[0, 0]
+        assert not without_dc(torch.zeros(2, 5_000), 240, 24_000).any()
+    assert (log_mel[44:82] == np.float32(np.log(LOG_OFFSET))).all() and (log_mel[:40].amax(1) > -5).all()

@@ -12,7 +12,11 @@ import pytest
 
 from audioinceptionnext.cli.training_options import ImplementationName, PrecisionName, read_recipe
 from audioinceptionnext.errors import AinextError
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import list_models
+from audioinceptionnext.network.storage import save_model
 from audioinceptionnext.training.implementations import Implementation
+from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import Precision, Recipe, as_yaml, load_recipe, names
 from tests.command import ainext, refused
 
@@ -184,3 +188,19 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
     assert "--network base: the weights of kitchen20 come with their own network" in message
     assert refused("recipes", "modrn") == "ainext: RECIPE modrn: no such recipe; did you mean modern?"
     assert not (tmp_path / "run").exists()
+
+
+def test_published_front_ends_keep_an_offset_and_ours_remove_it(tmp_path: Path) -> None:
+    ours = {"modern", "digits", "kitchen20", "kitchen20-speech", "rendered"}
+    for name in names():
+        assert load_recipe(name).remove_dc is (True if name in ours else None)
+    settings = {"depths": [1, 1, 1, 1], "widths": [4, 4, 8, 8]}
+    for stated, fresh in ((None, False), (False, False), (True, True)):
+        recipe = Recipe(network="tiny", network_settings=settings, remove_dc=stated)
+        model = build_initial_model(("a", "b"), recipe)
+        assert model.remove_dc is model.front_end().remove_dc is fresh
+        save_model(model, path := tmp_path / "model.safetensors")
+        for again, then in ((None, fresh), (not fresh, not fresh)):
+            assert build_initial_model(("a", "b"), Recipe(remove_dc=again), str(path)).remove_dc is then
+    for shipped in list_models():
+        assert load(shipped, threads=1).metadata["remove_dc"] == "true"

@@ -1,4 +1,4 @@
-// Averages channels and changes the sampling rate, as src/audioinceptionnext/audio/resample.py does with FFmpeg.
+// Changes the sampling rate, as src/audioinceptionnext/audio/resample.py does with FFmpeg.
 
 import { concatenate, roundEven } from "./numbers.js";
 
@@ -6,22 +6,9 @@ const LOUDEST = 1e6; // 120 dB above full scale: a damaged number, as NaN and in
 export const MIN_RATE = 100;
 export const MAX_RATE = 1_536_000;
 
-/**
- * The mean of channels, a Float32Array. NaN, infinite and absurd values count as 0.
- *
- * @param {ArrayLike<number>[]} channels of equal lengths
- */
-export function mono(channels) {
-  const mean = new Float32Array(channels[0].length);
-  for (const channel of channels) {
-    for (let i = 0; i < mean.length; i++) {
-      if (Math.abs(channel[i]) <= LOUDEST) mean[i] += channel[i];
-    }
-  }
-  if (channels.length > 1) {
-    for (let i = 0; i < mean.length; i++) mean[i] /= channels.length;
-  }
-  return mean;
+/** The same samples, a Float32Array, in which NaN, infinite and absurd values are 0. */
+export function finite(samples) {
+  return Float32Array.from(samples, (value) => (Math.abs(value) <= LOUDEST ? value : 0));
 }
 
 const FILTER = 32; // taps, if the rate is not lowered

@@ -17,11 +17,12 @@ import {
   WAVE,
   WEBM,
 } from "mediabunny";
+import { Mixdown } from "../../src/audioinceptionnext/page/mixdown.js";
 import { canDecode, Decoder } from "./decoder.js";
 import { matroskaDelay, mp3Padding, oggSamples, withSizes } from "./headers.js";
 import { concatenate } from "./numbers.js";
 import { audibleTrack } from "./tracks.js";
-import { MAX_RATE, MIN_RATE, mono, Resampler } from "./resample.js";
+import { finite, MAX_RATE, MIN_RATE, Resampler } from "./resample.js";
 
 const FORMATS = [WAVE, MP3, MP4, QTFF, MATROSKA, WEBM, OGG, FLAC, ADTS, MPEG_TS];
 const GAP_S = 0.1; // smaller gaps are ignored, since time stamps are rounded and clocks drift
@@ -64,6 +65,7 @@ export class SoundTrack {
     this.file = file;
     this.name = name;
     this.input = this.track = null; // mediabunny's
+    this.mixdown = new Mixdown();
     this.length = null; // seconds that the file states; null if it does not
     this.first = this.lead = 0; // seconds: the first time stamp, and how long silence lasts before the sound
     this.skip = 0; // seconds that the encoder added at the start
@@ -188,6 +190,8 @@ export class SoundTrack {
     if (this.unbelieved > GAP_S)
       found.push(`the time stamps jump by ${this.unbelieved.toFixed(1)} s, which was ignored: later times may be early`);
     const note = this.headerNote(this.seconds);
+    const mixed = this.mixdown.warning();
+    if (mixed) found.push(mixed);
     return [...found, ...(note ? [note] : []), ...this.notes];
   }
 
@@ -224,7 +228,7 @@ export class SoundTrack {
     let damaged = 0;
     for await (const { sample, packet, restarted } of decoder.run()) {
       const rate = sample.sampleRate;
-      let samples = mixed(sample);
+      let samples = this.mixdown.mix(channelsOf(sample), rate);
       const time = packet ? packet.timestamp - this.delay + (restarted ? this.preSkip : 0) : clock;
       clock ??= time ?? 0;
       const gap = time - clock;
@@ -264,15 +268,15 @@ function viewOf(data) {
   return ArrayBuffer.isView(data) ? new DataView(data.buffer, data.byteOffset, data.byteLength) : new DataView(data);
 }
 
-/** The mean of a sample's channels; closes it. */
-function mixed(sample) {
+/** The channels of a sample, which is closed. */
+function channelsOf(sample) {
   const channels = Array.from({ length: sample.numberOfChannels }, (_, planeIndex) => {
     const channel = new Float32Array(sample.numberOfFrames);
     sample.copyTo(channel, { planeIndex, format: "f32-planar" });
-    return channel;
+    return finite(channel);
   });
   sample.close();
-  return mono(channels);
+  return channels;
 }
 
 function* silence(seconds, rate) {

@@ -2,7 +2,7 @@
 
 import { concatenate, roundTo, topIndices } from "./numbers.js";
 import { roundSegment } from "./recogniser.js";
-import { mono, Resampler } from "./resample.js";
+import { finite, Resampler } from "./resample.js";
 import { Segmenter } from "./segmentation.js";
 import { toBytes } from "./thumbnail.js";
 import { BATCH_SIZE } from "./steps.js";
@@ -42,7 +42,7 @@ export class Stream {
 
   /** Takes samples (Float32Array, mono) and returns the steps whose windows they complete, in batches if many wait. */
   async push(samples) {
-    this.#keep(this.resampler.push(mono([samples])));
+    this.#keep(this.resampler.push(finite(samples)));
     const steps = [];
     for (;;) {
       const ready = Math.floor((this.received - this.predicted * this.grid.step - this.span) / this.grid.step) + 1;

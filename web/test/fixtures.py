@@ -93,9 +93,10 @@ def recordings(folder: Path) -> None:
     parts = [scene, np.zeros(24000 * 4, np.float32), scene[::-1] * 0.5, noise, scene[24000 * 7 :], scene, scene * 2]
     write(folder, "long.f32", np.concatenate(parts))
     write(folder, "short.f32", scene[24000 * 3 : 24000 * 4])
+    write(folder, "offset.f32", scene[: 24000 * 5] + np.float32(0.05))
     write(folder, "silent.f32", np.zeros(24000 * 5, np.float32))
     results = {}
-    everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "silent"]
+    everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "offset", "silent"]
     # digits has the mode windows, at 8 kHz: it is slow, and the scene itself crosses the boundaries of its blocks.
     windows = ["scene-48000.wav", "short", "silent"]
     recordings_of = {"kitchen20": everything, "kitchen20-small": everything, "digits": windows}
@@ -169,6 +170,11 @@ def files(folder: Path) -> None:
     for codec in ("u8", "s16le", "s24le", "s32le", "f32le", "f64le", "mulaw", "alaw"):
         encode(folder / f"{codec}.wav", stereo, 22050, codec=f"pcm_{codec}")
     encode(folder / "six.wav", np.repeat(stereo, 3, axis=1), 22050)
+    sound, quiet = stereo[:, 0], np.zeros(5000, np.float32)
+    opposite = np.stack([sound, -0.97 * sound], axis=1)
+    parts = [np.stack([quiet] * 2, axis=1), opposite, stereo, stereo, opposite]  # the choice changes several times
+    encode(folder / "opposite.wav", np.concatenate(parts), 22050)
+    encode(folder / "one-of-eight.wav", np.stack([0 * sound] * 5 + [sound] + [0 * sound] * 2, axis=1), 22050)
     encode(folder / "s16be.mov", stereo, 22050, codec="pcm_s16be")
     whole = (folder / "s16le.wav").read_bytes()
     riff, at = 4, whole.index(b"data") + 4
@@ -238,6 +244,9 @@ def browser(folder: Path) -> None:
     for name in ("late.webm", "pause.webm", "pause.mkv", "scene.webm"):
         write_piped(folder / f"piped-{name}", folder / name)
         names.append(f"piped-{name}")
+    encode(folder / "opposite.m4a", np.stack([scene, -scene], axis=1), rate)
+    encode(folder / "offset.flac", scene + np.float32(0.05), rate)
+    names += ["opposite.m4a", "offset.flac"]
     content = (folder / "scene.wav").read_bytes()
     at = content.index(b"data") + 4
     (folder / "piped.wav").write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])

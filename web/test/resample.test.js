@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { concatenate } from "../src/numbers.js";
-import { mono, Resampler } from "../src/resample.js";
+import { finite, Resampler } from "../src/resample.js";
 import { blocks, fixtures, largestDifference } from "./fixtures.js";
 
 const { json, waveform } = fixtures("resampling");
@@ -26,8 +26,6 @@ for (const { name, rate } of json("cases.json")) {
   });
 }
 
-test("channels are averaged, and damaged values count as 0", () => {
-  const left = Float32Array.of(1, NaN, Infinity, 2e6, -0.5);
-  const right = Float32Array.of(0, 1, 0.5, -1, -0.5);
-  assert.deepEqual([...mono([left, right])], [0.5, 0.5, 0.25, -0.5, -0.5]);
+test("damaged values count as 0", () => {
+  assert.deepEqual([...finite([1, NaN, Infinity, 2e6, -0.5])], [1, 0, 0, 0, -0.5]);
 });

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from threading import Condition, Thread
+from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.audio.resample import LOUDEST, Resampler
+from audioinceptionnext.audio.mixdown import Mixdown
+from audioinceptionnext.audio.resample import Resampler
+from audioinceptionnext.audio.samples import read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
 
@@ -37,17 +40,30 @@ class SampleConverter:
     Args:
         sample_rate: of the samples that will be pushed, in Hz.
         target_rate: of what comes out, in Hz.
+        warn: called with one line for everything that is wrong with the samples but can be used; once for each.
+        name: of the samples, for errors.
 
     Raises:
-        ParameterError: ``sample_rate`` is out of range.
+        ParameterError: ``sample_rate`` is out of range, or not a whole number.
     """
 
-    def __init__(self, sample_rate: int, target_rate: int) -> None:
-        if not MIN_RATE <= sample_rate <= MAX_RATE:  # it decides how long the resampler's filter is
+    def __init__(
+        self,
+        sample_rate: int,
+        target_rate: int,
+        warn: Callable[[str], None] = lambda line: None,
+        name: str = "samples",
+    ) -> None:
+        # It decides how long the resampler's filter is.
+        number = isinstance(sample_rate, int | float | np.number)
+        if not number or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
             raise ParameterError("sample_rate", sample_rate, f"give {MIN_RATE} to {MAX_RATE} Hz")
-        self._resampler = Resampler(sample_rate, target_rate)
+        self._resampler = Resampler(int(sample_rate), target_rate)
+        self._mixdown = Mixdown(warn)
+        self._name, self._warn = name, warn
+        self._warned: set[str] = set()  # the beginnings of the lines, which the numbers follow
 
-    def push(self, samples: np.ndarray) -> np.ndarray:
+    def push(self, samples: Any) -> np.ndarray:
         """Take samples and return what is complete so far.
 
         Args:
@@ -59,25 +75,45 @@ class SampleConverter:
         Raises:
             ParameterError: an array of another shape or type.
         """
-        mono = _mono(samples)
-        return self._resampler.push(mono) if len(mono) else mono
+        array = read_array(samples, self._name, self._warn_once)
+        mono = self._convert(array)
+        return mono.copy() if np.may_share_memory(mono, array) else mono
+
+    def whole(self, samples: Any, block_seconds: float) -> Iterator[np.ndarray]:
+        """Convert a whole recording in blocks.
+
+        Args:
+            samples: as for `push`.
+            block_seconds: length of a block.
+
+        Raises:
+            ParameterError: as `push`; or there are no samples, or they do not look like floats of -1…1, or like
+                (samples, channels).
+        """
+        array = read_array(samples, self._name, self._warn_once, whole=True)
+        self._mixdown = Mixdown()  # which is asked at the end
+        size = round(block_seconds * self._resampler.sample_rate)
+        for start in range(0, len(array), size):
+            yield self._convert(array[start : start + size])
+        yield self.finish()
+        if (line := self._mixdown.warning()) is not None:
+            self._warn_once(line)
+
+    def _convert(self, array: np.ndarray) -> np.ndarray:
+        if not len(array):
+            return np.zeros(0, np.float32)
+        channels = [array] if array.ndim == 1 else [np.ascontiguousarray(column) for column in array.T]
+        return self._resampler.push(self._mixdown.mix(channels, self._resampler.sample_rate))
+
+    def _warn_once(self, line: str) -> None:
+        kind = line.split()[0]
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self._warn(line)
 
     def finish(self) -> np.ndarray:
         """Return the rest, (m,) float32."""
         return self._resampler.finish()
-
-
-def _mono(samples: np.ndarray) -> np.ndarray:
-    if samples.ndim not in (1, 2) or 0 in samples.shape[1:]:
-        raise ParameterError("samples", None, f"the shape is {samples.shape}; give (samples,) or (samples, channels)")
-    if samples.dtype.kind == "f":
-        scaled = np.where(np.abs(samples) <= LOUDEST, samples, 0).astype(np.float32)
-    elif samples.dtype.kind == "i":
-        scaled = samples.astype(np.float32) / np.float32(2.0 ** (8 * samples.dtype.itemsize - 1))
-    else:
-        reason = f"the type is {samples.dtype}; give floats between -1 and 1, or signed integers"
-        raise ParameterError("samples", None, reason)
-    return scaled if scaled.ndim == 1 else scaled.mean(axis=1, dtype=np.float32)
 
 
 @dataclass
@@ -119,7 +155,14 @@ def file_input(path: str, target_rate: int, warn: Callable[[str], None]) -> Live
     return LiveInput(printable(path), blocks(), waits=True, recorded=True)
 
 
-def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, target_rate: int) -> LiveInput:
+def pcm_input(
+    descriptor: int,
+    encoding: str,
+    channels: int,
+    sample_rate: int,
+    target_rate: int,
+    warn: Callable[[str], None] = lambda line: None,
+) -> LiveInput:
     """Raw samples, without a header, from a pipe.
 
     Args:
@@ -127,12 +170,13 @@ def pcm_input(descriptor: int, encoding: str, channels: int, sample_rate: int, t
         encoding: one of `ENCODINGS`.
         channels, sample_rate: of the raw samples.
         target_rate: of the blocks, in Hz.
+        warn: called with one line for everything that is wrong with the samples but can be used; once for each.
 
     Raises:
         ParameterError: ``sample_rate`` is out of range.
     """
     dtype = np.dtype(ENCODINGS[encoding])
-    converter = SampleConverter(sample_rate, target_rate)
+    converter = SampleConverter(sample_rate, target_rate, lambda line: warn(f"stdin: {line}"))
     size = dtype.itemsize * channels
 
     def blocks() -> Iterator[np.ndarray]:

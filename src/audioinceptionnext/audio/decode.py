@@ -1,7 +1,7 @@
 """Decodes any audio or video file to a mono float32 waveform, with PyAV (FFmpeg) and NumPy.
 
 Full scale is -1 to 1, but values are not clipped: a float file may exceed it. NaN, infinity and absurd values become 0.
-Channels are averaged.
+Channels are mixed down to one, see `mixdown`.
 
 >>> waveform = read("dinner.mp4", sample_rate=24_000, start=60, duration=2)
 """

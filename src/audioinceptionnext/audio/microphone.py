@@ -23,7 +23,7 @@ def microphone_input(device: str | int | None, target_rate: int, warn: Callable[
     Args:
         device: its name or number, see `microphones`; the system's default if None.
         target_rate: of the blocks, in Hz.
-        warn: called once, with one line, if the system loses samples.
+        warn: called with one line if the system loses samples, or the channels cancel each other; once for each.
 
     Raises:
         MissingDependencyError: sounddevice is not installed.
@@ -52,7 +52,7 @@ def microphone_input(device: str | int | None, target_rate: int, warn: Callable[
     except (sounddevice.PortAudioError, ValueError) as error:
         raise _cannot_open(device, error) from None
     name = f"microphone {info['name']}"
-    converter = SampleConverter(own_rate, target_rate)
+    converter = SampleConverter(own_rate, target_rate, lambda line: warn(f"{name}: {line}"))
 
     def blocks() -> Iterator[np.ndarray]:
         overflowed = False

@@ -15,6 +15,7 @@ from av.error import ExitError, FFmpegError, InvalidDataError
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
 from audioinceptionnext.audio.container import FORMATS
+from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks
 from audioinceptionnext.audio.soundtrack import DAMAGED_GAP_S, GAP_S, MAX_RATE, MIN_RATE
 from audioinceptionnext.audio.tracks import keep_only
@@ -72,7 +73,7 @@ def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> Li
 
     Args:
         target_rate: of the blocks, in Hz.
-        warn: called once, with one line, if some of the sound is missing.
+        warn: called with one line if some of the sound is missing, or the channels cancel each other; once for each.
 
     Raises:
         MediaError: ``url`` is the URL of a file.
@@ -107,8 +108,9 @@ def _decode(
             raise MediaError(name, "its sound is in a codec that FFmpeg lacks; give a stream in another codec")
         keep_only(container, [stream])
         resampler: Resampler | None = None
+        mixdown = Mixdown(lambda line: warn(f"{name}: {line}"))
         try:
-            for block, rate in mono_blocks(_frames(container, stream, name, warn)):
+            for block, rate in mono_blocks(_frames(container, stream, name, warn), mixdown):
                 if resampler is None or resampler.sample_rate != rate:
                     if not MIN_RATE <= rate <= MAX_RATE:
                         reason = f"claims a sample rate of {rate} Hz; it must lie between {MIN_RATE} and {MAX_RATE}"

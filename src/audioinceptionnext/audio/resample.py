@@ -1,7 +1,7 @@
 """Mixing decoded frames of any format down to mono float32, and resampling.
 
-Channels are averaged here and not by FFmpeg: its float downmix of stereo is 3 dB too loud, and its matrices need a
-channel layout, which some files lack.
+Channels are mixed here (see `mixdown`) and not by FFmpeg: its float downmix of stereo is 3 dB too loud, and its
+matrices need a channel layout, which some files lack.
 """
 
 from __future__ import annotations
@@ -11,23 +11,18 @@ from collections.abc import Iterable, Iterator
 import av
 import numpy as np
 
-LOUDEST = 1e6  # 120 dB above full scale: a larger number is damaged, as NaN and infinity are
-# Sample format (without the p of planar) -> dtype, value of full scale, value of silence.
-_SAMPLES: dict[str, tuple[str, float, float]] = {
-    "u8": ("u1", 2.0**7, 2.0**7),
-    "s16": ("i2", 2.0**15, 0.0),
-    "s32": ("i4", 2.0**31, 0.0),
-    "s64": ("i8", 2.0**63, 0.0),
-    "flt": ("f4", 1.0, 0.0),
-    "dbl": ("f8", 1.0, 0.0),
-}
+from audioinceptionnext.audio.mixdown import Mixdown
+from audioinceptionnext.audio.samples import as_float
+
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}  # without the p of planar
 
 
-def mono_blocks(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.ndarray, int]]:
+def mono_blocks(frames: Iterable[av.AudioFrame | float], mixdown: Mixdown) -> Iterator[tuple[np.ndarray, int]]:
     """Mix frames down to mono. Their format may change on the way.
 
     Args:
         frames: decoded frames. A number among them stands for that many seconds of silence; the first is a frame.
+        mixdown: mixes the channels, and knows afterwards what it did.
 
     Yields:
         (n,) float32 and its rate in Hz. A block is about a second long, so that the cost of a call of NumPy is paid
@@ -41,14 +36,14 @@ def mono_blocks(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.nd
         if not isinstance(frame, av.AudioFrame):
             assert key is not None
             if samples:
-                yield _mean(planes, samples, *key[:2]), key[2]
+                yield mixdown.mix(_channels(planes, *key[:2]), key[2]), key[2]
             planes, samples = [], 0
             yield from ((zeros, key[2]) for zeros in silence(frame, key[2]))
             continue
         found = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
         if found != key or samples >= frame.sample_rate:
             if key and samples:
-                yield _mean(planes, samples, *key[:2]), key[2]
+                yield mixdown.mix(_channels(planes, *key[:2]), key[2]), key[2]
             if found != key:
                 packer = None
             key, planes, samples = found, [], 0
@@ -61,7 +56,7 @@ def mono_blocks(frames: Iterable[av.AudioFrame | float]) -> Iterator[tuple[np.nd
         else:
             samples += _keep(planes, frame)
     if key and samples:
-        yield _mean(planes, samples, *key[:2]), key[2]
+        yield mixdown.mix(_channels(planes, *key[:2]), key[2]), key[2]
 
 
 def silence(seconds: float, rate: int) -> Iterator[np.ndarray]:
@@ -84,20 +79,13 @@ def _keep(planes: list[list[memoryview]], frame: av.AudioFrame) -> int:
     return int(frame.samples)
 
 
-def _mean(planes: list[list[memoryview]], samples: int, name: str, count: int) -> np.ndarray:
-    """The mean of ``count`` channels, (samples,) float32. NaN, infinity and absurd values count as 0."""
+def _channels(planes: list[list[memoryview]], name: str, count: int) -> list[np.ndarray]:
+    """The ``count`` channels in the planes, (samples,) float32 each."""
     if name.endswith("p") and len(planes) != count:
         name = "flt"  # `mono_blocks` has packed the planes
-    dtype, full_scale, zero = _SAMPLES[name.removesuffix("p")]
-    arrays = [np.frombuffer(b"".join(plane), dtype) for plane in planes]
+    arrays = [np.frombuffer(b"".join(plane), _DTYPES[name.removesuffix("p")]) for plane in planes]
     channels = arrays if len(arrays) == count else [arrays[0][i::count] for i in range(count)]
-    total = np.zeros(samples, np.float32)
-    for channel in channels:
-        if dtype[0] == "f":
-            total += np.where(np.abs(channel) <= LOUDEST, channel, 0).astype(np.float32)
-        else:
-            total += channel.astype(np.float32)
-    return (total - np.float32(zero * count)) / np.float32(full_scale * count)
+    return [np.ascontiguousarray(as_float(channel)) for channel in channels]
 
 
 class Resampler:

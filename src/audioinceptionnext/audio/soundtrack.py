@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import NOT_FROM_A_PIPE, is_pipe, open_container
 from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
+from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.tracks import find_audible, keep_only
 from audioinceptionnext.errors import MediaError, ParameterError
@@ -60,6 +61,7 @@ class SoundTrack:
         missing: seconds of gaps that no damaged packet explains.
         unbelieved: seconds of the largest gap that the time stamps leave and that cannot be.
         failed: whether reading broke off.
+        mixdown: what mixes the channels.
 
     Raises:
         MediaError: the file cannot be opened, has no sound that FFmpeg can decode, or not so many tracks.
@@ -76,6 +78,7 @@ class SoundTrack:
         self._lost = 0.0  # seconds that damaged packets took up and that their time stamps do not count
         self.frames = self.damaged = 0
         self.seconds = self.missing = self.unbelieved = 0.0
+        self.mixdown = Mixdown()
         self.failed = False
         self._seeked = False
         self._skip = 0  # samples to drop after a seek
@@ -265,7 +268,7 @@ class SoundTrack:
         so the last packet of an MP4 is cut to the stated length; the header is not trusted beyond that packet.
         """
         last: tuple[np.ndarray, int] | None = None
-        for block, rate in mono_blocks(self._frames_and_gaps()):
+        for block, rate in mono_blocks(self._frames_and_gaps(), self.mixdown):
             if self._skip:
                 block, self._skip = block[self._skip :], max(0, self._skip - len(block))
             if last is not None:
@@ -344,4 +347,6 @@ class SoundTrack:
             )
         if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)
+        if (mixed := self.mixdown.warning()) is not None:
+            parts.append(mixed)
         return "; ".join(parts + self._notes) or None

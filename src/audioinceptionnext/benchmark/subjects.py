@@ -103,8 +103,9 @@ def open_other(kind: str, ours: Subject) -> Subject:
     settings: dict[str, Any] = {"clip_frames": config.clip_frames, "bands": config.bands}
     if kind == SUCCESSOR and isinstance(config, StagedConfig):
         settings |= {"widths": config.widths, "depths": config.depths, "kernels": config.kernels}
-    front_end = {"sample_rate": stored.sample_rate, "window_ms": stored.window_ms, "hop_ms": stored.hop_ms}
-    untrained = _untrained(kind, config.num_classes, settings, front_end | {"clip_seconds": stored.clip_seconds})
+    names = ("sample_rate", "window_ms", "hop_ms", "clip_seconds", "remove_dc")
+    front_end = {name: getattr(stored, name) for name in names}
+    untrained = _untrained(kind, config.num_classes, settings, front_end)
     return Subject(untrained, f"{kind}, random weights", trained=False)
 
 

@@ -121,7 +121,8 @@ def listen(
         if kind == "stdin":
             from audioinceptionnext.audio.capture import pcm_input
 
-            source = pcm_input(sys.stdin.fileno(), encoding or "s16le", channels or 1, sample_rate or rate, rate)
+            form = encoding or "s16le", channels or 1, sample_rate or rate
+            source = pcm_input(sys.stdin.fileno(), *form, rate, printer.print_note)
         else:
             source = _open(kind, input, rate, device, printer.print_note)
         complete = LiveLoop(source, stream, printer, rate, drop, stop_after).run()

@@ -15,7 +15,7 @@ from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reader import Reader, to_int16
 from audioinceptionnext.errors import FileError
 
-_VERSION = 2  # of the files' content; files of any other version are ignored
+_VERSION = 3  # of the files' content; files of any other version are ignored
 
 
 class DiskCache:

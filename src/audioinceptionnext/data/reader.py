@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.audio.resample import LOUDEST, Resampler
+from audioinceptionnext.audio.resample import Resampler
+from audioinceptionnext.audio.samples import as_float
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import MediaError, printable
 
@@ -154,7 +155,7 @@ class Reader:
         if last <= first:
             return np.zeros(0, np.float32)
         if rate == target:
-            return _floats(_values(recording, clip, first, last))
+            return as_float(_values(recording, clip, first, last))
         # The resampler gets some samples more on both sides, so that the slice is the same as that of the whole
         # recording resampled. It begins where a sample of the new rate falls on one of the old rate. (At every second
         # such place, because round() rounds to even numbers.)
@@ -164,7 +165,7 @@ class Reader:
         blocks = max(0, first * rate // target - margin) // old
         stop = min(total, math.ceil(last * rate / target) + margin)
         resampler = Resampler(rate, target)
-        resampled = resampler.push(_floats(_values(recording, clip, blocks * old, stop)))
+        resampled = resampler.push(as_float(_values(recording, clip, blocks * old, stop)))
         resampled = np.concatenate([resampled, resampler.finish()])
         return resampled[first - blocks * new : last - blocks * new]
 
@@ -227,17 +228,6 @@ def _values(recording: Any, clip: Clip, first: int, last: int) -> np.ndarray:
         return recording[first:last]
     except (OSError, RuntimeError, ValueError) as error:
         raise MediaError(clip.name, f"damaged: {_line(error)}; get a complete copy") from None
-
-
-def _floats(values: np.ndarray) -> np.ndarray:
-    """Samples of any type as float32 of -1…1; NaN, infinite and absurd values become 0."""
-    if values.dtype.kind == "f":
-        with np.errstate(over="ignore", invalid="ignore"):
-            samples = values.astype(np.float32)
-        return np.where(np.abs(samples) <= LOUDEST, samples, np.float32(0))
-    full_scale = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
-    silence = full_scale if values.dtype.kind == "u" else np.float32(0)
-    return (values.astype(np.float32) - silence) / full_scale
 
 
 def _line(error: Exception) -> str:

@@ -269,6 +269,8 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
     texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
     if model.tasks:
         texts["tasks"] = json.dumps(model.tasks, ensure_ascii=False)
+    if model.remove_dc:
+        texts["remove_dc"] = "true"
     if model.thresholds:
         texts["thresholds"] = json.dumps(model.thresholds)
     return {key: str(value) for key, value in values.items()} | texts

@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 import warnings as python_warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audioinceptionnext.audio import decode
+from audioinceptionnext.audio.capture import SampleConverter
+from audioinceptionnext.audio.samples import as_array
 from audioinceptionnext.errors import ModelError, ParameterError, printable
 from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.prefetch import prefetch
@@ -24,7 +26,7 @@ from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
 
 TOP_K = 5
-Recording = str | Path | np.ndarray  # a file, or a waveform (samples,)
+Recording = str | os.PathLike[str] | np.ndarray  # a file, or samples
 
 
 class Recogniser:
@@ -58,7 +60,7 @@ class Recogniser:
 
     >>> model = audioinceptionnext.load("kitchen20")
     >>> model.predict("kitchen-scene.flac").segments[0]
-    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8596882394381932)
+    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8545193374156952)
     """
 
     def __init__(
@@ -111,8 +113,9 @@ class Recogniser:
 
     def predict(
         self,
-        recording: Recording | Generator[np.ndarray],
+        recording: Recording | Iterator[np.ndarray],
         *,
+        sample_rate: int | None = None,
         top_k: int = TOP_K,
         threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
@@ -126,8 +129,10 @@ class Recogniser:
         Digital silence gets no label: its probabilities are 0, and it does not count for the recording as a whole.
 
         Args:
-            recording: an audio or video file; or a waveform (samples,), mono, at ``sample_rate``: floats of -1…1; or a
-                generator of its consecutive blocks, of any length.
+            recording: an audio or video file; or an array, (samples,) or (samples, channels): floats of -1…1, or
+                signed integers with the full scale of their type; or an iterator of consecutive blocks of one, of any
+                length. NaN, infinite and absurdly large values count as 0, with a warning.
+            sample_rate: of the array, in Hz, if it is not the model's. A file states its own.
             top_k: number of labels for the recording as a whole.
             threshold: the probability that a segment must reach at least once: one for all labels, or a mapping such
                 as ``{"blender": 0.9}``, where all other labels keep theirs. The model's own unless given.
@@ -142,7 +147,8 @@ class Recogniser:
         Raises:
             MediaError: the file cannot be read, or has no sound or not so many tracks.
             ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
-                probability, ``track`` is less than 1, or the waveform has the wrong shape.
+                probability, or ``track`` is less than 1; the array is empty, or has another shape or type, or values
+                that look like integers; or ``sample_rate`` is out of range, or given with a file.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
@@ -151,7 +157,13 @@ class Recogniser:
         settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
-        blocks = self._blocks(recording, warnings.append, track, on_packet)
+
+        def note(line: str) -> None:
+            warnings.append(line)
+            if not isinstance(recording, str | os.PathLike):
+                python_warnings.warn(line, stacklevel=2)
+
+        blocks = self._blocks(recording, note, sample_rate, track, on_packet)
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -167,11 +179,14 @@ class Recogniser:
             parts.append(prediction.probabilities)
             thumbnail.add(prediction.log_mel)
         probabilities = np.concatenate(parts)
+        if not np.isfinite(probabilities).all():
+            warnings.append("the model gave no number for some steps (NaN): they count as 0")
+            probabilities = np.nan_to_num(probabilities, nan=0.0, posinf=0.0, neginf=0.0)
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
         mean = recording_probabilities(probabilities)
         best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
         return Recognition(
-            file=str(recording) if isinstance(recording, str | Path) else "",
+            file=str(recording) if isinstance(recording, str | os.PathLike) else "",
             duration=duration,
             model=self.name,
             clip=[Score(self.labels[i], float(mean[i])) for i in best],
@@ -204,20 +219,26 @@ class Recogniser:
 
     def _blocks(
         self,
-        recording: Recording | Generator[np.ndarray],
+        recording: Recording | Iterator[np.ndarray],
         on_warning: Callable[[str], None],
+        sample_rate: int | None = None,
         track: int | None = None,
         on_packet: Callable[[], None] | None = None,
     ) -> Iterator[np.ndarray]:
-        size = self._predictor.block_samples
-        if isinstance(recording, Generator):
-            return prefetch(recording)
-        if isinstance(recording, np.ndarray):
-            return _cut(recording, size)
-        seconds = size / self.sample_rate
-        return prefetch(decode.read_blocks(recording, self.sample_rate, seconds, on_warning, track, on_packet))
+        """The recording as mono blocks at the model's rate. ``on_warning`` is called as by `decode.read_blocks`."""
+        block_seconds = self._predictor.block_samples / self.sample_rate
+        if isinstance(recording, str | os.PathLike):
+            if sample_rate is not None:
+                raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
+            path, rate = os.fspath(recording), self.sample_rate
+            return prefetch(decode.read_blocks(path, rate, block_seconds, on_warning, track, on_packet))
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        converter = SampleConverter(rate, self.sample_rate, on_warning, "recording")
+        if isinstance(recording, Iterator):
+            return prefetch(_converted(recording, converter))
+        return converter.whole(recording, block_seconds)
 
-    def embed(self, recordings: Recording | Iterable[Recording]) -> np.ndarray:
+    def embed(self, recordings: Recording | Iterable[Recording], *, sample_rate: int | None = None) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.
 
         A vector is the mean input of the network's last layer over the steps that are not digital silence, or 0 if
@@ -225,14 +246,16 @@ class Recogniser:
         use ``FunctionTransformer(model.embed)``.
 
         Args:
-            recordings: files or waveforms, as `predict` takes them, or a single one; (n, samples) is n waveforms.
+            recordings: files or arrays, as `predict` takes them, or a single one; (n, samples) is n mono recordings.
+            sample_rate: as for `predict`.
 
         Returns:
-            (n, channels) float32, one row per recording. What `predict` notes about a damaged file becomes a Python
+            (n, channels) float32, one row per recording. What `predict` notes about a recording becomes a Python
             warning.
 
         Raises:
             MediaError: a file cannot be read, or has no sound.
+            ParameterError: as `predict`.
 
         >>> model.embed(["a.wav", "b.wav"]).shape
         (2, 256)
@@ -241,40 +264,43 @@ class Recogniser:
         rows: list[np.ndarray] = []
         for recording in _each(recordings):
             total, loud_steps = np.zeros(channels), 0
-            for features, loud in self._features(recording):
+            for features, loud in self._features(recording, sample_rate=sample_rate):
                 total += features[loud].sum(axis=0, dtype=np.float64)
                 loud_steps += int(loud.sum())
             rows.append(total / max(1, loud_steps))
         return np.array(rows, np.float32).reshape(-1, channels)
 
-    def embed_steps(self, recording: Recording, *, step_seconds: float | None = None) -> np.ndarray:
+    def embed_steps(
+        self, recording: Recording, *, step_seconds: float | None = None, sample_rate: int | None = None
+    ) -> np.ndarray:
         """The feature vector of every step of a recording, to search within it.
 
         Args:
             recording: as for `predict`.
             step_seconds: as for `predict`.
+            sample_rate: as for `predict`.
 
         Returns:
             (steps, channels) float32; row i is for the window from ``i * step_seconds`` on. 0 in digital silence.
 
         Raises:
             MediaError: as `embed`.
-            ParameterError: the model does not support this ``step_seconds``.
+            ParameterError: as `predict`.
 
         >>> model.embed_steps("kitchen-scene.flac").shape
         (85, 256)
         """
-        parts = self._features(recording, step_seconds)
+        parts = self._features(recording, step_seconds, sample_rate)
         return np.concatenate([features * loud[:, None] for features, loud in parts])
 
     def _features(
-        self, recording: Recording, step_seconds: float | None = None
+        self, recording: Recording, step_seconds: float | None = None, sample_rate: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(steps, channels), and which steps are not digital silence; one part of the recording at a time."""
         step = self.check_step(step_seconds)
         predictor = StepPredictor(self._session, self.metadata, self.mode, features=True)
-        name = "" if isinstance(recording, np.ndarray) else printable(recording)
-        blocks = self._blocks(recording, lambda line: python_warnings.warn(f"{name}: {line}", stacklevel=2))
+        name = f"{printable(recording)}: " if isinstance(recording, str | os.PathLike) else ""
+        blocks = self._blocks(recording, lambda line: python_warnings.warn(name + line, stacklevel=2), sample_rate)
         for prediction in predictor.predict_blocks(blocks, step):
             assert prediction.features is not None
             yield prediction.features, prediction.probabilities.max(axis=1) > 0
@@ -326,18 +352,21 @@ def recording_probabilities(probabilities: np.ndarray) -> np.ndarray:
 
 def _each(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
     """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them."""
-    if isinstance(recordings, np.ndarray) and (recordings.ndim > 1 or recordings.dtype.kind in "UO"):
-        yield from recordings
-    elif isinstance(recordings, str | Path | np.ndarray):
-        yield recordings
-    else:
-        yield from recordings
+    if hasattr(recordings, "__array__"):
+        recordings = as_array(recordings, "recordings")
+        if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
+            recordings = [recordings]
+    elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
+        recordings = [recordings]
+    yield from recordings
 
 
-def _cut(waveform: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    if waveform.ndim != 1 or not waveform.size:
-        reason = f"a waveform of shape {waveform.shape}; give one dimension and at least one sample"
-        raise ParameterError("recording", None, reason)
-    samples = np.nan_to_num(waveform.astype(np.float32, copy=False))
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
+def _converted(blocks: Iterator[np.ndarray], converter: SampleConverter) -> Generator[np.ndarray]:
+    samples = 0
+    for block in blocks:
+        samples += len(converted := converter.push(block))
+        yield converted
+    samples += len(converted := converter.finish())
+    if not samples:
+        raise ParameterError("recording", None, "its blocks have no samples; give at least one")
+    yield converted

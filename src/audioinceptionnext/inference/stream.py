@@ -10,6 +10,7 @@ Each step is predicted from its own window alone. So a stream gives the same pro
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -96,7 +97,8 @@ class Stream:
         self.step_seconds = self._grid.step / self._rate
         settings = settings_for(recogniser.labels, recogniser.thresholds, threshold, settings=settings)
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
-        self._converter = SampleConverter(sample_rate or self._rate, self._rate)
+        rate = self._rate if sample_rate is None else sample_rate
+        self._converter = SampleConverter(rate, self._rate, lambda line: warnings.warn(line, stacklevel=2))
         # A step is given this many samples after the start of its window. That is one more than the window has: only
         # then is another step certain to follow, and the last one, which stands for all that is left, comes with
         # `finish`. Where steps are longer than windows, the stretch that the step stands for has to be over, too.
@@ -121,7 +123,8 @@ class Stream:
 
         Args:
             samples: (n,) or (n, channels); n may be 0. Floats of full scale -1…1, or signed integers with the full
-                scale of their type. Channels are averaged; NaN, infinite and absurdly large values count as 0.
+                scale of their type. Channels are mixed as those of a file; NaN, infinite and absurdly large values
+                count as 0. The first of these, or of values far out of range, gives a Python warning.
 
         Raises:
             ParameterError: an array of another shape or type.

@@ -41,6 +41,7 @@ class StoredModel:
             otherwise the softmax to all, or to those of each task.
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
             as ``{"verb": 97, "noun": 300}``. Empty if one of all labels is true.
+        remove_dc: whether the front end subtracts the running mean of the waveform, see `LogMel`.
 
     Raises:
         ParameterError: the number of labels is not the number of classes, or the tasks do not add up to it.
@@ -58,6 +59,7 @@ class StoredModel:
     thresholds: tuple[float, ...] | None = None
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
+    remove_dc: bool = False
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -76,7 +78,7 @@ class StoredModel:
 
     def front_end(self) -> LogMel:
         """A new front end with these settings."""
-        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands)
+        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands, self.remove_dc)
 
     @property
     def clip_samples(self) -> int:
@@ -106,6 +108,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
                 "window_ms": model.window_ms,
                 "hop_ms": model.hop_ms,
                 "clip_seconds": model.clip_seconds,
+                "remove_dc": model.remove_dc,
             }
         ),
         "run": model.mode,

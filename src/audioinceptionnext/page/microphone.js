@@ -1,4 +1,5 @@
 // The microphone as blocks of samples.
+import { Mixdown } from "./mixdown.js";
 
 /** {rate, stop()}. onSamples: called with one Float32Array after another. Throws an Error that says what to do. */
 export async function openMicrophone(onSamples) {
@@ -17,7 +18,8 @@ export async function openMicrophone(onSamples) {
   await context.audioWorklet.addModule(new URL("./capture.js", import.meta.url));
   const source = context.createMediaStreamSource(stream);
   const capture = new AudioWorkletNode(context, "capture");
-  capture.port.onmessage = (event) => onSamples(event.data);
+  const mixdown = new Mixdown();
+  capture.port.onmessage = (event) => onSamples(mixdown.mix(event.data, context.sampleRate));
   source.connect(capture);
   return {
     rate: context.sampleRate,

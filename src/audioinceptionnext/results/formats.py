@@ -121,7 +121,7 @@ def _full_path(file: str, folder: Path | None) -> str:
 
 
 def _json(result: RecognitionData, context: Context) -> str:
-    return json.dumps(result.as_dict(), ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(result.as_dict(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def _csv(result: RecognitionData, context: Context) -> str:

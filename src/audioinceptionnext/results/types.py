@@ -27,8 +27,8 @@ class Segment:
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of one segment: times rounded to the millisecond, the score to 0.0001."""
-        times = {"start": round(self.start, 3), "end": round(self.end, 3)}
-        return {**times, "label": self.label, "score": round(self.score, 4)}
+        times = {"start": _rounded(self.start, 3), "end": _rounded(self.end, 3)}
+        return {**times, "label": self.label, "score": _rounded(self.score, 4)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,23 @@ class RecognitionData:
         scores = _rounded_down([score.score for score in self.clip])
         return {
             "file": self.file,
-            "duration": round(self.duration, 3),
+            "duration": _rounded(self.duration, 3),
             "model": self.model,
             "clip": [{"label": one.label, "score": score} for one, score in zip(self.clip, scores, strict=True)],
             "segments": [segment.as_dict() for segment in self.segments],
         }
 
 
+def _rounded(value: float, digits: int) -> float:
+    """A number that JSON has: of Python's type, and 0 for NaN and infinity."""
+    return round(float(value), digits) if math.isfinite(value) else 0.0
+
+
 def _rounded_down(scores: Sequence[float]) -> list[float]:
     """Scores with four decimals. If those of all labels sum to 1, so do these at most, in whatever order."""
     # Rounded down, or many together could exceed 1. In float32, 0.93 is a hair less and must stay 0.93.
-    units = [math.floor(score * 10_000 + 0.001) for score in scores]
+    exact = [float(score) * 10_000 + 0.001 for score in scores]
+    units = [math.floor(unit) if math.isfinite(unit) else 0 for unit in exact]
     if sum(units) == 10_000 and max(units) < 10_000:  # more than that have the labels of a multi-label model
         # 0.6 + 0.3 + 0.1 is just below 1, other tenths are just above it. Lowering the smallest keeps the order.
         smallest = max(index for index, unit in enumerate(units) if unit > 0)

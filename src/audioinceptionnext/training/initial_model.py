@@ -28,6 +28,7 @@ FRONT_END: dict[str, Any] = {
     "hop_ms": 5.0,
     "clip_seconds": 2.08,
     "bands": BANDS,
+    "remove_dc": False,
 }
 
 

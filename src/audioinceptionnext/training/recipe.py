@@ -81,6 +81,9 @@ class Recipe:
     """Length of a clip. None takes that of the initial weights; without such weights, 2.08."""
     bands: Annotated[Whole | None, Positive] = None
     """Number of mel bands. None takes that of the initial weights; without such weights, 128."""
+    remove_dc: bool | None = None
+    """Whether the front end subtracts the running mean of the waveform, so that a DC offset hides nothing. None takes
+    that of the initial weights; without such weights, it does not, as published."""
     standardise: Standardise = "data"
     """``data`` sets the mean and the deviation of the network's input from the training clips, unless the run starts
     from weights, which keep their own; ``nothing`` leaves the log-mel as it is, as published."""

@@ -1,0 +1,126 @@
+"""Arrays of samples, as callers give them, to float32 with a full scale of -1…1. Every array takes this way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from audioinceptionnext.errors import ParameterError, counted
+
+LOUDEST = 1e6  # 120 dB above full scale: a larger number is damaged, as NaN and infinity are
+MAX_CHANNELS = 64  # of an array; with more, its axes are likely to be swapped
+_FAR_BEYOND = 4.0  # 12 dB above full scale
+_FAINT = 2.0**-16  # of full scale: below the smallest step of 16 bits
+
+
+def as_float(values: np.ndarray) -> np.ndarray:
+    """Samples of any type of number as float32 of the same shape, not copied where nothing changes.
+
+    Integers are divided by the full scale of their type; unsigned ones are silent in the middle of it. NaN, infinite
+    and absurdly large values become 0.
+
+    >>> as_float(np.array([-32768, 16384], np.int16))
+    array([-1. ,  0.5], dtype=float32)
+    """
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)  # half precision ends below `LOUDEST`
+    if values.dtype.kind == "f":
+        if _damaged(values):
+            values = np.where(np.abs(values) <= LOUDEST, values, 0)
+        return values.astype(np.float32, copy=False)
+    full_scale = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
+    floats = values.astype(np.float32)
+    if values.dtype.kind == "u":
+        floats -= full_scale
+    floats /= full_scale
+    return floats
+
+
+def read_array(samples: Any, name: str, warn: Callable[[str], None], whole: bool = False) -> np.ndarray:
+    """What a caller gives as samples, checked.
+
+    Args:
+        samples: an array or something that NumPy takes for one, (n,) or (n, channels): floats between -1 and 1, or
+            signed integers with the full scale of their type.
+        name: of the parameter, for errors.
+        warn: called with one line for each thing that is wrong but can be used.
+        whole: whether this is all of a recording, which cannot be empty. Then floats that look like integers, and axes
+            that look swapped, are refused.
+
+    Returns:
+        (n,) or (n, channels) float32. NaN, infinite and absurdly large values are 0.
+
+    Raises:
+        ParameterError: it is no array, or one of another shape or type.
+    """
+    array = as_array(samples, name)
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
+    shape = f"{'a waveform of shape' if whole else 'the shape is'} {array.shape}"
+    if array.ndim not in (1, 2) or 0 in array.shape[1:]:
+        raise ParameterError(name, None, f"{shape}; give (samples,) or (samples, channels)")
+    if whole and not array.size:
+        raise ParameterError(name, None, f"{shape}; give at least one sample")
+    if array.ndim == 2 and (array.shape[1] > MAX_CHANNELS or (whole and array.shape[0] < array.shape[1])):
+        raise ParameterError(name, None, f"{shape}, but channels come last: give its transpose, (samples, channels)")
+    if array.dtype.kind not in "fi":
+        reason = f"the type is {array.dtype}; give floats between -1 and 1, or signed integers"
+        raise ParameterError(name, None, reason)
+    if array.dtype.kind == "f" and _damaged(array):
+        damaged = counted(array.size - int(np.count_nonzero(np.abs(array) <= LOUDEST)), "sample")
+        warn(f"NaN, infinities or values beyond {LOUDEST:g} count as 0: {damaged}")
+    converted = as_float(array)
+    if (problem := _out_of_range(array, converted)) is not None:
+        if whole and array.dtype.kind == "f":
+            raise ParameterError(name, None, problem)
+        warn(problem)
+    return converted
+
+
+def as_array(samples: Any, name: str) -> np.ndarray:
+    """What NumPy takes for an array, as one.
+
+    Args:
+        samples: an array, or an object of another library that gives one.
+        name: of the parameter, for errors.
+
+    Raises:
+        ParameterError: it is none; the reason says what to give instead of bytes, lists and anything else.
+    """
+    if isinstance(samples, np.ndarray):
+        return samples
+    if isinstance(samples, bytes | bytearray | memoryview):
+        reason = "bytes do not say what they are; give numpy.frombuffer(data, numpy.int16), or the name of a file"
+        raise ParameterError(name, None, reason)
+    if isinstance(samples, list | tuple):
+        reason = f"a {type(samples).__name__} is no array; give numpy.array(samples), and recordings one at a time"
+        raise ParameterError(name, None, reason)
+    if not hasattr(samples, "__array__"):
+        raise ParameterError(name, None, f"{type(samples).__name__} is no array of samples; give a NumPy array")
+    try:
+        return np.asarray(samples)
+    except Exception as error:  # other libraries raise what they like: a tensor on a GPU, or one with gradients
+        reason = f"{type(samples).__name__} cannot become a NumPy array: {' '.join(str(error).split())}"
+        raise ParameterError(name, None, reason) from error
+
+
+def _damaged(values: np.ndarray) -> bool:
+    # Two reductions are cheaper than an array of booleans. NaN propagates through both, and compares as false.
+    return bool(values.size) and not max(-values.min(), values.max()) <= LOUDEST
+
+
+def _out_of_range(array: np.ndarray, samples: np.ndarray) -> str | None:
+    """What is wrong with the scale of the samples, if anything looks wrong."""
+    peak = float(max(-samples.min(), samples.max())) if samples.size else 0.0
+    if array.dtype.kind == "i":
+        if array.dtype.itemsize <= 2 or not 0 < peak <= _FAINT:
+            return None
+        found = math.ceil(peak * 2.0 ** (8 * array.dtype.itemsize - 1))
+        return f"{array.dtype} with values up to {found} is all but silent; if they have 16 bits, give int16"
+    loud = np.abs(samples)
+    if peak <= _FAR_BEYOND or np.count_nonzero(loud >= 1) * 2 <= np.count_nonzero(loud):
+        return None
+    return f"floats up to {peak:g}, where full scale is 1; if they were 16-bit integers, divide them by 32768"
