@@ -62,7 +62,7 @@ def open_container(path: str | Path) -> tuple[Any, RepairedFile | PipedFile | No
     except (FFmpegError, OSError, ValueError, RuntimeError):
         if source is not None:
             source.close()
-        if is_pipe(path):
+        if not Path(path).is_file():
             reason = NOT_FROM_A_PIPE
         elif head[4:8] == b"ftyp":
             reason = "its index is missing or damaged, as in a recording or copy that was cut off; get a complete copy"
@@ -73,15 +73,10 @@ def open_container(path: str | Path) -> tuple[Any, RepairedFile | PipedFile | No
         raise MediaError(path, reason) from None
 
 
-def is_pipe(path: str | Path) -> bool:
-    """Whether a path names something that can be read only once."""
-    return not Path(path).is_file()
-
-
 def _source(path: str | Path) -> tuple[bytes, RepairedFile | PipedFile | None]:
     """The first bytes of a file, and what PyAV is to read in its place."""
     with ExitStack() as stack:
-        if is_pipe(path):
+        if not Path(path).is_file():  # nothing can be read twice
             piped = PipedFile(FileIO(path))
             return b"", piped
         file = stack.enter_context(Path(path).open("rb"))

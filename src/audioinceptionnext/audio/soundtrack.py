@@ -13,7 +13,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from audioinceptionnext.audio.container import NOT_FROM_A_PIPE, is_pipe, open_container
+from audioinceptionnext.audio.container import open_container
 from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
@@ -315,8 +315,7 @@ class SoundTrack:
             MediaError: nothing was decoded, or fewer frames than there are damaged packets.
         """
         if not self.frames:
-            reason = "no sound could be decoded: it is empty or damaged; get a complete copy"
-            raise MediaError(self.path, NOT_FROM_A_PIPE if is_pipe(self.path) else reason)
+            raise MediaError(self.path, "no sound could be decoded: it is empty or damaged; get a complete copy")
         if self.damaged > self.frames:
             share = f"{self.damaged} of {self.damaged + self.frames} packets cannot be decoded"
             raise MediaError(self.path, f"not a recording, or damaged beyond use: {share}; get a complete copy")
@@ -342,9 +341,8 @@ class SoundTrack:
         if self.missing:
             parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
         if self.unbelieved > GAP_S:
-            parts.append(
-                f"the time stamps jump by {self.unbelieved:.1f} s, which was ignored: later times may be early"
-            )
+            jump = f"the time stamps jump by {self.unbelieved:.1f} s"
+            parts.append(f"{jump}, which was ignored: later times may be early")
         if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)
         if (mixed := self.mixdown.warning()) is not None:
