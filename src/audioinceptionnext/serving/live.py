@@ -1,4 +1,4 @@
-"""``/v1/listen``: receives samples over a WebSocket, and sends a step every 160 ms."""
+"""``/v1/listen``: receives samples over a WebSocket, and sends steps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,12 @@ class LiveSession:
         recogniser = await run_in_threadpool(self.models.get, query.get("model"))
         rate = _number(query.get("rate", recogniser.sample_rate), "rate")
         step_seconds = None if "hop" not in query else _number(query["hop"], "hop")
-        stream = Stream(recogniser, step_seconds=step_seconds, sample_rate=int(rate))
+        lookahead = None if "lookahead" not in query else _number(query["lookahead"], "lookahead", least=0)
+        try:
+            stream = Stream(recogniser, step_seconds=step_seconds, sample_rate=int(rate), lookahead=lookahead)
+        except ModelError as error:  # the model is as it should be, but not for streams
+            raise RequestError(422, str(error), parameter="model") from None
+        self._delay = round(stream.delay, 3)
         self._labels, self._model_rate = stream.labels, recogniser.sample_rate
         while (data := await self._receive()) is not None:
             samples = self._decode(data, sample_type, channels)
@@ -116,6 +121,7 @@ class LiveSession:
         message: dict[str, Any] = {
             "start": round(step.start, 3),
             "end": round(step.end, 3),
+            "delay": self._delay,
             "label": step.label,
             "score": round(step.score, 4),
             "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
@@ -135,11 +141,11 @@ class LiveSession:
             pass
 
 
-def _number(text: str | float, name: str) -> float:
+def _number(text: str | float, name: str, least: float = 1e-9) -> float:
     try:
         value = float(text)
     except ValueError:
         raise RequestError.of_parameter(name, text, "give a number") from None
-    if not 0 < value < 1e9:  # false for NaN
+    if not least <= value < 1e9:  # false for NaN
         raise RequestError.of_parameter(name, f"{value:g}", "give a number above 0")
     return value
