@@ -116,14 +116,14 @@ def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], mode: str, 
         stream.push(waveform)
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(list(MODES)), st.booleans())
+@settings(max_examples=6, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["dense", "windows"]), st.booleans())
 def test_a_long_stream_in_any_portions(files: dict[str, Path], seed: int, mode: str, shuffled: bool) -> None:
     """With many turns, so that sound leaves the memory; a dense step has margins on both sides, as in a file."""
     rng = np.random.default_rng(seed)
-    waveform = np.concatenate([kitchen(6) * rng.uniform(0.1, 1) for _ in range(5)])
+    waveform = np.concatenate([kitchen(6) * rng.uniform(0.1, 1) for _ in range(3)])
     if shuffled:
-        waveform = np.concatenate(rng.permutation(np.array_split(waveform[: 24 * RATE], 24)))
+        waveform = np.concatenate(rng.permutation(np.array_split(waveform[: 17 * RATE], 17)))
     recogniser = opened(files, mode)
     found = steps_of(Stream(recogniser, settings=LOW, **MODES[mode]), blocks_of(waveform, seed))
     whole = recogniser.predict(waveform, settings=LOW)
@@ -150,22 +150,22 @@ def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], mode: str, sa
     )
 
 
-@pytest.mark.parametrize(("mode", "turn", "after"), [("clips", 1, 0), ("windows", 2, 7680), ("dense", 2, 24_000)])
+@pytest.mark.parametrize(("mode", "turn", "after"), [("clips", 1, 0), ("windows", 2, 3840), ("dense", 2, 24_000)])
 def test_a_step_comes_at_the_stated_delay(files: dict[str, Path], mode: str, turn: int, after: int) -> None:
     lookahead = {"lookahead": 1.0} if mode == "dense" else {}
-    stream, waveform = Stream(opened(files, mode), step_seconds=0.32, **lookahead), kitchen(5)
-    needed = CLIP + after + (turn - 1) * 7680
+    stream, waveform = Stream(opened(files, mode), **lookahead), kitchen(5)
+    needed = CLIP + after + (turn - 1) * 3840
     assert not stream.push(waveform[:needed])
     for i in range(0, 4, turn):
-        start = needed + i * 7680
+        start = needed + i * 3840
         steps = stream.push(waveform[start : start + 1])
         assert len(steps) == turn
-        assert steps[0].end == pytest.approx(i * 0.32 + 1.2)
-        assert stream.delay == pytest.approx(stream.seconds - (steps[0].end - 0.16), abs=1e-3)
+        assert steps[0].end == pytest.approx(i * 0.16 + 1.12)
+        assert stream.delay == pytest.approx(stream.seconds - (steps[0].end - 0.08), abs=1e-3)
         for step in steps:
             assert step.label == stream.labels[step.probabilities.argmax()]
             assert step.score == step.probabilities.max()
-        assert not stream.push(waveform[start + 1 : start + turn * 7680])
+        assert not stream.push(waveform[start + 1 : start + turn * 3840])
 
 
 def test_silence_and_nothing(files: dict[str, Path]) -> None:
@@ -222,8 +222,9 @@ def test_minutes_take_the_memory_of_seconds(files: dict[str, Path]) -> None:
     for _ in range(48):
         count += len(stream.push(block))
         held = max(held, stream.held, *(len(kept) if kept.base is None else 10**9 for kept in stream._blocks))
-    assert count == (240 * RATE - CLIP - 256 * 120 - 1) // round(1.92 * RATE) + 1
-    assert held < 4.16 * RATE + CLIP + (1.28 + 1.92) * RATE
+    # The next step has to be certain to follow, which takes 1.92 s less one step of the file.
+    assert count == (240 * RATE - CLIP - round(1.76 * RATE) - 1) // round(1.92 * RATE) + 1
+    assert held < (4.16 + 1.92) * RATE + CLIP + 1.92 * RATE
     segmenter = stream._segmenter
     assert len(segmenter._sums) <= 2 and len(segmenter._open) + len(segmenter._held) <= 2 * len(stream.labels)
 

@@ -241,7 +241,8 @@ class StepPredictor:
             Probabilities (places, classes), and the log-mel (frames, bands) of the waveform.
         """
         if self.mode == "clips":
-            waveform = waveform[: self.grid.clip - 1]  # one more sample would give one more frame
+            clips = self._batch(waveform, 1, unit)
+            return clips.probabilities, clips.log_mel[0]
         extended = np.concatenate([waveform, waveform[-mirrored:][::-1]]) if mirrored else waveform
         prediction = self._pass(extended, replace(self.grid, step=unit))
         return prediction.probabilities[places], prediction.log_mel[: self.grid.frames(len(waveform))]
