@@ -363,7 +363,7 @@ def test_raw_samples_through_a_pipe(
 def test_a_signal_ends_with_what_is_open(files: dict[str, Path], number: int) -> None:
     process = started("-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.05)
     assert process.stdin and process.stdout and process.stderr
-    process.stdin.write((kitchen(4) * 32767).astype("<i2").tobytes())
+    process.stdin.write((kitchen(7) * 32767).astype("<i2").tobytes())
     process.stdin.flush()  # and it stays open
     seen = [process.stdout.readline() for _ in range(5)]
     process.send_signal(number)
