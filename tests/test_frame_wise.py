@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from websockets.sync import client as websockets
 
 from audioinceptionnext import load
 from audioinceptionnext.data import Clip, load_dataset
@@ -52,6 +53,7 @@ from tests.annotated_scenes import RATE, STEPS, run_of, write_scenes
 from tests.audio_files import write_wav
 from tests.command import ainext, plain, python, refused
 from tests.data_files import write_list
+from tests.served import serving
 from tests.small_sounds import LABELS, NETWORK, content, quick, same, weights
 
 STEP = 0.16
@@ -455,6 +457,12 @@ def test_models_of_steps_are_not_for_streams(of_steps: Path, scenes: Path) -> No
         with pytest.raises(ModelError, match=r"needs what surrounds each step of 0\.16 s, which a stream lacks"):
             Stream(load(path, mode=mode))
     assert "needs what surrounds each step" in refused("listen", scenes / "0.wav", "--model", path)
+    with (
+        serving(models=(str(path),)) as server,
+        websockets.connect(server.url.replace("http", "ws") + "/v1/listen") as socket,
+    ):
+        found = json.loads(socket.recv(timeout=60))
+    assert (found["status"], found["parameter"]) == (422, "model") and "needs what surrounds" in found["detail"]
 
 
 def test_a_model_of_clips_does_not_get_clips_of_one_step(of_steps: Path) -> None:

@@ -368,6 +368,7 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
     for step, one in zip(steps, expected, strict=True):
         assert (step["start"], step["end"], step["label"]) == (round(one.start, 3), round(one.end, 3), one.label)
         assert step["score"] == pytest.approx(one.score, abs=1e-3) and len(step["top"]) == 5
+        assert step["delay"] == pytest.approx(stream.delay, abs=1e-3)
         assert step["log_mel"]["columns"] == len(one.log_mel)
         assert list(step["probabilities"]) == list(stream.labels)
         assert list(step["probabilities"].values()) == pytest.approx(one.probabilities.tolist(), abs=1e-3)
@@ -383,6 +384,7 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
         ("channels=0", b"", "channels is 0: "),
         ("model=none", b"", "no model"),
         ("hop=0.1234", b"", "hop is 0.1234: "),
+        ("lookahead=-1", b"", "lookahead is -1: "),
         ("", "garbage", "binary messages"),
         ("", "[" * 50_000, "binary messages"),
         ("", '{"type": "begin"}', "binary messages"),

@@ -23,7 +23,6 @@ export class Recogniser {
     this.thresholds = JSON.parse(metadata.thresholds ?? "[]");
     this.network = (waveforms, count) => this.#run(waveforms, count);
     this.predictor = new StepPredictor(this.network, metadata, metadata.mode);
-    this.clipPredictor = new StepPredictor(this.network, metadata, "clips");
     // A clip is the most samples that give its frames, one short of a whole number of them.
     this.windowSeconds = (Number(metadata.clip_samples) + 1) / this.sampleRate;
     this.stepSeconds = this.predictor.grid.step / this.sampleRate;

@@ -5,7 +5,7 @@ import { concatenate } from "./numbers.js";
 
 const BLOCK_FRAMES = { dense: 6000, windows: 2000 };
 const MARGIN_FRAMES = { dense: 832, windows: 0 };
-export const BATCH_SIZE = 16; // clips that go through the network together
+const [LOOKAHEAD_FRAMES, MIRRORED_FRAMES, TURN_FRAMES] = [256, 320, 64]; // of a live stream
 
 /** Where steps lie in the waveform; in frames, or in samples where a comment says so. */
 class StepGrid {
@@ -20,10 +20,6 @@ class StepGrid {
     Object.assign(this, { clipFrames, wholeFrames, hop, step });
     this.clip = clipFrames * hop; // samples
     this.stepFrames = Math.floor(step / hop);
-  }
-
-  withStep(step) {
-    return new StepGrid(this.clipFrames, this.wholeFrames, this.hop, step);
   }
 
   /** How many frames a number of samples has. A frame centred on their very end counts only if a clip is short. */
@@ -45,7 +41,7 @@ export class StepPredictor {
    * @param {function} network (waveforms: Float32Array of (count, samples), count) => {rows: the probabilities of each
    *   step of each clip, a Float32Array each; logMel: Float32Array of (count, frames, bands), frames, bands}; asynchronous
    * @param {object} metadata of the ONNX file
-   * @param {string} mode dense, windows or clips
+   * @param {string} mode dense or windows
    */
   constructor(network, metadata, mode) {
     this.network = network;
@@ -88,20 +84,31 @@ export class StepPredictor {
   }
 
   /**
-   * A number of steps, each from its own clip of the waveform, `step` samples after the one before.
-   *
-   * @returns {{rows, logMel: Float32Array[], bands}} rows and log-mels of each clip. A single clip may be short.
+   * How a live stream predicts its steps, in turns: {steps: in a turn; in samples: before: what a turn takes in before
+   * its first step; lookahead: what it takes in after the window of its last one; mirrored: what is appended}.
    */
-  async predictClips(waveform, count, step) {
-    const clipSamples = this.grid.clip - 1; // the most samples that have a clip's frames
-    const size = Math.min(clipSamples, waveform.length - (count - 1) * step);
-    const clips = new Float32Array(count * size);
-    for (let i = 0; i < count; i++) clips.set(waveform.subarray(i * step, i * step + size), i * size);
-    const { rows, logMel, frames, bands } = await this.network(clips, count);
-    const kept = Math.min(frames, this.grid.frames(size)) * bands;
-    const stepsPerClip = rows.length / count; // the first one counts
-    const logMels = Array.from({ length: count }, (_, i) => logMel.subarray(i * frames * bands, i * frames * bands + kept));
-    return { rows: rows.filter((_, row) => row % stepsPerClip === 0), logMel: logMels, bands };
+  liveGrid() {
+    const { hop, step, stepFrames } = this.grid;
+    const steps = Math.max(1, Math.floor(TURN_FRAMES / stepFrames));
+    const margin = MARGIN_FRAMES[this.mode];
+    const before = Math.ceil(Math.max(margin, stepFrames) / stepFrames) * step;
+    if (this.mode === "windows") return { steps, before, lookahead: step, mirrored: 0 };
+    const mirrored = Math.max(0, Math.min(MIRRORED_FRAMES, margin - LOOKAHEAD_FRAMES));
+    return { steps, before, lookahead: LOOKAHEAD_FRAMES * hop, mirrored: mirrored * hop };
+  }
+
+  /**
+   * Some steps of a waveform, the very last window of which may lack samples.
+   *
+   * @param {number} first of the steps
+   * @param {number} mirrored samples that are appended, in reverse order
+   * @returns {{rows, logMel: Float32Array, bands}} rows of these steps, and the log-mel of the whole waveform
+   */
+  async predictTurn(waveform, first, count, mirrored) {
+    const extended = mirrored ? concatenate([waveform, waveform.slice(-mirrored).reverse()]) : waveform;
+    const { rows, logMel, bands } = await this.network(extended, 1);
+    const frames = logMel.subarray(0, this.grid.frames(waveform.length) * bands);
+    return { rows: rows.slice(first, first + count), logMel: frames, bands };
   }
 }
 

@@ -141,6 +141,7 @@ def live(folder: Path) -> None:
     """The steps of streams of the scene at a microphone's rate, and of a very short stream."""
     steps = {}
     cases = [("kitchen20", 48000, 29.0), ("kitchen20-small", 44100, 12.345), ("kitchen20-small", 24000, 0.7)]
+    cases += [("digits", 8000, 4.0)]  # in the mode windows
     for model, rate, seconds in cases:
         waveform = decode.read(SCENE, rate)[: round(seconds * rate)]
         write(folder, f"{rate}.f32", waveform)

@@ -40,7 +40,8 @@ def listen(
     smoothing: options.Smoothing = 0.32,
     min_duration: options.MinDuration = 0.3,
     merge_gap: options.MergeGap = 0.3,
-    step_seconds: options.LiveStepSeconds = None,
+    step_seconds: options.StepSeconds = None,
+    lookahead: options.Lookahead = None,
     backend: options.Backend = options.BackendName.auto,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Use this many CPU threads; one is enough to keep up.", show_default="all")
@@ -82,7 +83,10 @@ def listen(
         Encoding | None, typer.Option(help="Set the sample format.", show_default="s16le", rich_help_panel=_RAW)
     ] = None,
 ) -> None:  # fmt: skip
-    """Listen to a microphone, a stream, a pipe or a file, and print each segment as soon as it ends.
+    """Listen to a microphone, a stream, a pipe or a file, and print each segment some seconds after it ends.
+
+    A prediction needs the sound around it, so with the model kitchen20 it comes 4 s late, and a segment about 1 s after
+    that. --lookahead sets how late.
 
     Ctrl-C stops listening and prints the segments that are still open.
 
@@ -105,18 +109,18 @@ def listen(
     from audioinceptionnext.inference.stream import Stream
     from audioinceptionnext.models.load import load
 
-    recogniser = load(model, threads=threads, backend=backend.value, mode="clips")
+    recogniser = load(model, threads=threads, backend=backend.value)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     rate = recogniser.sample_rate
 
     def stream(start: float) -> Stream:
-        return Stream(recogniser, step_seconds=step_seconds, settings=settings, start=start)
+        return Stream(recogniser, step_seconds=step_seconds, settings=settings, start=start, lookahead=lookahead)
 
-    stream(0)  # complains about its parameters before anything is opened
+    delay = stream(0).delay  # complains about its parameters before anything is opened
     journal = None if log is None else Journal(log, public_name(input or "microphone"))
-    printer = Printer(as_json, steps, journal)
+    printer = Printer(as_json, steps, journal, delay)
     try:
         if kind == "stdin":
             from audioinceptionnext.audio.capture import pcm_input

@@ -20,12 +20,12 @@ from typing import Any
 from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli.streams import OutputEnded
 from audioinceptionnext.errors import AinextError, ParameterError, counted, printable, unexpected, writing
-from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.types import Segment
 
 BEHIND_S = 2.0  # a backlog that is longer is reported
+CHUNK_S = 2.5  # taken at a time
 BUFFER_S = 10.0  # read ahead from an input that waits for us
 MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
@@ -81,7 +81,7 @@ class LiveLoop:
         return error is None
 
     def _recognise(self, backlog: Backlog, stop: threading.Event) -> None:
-        chunk = round(BATCH_SIZE * self.stream.step_seconds * self.rate)  # not more, or a signal would wait too long
+        chunk = round(CHUNK_S * self.rate)  # not more, or a signal would wait too long
         while not (stop.is_set() or self.printer.closed or self._is_done()):
             if self.drop and backlog.seconds > BEHIND_S + self.stream.window_seconds:
                 self._skip(backlog)
@@ -168,6 +168,7 @@ class Printer:
         as_json: whether to print JSON lines.
         steps: whether to print steps too.
         journal: takes every segment; None for no journal.
+        delay: seconds by which results follow the sound, shown until there are any.
 
     Attributes:
         began: the time at which the sound began, for the journal.
@@ -176,8 +177,9 @@ class Printer:
         failed: why they cannot be written.
     """
 
-    def __init__(self, as_json: bool, steps: bool, journal: Journal | None) -> None:
+    def __init__(self, as_json: bool, steps: bool, journal: Journal | None, delay: float = 0.0) -> None:
         self._as_json, self._steps, self._journal = as_json, steps, journal
+        self._waiting = f"… (results follow the sound by {delay:.1f} s)" if delay else "…"
         self._status = ""
         self._shown_at = 0.0
         self.began = datetime.now().astimezone()
@@ -216,7 +218,9 @@ class Printer:
         self._shown_at = time.monotonic()
         labels = ", ".join(f"{printable(' '.join(one.label.split()))} {one.score:.0%}" for one in open_segments)
         self._clear()
-        self._status = f"{format_time(seconds)[:-2]}  {labels or '…'}"[: shutil.get_terminal_size().columns - 1]
+        self._status = f"{format_time(seconds)[:-2]}  {labels or self._waiting}"[
+            : shutil.get_terminal_size().columns - 1
+        ]
         print(self._status, end="", file=sys.stderr, flush=True)
 
     def print_note(self, line: str) -> None:

@@ -38,8 +38,14 @@ Backend = Annotated[
 ]
 _STEP = "Set the time from one prediction to the next."
 StepSeconds = Annotated[float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="the model's")]
-LiveStepSeconds = Annotated[
-    float | None, typer.Option("--hop", metavar="SECONDS", help=_STEP, show_default="0.16, or the model's")
+Lookahead = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Wait for this much sound after each prediction's window: more comes later and is closer to what predict "
+        "gives.",
+        show_default="2.56 for kitchen20",
+    ),
 ]
 TopK = Annotated[
     int, typer.Option("--top-k", "-k", metavar="N", min=1, help="Give this many labels for the recording as a whole.")

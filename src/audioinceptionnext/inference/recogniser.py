@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import os
@@ -318,12 +317,6 @@ class Recogniser:
         """Remember how to load this model again, which is what pickling does. Returns the recogniser itself."""
         self._origin = loader, arguments
         return self
-
-    def by_clips(self) -> Recogniser:
-        """The same model in the mode ``clips`` (see `load`), sharing the session."""
-        other = copy.copy(self)
-        other.mode, other._predictor = "clips", StepPredictor(self._session, self.metadata, "clips")
-        return other
 
     def check_step(self, step_seconds: float | None) -> int:
         """The distance from one step to the next, in samples.

@@ -19,6 +19,9 @@ BLOCK_FRAMES = {"dense": 6000, "windows": 2000}
 # The long kernels carry what lies beyond a step's window into its result. So steps next to the joint of two passes are
 # computed twice, and kept from the pass in whose inside they lie. Measured in docs/architecture.md, "Joints".
 MARGIN_FRAMES = {"dense": 832, "windows": 0}
+# Of a live stream: how much sound after a step's window it waits for, unless it is told; how much of the sound before
+# that end stands in, mirrored, for what is yet to come; and how often it predicts. Measured in docs/architecture.md.
+LOOKAHEAD_FRAMES, MIRRORED_FRAMES, TURN_FRAMES = 256, 320, 64
 BATCH_SIZE = 16  # clips per call of the network in the mode `clips`
 FILE_FORMAT = "audioinceptionnext/2"  # of the files that this version writes and reads, in their metadata
 FLOOR = -13.8  # the lowest value of a log-mel
@@ -41,6 +44,25 @@ class Prediction(NamedTuple):
         """These steps and frames alone."""
         features = None if self.features is None else self.features[steps]
         return Prediction(self.probabilities[steps], self.log_mel[frames], features)
+
+
+@dataclass(frozen=True)
+class LiveGrid:
+    """How the steps of a live stream are predicted: in turns, each from a stretch of sound around its steps.
+
+    Attributes:
+        steps: in a turn.
+        unit: samples from one step to the next of those that the network gives, some of which may be left out.
+        before: samples before the first step of a turn that it takes in, as far as there are any.
+        lookahead: samples after the window of the last step of a turn that it takes in.
+        mirrored: samples that are appended, in reverse order.
+    """
+
+    steps: int
+    unit: int
+    before: int
+    lookahead: int
+    mirrored: int
 
 
 @dataclass(frozen=True)
@@ -187,18 +209,49 @@ class StepPredictor:
             waveform, left = waveform[ready * grid.step :], left - ready
             yield clips._replace(log_mel=_in_steps(clips.log_mel, grid.step_frames, whole_last=not left))
 
-    def predict_clips(self, waveform: np.ndarray, count: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """``count`` steps, each from its own clip of the waveform, which begin ``step`` samples apart.
+    def live_grid(self, step: int, lookahead: int | None = None) -> LiveGrid:
+        """How to predict live steps so that they are those of a whole recording, up to what is yet to come.
+
+        Args:
+            step: samples from one step to the next.
+            lookahead: in samples; in the mode ``dense``, whose steps depend on more than they can wait for.
+        """
+        if self.mode == "clips":  # a step needs its own window, and nothing else
+            return LiveGrid(1, step, 0, 0, 0)
+        hop, own = self.grid.hop, self.grid.step
+        turn, unit = max(1, TURN_FRAMES * hop // step), min(step, own)
+        margin = MARGIN_FRAMES[self.mode] * hop
+        before = -(-max(margin, own) // unit) * unit
+        if self.mode == "windows":  # neighbours see the same log-mel, whose ends are not those of the sound
+            return LiveGrid(turn, unit, before, own, 0)
+        after = LOOKAHEAD_FRAMES * hop if lookahead is None else lookahead
+        return LiveGrid(turn, unit, before, after, max(0, min(MIRRORED_FRAMES * hop, margin - after)))
+
+    def predict_turn(
+        self, waveform: np.ndarray, places: np.ndarray, unit: int, mirrored: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Some steps of a waveform, each of which sees all of it; in the mode ``clips``, one that sees its window.
+
+        Args:
+            waveform: (samples,), of which the very last window may lack some.
+            places: which of the steps that are ``unit`` samples apart, the first of which begins with the waveform.
+            mirrored: samples that are appended, in reverse order.
 
         Returns:
-            Probabilities (count, classes), and the log-mel of each clip (count, frames, bands). A single clip may be
-            short.
+            Probabilities (places, classes), and the log-mel (frames, bands) of the waveform.
         """
-        clips = self._batch(waveform, count, step)
-        return clips.probabilities, clips.log_mel
+        if self.mode == "clips":
+            clips = self._batch(waveform, 1, unit)
+            return clips.probabilities, clips.log_mel[0]
+        extended = np.concatenate([waveform, waveform[-mirrored:][::-1]]) if mirrored else waveform
+        prediction = self._pass(extended, replace(self.grid, step=unit))
+        return prediction.probabilities[places], prediction.log_mel[: self.grid.frames(len(waveform))]
 
     def _batch(self, waveform: np.ndarray, count: int, step: int) -> Prediction:
-        """As `predict_clips`, with the features if they are asked for."""
+        """``count`` steps, each from its own clip of the waveform, which begin ``step`` samples apart.
+
+        A single clip may be short. The log-mel is (count, frames, bands).
+        """
         size = self.grid.clip - 1  # one more sample would give one more frame
         clips = np.stack([waveform[i * step : i * step + size] for i in range(count)])
         probabilities, log_mel, features = self._run(clips)

@@ -4,12 +4,15 @@
     for step in stream.push(samples):
         print(step.end, step.label, step.segments)
 
-Each step is predicted from its own window alone. So a stream gives the same probabilities and segments as
-``load(model, mode="clips").predict`` gives for the whole recording, however the samples are split into pushes.
+A step depends on the sound around its window. So a stream waits for some of what follows the window (``lookahead``),
+and remembers some of what came before it. The steps are those that ``predict`` gives for the whole recording: up to
+rounding for a model of the modes ``windows`` and ``clips``, and the closer to them the longer the lookahead for a
+``dense`` one. They do not depend on how the samples are split into pushes.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 
@@ -18,12 +21,11 @@ import numpy as np
 from audioinceptionnext.audio.capture import SampleConverter
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
-from audioinceptionnext.inference.steps import BATCH_SIZE
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter
 from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.types import Segment
 
-STEP_S = 0.16  # from one step to the next, if the model can
+MAX_LOOKAHEAD_S = 60.0  # far more than a network can see
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,7 @@ class Step:
             `segmentation.step_bounds`.
         probabilities: (classes,) float32; all 0 in digital silence.
         label, score: the most probable label and its probability; None and 0 in digital silence.
-        log_mel: (frames, bands) float32 of that stretch, as far as the window reaches.
+        log_mel: (frames, bands) float32 of that stretch, as far as it is known.
         segments: the segments that this step completes, ordered by start. Nothing that follows can lengthen them.
     """
 
@@ -49,27 +51,33 @@ class Step:
 
 
 class Stream:
-    """Recognises sound as it arrives, in the memory of one window, however long the stream lasts.
+    """Recognises sound as it arrives, in the memory of a few windows, however long the stream lasts.
 
-    A step is returned at the end of its window, half a window after the moment that it stands for. A segment is
-    returned ``smoothing / 2 + merge_gap`` seconds after that. Streams may share a recogniser, each in its own thread.
+    A step is returned ``delay`` seconds after the moment that it stands for, or a little earlier. A segment is returned
+    about ``smoothing / 2 + merge_gap`` seconds after its last step. Streams may share a recogniser, each in its own
+    thread.
 
     Args:
-        recogniser: in any mode; a stream uses ``clips``.
-        step_seconds: time from one step to the next, as for `Recogniser.predict`. Default 0.16, or the model's own if
-            it does not support that.
+        recogniser: in any mode, which the stream follows.
+        step_seconds: time from one step to the next, as for `Recogniser.predict`; the model's own unless given.
         threshold: the probability that a segment must reach, for all labels or by label, as for `Recogniser.predict`.
         settings: how probabilities become segments, in place of ``threshold``.
         sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
         start: in seconds; added to all times.
+        lookahead: seconds of sound after its window that a step waits for, in the mode ``dense``. Default 256 frames,
+            which is 2.56 s for ``kitchen20``. With 832 frames, the steps are those of `Recogniser.predict` to about
+            0.01; with fewer, they come earlier and are worse.
 
     Attributes:
         labels: of the model.
         step_seconds, window_seconds: time from one step to the next, and length of each window.
+        delay: seconds from the middle of a step to the moment at which it is given, at most: half a window, the
+            lookahead, and the other steps of its turn.
 
     Raises:
-        ModelError: the model was trained on steps: it needs more than its own window, and a stream has no more.
-        ParameterError: the model does not support this ``step_seconds``, or ``sample_rate`` is out of range.
+        ModelError: the model was trained on steps: it needs what surrounds each of them, and a stream has too little.
+        ParameterError: the model does not support this ``step_seconds`` or ``lookahead``, or ``sample_rate`` is out of
+            range.
 
     >>> stream = Stream(load("kitchen20"), sample_rate=48_000)
     >>> steps = stream.push(samples) + stream.finish()
@@ -86,15 +94,16 @@ class Stream:
         settings: SegmentationSettings | None = None,
         sample_rate: int | None = None,
         start: float = 0.0,
+        lookahead: float | None = None,
     ) -> None:
         if recogniser.frame_wise:
             needed = f"needs what surrounds each step of {recogniser.window_seconds:g} s, which a stream lacks"
             raise ModelError(recogniser.name, f"{needed}; give it whole recordings, or take a model of clips")
-        by_clips = recogniser.by_clips()
-        self._predictor, self._rate = by_clips._predictor, by_clips.sample_rate
-        self.labels, self.window_seconds, self.start = by_clips.labels, by_clips.window_seconds, start
-        self._grid = replace(self._predictor.grid, step=_step(by_clips, step_seconds))
-        self.step_seconds = self._grid.step / self._rate
+        self._predictor, self._rate = recogniser._predictor, recogniser.sample_rate
+        self.labels, self.window_seconds, self.start = recogniser.labels, recogniser.window_seconds, start
+        self._grid = grid = replace(self._predictor.grid, step=recogniser.check_step(step_seconds))
+        self._live = self._predictor.live_grid(grid.step, self._samples_ahead(lookahead, recogniser.name))
+        self.step_seconds = grid.step / self._rate
         settings = settings_for(recogniser.labels, recogniser.thresholds, threshold, settings=settings)
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
         rate = self._rate if sample_rate is None else sample_rate
@@ -102,7 +111,9 @@ class Stream:
         # A step is given this many samples after the start of its window. That is one more than the window has: only
         # then is another step certain to follow, and the last one, which stands for all that is left, comes with
         # `finish`. Where steps are longer than windows, the stretch that the step stands for has to be over, too.
-        self._span = max(self._grid.clip, (self._grid.clip + self._grid.step) // 2) + 1
+        another = grid.whole_frames * grid.hop + grid.step - self._live.unit
+        self._span = max(grid.clip + self._live.lookahead, another, (grid.clip + grid.step) // 2) + 1
+        self.delay = (self._span - 1 - grid.clip // 2 + (self._live.steps - 1) * grid.step) / self._rate
         self._blocks: list[np.ndarray] = []  # of the waveform, from sample `_first` on
         self._first = self._received = 0
         self._predicted = self._given = 0  # steps
@@ -115,11 +126,11 @@ class Stream:
 
     @property
     def held(self) -> int:
-        """Samples in memory for later steps; fewer than a window and a step after every `push`."""
+        """Samples in memory for later steps; they do not grow with the stream."""
         return sum(len(block) for block in self._blocks)
 
     def push(self, samples: np.ndarray) -> list[Step]:
-        """Take samples and return the steps whose windows they complete.
+        """Take samples and return the steps for which they complete what is needed.
 
         Args:
             samples: (n,) or (n, channels); n may be 0. Floats of full scale -1…1, or signed integers with the full
@@ -134,10 +145,12 @@ class Stream:
             raise ValueError("this stream is finished; make another one")
         self._keep(self._converter.push(samples))
         steps: list[Step] = []
-        step = self._grid.step
-        while (ready := min(BATCH_SIZE, (self._received - self._predicted * step - self._span) // step + 1)) > 0:
+        turn, step = self._live.steps, self._grid.step
+        while self._received >= (self._predicted + turn - 1) * step + self._span:
+            end = (self._predicted + turn - 1) * step + self._grid.clip + self._live.lookahead
             steps += [
-                self._step(row, log_mel, self._segmenter.push(row[None])) for row, log_mel in self._predict(ready)
+                self._step(row, log_mel, self._segmenter.push(row[None]))
+                for row, log_mel in self._predict(turn, end, self._live.mirrored)
             ]
         if steps:  # a copy: what is left is a view, which would keep the whole push in memory
             self._blocks = [self._blocks[0].copy()]
@@ -149,15 +162,16 @@ class Stream:
             return []
         self._keep(self._converter.finish())
         self._finished = True
+        units = replace(self._grid, step=self._live.unit).steps(self._received) if self._received else 0
+        total = -(-units * self._live.unit // self._grid.step)
         last: list[tuple[np.ndarray, np.ndarray]] = []
-        left = self._grid.steps(self._received) - self._predicted if self._received else 0
-        while left > len(last):
-            whole = (self._received - self._predicted * self._grid.step - self._grid.clip + 1) // self._grid.step + 1
-            last += self._predict(min(left - len(last), BATCH_SIZE, max(1, whole)))
+        while (left := total - self._predicted) > 0:
+            # Nothing follows, so that all of them are seen at once, unless each of them sees its own window only.
+            last += self._predict(1 if self._predictor.mode == "clips" else left, self._received, last=left)
         rows = np.array([row for row, _ in last]).reshape(-1, len(self.labels))
         segments = self._segmenter.finish(rows, self.seconds)
         steps = [self._step(row, log_mel, []) for row, log_mel in last[:-1]]
-        return steps + [self._step(row, log_mel, segments, last=True) for row, log_mel in last[-1:]]
+        return steps + [self._step(row, log_mel, segments) for row, log_mel in last[-1:]]
 
     def open_segments(self) -> list[Segment]:
         """The segments that have not ended yet, as they are so far. A step returns each of them when it is complete."""
@@ -168,35 +182,51 @@ class Stream:
             self._blocks.append(samples)
             self._received += len(samples)
 
-    def _predict(self, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Probabilities and log-mel of the next ``count`` steps; samples that no step needs any more are dropped."""
-        waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
-        step = self._grid.step
-        rest = waveform[self._predicted * step - self._first :]
-        probabilities, log_mel = self._predictor.predict_clips(rest, count, step)
-        self._predicted += count
-        dropped = min(self._predicted * step - self._first, len(waveform))
-        self._blocks, self._first = [waveform[dropped:]], self._first + dropped
-        return list(zip(probabilities, log_mel, strict=True))
+    def _predict(self, count: int, end: int, mirrored: int = 0, last: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Probabilities and log-mel of the next ``count`` steps; samples that no step needs any more are dropped.
 
-    def _step(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment], last: bool = False) -> Step:
+        Args:
+            end: of the samples that they see.
+            last: how many steps are left, if the stream is over.
+        """
+        waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
+        grid, first = self._grid, self._first_seen()
+        seen = waveform[first - self._first : end - self._first]
+        before = self._predicted * grid.step - first
+        places = (before + np.arange(count) * grid.step) // self._live.unit
+        rows, log_mel = self._predictor.predict_turn(seen, places, self._live.unit, mirrored)
+        # A step's frames lie in the middle of its window; those of the first and the last step reach to its ends.
+        margin = max(0, (grid.clip_frames - grid.step_frames) // 2)
+        parts = []
+        for number in range(count):
+            start = before // grid.hop + number * grid.step_frames + margin
+            stop = None if number + 1 == last else start + grid.step_frames
+            parts.append(log_mel[start if self._predicted + number else 0 : stop].copy())  # not all that was seen
+        self._predicted += count
+        dropped = min(self._first_seen() - self._first, len(waveform))
+        self._blocks, self._first = [waveform[dropped:]], self._first + dropped
+        return list(zip(rows, parts, strict=True))
+
+    def _first_seen(self) -> int:
+        """The first sample that the next steps see."""
+        return max(0, self._predicted * self._grid.step - self._live.before)
+
+    def _step(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment]) -> Step:
         start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))
-        # The step's frames lie in the middle of its window; those of the first and the last step reach to its ends.
-        margin = max(0, (self._grid.clip_frames - self._grid.step_frames) // 2)
-        frames = log_mel[margin if self._given else 0 : None if last else margin + self._grid.step_frames]
         self._given += 1
         best = int(row.argmax())
         label = self.labels[best] if row[best] > 0 else None
-        return Step(start, end, row, label, float(row[best]), frames, tuple(self._shifted(segments)))
+        return Step(start, end, row, label, float(row[best]), log_mel, tuple(self._shifted(segments)))
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]
 
-
-def _step(recogniser: Recogniser, step_seconds: float | None) -> int:
-    if step_seconds is not None:
-        return recogniser.check_step(step_seconds)
-    try:
-        return recogniser.check_step(STEP_S)
-    except ParameterError:
-        return recogniser.check_step(None)
+    def _samples_ahead(self, lookahead: float | None, model: str) -> int | None:
+        """The lookahead in samples, a whole number of frames."""
+        if lookahead is None:
+            return None
+        if self._predictor.mode != "dense":
+            raise ParameterError("lookahead", lookahead, f"{model} predicts window by window; leave this out")
+        if not 0 <= lookahead <= MAX_LOOKAHEAD_S:  # false for NaN
+            raise ParameterError("lookahead", lookahead, f"give 0 to {MAX_LOOKAHEAD_S:g} s")
+        return math.ceil(lookahead * self._rate / self._grid.hop - 1e-6) * self._grid.hop

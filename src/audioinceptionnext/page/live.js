@@ -15,13 +15,14 @@ export class Live {
     Object.assign(this, { engine, model, onEnd });
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
+    this.delay = make("span", { class: "time" });
     this.scores = make("div", {});
     this.list = make("ol", { class: "ended", "aria-live": "polite", "aria-label": "Segments that have ended" });
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
       { class: "viewer" },
-      make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time),
+      make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time, this.delay),
       this.canvas,
       make(
         "div",
@@ -71,6 +72,7 @@ export class Live {
   #addStep(step) {
     this.recording.addStep(step);
     this.time.textContent = clock(step.end);
+    if (step.delay) this.delay.textContent = `${step.delay.toFixed(1)}\u00a0s behind the sound`;
     this.scores.replaceChildren(...step.top.map((one, index) => scoreBar(one.label, one.score, colourAt(index))));
     for (const one of step.segments) {
       const text = `${readable(one.label)} ${percent(one.score)}`;

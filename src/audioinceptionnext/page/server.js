@@ -14,7 +14,8 @@ import { decodeLogMel } from "./spectrogram.js";
  *   warnings: ?(string[])}} Result
  *
  * One prediction of a live stream, with the segments that it completes; label is null in digital silence.
- * @typedef {{start: number, end: number, label: ?string, score: number, top: Score[], segments: Segment[], log_mel: ?LogMel}} Step
+ * @typedef {{start: number, end: number, delay: number, label: ?string, score: number, top: Score[], segments: Segment[],
+ *   log_mel: ?LogMel}} Step delay: seconds by which steps follow the sound
  */
 
 export class ServerEngine {

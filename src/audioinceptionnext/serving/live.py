@@ -1,4 +1,4 @@
-"""``/v1/listen``: receives samples over a WebSocket, and sends a step every 160 ms."""
+"""``/v1/listen``: receives samples over a WebSocket, and sends steps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,17 @@ class LiveSession:
         recogniser = await run_in_threadpool(self.models.get, query.model)
         rate = query.rate or recogniser.sample_rate
         settings = query.settings(recogniser)
-        stream = Stream(recogniser, step_seconds=query.hop, settings=settings, sample_rate=int(rate))
+        try:
+            stream = Stream(
+                recogniser,
+                step_seconds=query.hop,
+                settings=settings,
+                sample_rate=int(rate),
+                lookahead=query.lookahead,
+            )
+        except ModelError as error:  # the model is as it should be, but not for streams
+            raise RequestError(422, str(error), parameter="model") from None
+        self._delay = round(stream.delay, 3)
         self._labels, self._model_rate = stream.labels, recogniser.sample_rate
         while (data := await self._receive()) is not None:
             samples = self._decode(data, sample_type, channels)
@@ -106,6 +116,7 @@ class LiveSession:
         message: dict[str, Any] = {
             "start": round(step.start, 3),
             "end": round(step.end, 3),
+            "delay": self._delay,
             "label": step.label,
             "score": round(step.score, 4),
             "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],

@@ -139,6 +139,9 @@ class ListenParameters(Parameters):
     rate: float | None = Field(None, gt=0, lt=1e9, description="Sample rate in Hz; the model's own unless given.")
     encoding: Literal["s16le", "f32le"] = Field("s16le", description="16-bit integers or floats.")
     channels: int = Field(1, ge=1, le=32, description="Number of interleaved channels.")
+    lookahead: float | None = Field(
+        None, ge=0, lt=1e9, description="Seconds of sound after its window for which a step waits."
+    )
     include: Annotated[str, _split(("log_mel",))] = Field("", description="log_mel, to draw the sound.")
 
 
