@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from audioinceptionnext.audio.chunks import RepairedFile, find_repair
+from audioinceptionnext.audio.chunks import find_repair
+from audioinceptionnext.audio.container import RepairedFile
 from audioinceptionnext.audio.decode import duration_of, read, read_blocks
 from audioinceptionnext.errors import MediaError, ParameterError
 from tests.audio_files import sine

@@ -7,10 +7,8 @@ joined with ``cat`` cost most of the sound, and tags at the end are taken for so
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import BinaryIO, Literal
 
 _MOST_CHUNKS = 1000  # recorders write ten or so; FFmpeg takes seconds for millions of empty ones
@@ -308,47 +306,3 @@ def _chunks(file: BinaryIO, form: _Form, place: int) -> Iterator[tuple[bytes, in
 
 def _length(file: BinaryIO) -> int:
     return file.seek(0, io.SEEK_END)
-
-
-class RepairedFile(io.RawIOBase):
-    """Reads a file as its repair says. It takes what PyAV asks of a file, and closes the file with itself."""
-
-    def __init__(self, file: BinaryIO, repair: Repair) -> None:
-        self._file, self._place = file, 0
-        self.note = repair.note
-        self._pieces = [piece for piece in repair.pieces if isinstance(piece, bytes) or piece[0] < piece[1]]
-        lengths = [len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in self._pieces]
-        self._starts = list(accumulate(lengths, initial=0))
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._starts[-1]}[whence])
-        return self._place
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, from one piece; empty at the end."""
-        number = bisect_right(self._starts, self._place) - 1
-        if number >= len(self._pieces):
-            return b""
-        piece, inside = self._pieces[number], self._place - self._starts[number]
-        left = self._starts[number + 1] - self._place
-        size = left if size < 0 else min(size, left)
-        if isinstance(piece, bytes):
-            found = piece[inside : inside + size]
-        else:
-            self._file.seek(piece[0] + inside)
-            found = self._file.read(size)
-        self._place += len(found)
-        return found
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
