@@ -341,6 +341,12 @@ def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
     assert refused(*call).startswith(f"ainext: --out {tmp_path}: holds a finished run; give another folder")
     assert [path.name for path in tmp_path.iterdir() if path != data] == [weights.name]
     assert weights.read_bytes() == b"weeks of work"
+    weights.rename(tmp_path / "last.ckpt")
+    message = "holds a run that is not finished; resume or overwrite it, or give another folder"
+    assert refused(*call).startswith(f"ainext: --out {tmp_path}: {message}")
+    # Nothing is removed for a call that is refused afterwards.
+    assert "--train-folds 9" in refused(*call, "--overwrite", "--train-folds", "9")
+    assert (tmp_path / "last.ckpt").read_bytes() == b"weeks of work"
 
 
 @pytest.mark.workshop

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.training.fit import LAST, MODEL, RUN
 from audioinceptionnext.training.recipe import as_yaml
+from audioinceptionnext.training.run_folder import LAST, MODEL, RUN
 from tests.command import Outcome, ainext, last_line, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
 

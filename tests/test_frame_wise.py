@@ -41,11 +41,13 @@ from audioinceptionnext.results.segmentation import SegmentationSettings, find_s
 from audioinceptionnext.results.types import Segment
 from audioinceptionnext.training import frame_wise
 from audioinceptionnext.training.cross_validation import CrossValidation
-from audioinceptionnext.training.fit import BEST, LAST, MODEL, Run, train
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
+from audioinceptionnext.training.run_folder import BEST, LAST, MODEL
+from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.splits import split_clips
 from examples.stand_in import POSITION_COLUMNS, sound, write_epic_sounds, write_epic_sounds_of_real_size
 from tests.annotated_scenes import RATE, STEPS, run_of, write_scenes

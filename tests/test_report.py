@@ -210,6 +210,13 @@ def test_learning_curve_from_a_sparse_log(tmp_path: Path) -> None:
     loss, top1 = draw_learning(log).axes
     assert loss.lines[0].get_ydata().tolist() == [3.0, 2.5, 2.25]
     assert top1.lines[0].get_ydata().tolist() == [40.5, 61.5]
+    # A run that was resumed after step 9, and repeated step 14.
+    resumed = tmp_path / "resumed.csv"
+    resumed.write_text("epoch,loss,step,top1,val_loss\n1,2.0,14,,\n1,1.5,19,,\n1,,19,66.5,1.25\n")
+    loss, top1 = draw_learning(log, resumed).axes
+    assert loss.lines[0].get_ydata().tolist() == [3.0, 2.5, 2.0, 1.5]
+    assert loss.lines[2].get_xydata().tolist() == [[19, 1.25]]  # of the held-out clips
+    assert top1.lines[0].get_ydata().tolist() == [40.5, 66.5]
     for content in ("step,loss\n1,much\n", "step\n1\n", ""):
         log.write_text(content)
         with pytest.raises(FileError, match=r"metrics\.csv: not a training log"):
@@ -300,7 +307,7 @@ def report(tmp_path: Path) -> Report:
 def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    index = report(training_log=log)
+    index = report(training_logs=[log])
     folder = index.parent
     probabilities, targets = guesses(60, 5, seed=4, sharpness=2)
     wrong = int((probabilities.argmax(axis=1) != targets).sum())
@@ -355,7 +362,7 @@ def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
 def test_a_newer_report_replaces_the_older_one_and_nothing_else(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    folder = report(training_log=log).parent
+    folder = report(training_logs=[log]).parent
     (folder / "notes.txt").write_text("mine")
     (folder / "mistakes" / "notes.txt").write_text("mine too")
     report(right=True, intervals=None, calibration=None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -159,3 +160,16 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         else:
             reason = (error.strerror or str(error)).lower()
         raise FileError(path, f"cannot be written: {reason}") from error
+
+
+def check_can_write(path: str | PathLike[str]) -> None:
+    """Check that a file or a folder can be created at ``path``, without leaving anything there.
+
+    Raises:
+        FileError: it cannot, because its folder, or the nearest one above that exists, cannot be written to.
+    """
+    with writing(path):
+        place = Path(path) if Path(path).is_dir() else Path(path).parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        tempfile.TemporaryFile(dir=place).close()

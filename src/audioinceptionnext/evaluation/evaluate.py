@@ -62,7 +62,7 @@ class Evaluation:
             )
         }
 
-    def report(self, folder: Path, title: str | None = None, training_log: Path | None = None) -> Path:
+    def report(self, folder: Path, title: str | None = None, training_logs: Sequence[Path] = ()) -> Path:
         """Write the report (see `write_report`) and return the path of its first page.
 
         With tasks, each has a report in a folder of its name, and the first page leads to them.
@@ -70,7 +70,7 @@ class Evaluation:
         if self.dataset.tasks:
             title = title or f"{self.figures['model']} on {self.dataset.name}"
             for name, evaluation in self.by_task().items():
-                evaluation.report(folder / name, f"{title}: {name}", training_log)
+                evaluation.report(folder / name, f"{title}: {name}", training_logs)
             return write_tasks_index(folder, title, self.figures, list(self.dataset.tasks))
         return write_report(
             folder,
@@ -83,7 +83,7 @@ class Evaluation:
             calibration=self.calibration(),
             title=title,
             read=lambda clip: (self.reader.read(clip, 0, MAX_AUDIO_SECONDS), self.reader.sample_rate),
-            training_log=training_log,
+            training_logs=training_logs,
         )
 
     def calibration(self) -> Calibration:

@@ -24,7 +24,7 @@ import av
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, writing
+from audioinceptionnext.errors import AinextError, check_can_write, writing
 from audioinceptionnext.evaluation import plots, report_pages
 from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
 from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
@@ -47,16 +47,16 @@ ReadClip = Callable[[Clip], tuple[np.ndarray, int]]
 
 
 def check_can_report(folder: Path) -> None:
-    """Create ``folder`` and check that a report can be written there, before hours of work that it will report on.
+    """Check that a report can be written to ``folder``, before hours of work that it will report on.
+
+    Nothing is created: the call may still be refused for another reason.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
         FileError: the folder cannot be created or written to.
     """
     check_can_plot()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+    check_can_write(folder)
 
 
 def write_report(
@@ -71,7 +71,7 @@ def write_report(
     calibration: Calibration | None = None,
     title: str | None = None,
     read: ReadClip | None = None,
-    training_log: Path | None = None,
+    training_logs: Sequence[Path] = (),
 ) -> Path:
     """Write the report of an evaluation and return the path of its ``index.html``.
 
@@ -90,16 +90,19 @@ def write_report(
         title: of the page; names the model and the data set unless given.
         read: returns the waveform of a clip, mono float of shape (samples,), and its sample rate. Without it, the
             mistakes have no audio. If it raises an AinextError, the clip is listed with the error's message.
-        training_log: Lightning's metrics.csv of the training, for the learning curve.
+        training_logs: Lightning's metrics.csv of the training, one for each time it was started or resumed, for the
+            learning curve.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
-        FileError: a file cannot be written, or ``training_log`` is not a training log.
+        FileError: a file cannot be written, or one of ``training_logs`` is not a training log.
         ValueError: the arrays do not fit together.
     """
     content = _Content(figures, np.asarray(probabilities), np.asarray(targets), labels, clips, intervals, calibration)
     content.check()
     check_can_report(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     title = title or " on ".join(str(figures[name]) for name in ("model", "data") if name in figures) or "Evaluation"
     table = class_table(content.probabilities, content.targets, labels)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
@@ -109,8 +112,8 @@ def write_report(
         staged.write_text("predictions.csv", _predictions_csv(content))
         staged.write_bytes("confusion.png", plots.png(plots.draw_confusion(content.counts, labels)))
         staged.write_bytes("reliability.png", plots.png(_reliability_diagram(content)))
-        if training_log is not None:
-            staged.write_bytes("learning.png", plots.png(plots.draw_learning(training_log)))
+        if training_logs:
+            staged.write_bytes("learning.png", plots.png(plots.draw_learning(*training_logs)))
         mistakes, total = _list_mistakes(staged, content, read)
         staged.write_text("mistakes.html", report_pages.mistakes_page(title, mistakes, total))
         index = report_pages.index_page(
@@ -123,7 +126,7 @@ def write_report(
             confusions=frequent_confusions(content.counts, labels, MAX_CONFUSIONS),
             listed_mistakes=len(mistakes),
             total_mistakes=total,
-            has_learning_curve=training_log is not None,
+            has_learning_curve=bool(training_logs),
         )
         staged.write_text("index.html", index)
         staged.publish()

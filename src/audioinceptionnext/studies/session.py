@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from audioinceptionnext.benchmark import hardware
-from audioinceptionnext.errors import counted
+from audioinceptionnext.errors import counted, writing
 from audioinceptionnext.evaluation.report_folder import check_can_report
 from audioinceptionnext.studies import sentences
 from audioinceptionnext.studies.cost import measure_costs
@@ -21,7 +21,7 @@ from audioinceptionnext.studies.report_page import Circumstances, write_report
 from audioinceptionnext.studies.results import Row, as_dicts, collect
 from audioinceptionnext.studies.runner import Runner, format_duration
 from audioinceptionnext.studies.worker import is_done
-from audioinceptionnext.training.fit import MODEL
+from audioinceptionnext.training.run_folder import MODEL
 
 CACHE = "cache"
 
@@ -175,6 +175,8 @@ class StudySession:
             FileError: the report cannot be written.
         """
         check_can_report(self.folder)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         weights: dict[str, Path] = {}
         for unit in self.units:
             if unit.fold is not None and is_done(unit):

@@ -23,10 +23,11 @@ from audioinceptionnext.evaluation.evaluate import (
     predict_clips,
     unseen_sources,
 )
-from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.run_record import check_same
+from audioinceptionnext.training.run_folder import LAST, MODEL, RUN
+from audioinceptionnext.training.run_record import Run, check_same
 from audioinceptionnext.training.teacher import FOLD
 
 OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
