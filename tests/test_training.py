@@ -69,11 +69,18 @@ def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
     assert stored.info["recipes"] == [recipe.as_dict()] and stored.info["data"] == "kitchen20"
     assert abs(float(stored.net.std) - 1) > 0.1 and abs(float(stored.net.mean)) > 0.1  # input statistics from the data
 
-    figures = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json").json
+    held_out = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json")
+    figures = held_out.json
+    assert held_out.err == "" and "seen_in_training" not in figures
     assert set(figures) >= {"data", "model", "clips", "top1", "top5", "mca", "map", "mauc", "per_class"}
     assert figures["clips"] == 12 and figures["top1"] >= 90 and set(figures["per_class"]) == set(LABELS)
     kept = json.loads((run / "figures.json").read_text())
     assert figures["top1"] == pytest.approx(kept["top1"]) and figures["map"] == pytest.approx(kept["map"], abs=1e-4)
+    # Over all clips, half of which trained the model, the figures are too good, and say so.
+    everything = ainext("evaluate", *data, "--model", run / MODEL, "--json")
+    assert everything.json["seen_in_training"] == 12 and everything.json["model"] == "run"
+    assert f"{run / MODEL} was trained on 12 of these 24 clips" in everything.complaints[0]
+    assert "was trained on 12 of these clips" in refused("evaluate", *data, "--model", run / MODEL, "--calibrate")
     predicted = ainext("predict", root / "audio" / "21.wav", "--model", run / "model.onnx", "--json")
     assert predicted.json[0]["clip"][0]["label"] == "whistle"
     message = refused("evaluate", *data, "--model", run / "model.onnx", "--mode", "windows")

@@ -43,6 +43,10 @@ from audioinceptionnext.training.teacher import open_teacher
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
+class Interrupted(AinextError):
+    """A run was stopped by Ctrl-C or SIGTERM. Its last checkpoint is kept."""
+
+
 def check_call(
     out: Path,
     hardware: Hardware = Hardware(),  # noqa: B008 (frozen)
@@ -189,7 +193,7 @@ def _fit(
         if isinstance(error, AinextError):
             raise
         # Lightning turns Ctrl-C and SIGTERM into a silent exit.
-        raise AinextError(f"interrupted; resume the run to continue from {checkpoint}") from None
+        raise Interrupted(f"interrupted; resume the run to continue from {checkpoint}") from None
 
 
 def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:

@@ -12,7 +12,8 @@ LAST, BEST = "last.ckpt", "best.ckpt"
 MODEL, RUN, RECIPE, CLIPS = "model.safetensors", "run.json", "recipe.yaml", clip_list.NAME
 ONNX, FIGURES, REPORT = "model.onnx", "figures.json", "report"
 LOG, TENSORBOARD = "log", "tensorboard"
-ALL = (LAST, BEST, MODEL, RUN, RECIPE, CLIPS, ONNX, FIGURES, REPORT, LOG, TENSORBOARD)
+OUTPUTS, DONE = "outputs.npz", "fold.json"  # of a fold
+ALL = (LAST, BEST, MODEL, RUN, RECIPE, CLIPS, ONNX, FIGURES, REPORT, LOG, TENSORBOARD, OUTPUTS, DONE)
 
 
 def check_out(out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
