@@ -402,11 +402,14 @@ def test_the_document_alone_is_checked(tmp_path: Path) -> None:
     path, test = tmp_path / "d.json", write_videos(tmp_path / "test.csv", "a", "b")
     write_detections(path, {"a": [Segment(0, 1, "rustle", 0.5)], "b": []}, **LEVELS)
     found = ainext("epic-sounds", "check", path, test)
-    assert found.code == 0 and found.out == f"{path}: complete and in order\n"
+    assert found.code == 0 and found.out == f"{path}: complete and in order for the detection challenge\n"
     assert len(found.complaints) == 1 and "takes a zip" in found.err
     write_detections(path, {"a": []}, **LEVELS)
     found = ainext("epic-sounds", "check", path, test)
-    assert found.code == 1 and found.out == f"{path}: 1 of 2 videos missing, e.g. b\n"
+    assert found.code == 1 and found.out.splitlines() == [
+        f"{path}: 1 of 2 videos missing, e.g. b",
+        f"{path}: 1 problem for the detection challenge",
+    ]
     path.write_text("[")
     assert "the file is not JSON" in ainext("epic-sounds", "check", path, test).out
     zipped = submission(tmp_path / "d.zip", results={"a": [], "b": []})
@@ -648,7 +651,9 @@ def test_recordings_that_are_no_whole_number_of_steps(kind: str, untrained: dict
         write_wav(tmp_path / f"{name}.wav", noise, 24_000)
     done = ainext("epic-sounds", "detect", out, "--root", tmp_path, "--model", untrained[kind])
     assert done.code == 0, done.err
-    assert ainext("epic-sounds", "check", out, test).out == f"{out}: complete and in order\n"
+    assert (
+        ainext("epic-sounds", "check", out, test).out == f"{out}: complete and in order for the detection challenge\n"
+    )
     found = read_detections(out)
     for number, samples in enumerate(rest.values()):
         assert found.segment[found.video == number].max() == round((50 * 3840 + samples) / 24_000, 3)

@@ -111,7 +111,7 @@ def test_the_accuracy_of_each_task_and_of_both(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(plain, "log", lambda name, value, **_: logged.__setitem__(name, float(value)))
     monkeypatch.setattr(plain, "probabilities", lambda _: torch.tensor([[0.9, 0.1], [0.8, 0.2]]))
     plain.validation_step(batch_of([0, 1]), 0)
-    assert logged == {"top1": 50.0}
+    assert logged == {"top1": 50.0, "val_loss": pytest.approx(-np.log([0.9, 0.2]).mean())}
 
 
 def test_the_linear_layer_is_kept_for_the_same_tasks_only(tmp_path: Path) -> None:
