@@ -612,6 +612,8 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
         "videos": 2,
         "detections": len(found.score),
         "without_recording": [],
+        "damaged": {},
+        "lowest_threshold": 0.02,
         "sls_pt": 2,
         "sls_tl": 3,
         "sls_td": 5,
@@ -635,7 +637,9 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
     results = json.loads((tmp_path / "expected.json").read_text())["results"]
     assert json.loads(read_zip(out))["results"]["P02_02"] == results["P02_02"]
 
-    assert ainext(*common, "--max-detections", 3).out == f"{out}: 6 detections in 2 videos\n"
+    assert ainext(*common, "--max-detections", 3).out == (
+        f"{out}: 6 detections in 2 videos, from a probability of 0.02 on, supervision levels 2 3 4\n"
+    )
     assert read_detections(out).video.tolist() == [0, 0, 0, 1, 1, 1]
 
 

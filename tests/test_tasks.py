@@ -28,6 +28,7 @@ from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
 from audioinceptionnext.training.teacher import Teacher, open_teacher
 from examples.stand_in import write_epic_kitchens
+from tests.audio_files import write_wav
 from tests.command import ainext, last_line, refused
 from tests.small_sounds import NETWORK, batch_of, module_of, quick, small_net
 
@@ -243,6 +244,20 @@ def test_train_evaluate_and_predict(tmp_path: Path) -> None:
     assert "noun-2" in (tmp_path / "report" / "noun" / "per_class.csv").read_text()
     shown = ainext("evaluate", *data, "--model", out / "model.onnx", "--split", "validation", "--resamples", "0")
     assert "action: top-1" in shown.out and "verb-1" in shown.out and "noun-2" in shown.out
+
+    # Each task has a ranking of its own, and labels and segments say of which they are.
+    write_wav(sound := tmp_path / "a.wav", np.random.default_rng(0).standard_normal(24_000) * 0.1, 24_000)
+    call = ("predict", sound, "--model", out / "model.onnx", "--top-k", 2, "--threshold", 0.01)
+    (item,) = ainext(*call, "--json").json
+    assert [one["task"] for one in item["clip"]] == ["verb", "verb", "noun", "noun"]
+    for first, second in (item["clip"][:2], item["clip"][2:]):
+        assert first["label"].startswith(first["task"]) and first["score"] >= second["score"]
+    assert {one["task"] for one in item["segments"]} == {"verb", "noun"}
+    header, *rows = ainext(*call, "--format", "csv").out.splitlines()
+    assert header == "file,start,end,label,score,task" and len(rows) == len(item["segments"])
+    assert all(row.split(",")[-1] == row.split(",")[3].split("-")[0] for row in rows)
+    table = ainext(*call).out
+    assert table.index("verb:") < table.index("verb-") < table.index("noun:")
 
     # The test list has no classes: its predictions are for the challenge.
     pickled = tmp_path / "test.pkl"

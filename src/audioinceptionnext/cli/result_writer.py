@@ -70,7 +70,7 @@ class ResultWriter:
             format = FORMATS[self.format]
             # What is printed is most often redirected to a file here, so a recording's place is given from here.
             context = self._context or Context(Path.cwd())
-            sys.stdout.write((format.between if self._written else format.header) + format.body(result, context))
+            sys.stdout.write((format.between if self._written else format.head(result)) + format.body(result, context))
             self._context = context.after(result)
         self._written += 1
         sys.stdout.flush()

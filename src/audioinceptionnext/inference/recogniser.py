@@ -7,6 +7,7 @@ import json
 import math
 import warnings as python_warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ class Recogniser:
             self.tasks: dict[str, int] = dict(json.loads(self.metadata.get("tasks", "{}")))
             if self.tasks and sum(self.tasks.values()) != len(self.labels):
                 raise KeyError("tasks")
+            names = [task for task, size in self.tasks.items() for _ in range(size)]
+            self._task_of = dict(zip(self.labels, names, strict=False))
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
             grid = self._predictor.grid
             self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
@@ -158,14 +161,13 @@ class Recogniser:
             thumbnail.add(prediction.log_mel)
         probabilities = np.concatenate(parts)
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
-        mean = recording_probabilities(probabilities)
-        best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
+        segments = find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings)
         return Recognition(
             file=str(recording) if isinstance(recording, str | Path) else "",
             duration=duration,
             model=self.name,
-            clip=[Score(self.labels[i], float(mean[i])) for i in best],
-            segments=find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings),
+            clip=self._ranked(recording_probabilities(probabilities), max(0, top_k)),
+            segments=[replace(one, task=self._task_of[one.label]) for one in segments] if self.tasks else segments,
             labels=self.labels,
             probabilities=probabilities,
             step_seconds=seconds,
@@ -174,6 +176,7 @@ class Recogniser:
             sample_rate=self.sample_rate,
             warnings=warnings,
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
+            tasks=self.tasks,
         )
 
     def _blocks(
@@ -248,6 +251,17 @@ class Recogniser:
             assert prediction.features is not None
             yield prediction.features, prediction.probabilities.max(axis=1) > 0
 
+    def _ranked(self, probabilities: np.ndarray, top_k: int) -> list[Score]:
+        """The most probable labels of a recording, of each task ``top_k``."""
+        found: list[Score] = []
+        first = 0
+        parts: list[tuple[str | None, int]] = [*self.tasks.items()] or [(None, len(self.labels))]
+        for task, size in parts:
+            best = first + np.argsort(-probabilities[first : first + size], kind="stable")[:top_k]
+            found += [Score(self.labels[i], float(probabilities[i]), task) for i in best]
+            first += size
+        return found
+
     def __deepcopy__(self, memo: Any) -> Recogniser:
         """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
         return self
@@ -271,6 +285,8 @@ class Recogniser:
     def check_step(self, step_seconds: float | None) -> int:
         """The distance from one step to the next, in samples.
 
+        Above the model's own, it is the nearest multiple of it, with a warning if that is more than 1 % away.
+
         Raises:
             ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames.
         """
@@ -278,7 +294,11 @@ class Recogniser:
         if step_seconds is None:
             return grid.step
         if seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
-            return round(step_seconds / seconds) * grid.step
+            multiple = round(step_seconds / seconds)
+            if not math.isclose(multiple * seconds, step_seconds, rel_tol=0.01):
+                asked = f"a step every {step_seconds:g} s is no multiple of the {seconds:g} s of {self.name}"
+                python_warnings.warn(f"{asked}; there is one every {multiple * seconds:g} s", stacklevel=1)
+            return multiple * grid.step
         if 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
             parts = round(seconds / step_seconds)
             if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
