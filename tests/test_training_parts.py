@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training import averaging
+from audioinceptionnext.training import averaging, progress
 from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
@@ -278,3 +279,13 @@ def test_reverberation_adds_what_a_tail_of_noise_adds_to_the_direct_sound() -> N
     torch.testing.assert_close(reverberate(x, 0, (0.1, 1), (-20, 0), hop), x)
     some = (reverberate(x, 0.5, (0.1, 1), (-20, 0), hop) - x).abs().amax((1, 2, 3)) > 1e-3
     assert 16 < some.sum() < 48
+
+
+def test_the_time_left_counts_from_the_epoch_that_a_run_was_resumed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    trainer: Any = SimpleNamespace(current_epoch=6, max_epochs=10, num_training_batches=20)
+    clock = progress._Clock(trainer)
+    trainer.current_epoch, now[0] = 7, 130.0  # 25 batches in 30 s, and 55 are left
+    assert clock.left(trainer, 5) == "0:01:06"
+    assert progress._epoch(trainer) == "Epoch 8/10"

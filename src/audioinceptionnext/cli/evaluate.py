@@ -117,9 +117,11 @@ def evaluate(
         reason = f"{model} was trained on {len(seen):,} of these clips; fit it to clips that are new to the model"
         raise ParameterError("calibrate", calibrate, reason)
     if seen:
+        parts = "--folds" if published.folds else "--split" if published.splits else ""
         print(
             f"ainext: warning: {model} was trained on {len(seen):,} of these {counted(len(clips), 'clip')}, so the "
-            "figures are higher than those of new clips; --folds and --split choose others",
+            f"figures are higher than those of new clips; {'choose' if parts else 'give'} clips that it has not seen"
+            f"{f' with {parts}' if parts else ''}",
             file=sys.stderr,
         )
     if calibrate and recogniser.multi_label:
