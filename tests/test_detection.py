@@ -718,6 +718,12 @@ def test_recordings_that_cannot_be_read(epic: Path, untrained: dict[str, Path], 
     assert done.code == 1 and len(done.complaints) == 1 and "P03_01.flac" in done.complaints[0]
     found = read_detections(out)
     assert found.videos == ("P03_01", "P03_02") and set(found.video) == {1} and found.segment.max() <= 3
+    # One that was cut short is detected as far as it goes, and says so.
+    (audio / "P03_01.flac").unlink()
+    (audio / "P03_01.wav").write_bytes((audio / "P03_02.wav").read_bytes()[: 44 + 2 * 24_000])
+    done = ainext(*common, "--json")
+    assert done.code == 0 and list(done.json["damaged"]) == ["P03_01"]
+    assert "P03_01.wav: ends early: decoded 1.5 s of 3.0 s" in done.complaints[0]
 
 
 @pytest.mark.workshop

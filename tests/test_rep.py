@@ -493,7 +493,7 @@ def test_freezing_needs_weights_and_convolutions(root: Path, tmp_path: Path) -> 
     assert supported(net, torch.float32) == ["matrix-products", "convolutions"]
     freeze_norms(net)
     assert supported(net, torch.float32) == ["convolutions"]
-    with pytest.raises(ParameterError, match="freeze_bn is True: there are no initial weights"):
+    with pytest.raises(ParameterError, match="initial_weights: freeze_bn keeps the normalisations"):
         train(run_on(root, tmp_path / "run", freeze_bn=True))
 
 

@@ -70,7 +70,7 @@ def train(
 ) -> None:
     """Train or fine-tune a network on a data set, and write a model for `ainext predict`.
 
-    Example: [bold]ainext train --data folder --root my_sounds --from kitchen20 --out runs/mine[/bold]
+    Example: [bold]ainext train --data folder --root my_sounds --from rendered --out runs/mine[/bold]
     """
     settings = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
