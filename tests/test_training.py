@@ -246,6 +246,8 @@ def test_weights_and_biases_is_an_extra(root: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "wandb", None)
     call = ("train", "--data", "kitchen20", "--root", root / "none", "--out", tmp_path / "run", "--wandb")
     assert "pip install 'audioinceptionnext[wandb]'" in refused(*call)
+    monkeypatch.setattr("audioinceptionnext.training.trainer.importlib.util.find_spec", lambda _: None)
+    assert "log for TensorBoard needs a package that is not installed" in refused(*call)
     assert not (tmp_path / "run").exists()
 
 

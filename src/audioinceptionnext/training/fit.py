@@ -161,6 +161,8 @@ def train(
     validation = None
     if not run.held_out and (recipe.patience or recipe.keep == "best") and is_first_process():
         print("ainext: warning: no clips are held out, so patience and keep=best have no effect", file=sys.stderr)
+    if waveforms.keep != "memory" and is_first_process():
+        print(f"opening {counted(len(training), 'clip')}, to find those that cannot be read", file=sys.stderr)
     module.leave_out(waveforms.unreadable())
     if held_out:
         to_score = _waveforms(held_out, reader, None, hardware)
