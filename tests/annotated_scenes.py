@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.training.fit import Run
+from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.splits import split_clips
 from tests.audio_files import write_wav
 from tests.small_sounds import LABELS, quick

@@ -15,9 +15,9 @@ from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel, load_model
-from audioinceptionnext.training.fit import Run
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.run_record import Run
 from tests.audio_files import write_wav
 
 RATE = 24_000

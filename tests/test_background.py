@@ -18,9 +18,10 @@ from audioinceptionnext.network.storage import StoredModel, load_model
 from audioinceptionnext.training import background, noise
 from audioinceptionnext.training.augment import mixup, random_gain
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
-from audioinceptionnext.training.fit import Run, train
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.spec_augment import mask
 from audioinceptionnext.training.waveform_augment import add_noise
 from tests.audio_files import write_wav

@@ -267,6 +267,10 @@ def test_hop(sounds: Path) -> None:
         assert np.allclose(steps, np.round(steps), atol=0.01)
     for wrong in ("0.05", "nan", "0", "-1", "inf"):
         assert f"--hop {float(wrong)}" in refused(*call, "--hop", wrong)
+    near = ainext(*call, "--hop", 0.7)  # not a multiple, and not rounded without a word
+    assert near.json == ainext(*call, "--hop", 0.64).json
+    (line,) = near.complaints
+    assert "a step every 0.7 s is no multiple of the 0.32 s of kitchen20; there is one every 0.64 s" in line
 
 
 def test_commands_share_the_segment_options() -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.data import load_dataset
-from audioinceptionnext.training.fit import LAST, MODEL, RUN
+from audioinceptionnext.training import cross_validation, fit
 from audioinceptionnext.training.recipe import as_yaml
+from audioinceptionnext.training.run_folder import LAST, MODEL, RUN
 from tests.command import Outcome, ainext, last_line, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
 
@@ -68,9 +69,38 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
         as_yaml(quick(epochs=1, evaluate_every=9, network_settings={})), encoding="utf-8"
     )
     more = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", again, "--leak-free", "--threads", 1)
-    assert ainext(*more, "--recipe", tmp_path / "more.yaml", "--from", start).code == 0
+    more = (*more, "--recipe", tmp_path / "more.yaml", "--from", start)
+    second_round = ainext(*more)
+    assert second_round.code == 0
+    assert "AudioInceptionNeXt with widths 8, 8, 16, 16 on kitchen20" in second_round.out  # the weights' own network
     started = [json.loads((again / f"fold-{n}" / RUN).read_text())["initial_weights"] for n in (1, 2)]
     assert started == [str(out / f"fold-{n}" / MODEL) for n in (1, 2)]
+
+    # Only on request is it started over.
+    changed = (*more, "--folds", "1", "--epochs", 2)
+    assert "started with epochs 1, not 2" in last_line(*changed, "--resume")
+    assert "--overwrite: cannot be combined" in refused(*changed, "--resume", "--overwrite")
+    assert ainext(*changed, "--overwrite").code == 0
+    assert json.loads((again / "fold-1" / RUN).read_text())["recipe"]["epochs"] == 2
+    assert json.loads((again / "fold-2" / RUN).read_text())["recipe"]["epochs"] == 1
+
+
+def test_interrupted_it_says_how_to_go_on(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise fit.Interrupted("interrupted; resume the run to continue from last.ckpt")
+
+    monkeypatch.setattr(cross_validation, "train", stopped)
+    call = ("cross-validate", "--data", "kitchen20", "--root", root, "--out", tmp_path / "run", "--resume")
+    line = "ainext: interrupted in fold 1 (0 of 2 folds are done); resume the cross-validation to continue"
+    assert refused(*call) == line
+    assert not (tmp_path / "run").exists()
+
+
+def test_figures_that_do_not_exist_are_null_in_json() -> None:
+    assert json.loads(cross_validation._as_json({"mauc": float("nan"), "folds": [1.23456]})) == {
+        "mauc": None,
+        "folds": [1.23456],
+    }
 
 
 def test_a_dataset_without_folds(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from audioinceptionnext.cli import main
 from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.check import check
-from tests.audio_files import chirp, encode, sine
+from tests.audio_files import chirp, encode, sine, write_wav
 from tests.data_files import RATE, epic_lists, wav, write_list
 
 
@@ -117,3 +117,17 @@ def test_command(flawed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "wrong      nothing" in capsys.readouterr().out
     assert ainext("data", "check", "csvs", "--root", flawed) == 2
     assert "did you mean csv" in capsys.readouterr().err
+
+
+def test_the_table_of_very_many_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those without clips are listed below, and the table shows both ends."""
+    write_wav(tmp_path / "a.wav", np.zeros(8000), 8000)
+    rows = [("a.wav", f"class {n:02}", n / 100, 0.9 + m / 1000) for n in range(80) for m in range(n + 1)]
+    write_list(tmp_path / "meta.csv", ("path", "label", "start", "end"), *rows)
+    ainext("data", "check", "csv", "--root", tmp_path, "--fast")
+    lines = capsys.readouterr().out.splitlines()
+    assert "clips per class   smallest 1, median 41, largest 80" in lines
+    table = [line.split()[:3] for line in lines if line.startswith(("class ", "…"))]
+    expected = [*range(10), None, *range(70, 80)]
+    assert table[1:] == [["…"] if n is None else ["class", f"{n:02}", str(n + 1)] for n in expected]
+    assert "(the 10 smallest and the 10 largest of 80; --json prints all)" in lines

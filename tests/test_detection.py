@@ -402,11 +402,14 @@ def test_the_document_alone_is_checked(tmp_path: Path) -> None:
     path, test = tmp_path / "d.json", write_videos(tmp_path / "test.csv", "a", "b")
     write_detections(path, {"a": [Segment(0, 1, "rustle", 0.5)], "b": []}, **LEVELS)
     found = ainext("epic-sounds", "check", path, test)
-    assert found.code == 0 and found.out == f"{path}: complete and in order\n"
+    assert found.code == 0 and found.out == f"{path}: complete and in order for the detection challenge\n"
     assert len(found.complaints) == 1 and "takes a zip" in found.err
     write_detections(path, {"a": []}, **LEVELS)
     found = ainext("epic-sounds", "check", path, test)
-    assert found.code == 1 and found.out == f"{path}: 1 of 2 videos missing, e.g. b\n"
+    assert found.code == 1 and found.out.splitlines() == [
+        f"{path}: 1 of 2 videos missing, e.g. b",
+        f"{path}: 1 problem for the detection challenge",
+    ]
     path.write_text("[")
     assert "the file is not JSON" in ainext("epic-sounds", "check", path, test).out
     zipped = submission(tmp_path / "d.zip", results={"a": [], "b": []})
@@ -609,6 +612,8 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
         "videos": 2,
         "detections": len(found.score),
         "without_recording": [],
+        "damaged": {},
+        "lowest_threshold": 0.02,
         "sls_pt": 2,
         "sls_tl": 3,
         "sls_td": 5,
@@ -632,7 +637,9 @@ def test_from_recordings_to_figures(kind: str, epic: Path, untrained: dict[str, 
     results = json.loads((tmp_path / "expected.json").read_text())["results"]
     assert json.loads(read_zip(out))["results"]["P02_02"] == results["P02_02"]
 
-    assert ainext(*common, "--max-detections", 3).out == f"{out}: 6 detections in 2 videos\n"
+    assert ainext(*common, "--max-detections", 3).out == (
+        f"{out}: 6 detections in 2 videos, from a probability of 0.02 on, supervision levels 2 3 4\n"
+    )
     assert read_detections(out).video.tolist() == [0, 0, 0, 1, 1, 1]
 
 
@@ -648,7 +655,9 @@ def test_recordings_that_are_no_whole_number_of_steps(kind: str, untrained: dict
         write_wav(tmp_path / f"{name}.wav", noise, 24_000)
     done = ainext("epic-sounds", "detect", out, "--root", tmp_path, "--model", untrained[kind])
     assert done.code == 0, done.err
-    assert ainext("epic-sounds", "check", out, test).out == f"{out}: complete and in order\n"
+    assert (
+        ainext("epic-sounds", "check", out, test).out == f"{out}: complete and in order for the detection challenge\n"
+    )
     found = read_detections(out)
     for number, samples in enumerate(rest.values()):
         assert found.segment[found.video == number].max() == round((50 * 3840 + samples) / 24_000, 3)
@@ -709,6 +718,12 @@ def test_recordings_that_cannot_be_read(epic: Path, untrained: dict[str, Path], 
     assert done.code == 1 and len(done.complaints) == 1 and "P03_01.flac" in done.complaints[0]
     found = read_detections(out)
     assert found.videos == ("P03_01", "P03_02") and set(found.video) == {1} and found.segment.max() <= 3
+    # One that was cut short is detected as far as it goes, and says so.
+    (audio / "P03_01.flac").unlink()
+    (audio / "P03_01.wav").write_bytes((audio / "P03_02.wav").read_bytes()[: 44 + 2 * 24_000])
+    done = ainext(*common, "--json")
+    assert done.code == 0 and list(done.json["damaged"]) == ["P03_01"]
+    assert "P03_01.wav: ends early: decoded 1.5 s of 3.0 s" in done.complaints[0]
 
 
 @pytest.mark.workshop

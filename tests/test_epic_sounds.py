@@ -20,14 +20,16 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from audioinceptionnext.cli.epic_sounds import app
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, kind_of_file
 from audioinceptionnext.evaluation.epic_sounds import BACKGROUND, read_ids, score_predictions
 from audioinceptionnext.evaluation.metrics import ranking, score
 from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, read_predictions, write_predictions
 from audioinceptionnext.evaluation.submission import check_submission, write_submission
+from tests.command import ainext, refused
 
 SHARED = Path(__file__).parents[2] / "shared"
 ANNOTATIONS = SHARED / "data" / "epic-sounds" / "EPIC_Sounds_validation.csv"
@@ -286,6 +288,55 @@ def test_bad_annotations(text: str, tmp_path: Path) -> None:
     path.write_text(text)
     one = Predictions(("a",), np.zeros((1, 1, 44)))
     assert_refused(lambda: score_predictions(one, path, redact_background=True), "list.csv", *BAD_LISTS[text])
+
+
+def test_a_part_is_scored_on_request(annotations: Path, tmp_path: Path) -> None:
+    part = Predictions(IDS[:100], outputs()[:100], "p.pkl")
+    figures = score_predictions(part, annotations, partial=True)
+    assert (figures["segments"], figures["missing"]) == (100, 20)
+    rows = annotations.read_text().splitlines(keepends=True)
+    kept = [row for row in rows[1:] if row.split(",")[0] in part.ids]
+    (tmp_path / "part.csv").write_text("".join([rows[0], *kept]))
+    same = score_predictions(part, tmp_path / "part.csv")
+    assert {name: figures[name] for name in same} == same
+    none = Predictions(("P99_1_0",), outputs()[:1], "p.pkl")
+    assert_refused(lambda: score_predictions(none, annotations, partial=True), "1 segment unknown, e.g. P99_1_0")
+
+
+@pytest.mark.parametrize("command", ["score", "submit", "check", "score-detection"])
+def test_swapped_arguments_and_files_of_another_kind(
+    command: str, annotations: Path, timestamps: Path, tmp_path: Path
+) -> None:
+    """Every command says what the file is, and none shows what a library says of it."""
+    write_predictions(tmp_path / "p.pkl", IDS, outputs())
+    write_submission(Predictions(IDS, outputs()), tmp_path / "sub.zip", **LEVELS)
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "model.pyth")
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x0a\x12\x07pytorch\xff\xfe")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    (tmp_path / "a.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt ")
+    kinds = {
+        annotations: "a CSV file", tmp_path / "p.pkl": "a pickle", tmp_path / "sub.zip": "a challenge's submission",
+        tmp_path / "model.pyth": "a torch file", tmp_path / "model.onnx": "an ONNX model", tmp_path: "a folder",
+        tmp_path / "model.safetensors": "a .safetensors file", tmp_path / "a.wav": "a recording",
+    }  # fmt: skip
+    takes = {"score": "p.pkl", "submit": "p.pkl", "check": "sub.zip", "score-detection": "sub.zip"}[command]
+    for path, kind in kinds.items():
+        assert kind_of_file(path) == kind
+        second = tmp_path / "out.zip" if command == "submit" else annotations
+        if path.name != takes and not (command in ("score", "submit") and path.suffix == ".pyth"):
+            line = refused("epic-sounds", command, path, second)
+            assert f"{path}: is {kind}" in line and "Error" not in line and "codec" not in line
+    if command != "submit":
+        line = refused("epic-sounds", command, tmp_path / takes, tmp_path / "model.onnx")
+        assert "model.onnx: is an ONNX model, not a published list" in line or command == "score-detection"
+    if command == "score-detection":
+        line = refused("epic-sounds", command, tmp_path / "sub.zip", annotations)
+        assert "sub.zip: is a submission for the recognition challenge" in line
+    if command == "check":
+        found = ainext("epic-sounds", command, tmp_path / "sub.zip", timestamps)
+        assert found.out == f"{tmp_path / 'sub.zip'}: complete and in order for the recognition challenge\n"
+        found = ainext("epic-sounds", command, tmp_path / "sub.zip", timestamps, "--json")
+        assert found.json["challenge"] == "recognition"
 
 
 # ------------------------------------------------------------------------------------------------------- submission

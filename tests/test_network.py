@@ -28,6 +28,7 @@ from audioinceptionnext.network import (
 )
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
+from audioinceptionnext.network.registry import name_of
 from tests.networks import PUBLISHED, REFERENCE, SHORT, log_mels, seeded, with_statistics
 
 
@@ -99,6 +100,21 @@ def test_orders_are_different_networks() -> None:
         outputs = [net(log_mels(1)) for net in nets]
     assert not torch.allclose(outputs[0], outputs[1], atol=1e-4)
     assert not torch.allclose(outputs[0], outputs[2], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 128, 416), (416, 128), (1, 416, 128), (1, 2, 416, 128), (1, 1, 416, 64)])
+def test_an_input_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    net = create_model("tiny", 3).eval()
+    for predict in (net, net.dense, fold(net)):
+        with pytest.raises(ParameterError, match=r"is not the shape of a log-mel, \(batch, 1, frames, 128\)") as caught:
+            predict(torch.zeros(shape))
+        assert ("axes are swapped" in str(caught.value)) == (shape == (1, 1, 128, 416))
+
+
+def test_names_of_networks() -> None:
+    for name in ("base", "small", "tiny", "rep", "cnn"):
+        assert name_of(create_model(name, 3).config) == name
+    assert "8, 8, 16, 16" in name_of(create_model("tiny", 3, widths=(8, 8, 16, 16)).config)
 
 
 def test_dense_gives_a_step_every_32_frames() -> None:

@@ -265,7 +265,7 @@ def test_the_file_says_which_network_it_is_of(
         assert largest_difference(base(log_mels(1)), logits) > 0.1
     assert type(load_published(tmp_path / "rep.pyth", "rep")) is type(net)
     for name, other in (("rep", "base"), ("base", "rep")):
-        with pytest.raises(ParameterError, match=f"architecture is {other}: the file is of Audio.*, .* called {name}"):
+        with pytest.raises(ParameterError, match=f"architecture is {other}: .*pyth is of Audio.*, .* called {name}"):
             load_published(tmp_path / f"{name}.pyth", other)
     with pytest.raises(ParameterError, match="architecture is resnet: choose from base, rep"):
         load_published(tmp_path / "rep.pyth", "resnet")
@@ -275,7 +275,7 @@ def test_the_file_says_which_network_it_is_of(
 
 def test_a_file_without_cfg_is_asked_about(weights: Weights, tmp_path: Path) -> None:
     path, out = saved(tmp_path / "x.pyth", weights), tmp_path / "x.safetensors"
-    with pytest.raises(ParameterError, match=r"architecture: the file does not say .* say base .* or rep") as error:
+    with pytest.raises(ParameterError, match=r"architecture: .*x.pyth does not say .* say base .* or rep") as error:
         load_published(path)
     assert error.value.name == "architecture"
     with pytest.raises(ModelError, match=r"x\.pyth: .* say base .* or rep .*`ainext convert`"):
@@ -283,7 +283,8 @@ def test_a_file_without_cfg_is_asked_about(weights: Weights, tmp_path: Path) -> 
     assert type(load_published(path, "rep")).__name__ == "AudioRepInceptionNeXt"
     assert type(load_published(path, "base")).__name__ == "AudioInceptionNeXt"
     assert (
-        refused("convert", path, out).startswith("ainext: --architecture: the file does not say") and not out.exists()
+        refused("convert", path, out).startswith(f"ainext: --architecture: the file {path} does not say")
+        and not out.exists()
     )
     found = ainext("convert", path, out, "--architecture", "rep", "--json")
     assert found.code == 0 and found.err == ""
@@ -492,7 +493,7 @@ def test_freezing_needs_weights_and_convolutions(root: Path, tmp_path: Path) -> 
     assert supported(net, torch.float32) == ["matrix-products", "convolutions"]
     freeze_norms(net)
     assert supported(net, torch.float32) == ["convolutions"]
-    with pytest.raises(ParameterError, match="freeze_bn is True: there are no initial weights"):
+    with pytest.raises(ParameterError, match="initial_weights: freeze_bn keeps the normalisations"):
         train(run_on(root, tmp_path / "run", freeze_bn=True))
 
 

@@ -18,6 +18,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.errors import FileError, MissingDependencyError
 from audioinceptionnext.evaluation.calibration import (
     calibrate,
+    enough,
     expected_calibration_error,
     fit_temperature,
     log_probabilities,
@@ -25,7 +26,7 @@ from audioinceptionnext.evaluation.calibration import (
     reliability,
     tempered,
 )
-from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, weighted_figures
+from audioinceptionnext.evaluation.intervals import FIGURES, bootstrap, known, weighted_figures
 from audioinceptionnext.evaluation.metrics import ranking, score
 from audioinceptionnext.evaluation.per_class import class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.evaluation.plots import draw_confusion, draw_learning, png
@@ -132,7 +133,27 @@ def test_intervals_at_the_edges() -> None:
             bootstrap(confident, targets, "abc")
 
 
+def test_intervals_that_say_nothing_are_left_out() -> None:
+    figures = {"top1": 80.0, "top5": 100.0, "map": 50.0}
+    intervals = {"top1": (70.0, 90.0), "top5": (100.0, 100.0), "map": (55.0, 60.0)}
+    assert known(figures, intervals, ["a", "b", "c", "d", None]) == {"top1": [70.0, 90.0]}
+    assert known(figures, intervals, ["a", "b", "c", "d", "d", "a"]) == {}  # four recordings
+
+
 # Calibration
+
+
+def test_too_few_clips_or_clips_that_trained_the_model_say_nothing_of_calibration(report: Report) -> None:
+    probabilities, targets = guesses(20, 5, seed=4, sharpness=2)
+    assert not enough(probabilities, targets) and enough(*guesses(60, 5, seed=4, sharpness=2))
+    assert not enough(np.eye(5)[np.arange(60) % 5], np.arange(60) % 5)  # it is always right
+    figures = {"clips": 60, "seen_in_training": 40} | score(*guesses(60, 5, seed=4, sharpness=2), LABELS)
+    folder = report(figures=figures, calibration=None, intervals={}).parent
+    page = Page(folder / "index.html")
+    page.check()
+    assert "40 of these 60 clips trained the model" in page.text and "cannot tell how far" in page.text
+    assert "Calibration error" not in page.text and not (folder / "reliability.png").exists()
+    assert json.loads((folder / "metrics.json").read_text("utf-8"))["calibration"]["ece"] is None
 
 
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_model() -> None:
@@ -210,6 +231,13 @@ def test_learning_curve_from_a_sparse_log(tmp_path: Path) -> None:
     loss, top1 = draw_learning(log).axes
     assert loss.lines[0].get_ydata().tolist() == [3.0, 2.5, 2.25]
     assert top1.lines[0].get_ydata().tolist() == [40.5, 61.5]
+    # A run that was resumed after step 9, and repeated step 14.
+    resumed = tmp_path / "resumed.csv"
+    resumed.write_text("epoch,loss,step,top1,val_loss\n1,2.0,14,,\n1,1.5,19,,\n1,,19,66.5,1.25\n")
+    loss, top1 = draw_learning(log, resumed).axes
+    assert loss.lines[0].get_ydata().tolist() == [3.0, 2.5, 2.0, 1.5]
+    assert loss.lines[2].get_xydata().tolist() == [[19, 1.25]]  # of the held-out clips
+    assert top1.lines[0].get_ydata().tolist() == [40.5, 66.5]
     for content in ("step,loss\n1,much\n", "step\n1\n", ""):
         log.write_text(content)
         with pytest.raises(FileError, match=r"metrics\.csv: not a training log"):
@@ -292,6 +320,7 @@ def report(tmp_path: Path) -> Report:
             "calibration": calibrate(probabilities, targets),
             "read": read_clip,
         }
+        figures = more.pop("figures", figures)  # type: ignore[assignment]
         return write_report(folder, figures, probabilities, targets, LABELS, clips, **(arguments | more))  # type: ignore[arg-type]
 
     return write
@@ -300,7 +329,7 @@ def report(tmp_path: Path) -> Report:
 def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    index = report(training_log=log)
+    index = report(training_logs=[log])
     folder = index.parent
     probabilities, targets = guesses(60, 5, seed=4, sharpness=2)
     wrong = int((probabilities.argmax(axis=1) != targets).sum())
@@ -355,7 +384,7 @@ def test_the_files_of_a_report(report: Report, tmp_path: Path) -> None:
 def test_a_newer_report_replaces_the_older_one_and_nothing_else(report: Report, tmp_path: Path) -> None:
     log = tmp_path / "metrics.csv"
     log.write_text("step,loss\n1,2\n2,1\n")
-    folder = report(training_log=log).parent
+    folder = report(training_logs=[log]).parent
     (folder / "notes.txt").write_text("mine")
     (folder / "mistakes" / "notes.txt").write_text("mine too")
     report(right=True, intervals=None, calibration=None)

@@ -14,10 +14,11 @@ import torch
 
 from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.training import module
-from audioinceptionnext.training.fit import LAST, MODEL, RUN, train
+from audioinceptionnext.training import unreadable
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import as_yaml
+from audioinceptionnext.training.run_folder import LAST, MODEL, RUN
 from tests.small_sounds import content, quick, run_on, write_kitchen
 
 HERE = Path(__file__).parents[1]
@@ -28,13 +29,13 @@ pytestmark = pytest.mark.skipif(
 ALONE = """
 import json, sys
 from pathlib import Path
-from audioinceptionnext.training import module
+from audioinceptionnext.training import unreadable
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from tests.small_sounds import run_on
 
 root, out, changes, devices = json.loads(sys.argv[1])
-module.MAX_UNREADABLE_SHARE = 0.5
+unreadable.MAX_SHARE = 0.5
 hardware = Hardware(devices=devices, threads=1, implementation="convolutions")
 train(run_on(Path(root), Path(out), **changes), hardware=hardware)
 """
@@ -65,7 +66,7 @@ def test_two_processes_give_the_loss_curve_and_the_weights_of_one(
         (root / "audio" / f"{index}.wav").write_bytes(b"no sound " * 100)
     changes: dict[str, Any] = {"clip_seconds": 0.5, "epochs": 6, "evaluate_every": 3, "precise_bn": 3, "ema": 0.9}
     changes |= {"loss_weights": "balanced", "accumulate": 2, "warmup": 0.2, "gradient_norm": 1.0}
-    monkeypatch.setattr(module, "MAX_UNREADABLE_SHARE", 0.5)
+    monkeypatch.setattr(unreadable, "MAX_SHARE", 0.5)
     train(run_on(root, tmp_path / "one", batch_size=4, **changes), hardware=Hardware(implementation="convolutions"))
 
     (tmp_path / "alone.py").write_text("import sys\nsys.path.insert(0, '')\n" + ALONE)

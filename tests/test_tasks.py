@@ -28,6 +28,7 @@ from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
 from audioinceptionnext.training.teacher import Teacher, open_teacher
 from examples.stand_in import write_epic_kitchens
+from tests.audio_files import write_wav
 from tests.command import ainext, last_line, refused
 from tests.small_sounds import NETWORK, batch_of, module_of, quick, small_net
 
@@ -104,13 +105,14 @@ def test_the_accuracy_of_each_task_and_of_both(monkeypatch: pytest.MonkeyPatch) 
     probabilities[range(4), [2, 4, 2, 3]] = 1.0
     monkeypatch.setattr(module, "probabilities", lambda _: probabilities)
     module.validation_step(batch_of(right_verbs)._replace(also=torch.tensor(right_nouns)[:, None]), 0)
+    assert logged.pop("val_loss") == pytest.approx(2 / 8 * np.log(1e12))  # two of eight labels have no probability
     assert logged == {"top1": 50.0, "top1_verb": 75.0, "top1_noun": 75.0}
     logged.clear()
     plain = module_of(quick())
     monkeypatch.setattr(plain, "log", lambda name, value, **_: logged.__setitem__(name, float(value)))
     monkeypatch.setattr(plain, "probabilities", lambda _: torch.tensor([[0.9, 0.1], [0.8, 0.2]]))
     plain.validation_step(batch_of([0, 1]), 0)
-    assert logged == {"top1": 50.0}
+    assert logged == {"top1": 50.0, "val_loss": pytest.approx(-np.log([0.9, 0.2]).mean())}
 
 
 def test_the_linear_layer_is_kept_for_the_same_tasks_only(tmp_path: Path) -> None:
@@ -186,7 +188,7 @@ def test_what_tasks_cannot_do_is_refused_in_one_line(tmp_path: Path) -> None:
     root = write_epic_kitchens(tmp_path / "kitchen", 12, 2, 2, verbs=2, nouns=3)
     data = ("--data", "epic-kitchens", "--root", root)
     assert "cross-validation is not possible" in refused(
-        "cross-validate", *data, "--num-folds", 2, "--out", tmp_path / "folds"
+        "cross-validate", *data, "--num-folds", 200, "--out", tmp_path / "folds"
     )
     line = last_line("train", *data, "--out", tmp_path / "run", "--set", "loss_weights=balanced")
     assert "loss_weights" in line and "cannot be balanced" in line
@@ -242,6 +244,20 @@ def test_train_evaluate_and_predict(tmp_path: Path) -> None:
     assert "noun-2" in (tmp_path / "report" / "noun" / "per_class.csv").read_text()
     shown = ainext("evaluate", *data, "--model", out / "model.onnx", "--split", "validation", "--resamples", "0")
     assert "action: top-1" in shown.out and "verb-1" in shown.out and "noun-2" in shown.out
+
+    # Each task has a ranking of its own, and labels and segments say of which they are.
+    write_wav(sound := tmp_path / "a.wav", np.random.default_rng(0).standard_normal(24_000) * 0.1, 24_000)
+    call = ("predict", sound, "--model", out / "model.onnx", "--top-k", 2, "--threshold", 0.01)
+    (item,) = ainext(*call, "--json").json
+    assert [one["task"] for one in item["clip"]] == ["verb", "verb", "noun", "noun"]
+    for first, second in (item["clip"][:2], item["clip"][2:]):
+        assert first["label"].startswith(first["task"]) and first["score"] >= second["score"]
+    assert {one["task"] for one in item["segments"]} == {"verb", "noun"}
+    header, *rows = ainext(*call, "--format", "csv").out.splitlines()
+    assert header == "file,start,end,label,score,task" and len(rows) == len(item["segments"])
+    assert all(row.split(",")[-1] == row.split(",")[3].split("-")[0] for row in rows)
+    table = ainext(*call).out
+    assert table.index("verb:") < table.index("verb-") < table.index("noun:")
 
     # The test list has no classes: its predictions are for the challenge.
     pickled = tmp_path / "test.pkl"

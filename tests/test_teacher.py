@@ -13,8 +13,9 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.fit import Run, train
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
+from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.teacher import open_teacher
 from tests.small_sounds import quick, run_on
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.training.fit import LAST, MODEL, Run, train
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
+from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
+from audioinceptionnext.training.run_folder import LAST, MODEL
+from audioinceptionnext.training.run_record import Run
 from tests.audio_files import write_wav
-from tests.command import ainext, plain, refused
+from tests.command import ainext, last_line, plain, refused
 from tests.networks import with_statistics
 from tests.small_sounds import LABELS, NETWORK, RATE, content, quick, run_on, same, weights
 
@@ -49,6 +53,10 @@ def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
     out = plain(trained.out)  # figures and paths; the progress went to stderr
     assert "top-1" in out and str(run / "model.onnx") in out and str(run / "report" / "index.html") in out
     assert "Epoch" not in out and "12 clips to train on, 12 held out" in trained.err
+    lines = [line for line in trained.err.splitlines() if line.startswith("Epoch")]
+    assert [line.partition(":")[0] for line in lines] == [f"Epoch {n}/8" for n in range(1, 9)]
+    assert "held-out loss" not in lines[0] and re.search(r": loss .*, top-1 \d.*, 0:00:\d\d left$", lines[0])
+    assert lines[-1].endswith("0:00:00 left")
     assert {path.name for path in run.iterdir()} >= {
         *("model.onnx", "model.safetensors", "report", "figures.json", "recipe.yaml", "run.json"),
         *("last.ckpt", "best.ckpt", "log", "tensorboard"),
@@ -61,11 +69,18 @@ def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
     assert stored.info["recipes"] == [recipe.as_dict()] and stored.info["data"] == "kitchen20"
     assert abs(float(stored.net.std) - 1) > 0.1 and abs(float(stored.net.mean)) > 0.1  # input statistics from the data
 
-    figures = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json").json
+    held_out = ainext("evaluate", *data, "--folds", 2, "--model", run / "model.onnx", "--json")
+    figures = held_out.json
+    assert held_out.err == "" and "seen_in_training" not in figures
     assert set(figures) >= {"data", "model", "clips", "top1", "top5", "mca", "map", "mauc", "per_class"}
     assert figures["clips"] == 12 and figures["top1"] >= 90 and set(figures["per_class"]) == set(LABELS)
     kept = json.loads((run / "figures.json").read_text())
     assert figures["top1"] == pytest.approx(kept["top1"]) and figures["map"] == pytest.approx(kept["map"], abs=1e-4)
+    # Over all clips, half of which trained the model, the figures are too good, and say so.
+    everything = ainext("evaluate", *data, "--model", run / MODEL, "--json")
+    assert everything.json["seen_in_training"] == 12 and everything.json["model"] == "run"
+    assert f"{run / MODEL} was trained on 12 of these 24 clips" in everything.complaints[0]
+    assert "was trained on 12 of these clips" in refused("evaluate", *data, "--model", run / MODEL, "--calibrate")
     predicted = ainext("predict", root / "audio" / "21.wav", "--model", run / "model.onnx", "--json")
     assert predicted.json[0]["clip"][0]["label"] == "whistle"
     message = refused("evaluate", *data, "--model", run / "model.onnx", "--mode", "windows")
@@ -119,6 +134,7 @@ def test_the_same_classes_keep_their_linear_layer(root: Path, before: Path, tmp_
     assert model is not None
     found = weights(model)
     assert all(torch.equal(found[key], value) for key, value in stored.net.named_parameters())
+    run = replace(run, out=tmp_path / "another")
     with pytest.raises(AinextError, match="come with their own network; leave out the recipe's network_settings"):
         train(replace(run, recipe=replace(run.recipe, network_settings=NETWORK)), hardware=ALONE)
     with pytest.raises(AinextError, match=r"no such file|did you mean"):
@@ -198,9 +214,13 @@ def test_calls_that_cannot_work(root: Path, tmp_path: Path) -> None:
         (("--data", "kitchen20", "--root", root, "--lr", "nan"), "--lr nan: give a number from 0 to 100"),
         (("--data", "kitchen20", "--root", root, "--epochs", "0"), "--epochs"),
         (("--data", "kitchen20", "--root", root, "--threads", "0"), "--threads"),
+        (("--data", "kitchen20", "--root", root, "--from", "kitchen2O"), "did you mean kitchen20"),
+        (("--data", "kitchen20", "--root", root, "--from", root / "meta.csv"), "meta.csv: "),
+        (("--data", "kitchen20", "--root", root, "--resume", "--overwrite"), "--overwrite: cannot be combined"),
+        (("--data", "kitchen20", "--root", root, "--recipe", "rep-epic-sounds"), "--from: freeze_bn keeps"),
     ]
     for arguments, expected in cases:
-        assert expected in refused("train", *arguments, "--out", tmp_path / "run"), arguments
+        assert expected in last_line("train", *arguments, "--out", tmp_path / "run"), arguments
     assert not (tmp_path / "run").exists()
 
 
@@ -222,9 +242,19 @@ def test_recipes_that_cannot_work(root: Path, tmp_path: Path, changes: dict[str,
 
 
 def test_weights_and_biases_is_an_extra(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is missed before the data set is read, and before anything is written."""
     monkeypatch.setitem(sys.modules, "wandb", None)
-    found = ainext("train", "--data", "kitchen20", "--root", root, "--out", tmp_path / "run", "--wandb")
-    assert found.code == 2 and "pip install 'audioinceptionnext[wandb]'" in found.err.splitlines()[-1]
+    call = ("train", "--data", "kitchen20", "--root", root / "none", "--out", tmp_path / "run", "--wandb")
+    assert "pip install 'audioinceptionnext[wandb]'" in refused(*call)
+    monkeypatch.setattr("audioinceptionnext.training.trainer.importlib.util.find_spec", lambda _: None)
+    assert "log for TensorBoard needs a package that is not installed" in refused(*call)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_fine_tunes_warns_without_weights(tmp_path: Path) -> None:
+    for name in ("finetune", "epic-sounds-finetune", "epic-sounds-detect"):
+        with pytest.warns(UserWarning, match="fine-tunes trained weights, but none are given"):
+            build_initial_model(LABELS, replace(load_recipe(name), network="tiny"))
 
 
 def test_a_folder_that_cannot_be_written(root: Path, tmp_path: Path) -> None:

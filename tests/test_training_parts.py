@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,11 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training import averaging
+from audioinceptionnext.training import averaging, progress
 from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.fit import Run, _class_weights
+from audioinceptionnext.training.fit import _class_weights
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.implementations import (
     IMPLEMENTATIONS,
@@ -31,7 +32,7 @@ from audioinceptionnext.training.implementations import (
 from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.run_record import read_run_record
+from audioinceptionnext.training.run_record import Run, read_run_record
 from audioinceptionnext.training.spec_augment import mask
 from tests.audio_files import pink
 from tests.small_sounds import LABELS, RATE, batch_of, module_of, small_net
@@ -278,3 +279,13 @@ def test_reverberation_adds_what_a_tail_of_noise_adds_to_the_direct_sound() -> N
     torch.testing.assert_close(reverberate(x, 0, (0.1, 1), (-20, 0), hop), x)
     some = (reverberate(x, 0.5, (0.1, 1), (-20, 0), hop) - x).abs().amax((1, 2, 3)) > 1e-3
     assert 16 < some.sum() < 48
+
+
+def test_the_time_left_counts_from_the_epoch_that_a_run_was_resumed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    trainer: Any = SimpleNamespace(current_epoch=6, max_epochs=10, num_training_batches=20)
+    clock = progress._Clock(trainer)
+    trainer.current_epoch, now[0] = 7, 130.0  # 25 batches in 30 s, and 55 are left
+    assert clock.left(trainer, 5) == "0:01:06"
+    assert progress._epoch(trainer) == "Epoch 8/10"

@@ -18,12 +18,13 @@ import torch
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.sampling import EpochOrder
 from audioinceptionnext.errors import AinextError
-from audioinceptionnext.training import module
-from audioinceptionnext.training.fit import BEST, LAST, MODEL, RUN, Run, train
+from audioinceptionnext.training import unreadable
+from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
-from audioinceptionnext.training.run_record import read_run_record
+from audioinceptionnext.training.run_folder import BEST, LAST, MODEL, RUN
+from audioinceptionnext.training.run_record import Run, read_run_record
 from tests.command import ainext, last_line, refused
 from tests.small_sounds import LABELS, content, quick, run_on, same, weights, write_kitchen
 
@@ -115,6 +116,15 @@ def test_nothing_to_resume(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
     (run.out / RUN).unlink()
     with pytest.raises(AinextError, match="started with epochs 1, not 2"):
         train(replace(run, recipe=replace(run.recipe, epochs=2)), resume=True, hardware=ALONE)
+
+    # A run is only started over on request. Then nothing of it is left, and other files stay.
+    with pytest.raises(AinextError, match="holds a finished run; give another folder, or overwrite"):
+        train(run, hardware=ALONE)
+    (run.out / "report").mkdir()
+    (run.out / "notes.txt").write_text("mine")
+    assert train(replace(run, recipe=replace(run.recipe, seed=1)), overwrite=True, hardware=ALONE) is not None
+    assert not (run.out / "report").exists() and (run.out / "notes.txt").read_text() == "mine"
+    assert [path.name for path in (run.out / "log").iterdir()] == ["version_0"]
 
 
 # --- What is kept ---
@@ -243,23 +253,24 @@ def test_an_unreadable_clip_is_reported_once_and_training_goes_on(
     run = Run(dataset, clips, clips[:8], tmp_path / "run", quick(batch_size=20, epochs=2, clip_seconds=0.32))
     assert train(run, hardware=ALONE) is not None
     printed = capsys.readouterr()
-    assert printed.err.count("bad 41.wav") == 1 and "left out: " in printed.err and printed.out == ""
+    assert printed.err.count("bad 41.wav") == 1 and printed.out == ""
+    assert printed.err.index("left out: ") < printed.err.index("Epoch 1/2")
     assert "left out 1 clip that could not be read" in printed.err
     assert content(run.out / LAST)["epoch"] == 1
 
 
-def test_above_one_in_a_hundred_training_stops_and_lists_them(root: Path, tmp_path: Path) -> None:
-    dataset, clips = many(root, tmp_path, 100, [3, 41])
-    run = Run(dataset, clips, [], tmp_path / "run", quick(batch_size=100, epochs=2, clip_seconds=0.32))
-    with pytest.raises(AinextError, match=r"^2 of 100 clips cannot be read: .*bad \d+\.wav.*; .*bad") as caught:
+def test_above_a_tenth_training_stops_before_the_first_epoch_and_lists_them(root: Path, tmp_path: Path) -> None:
+    dataset, clips = many(root, tmp_path, 20, [3, 11, 19])
+    run = Run(dataset, clips, [], tmp_path / "run", quick(batch_size=20, epochs=2, clip_seconds=0.32))
+    with pytest.raises(AinextError, match=r"^3 of 20 clips cannot be read: .*bad 3\.wav.*; .*bad 11") as caught:
         train(run, hardware=ALONE)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and not run.out.exists()
 
 
 def test_a_batch_without_readable_clips(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "MAX_UNREADABLE_SHARE", 0.5)
+    monkeypatch.setattr(unreadable, "MAX_SHARE", 0.5)
     recipe = quick(batch_size=4, epochs=2, accumulate=2, clip_seconds=0.32, ema=0.9, precise_bn=3)
     second = [draw.index for draw in list(EpochOrder(12, 4, recipe.seed))[4:8]]
     dataset, clips = many(root, tmp_path, 12, second)

@@ -20,8 +20,8 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training.cross_validation import CrossValidation, score_fold
-from audioinceptionnext.training.fit import MODEL, RUN
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.run_folder import MODEL, RUN
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
@@ -150,6 +152,56 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{ending}"
 
 
+SUBMISSION = "a challenge's submission"
+# How a file begins, and what it is then, for `kind_of_file`.
+_HEADS = {
+    b"\x80": "a pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"RIFF": "a recording",
+    b"fLaC": "a recording",
+    b"OggS": "a recording",
+    b"ID3": "a recording",
+    b"\x1a\x45\xdf\xa3": "a recording",
+}
+
+
+def kind_of_file(path: str | PathLike[str]) -> str:
+    """What a file looks like, for an error that says why it is the wrong one: by its content, whatever its name is.
+
+    >>> kind_of_file("EPIC_Sounds_validation.csv"), kind_of_file("runs/mine/model.onnx")
+    ('a CSV file', 'an ONNX model')
+    """
+    path = Path(path)
+    if path.is_dir():
+        return "a folder"
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+        if head.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+            if any(name.endswith("data.pkl") for name in names):
+                return "a torch file"
+            return SUBMISSION if "test.json" in names else "a zip file"
+    except (OSError, zipfile.BadZipFile):
+        return "a file that cannot be read"
+    if head[8:10] == b'{"':
+        return "a .safetensors file"
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"):  # the fields of a protocol buffer in ONNX's order
+        return "an ONNX model"
+    if head[4:8] == b"ftyp":
+        return "a recording"
+    if found := next((kind for start, kind in _HEADS.items() if head.startswith(start)), None):
+        return found
+    try:
+        text = head[: head.rfind(b"\n") + 1 or None].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "a file of another kind"
+    if not text.strip():
+        return "an empty file"
+    return "a JSON file" if text.lstrip()[0] in "{[" else "a CSV file" if "," in text.split("\n")[0] else "a text file"
+
+
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[Path]:
     """Yield the name of a new file beside ``path``, which replaces it when the block is left without an error.
@@ -202,3 +254,16 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         else:
             reason = (error.strerror or str(error)).lower()
         raise FileError(path, f"cannot be written: {reason}") from error
+
+
+def check_can_write(path: str | PathLike[str]) -> None:
+    """Check that a file or a folder can be created at ``path``, without leaving anything there.
+
+    Raises:
+        FileError: it cannot, because its folder, or the nearest one above that exists, cannot be written to.
+    """
+    with writing(path):
+        place = Path(path) if Path(path).is_dir() else Path(path).parent
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        tempfile.TemporaryFile(dir=place).close()

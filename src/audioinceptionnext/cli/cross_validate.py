@@ -30,6 +30,11 @@ def cross_validate(
     recipe: shared.RecipeName = None,
     initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Continue the folds in --out, as the same command does without this option."),
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over with the folds in --out.")] = False,
     network: shared.NetworkName = None,
     epochs: shared.Epochs = None,
     batch_size: shared.BatchSize = None,
@@ -43,7 +48,7 @@ def cross_validate(
 ) -> None:
     """Train one network per fold, and score each clip with the network that was not trained on it.
 
-    Finished folds are kept. To continue an interrupted run, give the same command again.
+    Finished folds are kept. To continue an interrupted run, give the same command again, with or without --resume.
 
     Example: [bold]ainext cross-validate --data esc10 --root ESC-50 --out runs/esc10[/bold]
     """
@@ -51,13 +56,21 @@ def cross_validate(
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training.cross_validation import CrossValidation
+    from audioinceptionnext.training.fit import check_call
     from audioinceptionnext.training.hardware import Hardware
+    from audioinceptionnext.training.initial_model import open_weights
+    from audioinceptionnext.training.teacher import FOLD
 
     settings = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
+    check_call(out, resume=resume, overwrite=overwrite)
+    check_can_report(out / "report")
+    if initial_weights is not None and FOLD not in initial_weights:
+        open_weights(initial_weights)  # before the data set, which may take long to read
     dataset = load_dataset(data, root, audio)
+    dataset.check_one_label("cross-validation")
     unknown_sources = not dataset.folds and any(clip.group is None for clip in dataset.clips)
     dataset = dataset.leak_free(num_folds) if leak_free else dataset.with_folds(num_folds)
     if unknown_sources:
@@ -66,7 +79,6 @@ def cross_validate(
             f"{num_folds} folds one by one; if some were cut from the same recording, the figures are too optimistic",
             file=sys.stderr,
         )
-    check_can_report(out / "report")
     evaluation = CrossValidation(
         dataset,
         out,
@@ -75,9 +87,10 @@ def cross_validate(
         hardware=Hardware(threads=threads, loader_workers=loader_workers, cache=cache),
         eval_clips=settings.eval_clips,
         folds=folds,
+        overwrite=overwrite,
     ).run()
     fitted = counted(len(evaluation.figures["folds"]), "leak-free fold" if leak_free else "fold")
-    title = f"{settings.network} on {data}, {fitted}"
+    title = f"{evaluation.figures['model']} on {data}, {fitted}"
     page = evaluation.report(out / "report", title)
     if as_json:
         from audioinceptionnext.evaluation.evaluate import rounded

@@ -18,10 +18,11 @@ from audioinceptionnext.errors import counted, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from audioinceptionnext.data.check import DataReport
+    from audioinceptionnext.data.check import ClassCount, DataReport
 
 _MAX_LINES = 10  # of each kind; --json has them all
 _MAX_CLASSES = 60
+_MAX_ENDS = 10  # classes of each end, if there are more
 
 app = Program(help="Check and render data sets. Try: ainext data check folder --root my_sounds")
 
@@ -168,21 +169,27 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 def _class_table(report: DataReport, console: Console) -> None:
+    """All classes, or of very many a summary and the smallest and the largest."""
     from rich.table import Table
     from rich.text import Text
 
-    classes = report.classes
-    if len(classes) > _MAX_CLASSES:
-        classes = tuple(sorted(classes, key=lambda count: count.clips)[:_MAX_CLASSES])
+    ranked = sorted((count for count in report.classes if count.clips), key=lambda count: count.clips)
+    shown: Sequence[ClassCount] = report.classes
+    if len(report.classes) > _MAX_CLASSES and ranked:
+        shown = ranked if len(ranked) <= _MAX_CLASSES else [*ranked[:_MAX_ENDS], *ranked[-_MAX_ENDS:]]
+        smallest, median, largest = (ranked[place].clips for place in (0, len(ranked) // 2, -1))
+        console.print(f"clips per class   smallest {smallest:,}, median {median:,}, largest {largest:,}")
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("class", no_wrap=True)
     for column in ("clips", *report.parts):
         table.add_column(column, justify="right")
-    for count in classes:
+    for number, count in enumerate(shown):
+        if len(shown) < len(ranked) and number == _MAX_ENDS:
+            table.add_row("…")
         table.add_row(Text(printable(count.label)), *(f"{n:,}" for n in (count.clips, *count.parts.values())))
     console.print(table)
-    if len(classes) < len(report.classes):
-        console.print(f"and {len(report.classes) - len(classes)} more, with more clips (--json prints all)")
+    if len(shown) < len(ranked):
+        console.print(f"(the {_MAX_ENDS} smallest and the {_MAX_ENDS} largest of {len(ranked)}; --json prints all)")
 
 
 def _details(report: DataReport, console: Console) -> None:

@@ -42,6 +42,9 @@ def score(
     redact_background: Annotated[
         bool, typer.Option("--redact-background", help="Leave out the class 'background', as the test set does.")
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Score the segments that are there, if the predictions are not complete.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score predictions with the metrics of the recognition challenge.
@@ -51,7 +54,11 @@ def score(
     from audioinceptionnext.evaluation.epic_sounds import score_predictions
     from audioinceptionnext.evaluation.predictions import read_predictions
 
-    figures = score_predictions(read_predictions(predictions), annotations, redact_background)
+    figures = score_predictions(read_predictions(predictions), annotations, redact_background, partial=partial)
+    if missing := figures.get("missing"):
+        total = counted(missing + figures["segments"], "segment")
+        message = f"{missing:,} of {total} have no prediction; these figures are of the others alone"
+        print(f"ainext: warning: {printable(predictions)}: {message}", file=sys.stderr)
     if as_json:
         # JSON has no NaN, which mAUC is if all segments are of one class.
         print(json.dumps({key: None if isnan(value) else value for key, value in figures.items()}, indent=2))
@@ -142,16 +149,23 @@ def check(
 
     For detections: [bold]ainext epic-sounds check test.zip EPIC_Sounds_detection_test_videos.csv[/bold]
     """
-    from audioinceptionnext.evaluation.submission import check_submission
+    from audioinceptionnext.evaluation.submission import challenge_of, check_submission
 
     problems = check_submission(submission, timestamps)
+    challenge = challenge_of(submission)
     if submission.suffix.lower() == ".json":
         message = "the server takes a zip that holds this document as test.json; `detect OUT.zip` writes one"
         print(f"ainext: warning: {printable(submission)}: {message}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"file": str(submission), "problems": problems}, ensure_ascii=False, indent=2))
+        found = {"file": str(submission), "challenge": challenge, "problems": problems}
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+    elif problems:
+        print("\n".join(f"{submission}: {problem}" for problem in problems))
+        print(
+            f"{submission}: {counted(len(problems), 'problem')}{f' for the {challenge} challenge' if challenge else ''}"
+        )
     else:
-        print("\n".join(f"{submission}: {problem}" for problem in problems) or f"{submission}: complete and in order")
+        print(f"{submission}: complete and in order for the {challenge} challenge")
     if problems:
         raise typer.Exit(1)
 

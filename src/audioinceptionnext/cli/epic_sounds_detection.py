@@ -96,6 +96,7 @@ def detect(
     }
     levels = {"sls_pt": sls_pt, "sls_tl": sls_tl, "sls_td": sls_td}
     failed: list[str] = []
+    damaged: dict[str, list[str]] = {}
     with _unfinished(FinishedVideos(target, call), len(clips)) as finished:
         with progress_bar(len(clips)) as bar:
             for video, clip in clips.items():
@@ -106,6 +107,8 @@ def detect(
                         progress = bar.of(clip.path, video)
                         found, warnings = detect_video(recogniser, clip, reader, settings, step_seconds, progress)
                         finished.add(video, found)
+                        if warnings:
+                            damaged[video] = warnings
                         for line in warnings:
                             bar.print(f"ainext: warning: {printable(clip.name)}: {line}")
                 except MediaError as error:
@@ -118,9 +121,11 @@ def detect(
     number = sum(map(len, results.values()))
     if as_json:
         summary = {"file": str(target), "videos": len(results), "detections": number, "without_recording": failed}
+        summary |= {"damaged": damaged, "lowest_threshold": settings.lowest_threshold}
         print(json.dumps(summary | levels, ensure_ascii=False, indent=2))
     else:
-        print(f"{target}: {counted(number, 'detection')} in {counted(len(results), 'video')}")
+        of = f"from a probability of {settings.lowest_threshold:g} on, supervision levels {sls_pt} {sls_tl} {sls_td}"
+        print(f"{target}: {counted(number, 'detection')} in {counted(len(results), 'video')}, {of}")
     if failed:
         raise typer.Exit(1)
 

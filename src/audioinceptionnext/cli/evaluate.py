@@ -93,8 +93,10 @@ def evaluate(
     from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.evaluation import evaluate as evaluation
     from audioinceptionnext.evaluation.report_folder import check_can_report
+    from audioinceptionnext.evaluation.report_pages import SEEN
+    from audioinceptionnext.evaluation.seen_clips import seen_clips
 
-    dataset = load_dataset(data, root, audio)
+    dataset = published = load_dataset(data, root, audio)
     if calibrate:
         dataset.check_one_label("calibration")
     dataset = dataset.leak_free() if leak_free else dataset
@@ -110,6 +112,18 @@ def evaluate(
             "predictions": predictions, "calibrate": calibrate, "resamples": resamples != RESAMPLES and resamples,
         }  # fmt: skip
         return _score_steps(dataset, chosen, others, recogniser, of_clips, as_json)
+    seen = seen_clips(model, recogniser, published, clips)
+    if seen and calibrate:
+        reason = f"{model} was trained on {len(seen):,} of these clips; fit it to clips that are new to the model"
+        raise ParameterError("calibrate", calibrate, reason)
+    if seen:
+        parts = "--folds" if published.folds else "--split" if published.splits else ""
+        print(
+            f"ainext: warning: {model} was trained on {len(seen):,} of these {counted(len(clips), 'clip')}, so the "
+            f"figures are higher than those of new clips; {'choose' if parts else 'give'} clips that it has not seen"
+            f"{f' with {parts}' if parts else ''}",
+            file=sys.stderr,
+        )
     if calibrate and recogniser.multi_label:
         reason = f"{model} is multi-label, and a temperature fits models of which one label is true at a time"
         raise ParameterError("calibrate", calibrate, reason)
@@ -126,6 +140,8 @@ def evaluate(
         dataset, clips, recogniser, eval_clips=eval_clips, resamples=resamples, progress=_print_progress
     )
     figures = result.figures
+    if seen:
+        figures[SEEN] = len(seen)
     if predictions is not None:
         _write_predictions(predictions, result.predictions, recogniser, dataset, eval_clips)
     if calibrate:
@@ -229,6 +245,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from audioinceptionnext.evaluation.intervals import FEW_SOURCES
+
     console = Console(highlight=False)
     console.print(f"[bold]{title}[/bold]", soft_wrap=True)
     if "per_class" not in figures:
@@ -246,8 +264,9 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         percent = key != "mauc"
         low, high = intervals.get(key, (math.nan, math.nan))
         interval = f"({low:.1f} to {high:.1f})" if percent else f"({low:.3f} to {high:.3f})"
+        interval = interval if key in intervals else ""
         value = f"{figures[key]:.1f} %" if percent else f"{figures[key]:.3f}"
-        table.add_row(name, value, interval if intervals else "")
+        table.add_row(name, value, interval)
     if figures.get("temperature") is not None:  # None if there are too few mistakes to fit one
         table.add_row("temperature", f"{figures['temperature']:.3f}", "")
     console.print(table)
@@ -255,15 +274,19 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         by_fold = "   ".join(f"{name}: {fold['top1']:.1f} %" for name, fold in figures["folds"].items())
         console.print(f"top-1 of each fold   {by_fold}")
     if unseen := figures.get("unseen_sources"):
-        low, high = unseen["intervals"]["top1"] if "intervals" in unseen else (math.nan, math.nan)
+        own = unseen.get("intervals", {}).get("top1")
         console.print(
             f"top-1 of the {counted(unseen['clips'], 'clip')} whose recording is in no other fold   "
-            f"{unseen['top1']:.1f} % ({low:.1f} to {high:.1f})"
+            f"{unseen['top1']:.1f} %{f' ({own[0]:.1f} to {own[1]:.1f})' if own else ''}"
         )
+    sources = figures.get("sources")
     if intervals:
-        console.print(
-            "in brackets: 95 % bootstrap intervals, over whole recordings where they are known\n", style="dim"
-        )
+        over = f"over {counted(sources, 'recording')}" if sources else "over the clips"
+        narrow = "; of so few, they are too narrow" if (sources or FEW_SOURCES) < FEW_SOURCES else ""
+        console.print(f"in brackets: 95 % bootstrap intervals, {over}{narrow}\n", style="dim")
+    elif "intervals" in figures:
+        clips = f"{counted(sources, 'recording')}" if sources else "these clips"
+        console.print(f"no 95 % intervals: {clips} cannot tell how far others would move the figures\n", style="dim")
     table = Table(box=None, show_header=False, padding=(0, 2))
     ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
     half = MAX_CLASSES // 2

@@ -149,7 +149,7 @@ def predict(
                     bar.print(f"ainext: warning: {printable(path)}: {warning}")
                 if segment_rows is not None:
                     segment_rows.add(result)
-                if moved := writer.write(item, result):
+                if moved := writer.write(Path(path), result):
                     bar.print(f"ainext: warning: {printable(path)}: {moved}")
                 if recording_rows is not None:
                     recording_rows.add(result)

@@ -118,7 +118,7 @@ class ResultWriter:
             format = FORMATS[self.format]
             # What is printed is most often redirected to a file here, so a recording's place is given from here.
             context = self._context or Context(Path.cwd())
-            start = format.between if self._written else self._mark + format.header
+            start = format.between if self._written else self._mark + format.head(result)
             sys.stdout.write(start + format.body(result, context))
             self._context = context.after(result)
         self._written += 1

@@ -40,6 +40,7 @@ def train(
     initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last epoch.")] = False,
+    overwrite: shared.Overwrite = False,
     network: shared.NetworkName = None,
     epochs: shared.Epochs = None,
     batch_size: shared.BatchSize = None,
@@ -69,7 +70,7 @@ def train(
 ) -> None:
     """Train or fine-tune a network on a data set, and write a model for `ainext predict`.
 
-    Example: [bold]ainext train --data folder --root my_sounds --from kitchen20 --out runs/mine[/bold]
+    Example: [bold]ainext train --data folder --root my_sounds --from rendered --out runs/mine[/bold]
     """
     settings = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
@@ -81,10 +82,17 @@ def train(
     from audioinceptionnext.training import fit
     from audioinceptionnext.training.finish import finish_run
     from audioinceptionnext.training.hardware import Hardware, is_first_process
+    from audioinceptionnext.training.initial_model import open_weights
+    from audioinceptionnext.training.run_record import Run
     from audioinceptionnext.training.splits import limit_per_class, split_clips
 
-    if not resume and (out / fit.MODEL).is_file():
-        raise ParameterError("out", out, "holds a finished run; give another folder, or remove this one to start over")
+    hardware = Hardware(
+        devices=devices, nodes=nodes, threads=threads, loader_workers=loader_workers, cache=cache,
+        implementation=implementation.value if implementation else None, wandb=wandb,
+    )  # fmt: skip
+    fit.check_call(out, hardware, resume=resume, overwrite=overwrite)
+    if initial_weights is not None:
+        open_weights(initial_weights)  # before the data set, which may take long to read
     dataset = load_dataset(data, root, audio)
     by_step = settings.targets == "steps"
     if by_step:
@@ -99,12 +107,8 @@ def train(
     if held_out and not by_step:
         check_can_report(out / "report")
     details = {"folds": folds, "split": split, "per_class": per_class}
-    run = fit.Run(dataset, training, held_out, out, settings, initial_weights, details)
-    hardware = Hardware(
-        devices=devices, nodes=nodes, threads=threads, loader_workers=loader_workers, cache=cache,
-        implementation=implementation.value if implementation else None, wandb=wandb,
-    )  # fmt: skip
-    weights = fit.train(run, resume=resume, hardware=hardware)
+    run = Run(dataset, training, held_out, out, settings, initial_weights, details)
+    weights = fit.train(run, resume=resume, overwrite=overwrite, hardware=hardware)
     if weights is None:  # one of several processes; the first one does the rest
         return
     found = finish_run(run, weights)

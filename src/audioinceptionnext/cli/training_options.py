@@ -94,6 +94,9 @@ LoaderWorkers = Annotated[
     int, hardware_option(min=0, help="Decode audio in this many processes; 0 decodes in the main process.")
 ]
 Cache = Annotated[Path | None, hardware_option(metavar="DIR", help="Keep decoded audio in this folder.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Remove the run in --out, and start over. Other files there stay.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 

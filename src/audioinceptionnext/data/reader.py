@@ -17,6 +17,7 @@ import numpy as np
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.audio.samples import as_float
+from audioinceptionnext.audio.soundtrack import SoundTrack
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import MediaError, printable
 
@@ -40,6 +41,17 @@ class Reader:
     def __init__(self, sample_rate: int, hdf5_rate: int = 24_000) -> None:
         self.sample_rate, self.hdf5_rate = sample_rate, hdf5_rate
         self._totals: dict[tuple[str, str | None], int] = {}
+
+    def why_unreadable(self, clip: Clip) -> str | None:
+        """Open the recording of a clip, and say in one line why it cannot be read; None if it can, as far as seen."""
+        try:
+            if clip.key is not None:
+                _recording(clip)
+            else:
+                SoundTrack(clip.path).close()
+        except MediaError as error:
+            return str(error)
+        return None
 
     def samples(self, clip: Clip) -> int:
         """Return the length of a clip in samples at `sample_rate`, without decoding it if possible.

@@ -191,5 +191,4 @@ def read_pickle(path: Path) -> Any:
     except OSError as error:
         raise FileError(path, f"cannot be opened: {error.strerror or error}") from None
     except Exception as error:  # a damaged pickle can fail anywhere
-        what = f"not a pickle, or damaged ({type(error).__name__})"
-        raise FileError(path, f"{what}; get it again, or get the CSV file") from None
+        raise FileError(path, "not a pickle, or damaged; get it again, or get the CSV file") from error

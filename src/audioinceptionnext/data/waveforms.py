@@ -154,6 +154,20 @@ class Waveforms(Dataset[Item | Failure]):
             length = self.reader.full_length(clip, length)
         return Item(torch.from_numpy(waveform), clip.label, draw.index, length, clip.also, start)
 
+    def unreadable(self) -> list[tuple[int, str]]:
+        """The index of each clip that is known to be unreadable, and why; for a run to say so before it begins.
+
+        Clips in memory were decoded. Of the others, each recording is opened, which takes about a millisecond.
+        """
+        if self.keep == "memory":
+            return [(index, str(error)) for index, error in self._unreadable.items()]
+        opened: dict[tuple[Path, str | None], str | None] = {}
+        for clip in self.clips:
+            if (recording := (clip.path, clip.key)) not in opened:
+                opened[recording] = self.reader.why_unreadable(clip)
+        reasons = enumerate(opened[clip.path, clip.key] for clip in self.clips)
+        return [(index, reason) for index, reason in reasons if reason]
+
     def _stretch(self, draw: Draw) -> tuple[np.ndarray, int]:
         """The stretch that a draw stands for, float32 (samples,), and its first sample. Raises `MediaError`."""
         clip, longest, start = self.clips[draw.index], self.max_samples, 0

@@ -24,6 +24,7 @@ import numpy as np
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0  # beyond these lie only networks that are always or never right
 BINS = 15  # as in the paper
+MIN_CLIPS, MIN_MISTAKES = 50, 5  # with fewer, a temperature says more about the clips than about the model
 MIN_PROBABILITY = 1e-12  # one that float32 rounds to 0 must not have an infinite negative logarithm
 
 
@@ -63,6 +64,12 @@ class Calibration:
     ece_scaled: float
     nll_scaled: float
     scaled: np.ndarray
+
+
+def enough(probabilities: np.ndarray, targets: np.ndarray) -> bool:
+    """Whether there are clips and mistakes enough to fit a temperature: for a model that is always right, it is 0."""
+    mistakes = int((probabilities.argmax(1) != targets).sum())
+    return len(targets) >= MIN_CLIPS and mistakes >= MIN_MISTAKES
 
 
 def calibrate(

@@ -9,14 +9,20 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import FileError, ParameterError
+from audioinceptionnext.errors import FileError, ParameterError, kind_of_file
 from audioinceptionnext.evaluation.predictions import readable
 
 MEMBER = "test.json"
+RECOGNITION, DETECTION = "audio_based_interaction_recognition", "audio_based_interaction_detection"
+CALLED = {RECOGNITION: "recognition", DETECTION: "detection"}
 VERSION = "0.1"
 # Supervision Levels Scale (arXiv 2008.09890): of pre-training, training labels and training data.
 LEVELS = ("sls_pt", "sls_tl", "sls_td")
 MAX_LEVEL = 5
+_OTHER_KINDS = (
+    *("a CSV file", "a pickle", "a torch file", "an ONNX model", "a .safetensors file", "an HDF5 file", "a recording"),
+    "a folder",
+)
 
 
 def head(challenge: str, sls_pt: int, sls_tl: int, sls_td: int, t_mod: int) -> dict[str, Any]:
@@ -51,6 +57,12 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def check_kind(path: Path) -> None:
+    """Raise a `FileError` if a file is of quite another kind, such as a list or a model."""
+    if (kind := kind_of_file(path)) in _OTHER_KINDS:
+        raise FileError(path, f"is {kind}, not a submission, which is a zip file with {MEMBER}, or that document alone")
+
+
 def read_document(path: Path, zipped: bool) -> tuple[dict[str, Any], list[str]]:
     """The document of a submission, and the keys that occur twice in one object of it.
 
@@ -61,6 +73,7 @@ def read_document(path: Path, zipped: bool) -> tuple[dict[str, Any], list[str]]:
     Raises:
         FileError: as `read_zip`, or the document is not JSON, or not an object.
     """
+    check_kind(path)
     return _parse(read_zip(path), path, MEMBER) if zipped else _parse(path.read_bytes(), path, "the file")
 
 

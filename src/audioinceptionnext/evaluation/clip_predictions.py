@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.evaluation.calibration import fit_temperature, log_probabilities, tempered
+from audioinceptionnext.evaluation.calibration import enough, fit_temperature, log_probabilities, tempered
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
 from audioinceptionnext.inference.recogniser import recording_probabilities
-
-MIN_CLIPS, MIN_MISTAKES = 50, 5  # with fewer, a temperature says more about the clips than about the model
 
 
 @dataclass
@@ -70,10 +68,9 @@ class ClipPredictions:
     def temperature(self) -> float | None:
         """The temperature by which to divide the logits of each step, see `fit_temperature`.
 
-        None if there are too few clips or mistakes to fit one: for a model that is always right the best value is 0.
+        None if there are too few clips or mistakes to fit one, see `calibration.enough`.
         """
-        mistakes = int((self.probabilities.argmax(1) != self.targets).sum())
-        if len(self.clips) < MIN_CLIPS or mistakes < MIN_MISTAKES:
+        if not enough(self.probabilities, self.targets):
             return None
         # Silent clips have no probabilities to take logarithms of.
         pairs = [(steps, clip.label) for clip, steps in zip(self.clips, self.outputs, strict=True) if steps.any()]

@@ -16,7 +16,7 @@ from audioinceptionnext.evaluation.predictions import CLASSES, readable
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS
 from audioinceptionnext.results.types import Segment
 
-CHALLENGE = "audio_based_interaction_detection"
+CHALLENGE = challenge_file.DETECTION
 CLASS_IDS = {label: number for number, label in enumerate(EPIC_SOUNDS_LABELS)}
 _KEYS = ("interaction", "score", "segment")
 SEGMENT_FAULT = "with a segment that is not [start, end] in seconds, the start before the end"
@@ -84,9 +84,12 @@ def read_detections(path: str | Path) -> Detections:
     (61202, 2)
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileError(path, "no such file; check the name")
     document, _ = challenge_file.read_document(path, zipfile.is_zipfile(path))
+    if document.get("challenge") == challenge_file.RECOGNITION:
+        reason = "is a submission for the recognition challenge, not for detection; score the predictions that it is of"
+        raise FileError(path, reason)
     results = document.get("results")
     if not isinstance(results, dict):
         raise FileError(path, 'has no "results" with one list of detections per video')

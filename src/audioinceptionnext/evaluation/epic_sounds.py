@@ -9,17 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import FileError
+from audioinceptionnext.errors import SUBMISSION, FileError, kind_of_file
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.predictions import CLASSES, ID, Predictions, mismatches, readable
 
 BACKGROUND = 13  # class_id of "background", which the challenge's test set leaves out
 VIDEO, CLASS = "video_id", "class_id"
 PICKLE = b"\x80"  # first byte of every pickle since protocol 2
+_OTHER_KINDS = (
+    *(SUBMISSION, "a JSON file", "an ONNX model", "a .safetensors file", "a torch file", "a zip file", "an HDF5 file"),
+    *("a recording", "a folder"),
+)
 
 
 def score_predictions(
-    predictions: Predictions, annotations: str | Path, redact_background: bool = False
+    predictions: Predictions, annotations: str | Path, redact_background: bool = False, *, partial: bool = False
 ) -> dict[str, Any]:
     """Compute the challenge's figures, which equal those of its own scorer.
 
@@ -31,14 +35,16 @@ def score_predictions(
         annotations: the published CSV or pickle with ``annotation_id`` and ``class_id``.
         redact_background: leave out the segments of class ``background``, as the challenge's test set does. The scores
             of this class still take part in the ranking of the other segments.
+        partial: score the segments that have a prediction, where some have none. Such figures cannot be compared with
+            those of all segments.
 
     Returns:
-        ``top1``, ``top5``, ``mca`` and ``map`` in %, ``mauc`` from 0 to 1, and the number of ``segments``. Means over
-        classes leave out those without a segment.
+        ``top1``, ``top5``, ``mca`` and ``map`` in %, ``mauc`` from 0 to 1, and the number of ``segments``; with
+        ``partial`` also that of the ``missing`` ones. Means over classes leave out those without a segment.
 
     Raises:
-        FileError: the annotations cannot be read, or the predictions are for other segments or not for all of them. The
-            score of a part could not be compared with anything.
+        FileError: the annotations cannot be read, or the predictions are for other segments, or not for all of them
+            and ``partial`` is not set.
 
     >>> score_predictions(read_predictions("predictions.pkl"), "EPIC_Sounds_validation.csv")["segments"]
     8035
@@ -47,9 +53,13 @@ def score_predictions(
     scored = [name for name, label in targets.items() if not (redact_background and label == BACKGROUND)]
     if not scored:
         raise FileError(annotations, "has no segments of another class than background")
-    if problems := mismatches(predictions.ids, scored, targets):
-        raise FileError(predictions.source, f"does not fit {annotations}: {'; '.join(problems)}")
     row = {name: number for number, name in enumerate(predictions.ids)}
+    required = [name for name in scored if name in row] if partial else scored
+    if problems := mismatches(predictions.ids, required, targets):
+        raise FileError(predictions.source, f"does not fit {annotations}: {'; '.join(problems)}")
+    if not required:
+        raise FileError(predictions.source, f"has none of the segments of {annotations}")
+    missing, scored = len(scored) - len(required), required
     figures = score(
         predictions.scores[[row[name] for name in scored]],
         np.array([targets[name] for name in scored]),
@@ -57,7 +67,7 @@ def score_predictions(
         last_of_equals=True,
     )
     del figures["per_class"]
-    return figures | {"segments": len(scored)}
+    return figures | {"segments": len(scored)} | ({"missing": missing} if partial else {})
 
 
 def read_targets(path: str | Path) -> dict[str, int]:
@@ -136,8 +146,10 @@ def read_columns(path: str | Path, *names: str) -> list[list[Any]]:
 
 
 def _read_table(path: Path) -> dict[str, list[Any]]:
-    if not path.is_file():
+    if not path.exists():
         raise FileError(path, "no such file; check the name")
+    if (kind := kind_of_file(path)) in _OTHER_KINDS:
+        raise FileError(path, f"is {kind}, not a published list, which is a CSV file or a pickle")
     with path.open("rb") as file:
         pickled = file.read(1) == PICKLE
     return _read_frame(path) if pickled else _read_csv(path)
@@ -150,7 +162,8 @@ def _read_csv(path: Path) -> dict[str, list[Any]]:
             header = next(rows, [])
             body = [row for row in rows if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FileError(path, f"neither a CSV file nor a pickle ({error})") from error
+        detail = f" ({error})" if isinstance(error, csv.Error) else ""
+        raise FileError(path, f"neither a CSV file nor a pickle{detail}; give the published list") from error
     for number, row in enumerate(body, start=2):
         if len(row) != len(header):
             raise FileError(path, f"row {number} has {len(row)} values, but the header has {len(header)}")
@@ -161,6 +174,8 @@ def _read_frame(path: Path) -> dict[str, list[Any]]:
     from audioinceptionnext.data.safe_pickle import read_pickle
 
     frame: Any = read_pickle(path)
+    if isinstance(frame, dict | list | tuple):
+        raise FileError(path, "holds predictions or other numbers, not a table; the list comes after the predictions")
     if type(frame).__name__ != "DataFrame":
         raise FileError(path, f"holds a {type(frame).__name__}, not a table of annotations (a pandas DataFrame)")
     columns = {str(name): frame[name].tolist() for name in frame.columns}

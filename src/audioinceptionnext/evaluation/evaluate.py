@@ -16,13 +16,14 @@ from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError, counted
-from audioinceptionnext.evaluation.calibration import Calibration, calibrate
+from audioinceptionnext.evaluation.calibration import Calibration, calibrate, enough
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.clip_starts import clip_starts
-from audioinceptionnext.evaluation.intervals import bootstrap
+from audioinceptionnext.evaluation.intervals import bootstrap, known, sources
 from audioinceptionnext.evaluation.joint import joint_accuracy
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.report_folder import MAX_AUDIO_SECONDS, write_report, write_tasks_index
+from audioinceptionnext.evaluation.report_pages import SEEN
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load
@@ -62,7 +63,7 @@ class Evaluation:
             )
         }
 
-    def report(self, folder: Path, title: str | None = None, training_log: Path | None = None) -> Path:
+    def report(self, folder: Path, title: str | None = None, training_logs: Sequence[Path] = ()) -> Path:
         """Write the report (see `write_report`) and return the path of its first page.
 
         With tasks, each has a report in a folder of its name, and the first page leads to them.
@@ -70,7 +71,7 @@ class Evaluation:
         if self.dataset.tasks:
             title = title or f"{self.figures['model']} on {self.dataset.name}"
             for name, evaluation in self.by_task().items():
-                evaluation.report(folder / name, f"{title}: {name}", training_log)
+                evaluation.report(folder / name, f"{title}: {name}", training_logs)
             return write_tasks_index(folder, title, self.figures, list(self.dataset.tasks))
         return write_report(
             folder,
@@ -83,11 +84,13 @@ class Evaluation:
             calibration=self.calibration(),
             title=title,
             read=lambda clip: (self.reader.read(clip, 0, MAX_AUDIO_SECONDS), self.reader.sample_rate),
-            training_log=training_log,
+            training_logs=training_logs,
         )
 
-    def calibration(self) -> Calibration:
-        """How far probabilities and accuracy agree, see `calibrate`."""
+    def calibration(self) -> Calibration | None:
+        """How far probabilities and accuracy agree, see `calibrate`; None if these clips cannot tell."""
+        if self.figures.get(SEEN) or not enough(self.predictions.probabilities, self.predictions.targets):
+            return None
         return calibrate(self.predictions.probabilities, self.predictions.targets, self.predictions.groups)
 
 
@@ -186,6 +189,8 @@ def figures_of(
     if eval_clips:
         figures["eval_clips"] = eval_clips
     figures["clips"] = len(predictions.clips)
+    if any(group is not None for group in predictions.groups):
+        figures["sources"] = sources(predictions.groups)
     if unreadable:
         figures["unreadable"] = len(unreadable)
     if not dataset.tasks:
@@ -199,23 +204,28 @@ def figures_of(
 
 
 def _scored(predictions: ClipPredictions, labels: tuple[str, ...], resamples: int) -> dict[str, Any]:
-    """The figures of `score`, with ``intervals`` if there are to be resamples."""
+    """The figures of `score`, with the ``intervals`` that are known if there are to be resamples."""
     probabilities, targets = predictions.probabilities, predictions.targets
     figures = score(probabilities, targets, labels)
     if resamples:
         intervals = bootstrap(probabilities, targets, labels, predictions.groups, resamples=resamples)
-        figures["intervals"] = {name: list(interval) for name, interval in intervals.items()}
+        figures["intervals"] = known(figures, intervals, predictions.groups)
     return figures
 
 
 def rounded(value: Any) -> Any:
     """The value for JSON: with four decimals, and None for numbers that are not finite."""
+    return finite(value, 4)
+
+
+def finite(value: Any, decimals: int | None = None) -> Any:
+    """The value for JSON, which has no NaN: with None for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
+        return {key: finite(item, decimals) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
+        return [finite(item, decimals) for item in value]
     if isinstance(value, float):
-        return round(value, 4) if math.isfinite(value) else None
+        return None if not math.isfinite(value) else value if decimals is None else round(value, decimals)
     return value
 
 
@@ -245,9 +255,10 @@ def open_model(model: str, mode: Mode | None = None) -> Recogniser:
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.network.storage import load_model
 
+    file = Path(model)
+    name = file.absolute().parent.name if file.stem == "model" else file.stem  # as a run calls its model.onnx
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, Path(model).with_suffix(".onnx").name)
-        return load(export_onnx(load_model(model), path, mode=mode))  # type: ignore[arg-type]
+        return load(export_onnx(load_model(file), Path(folder, "model.onnx"), name=name, mode=mode))  # type: ignore[arg-type]
 
 
 def predict_clips(

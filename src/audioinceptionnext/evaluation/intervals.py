@@ -6,7 +6,7 @@ weighted counts, and average precision and AUC weighted ranks, so that each clas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -16,6 +16,8 @@ from audioinceptionnext.evaluation.metrics import ranking
 
 FIGURES = ("top1", "top5", "mca", "map", "mauc")
 SCALE = {"top1": 100, "top5": 100, "mca": 100, "map": 100, "mauc": 1}  # as in `metrics.score`
+MIN_SOURCES = 5  # of fewer, there are not even 40 different resamples, so no 2.5 % of them
+FEW_SOURCES = 20  # with fewer, any bootstrap interval is too narrow
 _MAX_WEIGHTS = 4_000_000  # held in memory at a time: 32 MB
 
 
@@ -81,6 +83,29 @@ def bootstrap(
         name: _interval(np.concatenate([chunk[name] for chunk in chunks]), float(measured[name][0]), level)
         for name in FIGURES
     }
+
+
+def sources(groups: Sequence[str | None]) -> int:
+    """The number of different groups, of which each clip without one is a group of its own."""
+    return len(set(group_numbers(groups).tolist()))
+
+
+def known(
+    figures: Mapping[str, float], intervals: Mapping[str, tuple[float, float]], groups: Sequence[str | None]
+) -> dict[str, list[float]]:
+    """Those of the intervals that say something.
+
+    None does if there are fewer than `MIN_SOURCES`, one without a width is that of resamples that do not differ, and
+    one that does not contain its figure is that of a figure which resampling distorts more than it varies.
+
+    Args:
+        figures: from `metrics.score`.
+        intervals: from `bootstrap`, of the same clips.
+        groups: the source of each clip.
+    """
+    if sources(groups) < MIN_SOURCES:
+        return {}
+    return {name: [low, high] for name, (low, high) in intervals.items() if low < high and low <= figures[name] <= high}
 
 
 def _interval(values: np.ndarray, measured: float, level: float) -> tuple[float, float]:

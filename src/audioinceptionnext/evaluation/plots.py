@@ -161,21 +161,26 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
     return middle - half, middle + half
 
 
-def draw_learning(log: Path) -> Figure:
-    """Draw the learning curve of a run over its steps: the training loss, and below it top-1 of the held-out clips.
+def draw_learning(*logs: Path) -> Figure:
+    """Draw the learning curve of a run over its steps: the loss, and below it top-1 of the held-out clips.
 
     Args:
-        log: Lightning's metrics.csv, with the columns ``step``, ``loss`` and ``top1``, each filled in some of its rows.
+        logs: Lightning's metrics.csv, with the columns ``step``, ``loss``, ``val_loss`` (of the held-out clips) and
+            ``top1``, each filled in some of its rows. A run that was resumed has one for each start, in their order;
+            what a later one repeats counts.
 
     Raises:
-        FileError: the file cannot be read, or is not such a log.
+        FileError: a file cannot be read, or is not such a log.
     """
-    loss, top1 = _column(log, "loss"), _column(log, "top1")
+    loss, held_out, top1 = (_column(logs, name) for name in ("loss", "val_loss", "top1"))
     figure = new_figure(8.0, 4.6 if len(top1) else 2.8)
     axes = figure.subplots(2 if len(top1) else 1, 1, sharex=True, squeeze=False)[:, 0]
     axes[0].plot(loss[:, 0], loss[:, 1], color=COLOURS[0], linewidth=0.6, alpha=0.3)
-    axes[0].plot(*_smooth(loss).T, color=COLOURS[0], linewidth=1.6)
-    axes[0].set_ylabel("training loss", fontsize=9, color=INK)
+    axes[0].plot(*_smooth(loss).T, color=COLOURS[0], linewidth=1.6, label="training (with augmentation)")
+    axes[0].set_ylabel("loss", fontsize=9, color=INK)
+    if len(held_out):
+        axes[0].plot(*held_out.T, color=COLOURS[1], linewidth=1.6, marker="o", markersize=3, label="held-out clips")
+        axes[0].legend(fontsize=8, frameon=False, labelcolor=INK)
     if len(top1):
         best = top1[top1[:, 1].argmax()]
         axes[1].plot(*top1.T, color=COLOURS[2], linewidth=1.6, marker="o", markersize=3)
@@ -192,18 +197,22 @@ def draw_learning(log: Path) -> Figure:
     return figure
 
 
-def _column(log: Path, name: str) -> np.ndarray:
+def _column(logs: Sequence[Path], name: str) -> np.ndarray:
     """(rows, 2): the steps that have a value in this column, and the values. Only ``loss`` must have any."""
-    try:
-        with log.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(row.get("step"), row.get(name)) for row in csv.DictReader(file)]
-        points = np.array([(float(step), float(value)) for step, value in rows if step and value]).reshape(-1, 2)
-    except OSError as error:
-        raise FileError(log, f"cannot be read: {error.strerror or error}") from None
-    except (ValueError, csv.Error):
-        raise FileError(log, f"not a training log: its columns step and {name} are not all numbers") from None
+    points = np.zeros((0, 2))
+    for log in logs:
+        try:
+            with log.open(newline="", encoding="utf-8-sig") as file:
+                rows = [(row.get("step"), row.get(name)) for row in csv.DictReader(file)]
+            own = np.array([(float(step), float(value)) for step, value in rows if step and value]).reshape(-1, 2)
+        except OSError as error:
+            raise FileError(log, f"cannot be read: {error.strerror or error}") from None
+        except (ValueError, csv.Error):
+            raise FileError(log, f"not a training log: its columns step and {name} are not all numbers") from None
+        if len(own):  # a run that was resumed repeats what came after its last checkpoint
+            points = np.concatenate([points[points[:, 0] < own[0, 0]], own])
     if name == "loss" and not len(points):
-        raise FileError(log, "not a training log: no step has a loss")
+        raise FileError(logs[-1], "not a training log: no step has a loss")
     return points
 
 

@@ -20,13 +20,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, replacing, writing
+from audioinceptionnext.errors import AinextError, check_can_write, replacing, writing
 from audioinceptionnext.evaluation import plots, report_pages
-from audioinceptionnext.evaluation.calibration import Calibration, expected_calibration_error, reliability
+from audioinceptionnext.evaluation.calibration import (
+    MIN_CLIPS,
+    Calibration,
+    expected_calibration_error,
+    reliability,
+)
+from audioinceptionnext.evaluation.flac import flac
 from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.results.plot import check_can_plot
 
@@ -47,16 +52,16 @@ ReadClip = Callable[[Clip], tuple[np.ndarray, int]]
 
 
 def check_can_report(folder: Path) -> None:
-    """Create ``folder`` and check that a report can be written there, before hours of work that it will report on.
+    """Check that a report can be written to ``folder``, before hours of work that it will report on.
+
+    Nothing is created: the call may still be refused for another reason.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
         FileError: the folder cannot be created or written to.
     """
     check_can_plot()
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+    check_can_write(folder)
 
 
 def write_report(
@@ -71,7 +76,7 @@ def write_report(
     calibration: Calibration | None = None,
     title: str | None = None,
     read: ReadClip | None = None,
-    training_log: Path | None = None,
+    training_logs: Sequence[Path] = (),
 ) -> Path:
     """Write the report of an evaluation and return the path of its ``index.html``.
 
@@ -90,16 +95,19 @@ def write_report(
         title: of the page; names the model and the data set unless given.
         read: returns the waveform of a clip, mono float of shape (samples,), and its sample rate. Without it, the
             mistakes have no audio. If it raises an AinextError, the clip is listed with the error's message.
-        training_log: Lightning's metrics.csv of the training, for the learning curve.
+        training_logs: Lightning's metrics.csv of the training, one for each time it was started or resumed, for the
+            learning curve.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
-        FileError: a file cannot be written, or ``training_log`` is not a training log.
+        FileError: a file cannot be written, or one of ``training_logs`` is not a training log.
         ValueError: the arrays do not fit together.
     """
     content = _Content(figures, np.asarray(probabilities), np.asarray(targets), labels, clips, intervals, calibration)
     content.check()
     check_can_report(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     title = title or " on ".join(str(figures[name]) for name in ("model", "data") if name in figures) or "Evaluation"
     table = class_table(content.probabilities, content.targets, labels)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
@@ -108,9 +116,10 @@ def write_report(
         staged.write_text("per_class.csv", _csv(ClassFigures._fields, (map(_cell, row) for row in table)))
         staged.write_text("predictions.csv", _predictions_csv(content))
         staged.write_bytes("confusion.png", plots.png(plots.draw_confusion(content.counts, labels)))
-        staged.write_bytes("reliability.png", plots.png(_reliability_diagram(content)))
-        if training_log is not None:
-            staged.write_bytes("learning.png", plots.png(plots.draw_learning(training_log)))
+        if content.ece is not None:
+            staged.write_bytes("reliability.png", plots.png(_reliability_diagram(content, content.ece)))
+        if training_logs:
+            staged.write_bytes("learning.png", plots.png(plots.draw_learning(*training_logs)))
         mistakes, total = _list_mistakes(staged, content, read)
         staged.write_text("mistakes.html", report_pages.mistakes_page(title, mistakes, total))
         index = report_pages.index_page(
@@ -123,7 +132,7 @@ def write_report(
             confusions=frequent_confusions(content.counts, labels, MAX_CONFUSIONS),
             listed_mistakes=len(mistakes),
             total_mistakes=total,
-            has_learning_curve=training_log is not None,
+            has_learning_curve=bool(training_logs),
         )
         staged.write_text("index.html", index)
         staged.publish()
@@ -179,8 +188,10 @@ class _Content:
         return confusion_counts(self.targets, self.ranked[:, 0], len(self.labels))
 
     @cached_property
-    def ece(self) -> float:
-        """The expected calibration error."""
+    def ece(self) -> float | None:
+        """The expected calibration error; None if these clips cannot tell it."""
+        if len(self.clips) < MIN_CLIPS or self.figures.get(report_pages.SEEN):
+            return None
         return expected_calibration_error(self.probabilities, self.targets)
 
     def rank(self, clip: int) -> int:
@@ -280,13 +291,13 @@ def _cell(value: Any) -> Any:
     return "" if value is None else f"{value:.2f}" if isinstance(value, float) else value
 
 
-def _reliability_diagram(content: _Content) -> Figure:
+def _reliability_diagram(content: _Content, ece: float) -> Figure:
     table = reliability(content.probabilities, content.targets)
     if (calibration := content.calibration) is None:
-        return plots.draw_reliability(table, content.ece)
+        return plots.draw_reliability(table, ece)
     scaled_name = f"temperature {calibration.temperature:.2f} (ECE {calibration.ece_scaled:.3f})"
     scaled = reliability(calibration.scaled, content.targets)
-    return plots.draw_reliability(table, content.ece, scaled, scaled_name)
+    return plots.draw_reliability(table, ece, scaled, scaled_name)
 
 
 def _list_mistakes(
@@ -328,21 +339,3 @@ def _write_audio(staged: _StagedFiles, name: str, clip: Clip, read: ReadClip | N
         return None, "no sound"
     staged.write_bytes(name, flac(samples[: round(MAX_AUDIO_SECONDS * rate)], rate))
     return name, ""
-
-
-def flac(samples: np.ndarray, rate: int) -> bytes:
-    """The content of a FLAC file with 16 bits per sample.
-
-    Args:
-        samples: (samples,), mono floats of -1…1; values beyond are clipped.
-        rate: the sample rate in Hz.
-    """
-    integers = (np.clip(np.nan_to_num(samples), -1, 1) * 32767).round().astype(np.int16)
-    file = io.BytesIO()
-    with av.open(file, "w", format="flac") as output:
-        stream = output.add_stream("flac", rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(integers[None], "s16", "mono")
-        frame.sample_rate = rate
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            output.mux(packet)
-    return file.getvalue()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from audioinceptionnext.errors import counted
-from audioinceptionnext.evaluation.calibration import Calibration
+from audioinceptionnext.evaluation.calibration import MIN_CLIPS, Calibration
+from audioinceptionnext.evaluation.intervals import FEW_SOURCES
 from audioinceptionnext.evaluation.per_class import ClassFigures, Confusion
 from audioinceptionnext.results.templates import render
 
@@ -20,6 +21,7 @@ HEADLINES = {
     "map": "Mean average precision",
     "mauc": "Mean AUC",
 }
+SEEN = "seen_in_training"  # the figure that counts the clips that the model was trained on
 LONG_TABLE = 25  # classes; a longer table scrolls in a frame of its own
 
 
@@ -53,7 +55,7 @@ def index_page(
     figures: Mapping[str, Any],
     *,
     intervals: Mapping[str, tuple[float, float]] | None,
-    ece: float,
+    ece: float | None,
     calibration: Calibration | None,
     table: Sequence[ClassFigures],
     confusions: Sequence[Confusion],
@@ -65,7 +67,7 @@ def index_page(
 
     Args:
         title, figures, intervals, calibration: as for `report_folder.write_report`.
-        ece: the expected calibration error, 0 to 1.
+        ece: the expected calibration error, 0 to 1; None if it is not known.
         table: the figures of each class.
         confusions: the most frequent ones.
         listed_mistakes: number of clips on the page of mistakes.
@@ -78,10 +80,15 @@ def index_page(
         about=_about(title, figures),
         headlines=[
             *_headlines(figures, intervals or {}, len(table)),
-            ("Calibration error", f"{100 * ece:.1f}\u00a0%", ""),
+            *([("Calibration error", f"{100 * ece:.1f}\u00a0%", "")] if ece is not None else []),
         ],
         intervals=intervals,
         ece=ece,
+        seen=figures.get(SEEN, 0),
+        clips=figures.get("clips", sum(row.clips for row in table)),
+        sources=figures.get("sources"),
+        min_clips=MIN_CLIPS,
+        few_sources=FEW_SOURCES,
         calibration=calibration,
         table=table,
         long_table=LONG_TABLE,

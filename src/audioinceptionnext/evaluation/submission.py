@@ -13,7 +13,7 @@ from audioinceptionnext.evaluation.detection_file import result_problems as dete
 from audioinceptionnext.evaluation.epic_sounds import read_ids, read_videos
 from audioinceptionnext.evaluation.predictions import CLASSES, Predictions, count_of, mismatches, readable
 
-CHALLENGE = "audio_based_interaction_recognition"
+CHALLENGE = challenge_file.RECOGNITION
 KEYS = tuple(map(str, range(CLASSES)))
 
 
@@ -52,14 +52,15 @@ def check_submission(path: str | Path, timestamps: str | Path | None = None) -> 
             and no other; for detection ``EPIC_Sounds_detection_test_videos`` or annotations, for every video.
 
     Raises:
-        FileError: the file does not exist, or the list cannot be read or is that of the other challenge.
+        FileError: the file does not exist or is no submission at all, or the list cannot be read or is that of the
+            other challenge.
     """
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileError(path, "no such file; check the name")
+    challenge_file.check_kind(path)
     try:
-        zipped = path.suffix.lower() != ".json" or zipfile.is_zipfile(path)
-        document, repeated = challenge_file.read_document(path, zipped)
+        document, repeated = challenge_file.read_document(path, _is_zipped(path))
     except FileError as error:
         return [error.reason]
     detection = document.get("challenge") == DETECTION
@@ -72,6 +73,23 @@ def check_submission(path: str | Path, timestamps: str | Path | None = None) -> 
         return [*problems, f"results is not an object with one key per {kind}"]
     problems += detection_problems(results) if detection else _result_problems(results)
     return problems + ([] if required is None else mismatches(results, required, kind=kind))
+
+
+def challenge_of(path: str | Path) -> str | None:
+    """The challenge that a submission is for, ``recognition`` or ``detection``; None if it does not say.
+
+    >>> challenge_of("submission.zip")
+    'recognition'
+    """
+    try:
+        name = challenge_file.read_document(Path(path), _is_zipped(Path(path)))[0].get("challenge")
+    except FileError:
+        return None
+    return challenge_file.CALLED.get(name) if isinstance(name, str) else None
+
+
+def _is_zipped(path: Path) -> bool:
+    return path.suffix.lower() != ".json" or zipfile.is_zipfile(path)
 
 
 def _repeated_keys(keys: list[str]) -> str:

@@ -6,17 +6,15 @@ import json
 import math
 import os
 import warnings as python_warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.audio import decode
-from audioinceptionnext.audio.capture import SampleConverter
-from audioinceptionnext.audio.samples import as_array
 from audioinceptionnext.errors import ModelError, ParameterError, printable
 from audioinceptionnext.inference.backends import Backend, open_session
-from audioinceptionnext.inference.prefetch import prefetch
+from audioinceptionnext.inference.recordings import Recording, each_recording, mono_blocks_of
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
@@ -25,7 +23,6 @@ from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
 
 TOP_K = 5
-Recording = str | os.PathLike[str] | np.ndarray  # a file, or samples
 
 
 class Recogniser:
@@ -94,6 +91,8 @@ class Recogniser:
             self.tasks: dict[str, int] = dict(json.loads(self.metadata.get("tasks", "{}")))
             if self.tasks and sum(self.tasks.values()) != len(self.labels):
                 raise KeyError("tasks")
+            names = [task for task, size in self.tasks.items() for _ in range(size)]
+            self._task_of = dict(zip(self.labels, names, strict=False))
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
             grid = self._predictor.grid
             self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
@@ -162,7 +161,10 @@ class Recogniser:
             if not isinstance(recording, str | os.PathLike):
                 python_warnings.warn(line, stacklevel=2)
 
-        blocks = self._blocks(recording, note, sample_rate, track, on_packet)
+        block_seconds = self._predictor.block_samples / self.sample_rate
+        blocks = mono_blocks_of(
+            recording, self.sample_rate, block_seconds, note, sample_rate=sample_rate, track=track, on_packet=on_packet
+        )
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
@@ -182,14 +184,13 @@ class Recogniser:
             warnings.append("the model gave no number for some steps (NaN): they count as 0")
             probabilities = np.nan_to_num(probabilities, nan=0.0, posinf=0.0, neginf=0.0)
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
-        mean = recording_probabilities(probabilities)
-        best = np.argsort(-mean, kind="stable")[: max(0, top_k)]
+        segments = find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings)
         return Recognition(
             file=str(recording) if isinstance(recording, str | os.PathLike) else "",
             duration=duration,
             model=self.name,
-            clip=[Score(self.labels[i], float(mean[i])) for i in best],
-            segments=find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings),
+            clip=self._ranked(recording_probabilities(probabilities), max(0, top_k)),
+            segments=[replace(one, task=self._task_of[one.label]) for one in segments] if self.tasks else segments,
             labels=self.labels,
             probabilities=probabilities,
             step_seconds=seconds,
@@ -198,6 +199,7 @@ class Recogniser:
             sample_rate=self.sample_rate,
             warnings=warnings,
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
+            tasks=self.tasks,
         )
 
     def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
@@ -215,27 +217,6 @@ class Recogniser:
         >>> model.predict("kitchen-scene.flac", settings=settings).segments
         """
         return settings_for(self.labels, self.thresholds, threshold, **others)
-
-    def _blocks(
-        self,
-        recording: Recording | Iterator[np.ndarray],
-        on_warning: Callable[[str], None],
-        sample_rate: int | None = None,
-        track: int | None = None,
-        on_packet: Callable[[], None] | None = None,
-    ) -> Iterator[np.ndarray]:
-        """The recording as mono blocks at the model's rate. ``on_warning`` is called as by `decode.read_blocks`."""
-        block_seconds = self._predictor.block_samples / self.sample_rate
-        if isinstance(recording, str | os.PathLike):
-            if sample_rate is not None:
-                raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
-            path, rate = os.fspath(recording), self.sample_rate
-            return prefetch(decode.read_blocks(path, rate, block_seconds, on_warning, track, on_packet))
-        rate = self.sample_rate if sample_rate is None else sample_rate
-        converter = SampleConverter(rate, self.sample_rate, on_warning, "recording")
-        if isinstance(recording, Iterator):
-            return prefetch(_converted(recording, converter))
-        return converter.whole(recording, block_seconds)
 
     def embed(self, recordings: Recording | Iterable[Recording], *, sample_rate: int | None = None) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.
@@ -261,7 +242,7 @@ class Recogniser:
         """
         channels = int(self.metadata["features"])
         rows: list[np.ndarray] = []
-        for recording in _each(recordings):
+        for recording in each_recording(recordings):
             total, loud_steps = np.zeros(channels), 0
             for features, loud in self._features(recording, sample_rate=sample_rate):
                 total += features[loud].sum(axis=0, dtype=np.float64)
@@ -299,10 +280,26 @@ class Recogniser:
         step = self.check_step(step_seconds)
         predictor = StepPredictor(self._session, self.metadata, self.mode, features=True)
         name = f"{printable(recording)}: " if isinstance(recording, str | os.PathLike) else ""
-        blocks = self._blocks(recording, lambda line: python_warnings.warn(name + line, stacklevel=2), sample_rate)
+        block_seconds = predictor.block_samples / self.sample_rate
+
+        def note(line: str) -> None:
+            python_warnings.warn(name + line, stacklevel=2)
+
+        blocks = mono_blocks_of(recording, self.sample_rate, block_seconds, note, sample_rate=sample_rate)
         for prediction in predictor.predict_blocks(blocks, step):
             assert prediction.features is not None
             yield prediction.features, prediction.probabilities.max(axis=1) > 0
+
+    def _ranked(self, probabilities: np.ndarray, top_k: int) -> list[Score]:
+        """The most probable labels of a recording, of each task ``top_k``."""
+        found: list[Score] = []
+        first = 0
+        parts: list[tuple[str | None, int]] = [*self.tasks.items()] or [(None, len(self.labels))]
+        for task, size in parts:
+            best = first + np.argsort(-probabilities[first : first + size], kind="stable")[:top_k]
+            found += [Score(self.labels[i], float(probabilities[i]), task) for i in best]
+            first += size
+        return found
 
     def __deepcopy__(self, memo: Any) -> Recogniser:
         """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
@@ -321,6 +318,8 @@ class Recogniser:
     def check_step(self, step_seconds: float | None) -> int:
         """The distance from one step to the next, in samples.
 
+        Above the model's own, it is the nearest multiple of it, with a warning if that is more than 1 % away.
+
         Raises:
             ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames.
         """
@@ -328,7 +327,11 @@ class Recogniser:
         if step_seconds is None:
             return grid.step
         if seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
-            return round(step_seconds / seconds) * grid.step
+            multiple = round(step_seconds / seconds)
+            if not math.isclose(multiple * seconds, step_seconds, rel_tol=0.01):
+                asked = f"a step every {step_seconds:g} s is no multiple of the {seconds:g} s of {self.name}"
+                python_warnings.warn(f"{asked}; there is one every {multiple * seconds:g} s", stacklevel=1)
+            return multiple * grid.step
         if 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
             parts = round(seconds / step_seconds)
             if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
@@ -341,25 +344,3 @@ class Recogniser:
 def recording_probabilities(probabilities: np.ndarray) -> np.ndarray:
     """(steps, classes) to (classes,): for the recording as a whole, the mean over the steps that are not silent."""
     return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))
-
-
-def _each(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
-    """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them."""
-    if hasattr(recordings, "__array__"):
-        recordings = as_array(recordings, "recordings")
-        if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
-            recordings = [recordings]
-    elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
-        recordings = [recordings]
-    yield from recordings
-
-
-def _converted(blocks: Iterator[np.ndarray], converter: SampleConverter) -> Generator[np.ndarray]:
-    samples = 0
-    for block in blocks:
-        samples += len(converted := converter.push(block))
-        yield converted
-    samples += len(converted := converter.finish())
-    if not samples:
-        raise ParameterError("recording", None, "its blocks have no samples; give at least one")
-    yield converted

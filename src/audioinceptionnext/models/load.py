@@ -74,6 +74,11 @@ def read_model(model: str | Path) -> ModelFile:
     path = Path(model)
     if path.suffix == ".safetensors":
         raise ModelError(path, f"holds weights for training; export them first: ainext export {path} model.onnx")
+    if path.suffix in (".pyth", ".pth", ".pt") and path.is_file():
+        reason = (
+            f"holds a checkpoint; make a model of it first: ainext convert {path} model.safetensors, then ainext export"
+        )
+        raise ModelError(path, reason)
     if path.suffix == ".onnx" or (path.is_file() and not _is_name(model)):
         try:
             content = path.read_bytes()

@@ -106,8 +106,24 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """One prediction for the whole input: log-mel (batch, 1, frames, bands) to logits (batch, classes)."""
+        """One prediction for the whole input: log-mel (batch, 1, frames, bands) to logits (batch, classes).
+
+        Raises:
+            ParameterError: the input has another shape, such as one with its axes swapped.
+        """
+        self._check(log_mel)
         return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
+
+    def _check(self, log_mel: Tensor) -> None:
+        """Check the sizes that are the same for every input. Those of batch and time may be symbolic."""
+        if not isinstance(log_mel, Tensor) or torch.jit.is_tracing():  # it is drawn, and has no sizes
+            return
+        bands = self.config.bands
+        if log_mel.dim() != 4 or log_mel.shape[1] != 1 or log_mel.shape[3] != bands:
+            swapped = log_mel.dim() == 4 and log_mel.shape[1:3] == (1, bands)
+            hint = "; its last two axes are swapped" if swapped else ""
+            reason = f"this is not the shape of a log-mel, (batch, 1, frames, {bands}){hint}"
+            raise ParameterError("log_mel", tuple(log_mel.shape), reason)
 
     @property
     def clip_steps(self) -> int:
@@ -135,7 +151,11 @@ class Network(nn.Module):
 
         Returns:
             Logits (batch, steps, classes). One clip's length gives one step, equal to `forward`.
+
+        Raises:
+            ParameterError: as `forward`.
         """
+        self._check(log_mel)
         return self.pooled_logits(self.features(log_mel))
 
     def pooled_logits(self, features: Tensor) -> Tensor:

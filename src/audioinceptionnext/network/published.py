@@ -17,7 +17,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from audioinceptionnext.errors import ModelError, ParameterError, counted, printable
+from audioinceptionnext.errors import ModelError, ParameterError, counted, kind_of_file, printable
 from audioinceptionnext.network.folding import merge
 from audioinceptionnext.network.labels import EPIC_SOUNDS_LABELS, VERBS_AND_NOUNS
 from audioinceptionnext.network.published_settings import Setting, find_setting
@@ -69,6 +69,8 @@ class Checkpoint:
             return replace(find_setting(classes, self.cfg, data), tasks=self.tasks)
         except ModelError as error:
             raise ModelError(self.path, error.reason) from None
+        except ParameterError as error:
+            raise ParameterError(error.name, error.value, f"{printable(self.path)}: {error.reason}") from None
 
     def architecture(self, given: str | None) -> str:
         """The network that it is of, ``base`` or ``rep``.
@@ -91,13 +93,15 @@ class Checkpoint:
             reason = f"it is of the network {name}; only {' and '.join(ARCHITECTURES.values())} can be loaded"
             raise ModelError(self.path, reason)
         if given is not None and stated not in (None, given):
-            raise ParameterError("architecture", given, f"the file is of {name}, which is called {stated} here")
+            reason = f"the file {printable(self.path)} is of {name}, which is called {stated} here"
+            raise ParameterError("architecture", given, reason)
         if given or stated:
             return given or str(stated)
         if self.cfg is None:
             choices = " or ".join(f"{ours} ({theirs})" for ours, theirs in ARCHITECTURES.items())
             reason = (
-                f"the file does not say of which network it is, and its weights have the names of both; say {choices}"
+                f"the file {printable(self.path)} does not say of which network it is, and its weights have the names "
+                f"of both; say {choices}"
             )
             raise ParameterError("architecture", None, reason)
         text = (
@@ -194,9 +198,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = f"not a checkpoint that torch.load can read with weights_only ({reason[:120]})"
+        if (kind := kind_of_file(path)) in ("a torch file", "a pickle"):
+            reason = "is damaged, or holds more than weights, which is not read; get the published file again"
+        else:
+            reason = f"is {kind}, not a published checkpoint (.pyth)"
         raise ModelError(path, reason) from error
+    if kind_of_file(path) == "a .safetensors file":  # newer versions of torch read it too
+        raise ModelError(path, "is a .safetensors file already, not a published checkpoint (.pyth)")
     state = content.get("model_state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(path, "has no weights under 'model_state'; give a checkpoint of the published system")

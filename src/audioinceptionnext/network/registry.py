@@ -68,6 +68,21 @@ def create_model(network: str = "base", num_classes: int = 44, **settings: Any) 
     return AudioInceptionNeXt(config)
 
 
+def name_of(config: BaseConfig) -> str:
+    """What a network with this configuration is called, such as ``tiny``; its widths if it is no named variant.
+
+    >>> name_of(create_model("tiny", num_classes=20).config)
+    'tiny'
+    """
+    if config.architecture:
+        return config.architecture
+    assert isinstance(config, NetworkConfig)
+    for name, changes in VARIANTS.items():
+        if config.widths == changes.get("widths", NetworkConfig.widths):
+            return name
+    return f"AudioInceptionNeXt with widths {', '.join(map(str, config.widths))}"
+
+
 def build_network(config: dict[str, Any]) -> Network:
     """Create a freshly initialised network from its configuration as `BaseConfig.as_dict` wrote it.
 

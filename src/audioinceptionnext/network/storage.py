@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.errors import ModelError, ParameterError, kind_of_file
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
@@ -19,6 +19,18 @@ from audioinceptionnext.network.registry import build_network
 
 Mode = Literal["dense", "windows"]  # of a file; a recogniser also has the mode `clips`
 FORMAT = "audioinceptionnext/1"
+
+
+_PUBLISHED = (
+    "is {}, not a .safetensors file; `ainext convert` makes one of a published checkpoint, and the weights of a run "
+    "are in its model.safetensors"
+)
+_OTHER_KINDS = {
+    "an ONNX model": "is an exported ONNX model, which cannot be trained or exported again; give the .safetensors file "
+    "that it was exported from",
+    "a torch file": _PUBLISHED.format("a torch file"),
+    "a pickle": _PUBLISHED.format("a pickle"),
+}
 
 
 @dataclass
@@ -145,7 +157,10 @@ def load_model(path: str | Path) -> StoredModel:
             header = file.metadata() or {}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     except SafetensorError as error:
-        raise ModelError(path, f"not a safetensors file, or damaged ({error})") from error
+        kind = kind_of_file(path)
+        raise ModelError(
+            path, _OTHER_KINDS.get(kind, f"not a safetensors file, or damaged (it looks like {kind})")
+        ) from error
     if header.get("format") != FORMAT:
         reason = "not a safetensors file of AudioInceptionNeXt; `ainext convert` writes one from a published checkpoint"
         raise ModelError(path, reason)

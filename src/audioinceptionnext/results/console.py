@@ -32,7 +32,11 @@ def console_table(result: RecognitionData, max_segments: int | None = TABLE_SEGM
     ]
     if likely := [one for one in result.clip if one.score > 0]:
         top = Table.grid(padding=(0, 2))
+        task = None
         for one in likely:
+            if one.task != task:  # each has a ranking of its own
+                top.add_row(Text(f"{one.task}:", style="dim"))
+                task = one.task
             bar = Bar(size=1, begin=0, end=min(one.score, 1), width=20, color="cyan")
             top.add_row(Text(printable(one.label)), bar, Text(f"{one.score:4.0%}", style="cyan"))
         parts.append(Padding(top, (0, 0, 0, 2)))

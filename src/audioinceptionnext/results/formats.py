@@ -63,6 +63,7 @@ class Format:
         suffix: of its files, with the dot.
         body: makes the text of one recording; every line of it ends with a line end.
         header: comes once, before the bodies.
+        task_header: the same for models with several tasks, if it differs.
         between: comes between two bodies.
         single: whether a text can hold one recording only.
     """
@@ -70,6 +71,7 @@ class Format:
     suffix: str
     body: Callable[[RecognitionData, Context], str]
     header: str = ""
+    task_header: str = ""
     between: str = ""
     single: bool = False
 
@@ -85,7 +87,11 @@ class Format:
         for result in results:
             bodies.append(self.body(result, context))
             context = context.after(result)
-        return self.header + self.between.join(bodies)
+        return self.head(*results) + self.between.join(bodies)
+
+    def head(self, *results: RecognitionData) -> str:
+        """What comes before the bodies of these results, which are of one model."""
+        return self.task_header if self.task_header and any(result.tasks for result in results) else self.header
 
 
 def format_time(seconds: float) -> str:
@@ -127,8 +133,9 @@ def _json(result: RecognitionData, context: Context) -> str:
 def _csv(result: RecognitionData, context: Context) -> str:
     file = csv_field(result.file)
     return "".join(
-        f"{file},{segment.start:.3f},{segment.end:.3f},{csv_field(segment.label)},{segment.score:.4f}\n"
-        for segment in result.segments
+        f"{file},{one.start:.3f},{one.end:.3f},{csv_field(one.label)},{one.score:.4f}"
+        f"{f',{csv_field(one.task)}' if one.task else ''}\n"
+        for one in result.segments
     )
 
 
@@ -254,7 +261,7 @@ def _distinct(name: str, taken: set[str]) -> str:
 
 FORMATS: dict[str, Format] = {
     "json": Format(".json", _json),  # one object; for several recordings, the command line makes a list
-    "csv": Format(".csv", _csv, header="file,start,end,label,score\n"),
+    "csv": Format(".csv", _csv, header="file,start,end,label,score\n", task_header="file,start,end,label,score,task\n"),
     "audacity": Format(".txt", _audacity),
     "srt": Format(".srt", _srt, between="\n"),  # an empty line ends a subtitle
     "elan": Format(".eaf", _elan, single=True),

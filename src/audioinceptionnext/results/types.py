@@ -18,25 +18,28 @@ class Segment:
         start, end: seconds from the recording's start.
         label: one of the model's labels.
         score: mean probability over the stretch, 0 to 1.
+        task: that the label belongs to, of a model with several, such as ``verb``; None of other models.
     """
 
     start: float
     end: float
     label: str
     score: float
+    task: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of one segment: times rounded to the millisecond, the score to 0.0001."""
         times = {"start": _rounded(self.start, 3), "end": _rounded(self.end, 3)}
-        return {**times, "label": self.label, "score": _rounded(self.score, 4)}
+        return {**times, "label": self.label, "score": _rounded(self.score, 4)} | _task(self.task)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A label with its score, 0 to 1."""
+    """A label with its score, 0 to 1, and the task that it belongs to, as in `Segment`."""
 
     label: str
     score: float
+    task: str | None = None
 
 
 @dataclass(eq=False)  # arrays have no one truth value to compare by
@@ -47,7 +50,8 @@ class RecognitionData:
         file: the recording's name as it was given; empty for an array.
         duration: in seconds.
         model: the model's name.
-        clip: the most probable labels of the recording as a whole, best first.
+        clip: the most probable labels of the recording as a whole, best first; of a model with several tasks those of
+            the first task, then those of the next.
         segments: ordered by start.
         labels: the model's labels, one per class.
         probabilities: (steps, classes) float32, not smoothed; all 0 in digital silence.
@@ -57,6 +61,7 @@ class RecognitionData:
         sample_rate: of the model, in Hz; the log-mel's bands reach up to half of it.
         warnings: what was wrong with the file, such as a damaged end; one line each, without the file's name.
         onset_threshold: the lowest onset threshold of all classes, drawn in the picture.
+        tasks: the names and sizes of consecutive parts of the labels, as in `Recogniser`; empty for most models.
     """
 
     file: str
@@ -72,6 +77,7 @@ class RecognitionData:
     sample_rate: int = 24_000
     warnings: list[str] = field(default_factory=list)
     onset_threshold: float = 0.5
+    tasks: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of one recording: times rounded to the millisecond, scores rounded down to 0.0001."""
@@ -80,7 +86,10 @@ class RecognitionData:
             "file": self.file,
             "duration": _rounded(self.duration, 3),
             "model": self.model,
-            "clip": [{"label": one.label, "score": score} for one, score in zip(self.clip, scores, strict=True)],
+            "clip": [
+                {"label": one.label, "score": score} | _task(one.task)
+                for one, score in zip(self.clip, scores, strict=True)
+            ],
             "segments": [segment.as_dict() for segment in self.segments],
         }
 
@@ -88,6 +97,11 @@ class RecognitionData:
 def _rounded(value: float, digits: int) -> float:
     """A number that JSON has: of Python's type, and 0 for NaN and infinity."""
     return round(float(value), digits) if math.isfinite(value) else 0.0
+
+
+def _task(name: str | None) -> dict[str, str]:
+    """What JSON says of a task: nothing, if the model has but one."""
+    return {} if name is None else {"task": name}
 
 
 def _rounded_down(scores: Sequence[float]) -> list[float]:

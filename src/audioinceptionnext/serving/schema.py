@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 class Label(BaseModel):
     label: str
     score: float = Field(description="Probability, 0 to 1.")
+    task: str | None = Field(default=None, description="Of a model with several tasks, the one of the label.")
 
 
 class Segment(Label):

@@ -225,7 +225,7 @@ class Plan:
         data = self.data_of(variant)
         initial_weights = None
         if variant.initial_weights_of is not None:
-            from audioinceptionnext.training.fit import MODEL
+            from audioinceptionnext.training.run_folder import MODEL
 
             other = self.study.variant(variant.initial_weights_of)
             initial_weights = self._unit(other, seed, None).folder / MODEL

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from audioinceptionnext.benchmark import hardware
-from audioinceptionnext.errors import counted
+from audioinceptionnext.errors import counted, writing
 from audioinceptionnext.evaluation.report_folder import check_can_report
 from audioinceptionnext.studies import sentences
 from audioinceptionnext.studies.cost import measure_costs
@@ -21,9 +21,10 @@ from audioinceptionnext.studies.report_page import Circumstances, write_report
 from audioinceptionnext.studies.results import Row, as_dicts, collect
 from audioinceptionnext.studies.runner import Runner, format_duration
 from audioinceptionnext.studies.worker import is_done
-from audioinceptionnext.training.fit import MODEL
+from audioinceptionnext.training.run_folder import MODEL
 
 CACHE = "cache"
+LISTED_RUNS = 10  # in the text of a forecast; with more, only the variants are listed
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,25 @@ class Forecast:
         return {"runs": runs, "jobs": self.jobs, "seconds": round(self.total)}
 
     def as_text(self) -> str:
-        """The same for people, one run per line."""
-        lines = []
-        for unit in self.units:
-            seconds = self.seconds.get(unit.folder)
-            lines.append(f"{unit.name}: {'done' if seconds is None else format_duration(seconds)}")
+        """The same for people: a summary, then a line for each variant, and for each run if there are only a few."""
         at_a_time = f", {self.jobs} at a time" if self.jobs > 1 else ""
-        total = f"{counted(len(self.seconds), 'run')} to do, about {format_duration(self.total)}{at_a_time}"
-        return "\n".join([*lines, total])
+        done = len(self.units) - len(self.seconds)
+        before = f" ({done:,} of {len(self.units):,} are done)" if done else ""
+        lines = [f"{counted(len(self.seconds), 'run')} to do, about {format_duration(self.total)}{at_a_time}{before}"]
+        by_variant: dict[str, list[Unit]] = {}
+        for unit in self.units:
+            by_variant.setdefault(unit.variant, []).append(unit)
+        for variant, units in by_variant.items():
+            seconds = [self.seconds[unit.folder] for unit in units if unit.folder in self.seconds]
+            rest = f"about {format_duration(sum(seconds))}" if seconds else "done"
+            lines.append(f"  {variant}: {counted(len(units), 'run')}, {rest}")
+        if len(self.units) > LISTED_RUNS:
+            return "\n".join([*lines, "JSON lists every run"])
+        lines.append("")
+        for unit in self.units:
+            own = self.seconds.get(unit.folder)
+            lines.append(f"{unit.name}: {'done' if own is None else format_duration(own)}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,8 @@ class StudySession:
             FileError: the report cannot be written.
         """
         check_can_report(self.folder)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         weights: dict[str, Path] = {}
         for unit in self.units:
             if unit.fold is not None and is_done(unit):

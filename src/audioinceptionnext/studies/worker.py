@@ -47,8 +47,10 @@ def run(unit: Unit, threads: int, cache: Path) -> None:
         AinextError: as `training.fit.train`.
     """
     from audioinceptionnext.training.cross_validation import CrossValidation
-    from audioinceptionnext.training.fit import LAST, Run, train
+    from audioinceptionnext.training.fit import train
     from audioinceptionnext.training.hardware import Hardware
+    from audioinceptionnext.training.run_folder import LAST
+    from audioinceptionnext.training.run_record import Run
 
     dataset = unit.data.open()
     trained, scored = unit.data.split(dataset, unit.fold)
@@ -118,7 +120,7 @@ def _predict(unit: Unit, settings: dict[str, Any], dataset: Any, clips: Any) -> 
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.models.load import load
     from audioinceptionnext.network.storage import load_model
-    from audioinceptionnext.training.fit import MODEL
+    from audioinceptionnext.training.run_folder import MODEL
 
     model = load_model(unit.folder / MODEL)
     if (seconds := settings["clip_seconds"]) is not None:

@@ -1,4 +1,4 @@
-"""What Lightning calls during a run: checkpoints, logs, the progress bar, early stopping, signals."""
+"""What Lightning calls during a run: checkpoints, logs, early stopping, signals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -123,23 +123,3 @@ class InterruptOnSigterm(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)  # Lightning restores the handler at the end
-
-
-class ProgressBar(TQDMProgressBar):
-    """One line with the epoch, the loss and the held-out top-1. Where stderr is no terminal, a line now and then."""
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=1 if sys.stderr.isatty() else 50)
-
-    def get_metrics(self, *arguments: Any) -> dict[str, Any]:
-        return {name: value for name, value in super().get_metrics(*arguments).items() if name != "v_num"}
-
-    def on_exception(self, *_: Any) -> None:
-        """End the line of the bar, so that the error is printed on a line of its own."""
-        if self._train_progress_bar is not None:
-            self._train_progress_bar.close()
-
-    def init_validation_tqdm(self) -> Any:
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar

@@ -14,22 +14,24 @@ import numpy as np
 from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import ParameterError, writing
+from audioinceptionnext.errors import ParameterError, counted, writing
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.evaluate import (
     Evaluation,
     figures_of,
+    finite,
     open_model,
     predict_clips,
     unseen_sources,
 )
-from audioinceptionnext.training.fit import LAST, MODEL, RUN, Run, train
+from audioinceptionnext.network.registry import name_of
+from audioinceptionnext.network.storage import load_model
+from audioinceptionnext.training.fit import Interrupted, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.run_record import check_same
+from audioinceptionnext.training.run_folder import DONE, FIGURES, LAST, MODEL, OUTPUTS, RUN
+from audioinceptionnext.training.run_record import Run, check_same
 from audioinceptionnext.training.teacher import FOLD
-
-OUTPUTS, DONE, FIGURES = "outputs.npz", "fold.json", "figures.json"
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class CrossValidation:
         hardware: what to compute on.
         eval_clips: number of evenly spaced clips over which to average; 0 uses whole recordings.
         folds: the folds to do, such as ``1,2``; the figures are then of their clips only. None does all.
+        overwrite: whether to start over with folds that are done or were interrupted.
 
     >>> CrossValidation(dataset, Path("runs/folds"), load_recipe("modern")).run().figures["top1"]
     """
@@ -58,6 +61,7 @@ class CrossValidation:
     hardware: Hardware = field(default_factory=Hardware)
     eval_clips: int = 0
     folds: str | None = None
+    overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.recipe.targets == "steps":
@@ -74,8 +78,15 @@ class CrossValidation:
         predictions, unseen = ClipPredictions(), ClipPredictions()
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]
-        for fold in sorted({clip.fold for clip in chosen if clip.fold is not None}):
-            part, figures_by_fold[str(fold)] = self.run_fold(fold)
+        folds = sorted({clip.fold for clip in chosen if clip.fold is not None})
+        for number, fold in enumerate(folds):
+            try:
+                part, figures_by_fold[str(fold)] = self.run_fold(fold)
+            except Interrupted:
+                done = f"{number} of {counted(len(folds), 'fold')} are done"
+                raise Interrupted(
+                    f"interrupted in fold {fold} ({done}); resume the cross-validation to continue"
+                ) from None
             predictions.add(part)
             unseen.add(part.only(unseen_sources(part.clips, self.dataset.select(str(fold))[1])))
         figures = figures_of(self.dataset, predictions, None, eval_clips=self.eval_clips)
@@ -84,7 +95,7 @@ class CrossValidation:
         figures |= _calibration(self.dataset, predictions)
         top1 = np.array([figures_of_fold["top1"] for figures_of_fold in figures_by_fold.values()])
         figures |= {
-            "model": self.recipe.network,
+            "model": self._network(fold),
             "folds": figures_by_fold,
             "top1_mean_of_folds": float(top1.mean()),
             "top1_deviation_of_folds": float(top1.std(ddof=1)) if len(top1) > 1 else 0.0,
@@ -93,7 +104,7 @@ class CrossValidation:
         }
         path = self.out / FIGURES
         with writing(path):
-            path.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            path.write_text(_as_json(figures) + "\n", encoding="utf-8")
         return Evaluation(self.dataset, predictions, figures, self._reader(fold))
 
     def run_fold(self, fold: int, training: list[Clip] | None = None) -> tuple[ClipPredictions, dict[str, Any]]:
@@ -114,21 +125,25 @@ class CrossValidation:
         others = others if training is None else training
         initial_weights = self.initial_weights and self.initial_weights.replace(FOLD, str(fold))
         run = Run(self.dataset, others, clips, folder, self.recipe, initial_weights, {"fold": fold})
-        if (folder / DONE).is_file():
+        if (folder / DONE).is_file() and not self.overwrite:
             check_same(json.loads((folder / RUN).read_text(encoding="utf-8")), run.describe(), folder / RUN)
             return _read_fold(clips, folder)
         started = time.monotonic()
-        train(run, resume=(folder / LAST).is_file(), hardware=self.hardware)
+        resume = (folder / LAST).is_file() and not self.overwrite
+        train(run, resume=resume, overwrite=self.overwrite, hardware=self.hardware)
         minutes = (time.monotonic() - started) / 60
         predictions, figures = score_fold(self.dataset, clips, folder, minutes=minutes, eval_clips=self.eval_clips)
         print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return predictions, figures
 
     def _reader(self, fold: int) -> Reader:
-        from audioinceptionnext.network.storage import load_model
+        return Reader(load_model(self.out / f"fold-{fold}" / MODEL).sample_rate, self.dataset.sample_rate)
 
-        rate = load_model(self.out / f"fold-{fold}" / MODEL).sample_rate
-        return Reader(rate, self.dataset.sample_rate)
+    def _network(self, fold: int) -> str:
+        """What the network of a fold is called. Initial weights bring their own, which the recipe does not name."""
+        if self.initial_weights is None:
+            return self.recipe.network
+        return name_of(load_model(self.out / f"fold-{fold}" / MODEL).net.config)
 
 
 def score_fold(
@@ -157,9 +172,14 @@ def score_fold(
         indices = [index[id(clip)] for clip in predictions.clips]
         np.savez(folder / OUTPUTS, clips=indices, **arrays)  # type: ignore[arg-type]
         partial = folder / f"{DONE}.part"  # the fold is done once this file has its final name
-        partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+        partial.write_text(_as_json(figures), encoding="utf-8")
         partial.replace(folder / DONE)
     return predictions, figures
+
+
+def _as_json(figures: dict[str, Any]) -> str:
+    """JSON has no NaN, which a figure is that these clips do not have."""
+    return json.dumps(finite(figures), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _read_fold(clips: list[Clip], folder: Path) -> tuple[ClipPredictions, dict[str, Any]]:

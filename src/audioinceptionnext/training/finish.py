@@ -13,9 +13,8 @@ from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
-from audioinceptionnext.training.fit import Run
-
-ONNX, REPORT, FIGURES = "model.onnx", "report", "figures.json"
+from audioinceptionnext.training.run_folder import FIGURES, ONNX, REPORT, training_logs
+from audioinceptionnext.training.run_record import Run
 
 
 def finish_run(run: Run, weights: Path) -> dict[str, Any]:
@@ -54,8 +53,7 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
             save_model(model, weights)
             export_onnx(model, onnx, name=run.out.name or "model")
         evaluation.figures["temperature"] = temperature
-    logs = sorted(run.out.glob("log/version_*/metrics.csv"), key=lambda path: path.stat().st_mtime)
-    page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", logs[-1] if logs else None)
+    page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", training_logs(run.out))
     _write_figures(run, evaluation.figures)
     return found | evaluation.figures | {"report": str(page)}
 

@@ -3,115 +3,110 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
-import logging
 import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
-from audioinceptionnext.errors import AinextError, MissingDependencyError, ParameterError, counted, writing
+from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.frozen import freeze_norms
-from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory, slurm_environment
+from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.noise import read_noise
-from audioinceptionnext.training.recipe import Recipe, as_yaml
-from audioinceptionnext.training.run_record import check_same, digest, matches_checkpoint, read_run_record
+from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.run_folder import BEST, LAST, MODEL, check_out, remove_run
+from audioinceptionnext.training.run_record import (
+    Run,
+    check_same,
+    matches_checkpoint,
+    read_run_record,
+    write_description,
+)
 from audioinceptionnext.training.teacher import open_teacher
-
-LAST, BEST = "last.ckpt", "best.ckpt"
-MODEL, RUN, RECIPE = "model.safetensors", "run.json", "recipe.yaml"
+from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
-@dataclass(frozen=True)
-class Run:
-    """What to train, on which clips, and where to keep it.
+class Interrupted(AinextError):
+    """A run was stopped by Ctrl-C or SIGTERM. Its last checkpoint is kept."""
 
-    Attributes:
-        dataset: its labels become those of the model.
-        training, held_out: clips. The held-out ones, which may be none, are scored every ``evaluate_every`` epochs.
-        out: folder for ``model.safetensors``, ``run.json``, ``recipe.yaml``, ``log/``, ``tensorboard/``, the checkpoint
-            ``last.ckpt`` to resume from, and ``best.ckpt`` if clips are held out.
-        recipe: the settings.
-        initial_weights: weights to start from, see `initial_model.open_weights`.
-        details: anything else that tells this run from others; JSON values. A run can only be resumed with the same.
+
+def check_call(
+    out: Path,
+    hardware: Hardware = Hardware(),  # noqa: B008 (frozen)
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Check what can be checked of a run before its data set is read. Nothing is written.
+
+    Args:
+        out: see `Run`.
+        hardware, resume, overwrite: as for `train`.
+
+    Raises:
+        ParameterError: as `run_folder.check_out`, or another number of processes was started.
+        FileError: the folder cannot be written to.
+        MissingDependencyError: a package is not installed.
     """
-
-    dataset: Dataset
-    training: Sequence[Clip]
-    held_out: Sequence[Clip]
-    out: Path
-    recipe: Recipe
-    initial_weights: str | None = None
-    details: dict[str, Any] | None = None
-
-    def describe(self, processes: int = 1) -> dict[str, Any]:
-        """What ``run.json`` and the checkpoints say of the run. A run that is resumed has to have the same."""
-        description = {
-            "data": self.dataset.name,
-            "labels": list(self.dataset.labels),
-            **({"tasks": self.dataset.tasks} if self.dataset.tasks else {}),
-            "clips": len(self.training),
-            "held_out": len(self.held_out),
-            "training_digest": digest(self.training),
-            "held_out_digest": digest(self.held_out),
-            **(self.details or {}),
-            "initial_weights": self.initial_weights,
-            "processes": processes,
-            "recipe": self.recipe.as_dict(),
-        }
-        return json.loads(json.dumps(description))  # with the types that reading it back gives
+    hardware.check_launch()
+    check_loggers(hardware)
+    if is_first_process():  # the others may be started when the first one has begun to write
+        check_out(out, resume=resume, overwrite=overwrite)
 
 
-def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) -> Path | None:  # noqa: B008 (frozen)
+def train(
+    run: Run,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    hardware: Hardware = Hardware(),  # noqa: B008 (frozen)
+) -> Path | None:
     """Train a network, and save it as ``model.safetensors``.
 
     Args:
         run: what to train.
         resume: whether to continue from the last checkpoint in ``run.out``, if there is one.
+        overwrite: whether to remove a run in ``run.out`` first. Nothing is removed if this call is refused.
         hardware: what to compute on.
 
     Returns:
         The path of the model; None in every process but the first.
 
     Raises:
-        ParameterError: a setting that this network, these weights or this hardware does not allow.
+        ParameterError: a setting that this network, these weights or this hardware does not allow, or ``run.out`` holds
+            a run that is neither to be resumed nor overwritten.
         FileError: the run in ``run.out`` was started with other settings, or a file cannot be written.
-        AinextError: more than 1 % of the clips cannot be read, the loss is not a number, or the run was interrupted.
+        AinextError: more than a tenth of the clips cannot be read, the loss is not a number, or the run was
+            interrupted.
 
     >>> dataset = load_dataset("kitchen20", "Kitchen20")
     >>> train(Run(dataset, *split_clips(dataset, folds="1-4"), Path("runs/a"), load_recipe("modern")))
     PosixPath('runs/a/model.safetensors')
     """
     recipe, checkpoint = run.recipe, run.out / LAST
-    hardware.check_launch()
+    check_call(run.out, hardware, resume=resume, overwrite=overwrite)
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
     record: dict[str, Any] = {"run": run.describe(hardware.processes)}
     resumed = _record_to_resume(checkpoint, record["run"]) if resume else None
-    _silence_lightning()
     keep_memory()
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)
@@ -123,12 +118,7 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     if recipe.freeze_bn:
         freeze_norms(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
-    try:
-        trainer = _trainer(run, hardware)
-    except MisconfigurationException as error:  # for example, more devices than there are
-        raise ParameterError("devices", hardware.devices, " ".join(str(error).split())) from error
-    if resumed is None and trainer.is_global_zero:
-        _write_description(run, record["run"])
+    trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
         raise ParameterError("precision", "fp16", "it needs a GPU; give bf16 or float32")
 
@@ -171,10 +161,17 @@ def train(run: Run, *, resume: bool = False, hardware: Hardware = Hardware()) ->
     validation = None
     if not run.held_out and (recipe.patience or recipe.keep == "best") and is_first_process():
         print("ainext: warning: no clips are held out, so patience and keep=best have no effect", file=sys.stderr)
+    if waveforms.keep != "memory" and is_first_process():
+        print(f"opening {counted(len(training), 'clip')}, to find those that cannot be read", file=sys.stderr)
+    module.leave_out(waveforms.unreadable())
     if held_out:
-        validation = loader(
-            _waveforms(held_out, reader, None, hardware), recipe.batch_size, workers=hardware.loader_workers
-        )
+        to_score = _waveforms(held_out, reader, None, hardware)
+        module.leave_unscored(to_score.unreadable())
+        validation = loader(to_score, recipe.batch_size, workers=hardware.loader_workers)
+    if resumed is None and trainer.is_global_zero:
+        if overwrite:
+            remove_run(run.out)
+        write_description(run, record["run"])
     _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
     return _save(run, module, trainer)
 
@@ -198,7 +195,7 @@ def _fit(
         if isinstance(error, AinextError):
             raise
         # Lightning turns Ctrl-C and SIGTERM into a silent exit.
-        raise AinextError(f"interrupted; resume the run to continue from {checkpoint}") from None
+        raise Interrupted(f"interrupted; resume the run to continue from {checkpoint}") from None
 
 
 def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
@@ -233,14 +230,6 @@ def _record_to_resume(checkpoint: Path, description: dict[str, Any]) -> dict[str
     record = read_run_record(checkpoint)
     check_same(record["run"], description, checkpoint)
     return record
-
-
-def _write_description(run: Run, description: dict[str, Any]) -> None:
-    """Write ``run.json`` and the recipe."""
-    with writing(run.out / RUN):
-        run.out.mkdir(parents=True, exist_ok=True)
-        (run.out / RUN).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (run.out / RECIPE).write_text(as_yaml(run.recipe), encoding="utf-8")
 
 
 def _waveforms(
@@ -283,67 +272,3 @@ def _choose_implementation(
         return requested or known[0]
     device = trainer.strategy.root_device
     return implementations.fastest(net.to(device), dtype, device, net.config.clip_frames, recipe.batch_size)
-
-
-def _trainer(run: Run, hardware: Hardware) -> L.Trainer:
-    recipe, out = run.recipe, run.out
-    # Without anything to monitor, the best checkpoint is the newest one: a single file, written after every epoch.
-    last = callbacks.RelocatableCheckpoint(
-        out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    used: list[L.Callback] = [last, callbacks.ProgressBar(), callbacks.InterruptOnSigterm()]
-    figure = (frame_wise.FrameWiseDetector if recipe.targets == "steps" else SoundClassifier).figure
-    if run.held_out:
-        best = callbacks.RelocatableCheckpoint(
-            out, Path(BEST).stem, figure, mode="max", save_weights_only=True, save_on_train_epoch_end=False,
-            enable_version_counter=False,
-        )  # fmt: skip
-        used.append(best)
-        if recipe.patience:
-            used.append(callbacks.ResumableEarlyStopping(figure, mode="max", patience=recipe.patience))
-    loggers: list[Logger] = [
-        callbacks.TolerantCSVLogger(out, name="log"),  # one folder per start, so that a resumed run deletes nothing
-        callbacks.TolerantTensorBoardLogger(out, name="tensorboard"),
-    ]
-    if hardware.wandb:
-        loggers.append(_wandb_logger(run))
-    parallel = hardware.processes > 1
-    return L.Trainer(
-        max_epochs=recipe.epochs,
-        default_root_dir=out,
-        callbacks=used,
-        logger=loggers,
-        log_every_n_steps=min(5, max(1, len(run.training) // (recipe.batch_size * hardware.processes))),
-        check_val_every_n_epoch=min(recipe.evaluate_every, recipe.epochs),
-        accumulate_grad_batches=recipe.accumulate,
-        gradient_clip_val=recipe.gradient_norm or None,
-        enable_model_summary=False,
-        accelerator="auto",
-        devices=hardware.devices,
-        num_nodes=hardware.nodes,
-        strategy="ddp_find_unused_parameters_true"
-        if parallel and recipe.head_epochs
-        else "ddp"
-        if parallel
-        else "auto",
-        precision="16-mixed" if recipe.precision == "fp16" and torch.cuda.is_available() else None,
-        plugins=[callbacks.AtomicCheckpointIO(), *slurm_environment()],
-        use_distributed_sampler=False,  # `EpochOrder` already gives each process its clips
-        num_sanity_val_steps=0,
-    )
-
-
-def _wandb_logger(run: Run) -> Logger:
-    try:
-        importlib.import_module("wandb")  # Lightning's own error would not name what is missing
-    except ModuleNotFoundError:
-        raise MissingDependencyError("logging to Weights & Biases", "audioinceptionnext[wandb]") from None
-    from lightning.pytorch.loggers import WandbLogger
-
-    return WandbLogger(project="audioinceptionnext", name=run.out.name, save_dir=run.out, config=run.describe())
-
-
-def _silence_lightning() -> None:
-    """Suppress Lightning's notes on devices and its advertisements; the progress bar shows what matters."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)

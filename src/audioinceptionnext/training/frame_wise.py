@@ -35,8 +35,9 @@ from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.hardware import is_first_process
-from audioinceptionnext.training.module import MAX_UNREADABLE_SHARE, SoundClassifier
+from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import Recipe
+from audioinceptionnext.training.unreadable import too_many
 
 RAREST, MOST_FREQUENT = 1e-4, 0.5  # shares of the time of a class, from which the linear layer's bias may start
 # Settings that move sound in time, or that say something of a clip as a whole, with what they have to be.
@@ -125,14 +126,6 @@ def cut(
         [part for recording in parts[1] for part in tiles(recording, seconds)],
         sounding / max(whole, 1e-9),
     )
-
-
-def too_many(unreadable: int, recordings: int) -> bool:
-    """Whether so many of the training recordings cannot be read that the run has to stop.
-
-    It goes on without the same share as a run of clips, or without one recording, which is more where there are few.
-    """
-    return unreadable > max(1, MAX_UNREADABLE_SHARE * recordings) or unreadable == recordings
 
 
 def start_from_shares(net: Network, shares: np.ndarray) -> None:

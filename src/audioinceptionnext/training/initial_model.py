@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,11 @@ def build_initial_model(
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
     if pretrained is None and recipe.freeze_bn:
-        raise ParameterError("freeze_bn", True, "there are no initial weights whose normalisations could be kept")
+        reason = "freeze_bn keeps the normalisations of trained weights; give the weights to start from"
+        raise ParameterError("initial_weights", None, reason)
+    if pretrained is None and recipe.fine_tunes:
+        what = "the recipe fine-tunes trained weights, but none are given, so the network starts from scratch"
+        warnings.warn(f"{what}; name the weights to start from", stacklevel=2)
     if pretrained is not None and recipe.network_settings:
         reason = "these weights come with their own network; leave out the recipe's network_settings"
         raise ParameterError("initial_weights", initial_weights, reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import lightning as L
@@ -15,7 +15,7 @@ from torch import Tensor
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, counted
-from audioinceptionnext.evaluation.clip_starts import clip_starts
+from audioinceptionnext.evaluation.calibration import MIN_PROBABILITY
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel
@@ -24,14 +24,16 @@ from audioinceptionnext.training.averaging import MovingAverage, recompute_stati
 from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
 from audioinceptionnext.training.distributed import gathered, processes, summed
+from audioinceptionnext.training.eval_clips import mean_over_clips
 from audioinceptionnext.training.frozen import has_frozen_norms
+from audioinceptionnext.training.hardware import is_first_process
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation, stem_alone
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Precision, Recipe
 from audioinceptionnext.training.teacher import Teacher
+from audioinceptionnext.training.unreadable import describe, too_many
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-MAX_UNREADABLE_SHARE = 0.01  # of the training clips; with more than that, training stops
 RECORD = "audioinceptionnext"  # the key of the run's record in a checkpoint
 ADVICE = "last.ckpt holds the previous epoch; try a lower learning rate, a longer warmup or float32 as the precision"
 
@@ -192,28 +194,44 @@ class SoundClassifier(L.LightningModule):
             checkpoint[RECORD] = self.record
 
     def _note_unreadable(self, batch: Batch) -> None:
+        failures = batch.failures
         if processes() > 1:
-            new = [failure for failure in batch.failures if failure[0] not in self.unreadable]
+            new = [failure for failure in failures if failure[0] not in self.unreadable]
             if not summed(torch.tensor(float(len(new)), device=self.device)):
                 return
-            batch = batch._replace(failures=gathered(new))
-        for index, reason in batch.failures:
+            failures = gathered(new)
+        self.leave_out(failures)
+
+    def leave_out(self, failures: Iterable[tuple[int, str]]) -> None:
+        """Report training clips that cannot be read, each once.
+
+        Args:
+            failures: the index of each, and one line that says why.
+
+        Raises:
+            AinextError: they are too many, see `too_many`.
+        """
+        for index, reason in failures:
             if index not in self.unreadable:
                 self.unreadable[index] = reason
                 self.print_line(f"left out: {reason}")
         if self.unreadable and self._cannot_go_on():
-            listed = "; ".join(itertools.islice(self.unreadable.values(), 5))
-            more = f"; and {len(self.unreadable) - 5} more" if len(self.unreadable) > 5 else ""
-            clips = f"{len(self.unreadable)} of {counted(len(self.clips), 'clip')}"
-            raise AinextError(f"{clips} cannot be read: {listed}{more}")
+            raise AinextError(describe(list(self.unreadable.values()), len(self.clips)))
+
+    def leave_unscored(self, failures: Iterable[tuple[int, str]]) -> None:
+        """Report held-out clips that cannot be read, each once. The argument is that of `leave_out`."""
+        for index, reason in failures:
+            if index not in self._not_scored:
+                self._not_scored[index] = reason
+                self.print_line(f"not scored: {reason}")
 
     def _cannot_go_on(self) -> bool:
         """Whether so many clips cannot be read that the run has to stop."""
-        return len(self.unreadable) > MAX_UNREADABLE_SHARE * len(self.clips)
+        return too_many(len(self.unreadable), len(self.clips))
 
     def print_line(self, text: str) -> None:
         """Print a line to stderr, in the first process only."""
-        if self.trainer.is_global_zero:
+        if is_first_process():
             print_line(text)
 
     def _diverged(self, batch: Batch, number: int, per_clip: Tensor) -> str:
@@ -275,10 +293,7 @@ class SoundClassifier(L.LightningModule):
                     yield self._inputs(batch)[0]
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        for index, reason in batch.failures:
-            if index not in self._not_scored:
-                self._not_scored[index] = reason
-                self.print_line(f"not scored: {reason}")
+        self.leave_unscored(batch.failures)
         if not len(batch.labels):
             return
         self._scored += len(batch.labels)
@@ -286,7 +301,10 @@ class SoundClassifier(L.LightningModule):
 
     def _score(self, batch: Batch) -> None:
         sizes = list(self.model.tasks.values()) or [self.net.config.num_classes]
-        best = torch.stack([part.argmax(1) for part in self.probabilities(batch).split(sizes, 1)], 1)
+        found = self.probabilities(batch)
+        true = found.gather(1, self._labels(batch)).clamp(min=MIN_PROBABILITY)  # (batch, tasks)
+        self.log("val_loss", -true.log().mean(), batch_size=len(true), sync_dist=True)
+        best = torch.stack([part.argmax(1) for part in found.split(sizes, 1)], 1)
         first = best.new_tensor([0, *itertools.accumulate(sizes[:-1])])
         right = best + first == self._labels(batch)  # (batch, tasks)
         self._log_accuracy(self.figure, right.all(1))
@@ -308,33 +326,20 @@ class SoundClassifier(L.LightningModule):
 
         They are the mean over the recipe's ``eval_clips`` evenly spaced clips, or over all steps of the recording.
         """
-        log_mel, net = self.batch_transform.log_mel, self.kept
+        log_mel = self.batch_transform.log_mel
         if self.recipe.eval_clips:
-            return self._mean_over_eval_clips(batch)
+            return mean_over_clips(batch, log_mel, self.model.clip_seconds, self.recipe.eval_clips, self._steps)
         seconds = max(self.model.clip_seconds, int(batch.lengths.max() + 1) / log_mel.sample_rate)
         x = crop(log_mel, batch.waveforms, batch.lengths, seconds, random=False)
-        steps = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks)
+        steps = self._steps(x)
         frames = batch.lengths // log_mel.hop
-        count = net.steps(frames).clamp(max=steps.shape[1])
+        count = self.kept.steps(frames).clamp(max=steps.shape[1])
         own = torch.arange(steps.shape[1], device=steps.device)[None] < count[:, None]
         return (steps * own[..., None]).sum(1) / count[:, None]
 
-    def _mean_over_eval_clips(self, batch: Batch) -> Tensor:
-        """The published evaluation: the mean probabilities of clips at the places that `clip_starts` gives."""
-        log_mel, net = self.batch_transform.log_mel, self.kept
-        seconds, count = self.model.clip_seconds, self.recipe.eval_clips
-        samples = round(log_mel.sample_rate * seconds) - 1
-        total: Tensor | None = None
-        starts = [clip_starts(length, samples, count) for length in batch.full_lengths.tolist()]
-        for first in torch.tensor(starts, device=batch.lengths.device).T:
-            first = first.minimum(batch.lengths - 1)
-            index = first[:, None] + torch.arange(samples, device=first.device)
-            cut = batch.waveforms.gather(1, index.clamp(max=batch.waveforms.shape[1] - 1))
-            x = crop(log_mel, cut, (batch.lengths - first).clamp(max=samples), seconds, random=False)
-            found = softmax(net.pooled_logits(self.folded_feature_maps(x).float()), self.model.tasks).mean(1)
-            total = found if total is None else total + found
-        assert total is not None
-        return total / count
+    def _steps(self, log_mel: Tensor) -> Tensor:
+        """The probabilities of each step, (batch, steps, classes)."""
+        return softmax(self.kept.pooled_logits(self.folded_feature_maps(log_mel).float()), self.model.tasks)
 
     def configure_optimizers(self) -> Any:
         optimizer = make_optimiser(self.net, self.recipe)

@@ -66,6 +66,9 @@ class Recipe:
     network_settings: Settings = field(default_factory=dict)
     """Changes to that network, such as ``{kernels: [11]}`` or ``{scaling: pcen}``."""
 
+    fine_tunes: bool = False
+    """Whether the recipe is meant for trained weights. A run without them gets a warning."""
+
     targets: Targets = "clip"
     """What the predictions are compared with: the label of each ``clip``; or, in ``steps``, with the annotated segments
     of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops`` are stretches of

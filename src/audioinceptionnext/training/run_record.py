@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, FileError
+from audioinceptionnext.data import Clip, Dataset
+from audioinceptionnext.data.clip_list import write_clip_list
+from audioinceptionnext.errors import AinextError, FileError, writing
 from audioinceptionnext.training.module import RECORD
+from audioinceptionnext.training.recipe import Recipe, as_yaml
+from audioinceptionnext.training.run_folder import CLIPS, RECIPE, RUN
 
 DIGESTS = {"training_digest": "other clips to train on", "held_out_digest": "other clips held out"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What to train, on which clips, and where to keep it.
+
+    Attributes:
+        dataset: its labels become those of the model.
+        training, held_out: clips. The held-out ones, which may be none, are scored every ``evaluate_every`` epochs.
+        out: folder for ``model.safetensors``, ``run.json``, ``recipe.yaml``, ``clips.csv``, ``log/``, ``tensorboard/``,
+            the checkpoint ``last.ckpt`` to resume from, and ``best.ckpt`` if clips are held out.
+        recipe: the settings.
+        initial_weights: weights to start from, see `initial_model.open_weights`.
+        details: anything else that tells this run from others; JSON values. A run can only be resumed with the same.
+    """
+
+    dataset: Dataset
+    training: Sequence[Clip]
+    held_out: Sequence[Clip]
+    out: Path
+    recipe: Recipe
+    initial_weights: str | None = None
+    details: dict[str, Any] | None = None
+
+    def describe(self, processes: int = 1) -> dict[str, Any]:
+        """What ``run.json`` and the checkpoints say of the run. A run that is resumed has to have the same."""
+        description = {
+            "data": self.dataset.name,
+            "labels": list(self.dataset.labels),
+            **({"tasks": self.dataset.tasks} if self.dataset.tasks else {}),
+            "clips": len(self.training),
+            "held_out": len(self.held_out),
+            "training_digest": digest(self.training),
+            "held_out_digest": digest(self.held_out),
+            **(self.details or {}),
+            "initial_weights": self.initial_weights,
+            "processes": processes,
+            "recipe": self.recipe.as_dict(),
+        }
+        return json.loads(json.dumps(description))  # with the types that reading it back gives
+
+
+def write_description(run: Run, description: dict[str, Any]) -> None:
+    """Write ``run.json``, the recipe, and the list of the run's clips. The folder is created if there is none."""
+    with writing(run.out / RUN):
+        run.out.mkdir(parents=True, exist_ok=True)
+        (run.out / RUN).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (run.out / RECIPE).write_text(as_yaml(run.recipe), encoding="utf-8")
+        write_clip_list(run.out / CLIPS, run.dataset.labels, {"train": run.training, "held-out": run.held_out})
 
 
 def digest(clips: Sequence[Clip]) -> str:
