@@ -28,6 +28,7 @@ from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli import live_loop
 from audioinceptionnext.cli.live_loop import LiveLoop, Printer
 from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
@@ -92,20 +93,20 @@ def assert_agree(found: list[Segment], expected: list[Segment], share: float) ->
 # --- The stream ---
 
 
-MODES: dict[str, dict[str, float]] = {
+MODES: dict[Mode, dict[str, Any]] = {
     "dense": {"lookahead": 4.16},
     "windows": {},
     "clips": {},
 }  # such that a stream gives what the whole gives
 
 
-def opened(files: dict[str, Path], mode: str) -> ain.Recogniser:
+def opened(files: dict[str, Path], mode: Mode) -> ain.Recogniser:
     return load(files["dense" if mode == "clips" else mode], mode=mode)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("step_seconds", [None, 0.32, 0.08, 4.0])
-def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], mode: str, step_seconds: float | None) -> None:
+def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], mode: Mode, step_seconds: float | None) -> None:
     waveform, recogniser = scene(), opened(files, mode)
     stream = Stream(recogniser, step_seconds=step_seconds, settings=LOW, **MODES[mode])
     whole = recogniser.predict(waveform, step_seconds=step_seconds, settings=LOW)
@@ -118,7 +119,7 @@ def test_a_stream_gives_what_the_whole_gives(files: dict[str, Path], mode: str, 
 
 @settings(max_examples=6, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["dense", "windows"]), st.booleans())
-def test_a_long_stream_in_any_portions(files: dict[str, Path], seed: int, mode: str, shuffled: bool) -> None:
+def test_a_long_stream_in_any_portions(files: dict[str, Path], seed: int, mode: Mode, shuffled: bool) -> None:
     """With many turns, so that sound leaves the memory; a dense step has margins on both sides, as in a file."""
     rng = np.random.default_rng(seed)
     waveform = np.concatenate([kitchen(6) * rng.uniform(0.1, 1) for _ in range(3)])
@@ -143,7 +144,7 @@ def test_a_dense_stream_agrees_with_the_file_by_default() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("samples", [1, 240, RATE, CLIP - 2, CLIP - 1, CLIP, CLIP + 1, CLIP + 3840, CLIP + 3841])
-def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], mode: str, samples: int) -> None:
+def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], mode: Mode, samples: int) -> None:
     waveform, recogniser = kitchen(3)[:samples], opened(files, mode)
     check_same(
         steps_of(Stream(recogniser, settings=LOW), blocks_of(waveform)), recogniser.predict(waveform, settings=LOW)
@@ -151,9 +152,9 @@ def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], mode: str, sa
 
 
 @pytest.mark.parametrize(("mode", "turn", "after"), [("clips", 1, 0), ("windows", 2, 3840), ("dense", 2, 24_000)])
-def test_a_step_comes_at_the_stated_delay(files: dict[str, Path], mode: str, turn: int, after: int) -> None:
-    lookahead = {"lookahead": 1.0} if mode == "dense" else {}
-    stream, waveform = Stream(opened(files, mode), **lookahead), kitchen(5)
+def test_a_step_comes_at_the_stated_delay(files: dict[str, Path], mode: Mode, turn: int, after: int) -> None:
+    lookahead = 1.0 if mode == "dense" else None
+    stream, waveform = Stream(opened(files, mode), lookahead=lookahead), kitchen(5)
     needed = CLIP + after + (turn - 1) * 3840
     assert not stream.push(waveform[:needed])
     for i in range(0, 4, turn):
