@@ -6,6 +6,7 @@ import io
 import os
 from bisect import bisect_right
 from contextlib import ExitStack
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -85,11 +86,18 @@ def _source(path: str | Path) -> tuple[bytes, RepairedFile | PipedFile | None]:
         head = file.read(12)
         if not head:
             raise MediaError(path, "is empty (0 bytes); copy or record it again")
-        repair = find_repair(file)
+        found = os.fstat(file.fileno())
+        repair = _repair_of(str(Path(path).absolute()), found.st_mtime_ns, found.st_size)
         if repair is None:
             return head, None
         stack.pop_all()  # PyAV reads on
         return head, RepairedFile(file, repair)
+
+
+@lru_cache(256)  # a data set reads many clips of a file
+def _repair_of(path: str, changed: int, size: int) -> Repair | None:
+    with Path(path).open("rb") as file:
+        return find_repair(file)
 
 
 class RepairedFile(io.RawIOBase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.audio.chunks import find_layout
+from audioinceptionnext.audio.layout import find_layout
 
 # Formats whose headers state the length; for the others, FFmpeg guesses it from the bit rate.
 STATED = ("wav", "w64", "aiff", "au", "caf", "flac", "mov", "matroska", "avi", "tta", "wv", "ape", "ogg")
