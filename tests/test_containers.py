@@ -144,6 +144,16 @@ def test_the_first_track_with_sound_is_taken_unless_another_one_is_named(tmp_pat
     assert not decoded(tones(tmp_path / "c.mkv", 0, 0))[0].any()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_silent_track_from_a_pipe_is_said_to_be_possible(tmp_path: Path) -> None:
+    content = tones(tmp_path / "a.mkv", 0, 300).read_bytes()
+    waveform, warning = decoded(piped(tmp_path / "pipe", content))
+    assert warning == "this is sound track 1 of 2 (from a pipe, silent ones are not passed over)"
+    assert not waveform.any()
+    waveform, _ = decoded(piped(tmp_path / "again", content), track=2)
+    assert frequency(waveform) == 300
+
+
 def test_a_track_that_cannot_be_decoded_is_passed_over(tmp_path: Path) -> None:
     """As in the films of some phones, whose second kind of sound no other program decodes."""
     path = tones(tmp_path / "phone.m4a", 300, 500, name="m4a")

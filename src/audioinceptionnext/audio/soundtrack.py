@@ -110,11 +110,11 @@ class SoundTrack:
 
     def _choose(self, tracks: tuple[Any, ...]) -> int:
         """The number of the track to take of several."""
+        index = next((i for i, track in enumerate(tracks) if track.codec_context is not None), 0)
+        why = " (from a pipe, silent ones are not passed over)"  # since nothing of it can be read twice
         if Path(self.path).is_file():
             index, reason = find_audible(self.path)
-        else:  # from a pipe, nothing can be read twice
-            index, reason = next((i for i, track in enumerate(tracks) if track.codec_context is not None), 0), None
-        why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
+            why = f" ({'the one' if index == 1 else 'those'} before it: {reason})" if reason else ""
         self._notes.append(f"this is sound track {index + 1} of {len(tracks)}{why}")
         return index + 1
 
