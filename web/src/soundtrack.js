@@ -18,8 +18,9 @@ import {
   WEBM,
 } from "mediabunny";
 import { Mixdown } from "../../src/audioinceptionnext/page/mixdown.js";
+import { withSizes } from "./chunks.js";
 import { canDecode, Decoder } from "./decoder.js";
-import { matroskaDelay, mp3Padding, oggSamples, withSizes } from "./headers.js";
+import { matroskaDelay, mp3Padding, oggSamples } from "./headers.js";
 import { concatenate } from "./numbers.js";
 import { audibleTrack } from "./tracks.js";
 import { finite, MAX_RATE, MIN_RATE, Resampler } from "./resample.js";

@@ -194,6 +194,27 @@ def files(folder: Path) -> None:
     (folder / "half-stated.wav").write_bytes(whole[:at] + half.to_bytes(4, "little") + whole[at + 4 :])
     (folder / "two.wav").write_bytes(whole + whole)
     (folder / "zeros.wav").write_bytes(whole + bytes(100_000))
+    tags, samples = b"LIST\x10\0\0\0" + bytes(16), whole[at + 4 :]
+    picture = b"id3 " + (100_000).to_bytes(4, "little") + np.random.default_rng(0).bytes(100_000)
+    never, stated_half = (folder / "zero.wav").read_bytes(), (folder / "half-stated.wav").read_bytes()
+    other_rate = whole.replace((22050).to_bytes(4, "little"), (24000).to_bytes(4, "little"))
+    chunks = {
+        "two-with-tags": whole + tags + whole + tags,
+        "never-with-tags": never + picture + tags,
+        "half-stated-with-tags": stated_half + picture,
+        "half-stated-and-another": stated_half + whole,
+        "two-chunks": whole + whole[at - 4 : at + 4] + samples,
+        "two-never": never + tags + never,
+        "never-and-another-rate": never + other_rate,
+        "another-rate": whole + tags + other_rate,
+        "samples-after-tags": whole + tags + samples,
+        "empty-chunk": whole + b"JUNK" + bytes(4) + whole,
+        "the-second-cut": whole + whole[: len(whole) // 4 * 2],
+        "silent-never": never[: at + 4] + bytes(40_000),
+        "many": whole[: at - 4] + (b"data\x04\0\0\0" + samples[:4]) * 1500,
+    }
+    for name, content in chunks.items():
+        (folder / f"chunks-{name}.wav").write_bytes(content)
     matroska = replace(CONTAINERS["mkv"], codec="pcm_s16le", rate=22050)
     for name in ("lead", "lead, no length", "pause", "pause, no length", "no length", "silent track first"):
         SITUATIONS[name].write(folder / f"situation-{name.replace(', ', '-').replace(' ', '-')}.mkv", matroska, stereo)
