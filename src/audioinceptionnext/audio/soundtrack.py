@@ -15,6 +15,7 @@ from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import open_container
 from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
+from audioinceptionnext.audio.joined import second_recording
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.time_stamps import BARE, GAP_S, STATED_S, UNSTATED_S, Clock, Start, start_of
@@ -59,6 +60,7 @@ class SoundTrack:
         self._track, self._on_packet = track, on_packet
         self._notes: list[str] = []
         self._bytes = self._damaged_bytes = 0  # of packets that were decoded, and that could not be
+        self._end = 0  # of the last packet, in bytes of the file
         self._lost = 0.0  # seconds that damaged packets took up and that their time stamps do not count
         self.frames = self.damaged = 0
         self.seconds = 0.0
@@ -180,6 +182,7 @@ class SoundTrack:
                     continue
                 self.frames += len(frames)
                 self._bytes += packet.size
+                self._end = max(self._end, (packet.pos or 0) + packet.size)
                 yield from frames
         except (EOFError, IndexError):  # PyAV's, where another stream has come up on the way
             return
@@ -306,6 +309,8 @@ class SoundTrack:
             parts.append(f"{self._clock.missing:.1f} s are missing and were replaced by silence")
         if (ignored := self._clock.ignored()) is not None:
             parts.append(ignored)
+        if (second := second_recording(Path(self.path), self.container.format.name, self._end)) is not None:
+            parts.append(f"another recording follows in the file and was left out: divide the file at byte {second}")
         if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)
         if (mixed := self.mixdown.warning()) is not None:
