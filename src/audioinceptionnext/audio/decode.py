@@ -45,7 +45,7 @@ def read_blocks(
     Raises:
         MediaError: the file cannot be opened, has no sound or not so many tracks, or cannot be decoded: at the first
             block. If the file turns out to be damaged beyond use only later, the error comes with a later block.
-        ParameterError: ``track`` is less than 1.
+        ParameterError: ``track`` is no whole number, or less than 1.
     """
     size = round(block_seconds * sample_rate)
     if size < 1:

@@ -20,7 +20,7 @@ from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
 from audioinceptionnext.audio.time_stamps import BARE, GAP_S, STATED_S, UNSTATED_S, Clock, Start, start_of
 from audioinceptionnext.audio.tracks import find_audible, keep_only
-from audioinceptionnext.errors import MediaError, ParameterError
+from audioinceptionnext.errors import MediaError, ParameterError, TrackError
 
 # Formats whose seeks land where they claim to (the tests compare). The others are decoded from their beginning.
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
@@ -49,11 +49,14 @@ class SoundTrack:
         mixdown: what mixes the channels.
 
     Raises:
-        MediaError: the file cannot be opened, has no sound that FFmpeg can decode, or not so many tracks.
-        ParameterError: ``track`` is less than 1.
+        MediaError: the file cannot be opened, or has no sound that FFmpeg can decode.
+        TrackError: the file has not so many tracks.
+        ParameterError: ``track`` is no whole number, or less than 1.
     """
 
     def __init__(self, path: str | Path, track: int | None = None, on_packet: Callable[[], None] | None = None) -> None:
+        if isinstance(track, bool) or not isinstance(track, int | np.integer | None):
+            raise ParameterError("track", track, "give a whole number; tracks are counted from 1 on")
         if track is not None and track < 1:
             raise ParameterError("track", track, "tracks are counted from 1 on")
         self.path = path
@@ -83,7 +86,7 @@ class SoundTrack:
             number = self._track or 1
             if number > len(tracks):
                 have = "one sound track" if len(tracks) == 1 else f"{len(tracks)} sound tracks"
-                raise MediaError(self.path, f"has {have}, and no track {number}; choose another")
+                raise TrackError(self.path, number, f"the recording has {have}, and no track {number}; choose another")
             self.stream = tracks[number - 1]
             if self.stream.codec_context is None:
                 which = "its sound" if len(tracks) == 1 else f"its sound track {number}"
@@ -163,7 +166,7 @@ class SoundTrack:
         tick = float(self.stream.time_base) * frame.sample_rate  # in samples
         before = max(0, round((first - self._first_samples) / max(1, frame.samples)))
         exact = self._first_samples + before * frame.samples
-        return exact if 2 < tick and abs(exact - first) <= 1.5 * tick else first
+        return exact if tick > 2 and abs(exact - first) <= 1.5 * tick else first
 
     def _decode(self) -> Iterator[av.AudioFrame]:
         """Yield all frames from here on. Damaged packets are skipped and counted."""
@@ -293,7 +296,9 @@ class SoundTrack:
         # Headers round, and encoders count their padding, so a tenth of a second is no loss.
         if stated is not None and self.seconds < stated - 0.1 - stated / 1000:
             found = f"{self.seconds:.1f} s of {stated:.1f} s"
-            whole = self.container.format.name == "avi" and not (self.failed or was_cut(Path(self.path), self.container))
+            whole = self.container.format.name == "avi" and not (
+                self.failed or was_cut(Path(self.path), self.container)
+            )
             # AVI counts chunks; writers leave them empty where there is no sound, and FFmpeg does not count those.
             lost = "what is missing may lie before the rest, so that times may be early"
             parts.append(f"has only {found}: {lost}" if whole else f"ends early: decoded {found}")
