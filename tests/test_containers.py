@@ -146,6 +146,14 @@ def test_a_seek_into_sound_that_starts_later_than_ffmpeg_looks(tmp_path: Path, n
     assert onsets(part)
 
 
+def test_empty_chunks_of_avi_are_said(tmp_path: Path) -> None:
+    """FFmpeg does not count them in MP3, and no warning may call this the end of the sound."""
+    kind = replace(CONTAINERS["avi"], codec="libmp3lame")
+    path = mux(tmp_path / "a.avi", kind, [sine(440, 1, kind.rate)], time_of=lambda time: time + 12, picture_seconds=13)
+    _, warning = decoded(path)
+    assert warning.startswith("has only 1.0 s of 13.0 s") and "times may be early" in warning
+
+
 def test_what_an_encoder_adds_is_no_late_start(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mka", sine(440, 1, 48_000), 48_000, "aac")
     assert decoded(path)[1] == ""

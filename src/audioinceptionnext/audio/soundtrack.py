@@ -296,12 +296,11 @@ class SoundTrack:
         # Headers round, and encoders count their padding, so a tenth of a second is no loss.
         if stated is not None and self.seconds < stated - 0.1 - stated / 1000:
             found = f"{self.seconds:.1f} s of {stated:.1f} s"
-            whole = self.container.format.name == "avi" and not (
-                self.failed or was_cut(Path(self.path), self.container)
-            )
+            whole = not (self.failed or was_cut(Path(self.path), self.container))
             # AVI counts chunks; writers leave them empty where there is no sound, and FFmpeg does not count those.
             lost = "what is missing may lie before the rest, so that times may be early"
-            parts.append(f"has only {found}: {lost}" if whole else f"ends early: decoded {found}")
+            avi = whole and self.container.format.name == "avi"
+            parts.append(f"has only {found}: {lost}" if avi else f"ends early: decoded {found}")
         elif self.failed or was_cut(Path(self.path), self.container):
             parts.append(f"ends early: decoded {self.seconds:.1f} s, the rest cannot be read")
         if self.damaged and (self.damaged > 1 or not parts):  # a cut leaves one packet in two
