@@ -218,6 +218,8 @@ def test_arrays_at_another_rate(recogniser: ain.Recogniser, water: np.ndarray, t
             recogniser.predict(water, sample_rate=wrong)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"^sample_rate is 44100: only arrays need it"):
         recogniser.predict(write_wav(tmp_path / "a.wav", water, RATE), sample_rate=44_100)
+    with pytest.raises(ParameterError, match=r"^track is 1: only files have sound tracks"):
+        recogniser.predict(water, track=1)
 
 
 ANY = st.floats() | st.floats(width=32).map(np.float32) | st.integers(-10, 10) | st.integers(-10, 10).map(np.int64)

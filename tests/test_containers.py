@@ -6,6 +6,7 @@ import os
 import struct
 import threading
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -16,8 +17,9 @@ import pytest
 from audioinceptionnext.audio.chunks import find_repair
 from audioinceptionnext.audio.container import RepairedFile
 from audioinceptionnext.audio.decode import duration_of, read, read_blocks
+from audioinceptionnext.audio.network_stream import growing_input
 from audioinceptionnext.errors import MediaError, ParameterError
-from tests.audio_files import sine
+from tests.audio_files import encode, sine
 from tests.command import ainext
 from tests.containers import CONTAINERS, SITUATIONS, Container, mux
 
@@ -80,7 +82,7 @@ def test_every_sound_is_at_its_time(tmp_path: Path, name: str, situation: str) -
         expected = list(BEEPS)
     assert len(found) == len(expected)
     assert all(abs(one - other) < 0.1 for one, other in zip(found, expected, strict=True))
-    if situation in ("plain", "no length", "DC offset", "after picture"):
+    if situation in ("plain", "no length", "DC offset", "after picture", "long after picture"):
         assert not warning
     if "pause" in situation:
         assert warning == "10.0 s are missing and were replaced by silence"
@@ -113,7 +115,106 @@ def test_a_part_of_sound_that_starts_late_is_at_its_time(tmp_path: Path, suffix:
         assert onsets(part) == pytest.approx(onsets(whole[round(start * RATE) :][: len(part)]), abs=0.003)
 
 
+@pytest.mark.parametrize("name", ["webm", "mkv", "mp4", "ts"])
+def test_sound_that_starts_later_than_any_block_ends(tmp_path: Path, name: str) -> None:
+    kind = CONTAINERS[name]
+    picture = 0 if name == "webm" else 35
+    path = mux(
+        tmp_path / f"a{kind.suffix}",
+        kind,
+        [scene(kind.rate)],
+        time_of=lambda time: time + 31,
+        picture_seconds=picture,
+    )
+    warnings: list[str] = []
+    whole = np.concatenate(list(read_blocks(path, RATE, 10.0, warnings.append)))
+    assert onsets(whole) == pytest.approx([31 + start for start in BEEPS], abs=0.1)
+    assert warnings == ([] if picture else ["the sound starts at 31.0 s, after silence"])
+    for start in (5.0, 31.25, 33.0):  # the last is not reached by a seek
+        part, expected = read(path, RATE, start), whole[round(start * RATE) :]
+        assert len(part) == len(expected) and np.abs(part - expected).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["mkv", "webm", "m4a"])
+def test_a_seek_into_sound_that_starts_later_than_ffmpeg_looks(tmp_path: Path, name: str) -> None:
+    kind = CONTAINERS[name]
+    picture = 0 if name == "m4a" else 30
+    sound = np.tile(scene(kind.rate), 4)
+    path = mux(tmp_path / f"a{kind.suffix}", kind, [sound], time_of=lambda time: time + 12, picture_seconds=picture)
+    whole, part = read(path, RATE), read(path, RATE, 24.5, 2.0)
+    assert np.abs(part - whole[round(24.5 * RATE) :][: len(part)]).max() < 0.01
+    assert onsets(part)
+
+
+def test_empty_chunks_of_avi_are_said(tmp_path: Path) -> None:
+    """FFmpeg does not count them in MP3, and no warning may call this the end of the sound."""
+    kind = replace(CONTAINERS["avi"], codec="libmp3lame")
+    path = mux(tmp_path / "a.avi", kind, [sine(440, 1, kind.rate)], time_of=lambda time: time + 12, picture_seconds=13)
+    _, warning = decoded(path)
+    assert warning.startswith("has only 1.0 s of 13.0 s") and "times may be early" in warning
+
+
+def test_what_an_encoder_adds_is_no_late_start(tmp_path: Path) -> None:
+    path = encode(tmp_path / "a.mka", sine(440, 1, 48_000), 48_000, "aac")
+    assert decoded(path)[1] == ""
+
+
+@pytest.mark.parametrize("name", ["mp4", "flv", "wma", "tta", "mkv", "ts"])
+def test_recordings_that_follow_each_other_are_decoded_or_said(tmp_path: Path, name: str) -> None:
+    kind = CONTAINERS[name]
+    path = mux(tmp_path / f"a{kind.suffix}", kind, [sine(440, 1, kind.rate)])
+    assert not decoded(path)[1]
+    content = path.read_bytes()
+    path.write_bytes(content * 2)
+    waveform, warning = decoded(path)
+    whole = abs(len(waveform) / RATE - 2) < 0.2
+    follows = f"another recording follows in the file and was left out: divide the file at byte {len(content)}"
+    assert whole != (follows in warning)
+
+
+@pytest.mark.parametrize(("lead", "pause"), [(3.0, 0.0), (0.0, 15.0)])
+def test_a_file_that_grows_has_the_times_of_the_whole_file(tmp_path: Path, lead: float, pause: float) -> None:
+    kind = CONTAINERS["webm"]
+    path = mux(
+        tmp_path / "a.webm",
+        kind,
+        [scene(kind.rate)],
+        time_of=lambda time: time + lead + pause * (time > 2),
+        piped=True,
+    )
+    warnings: list[str] = []
+    growing = growing_input(str(path), RATE, warnings.append)
+    threading.Timer(0.2, growing.close).start()
+    waveform = np.concatenate(list(growing.blocks))
+    assert onsets(waveform) == pytest.approx(onsets(decoded(path)[0]), abs=0.01)
+    assert len(warnings) == 1 and ("starts at 3.0 s" if lead else "replaced by silence") in warnings[0]
+
+
 # --- Several sound tracks ---
+
+
+@pytest.mark.parametrize("name", ["mkv", "mov"])
+def test_a_track_that_starts_late_is_preferred_to_a_silent_one(tmp_path: Path, name: str) -> None:
+    def write(start: int, silent: int) -> Path:
+        path = tmp_path / f"a.{name}"
+        with av.open(str(path), "w", format=CONTAINERS[name].format) as output:
+            streams = [output.add_stream("pcm_s16le", rate=8000, layout="mono") for _ in range(2)]
+            packets = []
+            for stream, track, shift in zip(streams, (scene(8000), np.zeros(8000 * silent)), (start, 0), strict=True):
+                for at in range(0, len(track), 8000):
+                    samples = (track[at : at + 8000] * 32767).astype("<i2")
+                    frame = av.AudioFrame.from_ndarray(samples[None], "s16", "mono")
+                    frame.sample_rate, frame.time_base, frame.pts = 8000, Fraction(1, 8000), at + shift * 8000
+                    packets += [(frame.pts, packet) for packet in stream.encode(frame)]
+            for _, packet in sorted(packets, key=lambda item: item[0]):
+                output.mux(packet)
+        return path
+
+    waveform, warning = decoded(write(25, 29))
+    assert warning.startswith("this is sound track 1 of 2") and "not decodable" not in warning
+    assert onsets(waveform) == pytest.approx([25 + start for start in BEEPS], abs=0.1)
+    if name == "mkv":  # later than the look at the tracks lasts
+        assert decoded(write(130, 135))[1].startswith("this is sound track 1 of 2")
 
 
 def tones(path: Path, *frequencies: float, name: str = "mkv") -> Path:
@@ -137,8 +238,9 @@ def test_the_first_track_with_sound_is_taken_unless_another_one_is_named(tmp_pat
     assert not decoded(path, track=1)[0].any()
     with pytest.raises(MediaError, match="has 3 sound tracks, and no track 4"):
         decoded(path, track=4)
-    with pytest.raises(ParameterError, match="track"):
-        decoded(path, track=0)
+    for wrong in (0, "1", 1.0, 1.5, True):
+        with pytest.raises(ParameterError, match="track"):
+            decoded(path, track=wrong)  # type: ignore[arg-type]
     waveform, warning = decoded(tones(tmp_path / "b.mkv", 300, 500))
     assert frequency(waveform) == 300 and warning == "this is sound track 1 of 2"
     assert not decoded(tones(tmp_path / "c.mkv", 0, 0))[0].any()
