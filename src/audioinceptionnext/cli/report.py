@@ -67,7 +67,10 @@ def report(
                 if isinstance(item, MissingPath):
                     raise FileError(path, item.reason)
                 progress = bar.of(item)
-                page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds, progress=progress))
+                result = recogniser.predict(item, settings=settings, step_seconds=step_seconds, progress=progress)
+                for warning in result.warnings:
+                    bar.print(f"ainext: warning: {printable(path)}: {warning}")
+                page.add(result)
             except Exception as error:  # whatever it is, it must not cost the rest
                 page.fail(str(path), describe(error))
                 bar.print(f"ainext: {in_one_line(error, path)}")
