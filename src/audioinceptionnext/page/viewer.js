@@ -79,7 +79,10 @@ export class Viewer {
 function overallScores(result, colours) {
   const likely = result.clip.filter((one) => one.score > 0); // in digital silence, none is
   const bars = likely.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
-  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, likely.length ? null : make("p", {}, "Silence."));
+  const note = likely.length
+    ? make("p", { class: "quiet" }, "The mean probabilities over the whole recording without digital silence: low for short sounds. A segment’s score is the mean over the segment.")
+    : make("p", {}, "Silence.");
+  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, note);
 }
 
 /** A label with its score as a bar. */
