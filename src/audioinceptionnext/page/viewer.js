@@ -29,7 +29,7 @@ export class Viewer {
       this.time,
       make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Zoom out"), zoom(1.6, "+", "Zoom in"), zoom(0, "All", "Show the whole recording")),
     );
-    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.element, this.timeline.more);
+    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.overview.caption, this.timeline.element);
     this.element.append(make("div", { class: "beside" }, segmentTable(result.segments, play), overallScores(result, colours)));
     this.#update();
   }

@@ -238,8 +238,12 @@ def encode_mp3(path: str | Path) -> bytes:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a page of `HtmlReport`, or empty, so that a new page may replace it."""
-    with path.open("rb") as file:
+    """Whether a file is a page of `HtmlReport`, or empty, so that a new page may replace it.
+
+    Raises:
+        FileError: it cannot be opened.
+    """
+    with writing(path), path.open("rb") as file:
         head = file.read(1 << 16)
     return not head or MARK.encode() in head
 
