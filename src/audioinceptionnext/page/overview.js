@@ -3,7 +3,7 @@ import { describe, make } from "./text.js";
 
 const HEIGHT = 120; // of all lanes together, CSS pixels, unless they are very many or few
 const [MIN_LANE, MAX_LANE] = [4, 10]; // height of one
-const HINT = "Click a mark to go there; drag to show a stretch.";
+const HINT = "Click to go to a place, drag to zoom.";
 const NEAR = 16; // CSS pixels from a mark that still mean it, since fingers are wide
 const MIN_BAR = 2; // width of the shortest segment, CSS pixels
 const MIN_DRAG = 6; // CSS pixels; less is a click
