@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +14,11 @@ from typing import Any
 import av
 import numpy as np
 
+from audioinceptionnext.audio.decode import read_blocks
+
+RATE = 16_000  # of what is decoded
 LEAD_S, PAUSE_S = 3.0, 10.0
+LONG_LEAD_S = 12.0  # FFmpeg looks at the first seconds only
 _INDEXED = ("mp4", "mov", "ipod", "3gp")  # to a pipe they are written in fragments, each with its own index
 
 
@@ -180,6 +186,11 @@ def _after_picture(path: Path, kind: Container, sound: np.ndarray) -> Path:
     return mux(path, kind, [sound], time_of=lambda time: time + LEAD_S, picture_seconds=seconds)
 
 
+def _long_after_picture(path: Path, kind: Container, sound: np.ndarray) -> Path:
+    seconds = len(sound) / kind.rate + LONG_LEAD_S
+    return mux(path, kind, [sound], time_of=lambda time: time + LONG_LEAD_S, picture_seconds=seconds)
+
+
 def _paused(half: float) -> Callable[[float], float]:
     return lambda time: time + PAUSE_S * (time >= half)
 
@@ -242,6 +253,11 @@ SITUATIONS: dict[str, Situation] = {
     "lead": Situation(_lead, _late, lambda kind: kind.zero),
     "lead, no length": Situation(_lead_piped, _late, lambda kind: kind.zero and kind.format not in _INDEXED),
     "after picture": Situation(_after_picture, _late, lambda kind: kind.picture is not None and kind.stamped),
+    "long after picture": Situation(
+        _long_after_picture,
+        lambda time, length: time + LONG_LEAD_S,
+        lambda kind: kind.picture is not None and kind.stamped,
+    ),
     "pause": Situation(_pause, _after_pause, lambda kind: kind.stamped),
     "pause, no length": Situation(_pause_piped, _after_pause, lambda kind: kind.stamped),
     "no length": Situation(_unstated),
@@ -250,3 +266,22 @@ SITUATIONS: dict[str, Situation] = {
     "DC offset": Situation(_offset),
     "cut": Situation(_cut),
 }
+
+
+def decoded(path: Path, track: int | None = None) -> tuple[np.ndarray, str]:
+    """The waveform at RATE, and the warning, or nothing."""
+    warnings: list[str] = []
+    blocks = list(read_blocks(path, RATE, on_warning=warnings.append, track=track))
+    return np.concatenate(blocks), "".join(warnings)
+
+
+def piped(path: Path, content: bytes) -> Path:
+    """A named pipe into which a thread writes."""
+    os.mkfifo(path)
+
+    def feed() -> None:
+        with path.open("wb") as pipe:
+            pipe.write(content)
+
+    threading.Thread(target=feed, daemon=True).start()
+    return path

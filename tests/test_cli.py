@@ -350,6 +350,32 @@ def test_a_report_is_an_html_page(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("r.*"))
 
 
+def test_a_report_warns_as_predict_does(tmp_path: Path) -> None:
+    sound = chirp(3, RATE)
+    write_wav(tmp_path / "wires.wav", np.stack([sound, -sound], axis=1), RATE)
+    predicted = ainext("predict", tmp_path, "--model", MODEL)
+    assert len(predicted.complaints) == 1
+    found = ainext("report", tmp_path, "--model", MODEL, "--out", tmp_path / "r.html")
+    assert (found.code, found.err.splitlines()[:-1]) == (0, predicted.complaints)
+    warning = predicted.err.strip().rpartition("wires.wav: ")[2]
+    assert f"Warning: {warning}." in (tmp_path / "r.html").read_text("utf-8")
+
+
+def test_a_report_replaces_a_report_only(tmp_path: Path) -> None:
+    (page := tmp_path / "my.html").write_text("<h1>My own</h1>")
+    call = ("report", SCENE, "--model", MODEL, "--sound", "none", "--out", page)
+    line = refused(*call)
+    assert (
+        line.startswith("ainext: --out: ") and "my.html is no page of ainext report" in line and "--overwrite" in line
+    )
+    assert page.read_text() == "<h1>My own</h1>"
+    assert ainext(*call, "--overwrite").code == 0
+    found = ainext(*call)  # its own
+    assert found.code == 0 and "replaces an older page" in found.err
+    page.write_text("")  # as `mktemp` leaves it
+    assert ainext(*call).code == 0
+
+
 def test_who_reads_the_output_may_stop() -> None:
     """As `head` does: what is left is not written, and no recording is blamed for it."""
     call = [

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 import audioinceptionnext as ain
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.capture import Backlog, LiveInput
+from audioinceptionnext.audio.network_stream import network_input
 from audioinceptionnext.cli import live_loop
 from audioinceptionnext.cli.live_loop import LiveLoop, Printer
 from audioinceptionnext.errors import ParameterError
@@ -33,9 +34,10 @@ from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
-from tests.audio_files import encode, kitchen, write_wav
+from tests.audio_files import encode, kitchen, sine, write_wav
 from tests.browser import SCENE
 from tests.command import ainext, refused
+from tests.containers import CONTAINERS, mux
 from tests.strategies import segmentation_settings
 
 RATE = 24_000
@@ -444,6 +446,17 @@ def test_a_stream_over_http(files: dict[str, Path], tmp_path: Path, monkeypatch:
     page = b"<html>no sound</html>" * 500
     with served(page, len(page)) as url:
         assert "no sound that FFmpeg can read" in refused("listen", url)
+
+
+def test_a_network_stream_says_what_it_ignores(tmp_path: Path) -> None:
+    tracks = [sine(440, 4, 48_000)] * 2
+    path = mux(tmp_path / "a.mkv", CONTAINERS["mkv"], tracks, time_of=lambda time: time + 60 * (time > 2), piped=True)
+    warnings: list[str] = []
+    with served(path.read_bytes(), path.stat().st_size) as url:
+        waveform = np.concatenate(list(network_input(url, RATE, warnings.append).blocks))
+    assert len(waveform) / RATE == pytest.approx(4, abs=0.2)
+    assert "this is sound track 1 of 2" in warnings[0]
+    assert "the time stamps jump by 60.0 s, which was ignored" in warnings[1] and len(warnings) == 2
 
 
 def test_a_file_that_grows(files: dict[str, Path], tmp_path: Path) -> None:

@@ -188,6 +188,25 @@ def test_a_report_of_a_long_recording_has_an_overview(browser: Any, tmp_path: Pa
         assert shown == pytest.approx([1800, 2160], abs=20)
 
 
+def test_a_long_recording_of_many_labels_on_a_phone(browser: Any, tmp_path: Path) -> None:
+    """The player is on the first screen, every label is drawn where it occurs, and the strip says what a mark is."""
+    segments = [Segment(36.0 * n, 36.0 * n + 4, f"sound-{n}", 0.9) for n in range(20)]
+    with HtmlReport(tmp_path / "r.html", "none") as report:
+        report.add(recognition(segments, file="evening.wav", duration=720.0))
+    shown = "[...document.querySelectorAll('.lane')].filter(lane => lane.offsetHeight).length"
+    for page in opened(browser, (tmp_path / "r.html").as_uri(), viewport={"width": 400, "height": 850}, has_touch=True):
+        page.wait_for_selector(".bar")
+        assert page.locator(".play").bounding_box()["y"] < 400
+        assert max(page.eval_on_selector_all(".wide tbody tr", "all => all.map(row => row.offsetHeight)")) < 70
+        assert page.evaluate(shown) == 1  # of the first 30 s
+        box = page.locator(".overview").bounding_box()
+        page.touchscreen.tap(box["x"] + 362 / 720 * box["width"], box["y"] + 10.5 / 20 * box["height"])
+        assert page.inner_text(".caption") == "sound 10 90\u00a0%, 6:00.0 to 6:04.0"
+        until(page, "document.querySelector('.bar').title.startsWith('sound 10 ')")
+        page.get_by_role("button", name="Show the whole recording").click()
+        until(page, f"{shown} === 20 && document.querySelectorAll('.bar').length === 20")
+
+
 def test_a_report_is_one_page_that_plays_without_a_server(browser: Any, tmp_path: Path) -> None:
     evil = "</script><img src=x onerror=alert(1)>.wav"
     name = evil.replace("/", "")  # the part that a file's name can hold

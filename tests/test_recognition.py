@@ -174,6 +174,30 @@ def test_a_report_shows_names_as_text(tmp_path: Path, sound: SoundMode) -> None:
     assert audio == "" if sound == "none" else json.loads(audio).endswith(quote(os.fsencode(file.name)))
 
 
+def test_a_report_tells_recordings_of_one_name_apart(tmp_path: Path) -> None:
+    kettle = Segment(0, 8, "kettle", 0.5)
+    with HtmlReport(tmp_path / "page.html", "none") as report:
+        report.add(recognition([kettle], file=str(tmp_path / "day1" / "REC001.mp4")))
+        report.add(recognition([], file=str(tmp_path / "day2" / "rec001.mp4")))
+        report.fail(str(tmp_path / "day3" / "REC001.mp4"), "no such file or folder")
+        report.fail("https://example.org/REC001.mp4", "a URL")
+    texts = ElementReader((tmp_path / "page.html").read_text(encoding="utf-8")).texts
+    assert texts["a"] == texts["h2"] == ["day1/REC001.mp4", "day2/rec001.mp4"]
+    assert {"day3/REC001.mp4", "https://example.org/REC001.mp4"} <= set(texts["th"])
+    # What has no segment has no most probable label, although every recording has a best score.
+    assert [text for text in texts["td"] if "kettle" in text] == ["kettle 93\u00a0%"]
+    assert any("mean probability" in text for text in texts["p"])
+
+
+def test_a_report_of_one_recording_begins_with_it(tmp_path: Path) -> None:
+    with HtmlReport(tmp_path / "page.html", "none") as report:
+        report.add(recognition([Segment(0, 8, "kettle", 0.5)], file="a/b.wav"))
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.index("<details") < page.index("<h3>Labels")
+    texts = ElementReader(page).texts
+    assert texts["h2"] == ["b.wav"] and texts["h3"] == ["Labels"] and "Recordings" not in texts["th"]
+
+
 class ElementReader(HTMLParser):
     """Reads the text of every element, by the name of its tag; what its children hold is theirs."""
 

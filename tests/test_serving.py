@@ -86,7 +86,8 @@ def test_the_sound_track_is_a_parameter(client: Any, tmp_path: Path) -> None:
 
     assert response("").json()["warnings"] == ["this is sound track 2 of 2 (the one before it: silent)"]
     assert response("&track=1").json()["warnings"] == []
-    assert "has 2 sound tracks, and no track 3" in problem(response("&track=3"), 415)
+    missing = response("&track=3")
+    assert "has 2 sound tracks, and no track 3" in problem(missing, 422) and missing.json()["parameter"] == "track"
     assert "track" in problem(response("&track=0"), 422)
 
 

@@ -72,6 +72,17 @@ class MediaError(FileError):
     """A recording cannot be decoded, or has no sound."""
 
 
+class TrackError(MediaError, ParameterError):
+    """A recording has not so many sound tracks as ``track`` asks for.
+
+    It is an error of the recording, as `MediaError`, among many recordings, and of the parameter where there is one.
+    """
+
+    def __init__(self, path: str | PathLike[str], track: int, reason: str) -> None:
+        AinextError.__init__(self, path, track, reason)
+        self.path, self.name, self.value = path, "track", track
+
+
 class ModelError(AinextError):
     """A model does not exist, cannot be loaded, or cannot do what it is asked for.
 

@@ -134,22 +134,25 @@ export class SoundTrack {
   }
 
   /**
-   * In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay. Without a
-   * picture, time 0 is where the file's time stamps begin to count, or the first sample where they start anywhere.
+   * In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay, and so does
+   * one that starts later than another one. Otherwise, time 0 is where the file's time stamps begin to count, or the
+   * first sample where they start anywhere.
    */
   async #readStart(format) {
     const start = await this.track.getFirstTimestamp();
     if (start + this.preSkip < 0) this.skip = -(start + this.preSkip); // from an edit list
     this.first = Math.max(0, start - this.delay + this.skip + this.preSkip);
     const pictures = await this.input.getVideoTracks();
-    const starts = await Promise.all(pictures.map((picture) => picture.getFirstTimestamp()));
     const fromZero = isMatroska(format) || format === MP4 || format === QTFF;
+    const sounds = fromZero ? [] : await this.input.getAudioTracks();
+    const others = pictures.length ? pictures : sounds.length > 1 ? sounds : [];
+    const starts = await Promise.all(others.map((other) => other.getFirstTimestamp()));
     const zero = starts.length ? Math.min(this.first, ...starts) : fromZero || format === OGG ? 0 : this.first;
     const lead = this.first - zero;
     const longest = starts.length ? (this.length ?? UNSTATED_S) : fromZero ? UNSTATED_S : 0;
     if (lead >= LATE_S && lead <= longest) {
       this.lead = lead;
-      if (!starts.length) this.notes.push(`the sound starts at ${lead.toFixed(1)} s, after silence`);
+      if (!pictures.length && lead > GAP_S) this.notes.push(`the sound starts at ${lead.toFixed(1)} s, after silence`);
     } else if (lead > GAP_S) {
       this.notes.push(`the time stamps start at ${lead.toFixed(1)} s; times count from the first sound instead`);
     }

@@ -45,7 +45,7 @@ def read_blocks(
     Raises:
         MediaError: the file cannot be opened, has no sound or not so many tracks, or cannot be decoded: at the first
             block. If the file turns out to be damaged beyond use only later, the error comes with a later block.
-        ParameterError: ``track`` is less than 1.
+        ParameterError: ``track`` is no whole number, or less than 1.
     """
     size = round(block_seconds * sample_rate)
     if size < 1:
@@ -58,7 +58,8 @@ def read_blocks(
                 block[filled : filled + len(part)] = part
                 filled += len(part)
                 if filled == size:
-                    sound.check_plausible()
+                    if sound.seconds > block_seconds / 2:  # silence before the sound says nothing about it
+                        sound.check_plausible()
                     yield block
                     block, filled = np.empty(size, np.float32), 0
         sound.check_plausible()
@@ -108,6 +109,6 @@ def duration_of(path: str | Path) -> float | None:
         with closing(SoundTrack(path)) as track:
             whole = float((track.container.duration or 0) / av.time_base)
             sound = float((track.stream.duration or 0) * track.stream.time_base)
-            return max(whole, track.lead + sound if sound else 0.0) or None
+            return max(whole, track.start.lead + sound if sound else 0.0) or None
     except MediaError:
         return None

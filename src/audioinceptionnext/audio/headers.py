@@ -23,8 +23,12 @@ def stated_duration(container: Any, stream: Any) -> float | None:
     return None if guessed or not container.duration else float(container.duration / 1e6)
 
 
-def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
-    """The length of the sound as the header states it; None where it would be a guess."""
+def stated_seconds(path: Path, container: Any, stream: Any, late: float = 0.0) -> float | None:
+    """The length of the sound as the header states it; None where it would be a guess.
+
+    Args:
+        late: seconds by which the sound starts later than FFmpeg says.
+    """
     name = container.format.name
     if not (name.startswith(STATED) or (name == "mp3" and _mp3_is_short(path))):
         return None
@@ -32,9 +36,9 @@ def stated_seconds(path: Path, container: Any, stream: Any) -> float | None:
         return None  # a part of a stream; FFmpeg's length of Opus then counts from the stream's beginning
     if stream.duration and not name.startswith("matroska"):
         factor = _claim(path) if name in ("wav", "w64", "caf") else 1.0
-        return float(stream.duration * stream.time_base) * factor
+        return float(stream.duration * stream.time_base) * factor - late
     # Matroska states where the sound ends, not how long it is.
-    starts = float((stream.start_time or 0) * stream.time_base)
+    starts = float((stream.start_time or 0) * stream.time_base) + late
     clock = stream.metadata.get("DURATION", "")  # Matroska: 00:01:02.345000000
     if clock.count(":") == 2:
         try:

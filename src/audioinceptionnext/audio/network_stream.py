@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,8 +18,9 @@ from av.error import ExitError, FFmpegError, InvalidDataError
 from audioinceptionnext.audio.capture import LiveInput, public_name
 from audioinceptionnext.audio.container import FORMATS
 from audioinceptionnext.audio.mixdown import Mixdown
-from audioinceptionnext.audio.resample import Resampler, mono_blocks
-from audioinceptionnext.audio.soundtrack import DAMAGED_GAP_S, GAP_S, MAX_RATE, MIN_RATE
+from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
+from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE
+from audioinceptionnext.audio.time_stamps import Clock, start_of
 from audioinceptionnext.audio.tracks import keep_only
 from audioinceptionnext.errors import MediaError, printable
 
@@ -48,7 +51,7 @@ def growing_input(path: str, target_rate: int, warn: Callable[[str], None]) -> L
             return av.open(growing, options=options, metadata_errors="replace")
 
         with Path(path).open("rb") as growing.file:
-            yield from _decode(connect, name, target_rate, warn)
+            yield from _decode(connect, name, target_rate, warn, grows=True)
 
     return LiveInput(name, blocks(), waits=True, close=growing.close)
 
@@ -92,9 +95,15 @@ def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> Li
 
 
 def _decode(
-    connect: Callable[[], Any], name: str, target_rate: int, warn: Callable[[str], None]
+    connect: Callable[[], Any], name: str, target_rate: int, warn: Callable[[str], None], grows: bool = False
 ) -> Iterator[np.ndarray]:
-    """Yield a container's sound as mono blocks, packet by packet. ``connect`` opens the container."""
+    """Yield a container's sound as mono blocks, packet by packet.
+
+    Args:
+        connect: opens the container.
+        grows: whether it is a file, in which times are those that it has when it is whole: the sound may start late,
+            and pauses are as long as in `SoundTrack`. The time stamps of a network stream start anywhere.
+    """
     try:
         container = connect()
     except (FFmpegError, OSError, ValueError, RuntimeError) as error:
@@ -103,14 +112,24 @@ def _decode(
     with container:
         if not container.streams.audio:
             raise MediaError(name, "has no sound; give a stream with a sound track")
-        stream = container.streams.best("audio") or container.streams.audio[0]
+        tracks = container.streams.audio
+        stream = container.streams.best("audio") or tracks[0]
+        if len(tracks) > 1:
+            warn(f"{name}: this is sound track {list(tracks).index(stream) + 1} of {len(tracks)}")
         if stream.codec_context is None:
             raise MediaError(name, "its sound is in a codec that FFmpeg lacks; give a stream in another codec")
         keep_only(container, [stream])
         resampler: Resampler | None = None
         mixdown = Mixdown(lambda line: warn(f"{name}: {line}"))
         try:
-            for block, rate in mono_blocks(_frames(container, stream, name, warn), mixdown):
+            frames: Iterator[Any] = _frames(container, stream, name, warn, grows)
+            first = next(frames, None)
+            if grows and first is not None and first.pts is not None:
+                start = start_of(container, stream, float(first.pts * stream.time_base))
+                if start.note:
+                    warn(f"{name}: {start.note}")
+                yield from silence(start.lead, target_rate)
+            for block, rate in mono_blocks(frames if first is None else chain([first], frames), mixdown):
                 if resampler is None or resampler.sample_rate != rate:
                     if not MIN_RATE <= rate <= MAX_RATE:
                         reason = f"claims a sample rate of {rate} Hz; it must lie between {MIN_RATE} and {MAX_RATE}"
@@ -130,14 +149,16 @@ def _decode(
         yield resampler.finish()
 
 
-def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None]) -> Iterator[av.AudioFrame | float]:
+def _frames(
+    container: Any, stream: Any, name: str, warn: Callable[[str], None], grows: bool
+) -> Iterator[av.AudioFrame | float]:
     """Yield the frames, and a number of seconds wherever some are missing.
 
     Damaged packets are left out; the time stamps then show what is missing. After each packet comes a gap of 0 s, at
     which `mono_blocks` gives out what it has.
     """
-    clock: float | None = None  # where the next frame should begin
-    begun = damaged = warned = False
+    clock = Clock(stream) if grows else Clock(stream, left=math.inf, longest=_MAX_GAP_S, drifts=True)
+    begun = damaged = warned = ignored = False
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
@@ -147,17 +168,16 @@ def _frames(container: Any, stream: Any, name: str, warn: Callable[[str], None])
             damaged = True
             continue
         for frame in frames:
-            if frame.pts is not None:
-                begins = float(frame.pts * stream.time_base)
-                if clock is not None and (DAMAGED_GAP_S if damaged else GAP_S) < begins - clock <= _MAX_GAP_S:
-                    if not warned:
-                        warned = True
-                        warn(f"{name}: some sound is missing or damaged and was replaced by silence")
-                    yield begins - clock
-                clock = begins
-            if clock is not None:
-                clock += frame.samples / max(1, frame.sample_rate)
+            gap = clock.gap_before(frame, damaged)
+            if gap and not warned:
+                warned = True
+                warn(f"{name}: some sound is missing or damaged and was replaced by silence")
+            if (line := clock.ignored()) is not None and not ignored:
+                ignored = True
+                warn(f"{name}: {line}")
             begun, damaged = True, False
+            if gap:
+                yield gap
             yield frame
         if begun:
             yield 0.0

@@ -15,32 +15,20 @@ from av.error import FFmpegError
 
 from audioinceptionnext.audio.container import open_container
 from audioinceptionnext.audio.headers import stated_duration, stated_seconds, was_cut
+from audioinceptionnext.audio.joined import second_recording
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
+from audioinceptionnext.audio.time_stamps import BARE, GAP_S, STATED_S, UNSTATED_S, Clock, Start, start_of
 from audioinceptionnext.audio.tracks import find_audible, keep_only
-from audioinceptionnext.errors import MediaError, ParameterError
+from audioinceptionnext.errors import MediaError, ParameterError, TrackError
 
 # Formats whose seeks land where they claim to (the tests compare). The others are decoded from their beginning.
 _SEEKABLE = ("wav", "w64", "flac", "mov", "matroska", "ogg")
 _SEEK_FROM_S = 10.0  # below this, seeking saves less than it costs
 _PREROLL_S = 1.0  # after this, decoders with memory have settled (Opus needs 80 ms, MP3 its bit reservoir)
 MIN_RATE, MAX_RATE = 100, 1_536_000  # Hz; a damaged header must not decide how long the resampler's filter is
-GAP_S = 0.1  # smaller gaps are ignored, since time stamps are rounded and clocks drift
-DAMAGED_GAP_S = 0.005  # the same after a damaged packet, which certainly leaves a gap
 _LAST_PACKET = 4096  # samples: HE-AAC's 2048, and as many that only flush the decoder
-_UNSTATED_S = 3600.0  # how much silence time stamps may add in all in a file that does not state its length
-_STATED_S = 12 * 3600.0  # the same where it does: a damaged time stamp may have decided what is stated
-_LATE_S = 0.02  # a sound track that starts later than this after the picture gets silence in front
-# Formats of nothing but packets: their times are counted, so that damaged packets take no time.
-_BARE = ("aac", "mp3", "ac3", "eac3", "amr", "dts", "truehd", "mlp")
 _MOST_LOST_S = 10.0  # in one damaged packet; what is longer is no sound, such as a picture in the tags
-# Formats whose time stamps count from the beginning of the recording. In others, such as MPEG-TS, they start anywhere.
-_FROM_ZERO = ("mov", "matroska", "flv", "asf", "nut")
-_ATTACHED_PICTURE = 0x400  # AV_DISPOSITION_ATTACHED_PIC: cover art, not a video with a clock of its own
-
-
-def _is_cover(video: Any) -> bool:
-    return bool(int(getattr(video, "disposition", 0)) & _ATTACHED_PICTURE)
 
 
 class SoundTrack:
@@ -54,34 +42,36 @@ class SoundTrack:
     Attributes:
         path: of the file.
         container, stream: PyAV's, of the file and its sound track.
-        lead: seconds of silence before the sound.
-        origin: the time stamp of sample 0, in seconds.
+        start: when the sound starts, by the header until a part of it is decoded.
         frames, damaged: how many frames were decoded, and how many packets could not be.
         seconds: decoded so far, gaps included.
-        missing: seconds of gaps that no damaged packet explains.
-        unbelieved: seconds of the largest gap that the time stamps leave and that cannot be.
         failed: whether reading broke off.
         mixdown: what mixes the channels.
 
     Raises:
-        MediaError: the file cannot be opened, has no sound that FFmpeg can decode, or not so many tracks.
-        ParameterError: ``track`` is less than 1.
+        MediaError: the file cannot be opened, or has no sound that FFmpeg can decode.
+        TrackError: the file has not so many tracks.
+        ParameterError: ``track`` is no whole number, or less than 1.
     """
 
     def __init__(self, path: str | Path, track: int | None = None, on_packet: Callable[[], None] | None = None) -> None:
+        if isinstance(track, bool) or not isinstance(track, int | np.integer | None):
+            raise ParameterError("track", track, "give a whole number; tracks are counted from 1 on")
         if track is not None and track < 1:
             raise ParameterError("track", track, "tracks are counted from 1 on")
         self.path = path
         self._track, self._on_packet = track, on_packet
         self._notes: list[str] = []
         self._bytes = self._damaged_bytes = 0  # of packets that were decoded, and that could not be
+        self._end = 0  # of the last packet, in bytes of the file
         self._lost = 0.0  # seconds that damaged packets took up and that their time stamps do not count
         self.frames = self.damaged = 0
-        self.seconds = self.missing = self.unbelieved = 0.0
+        self.seconds = 0.0
         self.mixdown = Mixdown()
         self.failed = False
         self._seeked = False
         self._skip = 0  # samples to drop after a seek
+        self._first_samples = 0  # of the first frame, from which the encoder's padding has been dropped
         self._open()
 
     def _open(self) -> None:
@@ -96,13 +86,14 @@ class SoundTrack:
             number = self._track or 1
             if number > len(tracks):
                 have = "one sound track" if len(tracks) == 1 else f"{len(tracks)} sound tracks"
-                raise MediaError(self.path, f"has {have}, and no track {number}; choose another")
+                raise TrackError(self.path, number, f"the recording has {have}, and no track {number}; choose another")
             self.stream = tracks[number - 1]
             if self.stream.codec_context is None:
                 which = "its sound" if len(tracks) == 1 else f"its sound track {number}"
                 raise MediaError(self.path, f"{which} is in a codec that FFmpeg lacks; convert it to WAV")
             keep_only(self.container, [self.stream])
-            self.lead, self.origin = self._start_times()
+            self.start = start_of(self.container, self.stream)
+            self._clock = Clock(self.stream)
             self._decoded: Iterator[av.AudioFrame] = self._decode()
         except BaseException:
             self._close_container()
@@ -128,45 +119,28 @@ class SoundTrack:
         if self._source is not None:
             self._source.close()
 
-    def _start_times(self) -> tuple[float, float]:
-        """The attributes ``lead`` and ``origin``.
-
-        In a player, time 0 of a video is its first picture, so a sound track that starts later keeps its delay.
-        Without a picture, time 0 is where the file's time stamps begin to count, or the first sample where they start
-        anywhere.
-        """
-        starts = float((self.stream.start_time or 0) * self.stream.time_base)
-        pictures = [video for video in self.container.streams.video if not _is_cover(video)]
-        name = self.container.format.name
-        if pictures and self.container.start_time is not None:
-            lead = starts - self.container.start_time / av.time_base
-            # Browsers' recordings and pipes state no length.
-            longest = stated_duration(self.container, self.stream) or _UNSTATED_S
-        elif name.startswith(_FROM_ZERO):
-            lead, longest = starts, _UNSTATED_S
-            if _LATE_S <= lead <= longest:
-                self._notes.append(f"the sound starts at {lead:.1f} s, after silence")
-        else:
-            lead, longest = (starts, 0.0) if name == "ogg" else (0.0, 0.0)
-        if lead < _LATE_S:
-            return 0.0, starts
-        if lead > longest:
-            if lead > GAP_S:
-                self._notes.append(f"the time stamps start at {lead:.1f} s; times count from the first sound instead")
-            return 0.0, starts
-        return lead, starts - lead
+    def _begin(self) -> Start:
+        """When the sound starts. The header need not say so: the first frame does."""
+        if not self.frames and (frame := next(self._decoded, None)) is not None:
+            self._decoded = itertools.chain([frame], self._decoded)
+            self._first_samples = frame.samples
+            if frame.pts is not None:
+                self.start = start_of(self.container, self.stream, float(frame.pts * self.stream.time_base))
+        return self.start
 
     def seek(self, start: float, sample_rate: int) -> float:
         """Seek to a place before ``start``, if it is worth it. Returns the time at which the waveform then begins.
 
         Both times are in seconds. ``sample_rate`` is that of the waveform.
         """
-        if start < _SEEK_FROM_S + self.lead or not self.container.format.name.startswith(_SEEKABLE):
+        lead, origin = self._begin()[:2]
+        if start < _SEEK_FROM_S + lead or not self.container.format.name.startswith(_SEEKABLE):
             return 0.0
         with suppress(FFmpegError):
-            self.container.seek(round((start - _PREROLL_S + self.origin) / self.stream.time_base), stream=self.stream)
+            self.container.seek(round((start - _PREROLL_S + origin) / self.stream.time_base), stream=self.stream)
+            self._decoded = self._decode()
             for frame in self._decoded:
-                time = None if frame.pts is None else float(frame.pts * self.stream.time_base) - self.origin
+                time = None if frame.pts is None else float(frame.pts * self.stream.time_base) - origin
                 if time is None or time > start:
                     break
                 self._seeked, self._decoded = True, itertools.chain([frame], self._decoded)
@@ -174,18 +148,25 @@ class SoundTrack:
                 # Begin where a sample at the new rate coincides with one at the old rate. Then the result is, sample
                 # for sample, the same as when decoding from the start.
                 rate = frame.sample_rate
-                first = round((time - self.lead) * rate)
+                first = self._whole_frames(round((time - lead) * rate), frame)
                 self._skip = -first % (rate // math.gcd(rate, sample_rate))
                 if time + self._skip / rate > start:
                     self._skip = 0
                 self.seconds = (first + self._skip) / rate
-                return self.seconds + self.lead
+                return self.seconds + lead
         self.close()  # without time stamps, or past the end, decoding from the beginning is always right
         self._open()
         self.frames = self.damaged = self._bytes = self._damaged_bytes = 0
         self._lost = 0.0
         self.failed = False
         return 0.0
+
+    def _whole_frames(self, first: int, frame: av.AudioFrame) -> int:
+        """A frame's first sample by its time stamp; to the sample where it is in milliseconds and frames are equal."""
+        tick = float(self.stream.time_base) * frame.sample_rate  # in samples
+        before = max(0, round((first - self._first_samples) / max(1, frame.samples)))
+        exact = self._first_samples + before * frame.samples
+        return exact if tick > 2 and abs(exact - first) <= 1.5 * tick else first
 
     def _decode(self) -> Iterator[av.AudioFrame]:
         """Yield all frames from here on. Damaged packets are skipped and counted."""
@@ -204,6 +185,7 @@ class SoundTrack:
                     continue
                 self.frames += len(frames)
                 self._bytes += packet.size
+                self._end = max(self._end, (packet.pos or 0) + packet.size)
                 yield from frames
         except (EOFError, IndexError):  # PyAV's, where another stream has come up on the way
             return
@@ -212,7 +194,7 @@ class SoundTrack:
 
     def _count_lost(self, packet: av.Packet) -> None:
         """Estimate from its size how long a damaged packet lasted. FFmpeg counts it, or many that it holds, as one."""
-        if not self.container.format.name.startswith(_BARE) or not self.frames or not packet.duration:
+        if not self.container.format.name.startswith(BARE) or not self.frames or not packet.duration:
             return
         more = packet.size * self.frames / self._bytes - 1
         seconds = more * float(packet.duration * self.stream.time_base)
@@ -230,34 +212,18 @@ class SoundTrack:
         """Yield the frames, and the length in seconds of each gap between two of them.
 
         Damaged pages of Ogg and clusters of Matroska vanish without an error, and cameras and screen recorders pause.
-        By the time stamps, what follows a gap stays at its time. Gaps beyond the file's length are ignored. Where it is
-        not stated, one damaged time stamp must not make hours of silence.
+        Gaps beyond the file's length are ignored.
         """
         stated = stated_duration(self.container, self.stream)
-        end = stated + self.origin + self.lead if stated else math.inf
-        left = _STATED_S if stated else _UNSTATED_S  # seconds that gaps may still take
-        tick = float(self.stream.time_base)
-        clock: float | None = None  # where the next frame should begin
+        end = stated + self.start.origin + self.start.lead if stated else math.inf
+        self._clock = Clock(self.stream, end=end, left=STATED_S if stated else UNSTATED_S)
         damaged = self.damaged
         for frame in self._decoded:
             if not MIN_RATE <= frame.sample_rate <= MAX_RATE:
                 reason = f"claims a sample rate of {frame.sample_rate} Hz: its header is damaged; get a complete copy"
                 raise MediaError(self.path, reason)
-            if frame.pts is not None:
-                time = frame.pts * tick + self._lost
-                gap = 0.0 if clock is None else time - clock
-                if gap > (GAP_S if self.damaged == damaged else DAMAGED_GAP_S):
-                    if time < end and gap <= left:
-                        left -= gap
-                        if self.damaged == damaged:
-                            self.missing += gap
-                        yield gap
-                        clock = time
-                    else:
-                        self.unbelieved = max(self.unbelieved, gap)
-                clock = time if clock is None else clock
-            if clock is not None:
-                clock += frame.samples / frame.sample_rate
+            if gap := self._clock.gap_before(frame, self.damaged != damaged, self._lost):
+                yield gap
             damaged = self.damaged
             yield frame
 
@@ -278,7 +244,7 @@ class SoundTrack:
         if last is None:
             return
         block, rate = last
-        stated = stated_seconds(Path(self.path), self.container, self.stream)
+        stated = stated_seconds(Path(self.path), self.container, self.stream, self.start.late)
         excess = 0
         if stated is not None and self.container.format.name.startswith("mov"):
             excess = round((self.seconds - stated) * rate)
@@ -290,8 +256,8 @@ class SoundTrack:
         Raises:
             MediaError: the sound cannot be decoded or resampled.
         """
-        if not self._seeked:
-            yield from silence(self.lead, sample_rate)
+        if not self._seeked and (start := self._begin()) and self.frames:
+            yield from silence(start.lead, sample_rate)
         resampler: Resampler | None = None
         try:
             for block, rate in self._blocks():
@@ -326,10 +292,15 @@ class SoundTrack:
         To be called when the waveform has been read to its end.
         """
         parts = []
-        stated = stated_seconds(Path(self.path), self.container, self.stream)
+        stated = stated_seconds(Path(self.path), self.container, self.stream, self.start.late)
         # Headers round, and encoders count their padding, so a tenth of a second is no loss.
         if stated is not None and self.seconds < stated - 0.1 - stated / 1000:
-            parts.append(f"ends early: decoded {self.seconds:.1f} s of {stated:.1f} s")
+            found = f"{self.seconds:.1f} s of {stated:.1f} s"
+            whole = not (self.failed or was_cut(Path(self.path), self.container))
+            # AVI counts chunks; writers leave them empty where there is no sound, and FFmpeg does not count those.
+            lost = "what is missing may lie before the rest, so that times may be early"
+            avi = whole and self.container.format.name == "avi"
+            parts.append(f"has only {found}: {lost}" if avi else f"ends early: decoded {found}")
         elif self.failed or was_cut(Path(self.path), self.container):
             parts.append(f"ends early: decoded {self.seconds:.1f} s, the rest cannot be read")
         if self.damaged and (self.damaged > 1 or not parts):  # a cut leaves one packet in two
@@ -338,13 +309,15 @@ class SoundTrack:
             parts.append(f"about {self._lost:.1f} s of it were replaced by silence")
         elif (early := self._seconds_left_out()) >= GAP_S:
             parts.append(f"about {early:.1f} s were left out there, so that later times are early")
-        if self.missing:
-            parts.append(f"{self.missing:.1f} s are missing and were replaced by silence")
-        if self.unbelieved > GAP_S:
-            jump = f"the time stamps jump by {self.unbelieved:.1f} s"
-            parts.append(f"{jump}, which was ignored: later times may be early")
+        if self._clock.missing:
+            parts.append(f"{self._clock.missing:.1f} s are missing and were replaced by silence")
+        if (ignored := self._clock.ignored()) is not None:
+            parts.append(ignored)
+        if (second := second_recording(Path(self.path), self.container.format.name, self._end)) is not None:
+            parts.append(f"another recording follows in the file and was left out: divide the file at byte {second}")
         if self._source is not None and (note := self._source.note(self.seconds)):
             parts.append(note)
         if (mixed := self.mixdown.warning()) is not None:
             parts.append(mixed)
-        return "; ".join(parts + self._notes) or None
+        notes = [*self._notes, self.start.note] if self.start.note else self._notes
+        return "; ".join(parts + notes) or None

@@ -14,7 +14,9 @@ from audioinceptionnext.audio.container import open_container
 
 _DISCARD_ALL = 48  # AV_DISCARD_ALL
 _PROBE_S = 20.0  # a track that is silent for so long is taken for a silent one
+_WAIT_S = 120.0  # of other tracks, while a track has no packet yet: its sound may start late
 _PROBE_PACKETS = 20_000  # bounds the work where packets hold next to nothing
+_FAILED = 100  # a track of which so many packets and nothing else came cannot be decoded
 _MOST_TRACKS = 8  # are looked at
 _SILENT = 1e-4  # full scale is 1: 80 dB below it, which is three steps of 16 bits
 
@@ -34,7 +36,7 @@ def find_audible(path: str | Path) -> tuple[int, str | None]:
 
     Returns:
         The track's index among the sound tracks, and why those before it were not taken. If all are silent, it is the
-        first that can be decoded.
+        first whose sound may still start, and otherwise the first that can be decoded.
 
     Raises:
         MediaError: the file cannot be opened.
@@ -61,34 +63,49 @@ def _first_audible(container: Any) -> tuple[int, str | None]:
         return 0, None
     keep_only(container, candidates)
     seconds = dict.fromkeys((track.index for track in candidates), 0.0)
+    failed = dict.fromkeys(seconds, 0)  # packets
     loud: set[int] = set()
+    ended = False
     try:
         for number, packet in enumerate(container.demux(candidates)):
+            index = packet.stream.index
             try:
                 frames = packet.decode()
             except (FFmpegError, EOFError):
                 frames = []
-            index = packet.stream.index
+                failed[index] += packet.size > 0
             for frame in frames:
                 seconds[index] += frame.samples / max(1, frame.sample_rate)
                 if index not in loud and not _is_silent(frame):
                     loud.add(index)
-            if candidates[0].index in loud:
+            if _is_decided(seconds, failed, loud) or max(seconds.values()) > _WAIT_S or number > _PROBE_PACKETS:
                 break
-            if max(seconds.values()) > _PROBE_S or number > _PROBE_PACKETS:
-                break
+        else:
+            ended = True
     except (FFmpegError, EOFError, IndexError):
-        pass
-    chosen = next((track for track in candidates if track.index in loud), None)
-    chosen = chosen or next((track for track in candidates if seconds[track.index]), None)
-    number = tracks.index(chosen or candidates[0])
-    mute = [track for track in tracks[:number] if seconds.get(track.index)]
+        ended = True
+    waits = [one for one in candidates if not (ended or seconds[one.index] or failed[one.index])]
+    decoded = [one for one in candidates if seconds[one.index]]
+    chosen = next((one for one in candidates if one.index in loud), None) or next(iter(waits + decoded), candidates[0])
+    number = tracks.index(chosen)
+    broken = [one for one in candidates if failed[one.index] and not seconds[one.index]]
+    mute = [one for one in tracks[:number] if one in candidates and one not in broken]
     reasons = []
     if mute:
         reasons.append("silent")
     if len(mute) < number:
         reasons.append("not decodable")
     return number, " or ".join(reasons) or None
+
+
+def _is_decided(seconds: dict[int, float], failed: dict[int, int], loud: set[int]) -> bool:
+    """Whether no further packet can change which track is taken: the first that is loud, after those that are not."""
+    for index, decoded in seconds.items():
+        if index in loud:
+            return True
+        if decoded <= _PROBE_S and (decoded or failed[index] <= _FAILED):
+            return False
+    return True
 
 
 def _is_silent(frame: av.AudioFrame) -> bool:

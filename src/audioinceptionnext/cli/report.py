@@ -33,6 +33,9 @@ def report(
             help="Embed the sound in the page (30 MB per hour), link to the recordings, or leave the sound out."
         ),
     ] = SoundChoice.embed,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let the page replace a file that is no page of this command.")
+    ] = False,
     title: Annotated[str, typer.Option(metavar="TEXT", help="Set the page's title.")] = "Recognised sounds",
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
@@ -48,18 +51,22 @@ def report(
     """
     from audioinceptionnext.audio.discover import MissingPath, find_media
     from audioinceptionnext.models.load import load
-    from audioinceptionnext.results.html import HtmlReport
+    from audioinceptionnext.results.html import HtmlReport, is_report
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ParameterError("out", out, "the report is an HTML page; give a name that ends in .html")
     files = find_media(paths)
+    some = any(isinstance(item, Path) for item in files)  # otherwise no page is written
+    if some and out.is_file() and not overwrite and not is_report(out):
+        reason = f"{printable(out)} is no page of ainext report; give --overwrite to replace it, or another name"
+        raise ParameterError("out", None, reason)
     recogniser = load(model, backend=backend.value)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     failed = 0
-    older = out.exists()
+    older = out.is_file() and out.stat().st_size > 0
     with HtmlReport(out, sound.value, title) as page, progress_bar(len(files)) as bar:
         for item in files:
             path = item.path if isinstance(item, MissingPath) else item
@@ -67,7 +74,10 @@ def report(
                 if isinstance(item, MissingPath):
                     raise FileError(path, item.reason)
                 progress = bar.of(item)
-                page.add(recogniser.predict(item, settings=settings, step_seconds=step_seconds, progress=progress))
+                result = recogniser.predict(item, settings=settings, step_seconds=step_seconds, progress=progress)
+                for warning in result.warnings:
+                    bar.print(f"ainext: warning: {printable(path)}: {warning}")
+                page.add(result)
             except Exception as error:  # whatever it is, it must not cost the rest
                 page.fail(str(path), describe(error))
                 bar.print(f"ainext: {in_one_line(error, path)}")

@@ -145,8 +145,9 @@ class Recogniser:
         Raises:
             MediaError: the file cannot be read, or has no sound or not so many tracks.
             ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
-                probability, or ``track`` is less than 1; the array is empty, or has another shape or type, or values
-                that look like integers; or ``sample_rate`` is out of range, or given with a file.
+                probability, or ``track`` is no whole number from 1 on, or given with an array; the array is empty, or
+                has another shape or type, or values that look like integers; or ``sample_rate`` is out of range, or
+                given with a file.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape

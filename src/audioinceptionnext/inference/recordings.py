@@ -43,6 +43,8 @@ def mono_blocks_of(
             raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
         path = os.fspath(recording)
         return prefetch(decode.read_blocks(path, model_rate, block_seconds, on_warning, track, on_packet))
+    if track is not None:
+        raise ParameterError("track", track, "only files have sound tracks; leave it out for an array")
     rate = model_rate if sample_rate is None else sample_rate
     converter = SampleConverter(rate, model_rate, on_warning, "recording")
     if isinstance(recording, Iterator):

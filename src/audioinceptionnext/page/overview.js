@@ -1,7 +1,10 @@
 // All segments of a long recording in one strip, above the timeline that shows a part of it.
-import { make } from "./text.js";
+import { describe, make } from "./text.js";
 
-const LANE = 10; // height, CSS pixels
+const HEIGHT = 120; // of all lanes together, CSS pixels, unless they are very many or few
+const [MIN_LANE, MAX_LANE] = [4, 10]; // height of one
+const HINT = "Click to go to a place, drag to zoom.";
+const NEAR = 16; // CSS pixels from a mark that still mean it, since fingers are wide
 const MIN_BAR = 2; // width of the shortest segment, CSS pixels
 const MIN_DRAG = 6; // CSS pixels; less is a click
 
@@ -10,17 +13,16 @@ export class Overview {
   constructor(duration, lanes, { show, centre }) {
     this.duration = duration;
     this.lanes = lanes;
+    this.laneHeight = Math.min(MAX_LANE, Math.max(MIN_LANE, HEIGHT / Math.max(1, lanes.length)));
     this.canvas = make("canvas", {});
     this.frame = make("div", { class: "frame" });
-    this.element = make(
-      "div",
-      { class: "overview", "aria-hidden": "true", title: "Click to go to a place. Drag over a stretch to show it." },
-      this.canvas,
-      this.frame,
-    );
+    this.caption = make("p", { class: "quiet caption", "aria-hidden": "true" }, HINT);
+    this.element = make("div", { class: "overview", "aria-hidden": "true" }, this.canvas, this.frame);
+    this.element.addEventListener("pointermove", (event) => this.#nameMark(event));
     this.element.addEventListener("pointerdown", (event) => {
       const from = this.#timeAt(event);
       const start = event.clientX;
+      this.#nameMark(event);
       this.element.setPointerCapture(event.pointerId);
       const isDrag = ({ clientX }) => Math.abs(clientX - start) >= MIN_DRAG;
       this.element.onpointermove = (move) => isDrag(move) && this.showFrame(...this.#ordered(from, this.#timeAt(move)));
@@ -37,17 +39,18 @@ export class Overview {
     const width = this.element.clientWidth;
     if (!width) return;
     const ratio = devicePixelRatio || 1;
-    const height = LANE * Math.max(1, this.lanes.length);
+    const lane = this.laneHeight;
+    const height = lane * Math.max(1, this.lanes.length);
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.canvas.style.height = `${height}px`;
     const context = this.canvas.getContext("2d");
     context.scale(ratio, ratio);
-    this.lanes.forEach(({ segments, colour }, lane) => {
+    this.lanes.forEach(({ segments, colour }, index) => {
       context.fillStyle = colour;
       for (const { start, end } of segments) {
         const length = Math.max(MIN_BAR, ((end - start) / this.duration) * width);
-        context.fillRect((start / this.duration) * width, lane * LANE + 1, length, LANE - 2);
+        context.fillRect((start / this.duration) * width, index * lane + 1, length, lane - 2);
       }
     });
   }
@@ -56,6 +59,21 @@ export class Overview {
   showFrame(first, last) {
     this.frame.style.left = `${(100 * first) / this.duration}%`;
     this.frame.style.width = `${(100 * (last - first)) / this.duration}%`;
+  }
+
+  /** Says below the strip which segment the pointer means: the nearest one. */
+  #nameMark({ clientX, clientY }) {
+    const { left, top, width } = this.element.getBoundingClientRect();
+    let [nearest, least] = [null, NEAR];
+    this.lanes.forEach(({ segments }, index) => {
+      const down = Math.abs(clientY - top - (index + 0.5) * this.laneHeight);
+      for (const one of segments) {
+        const [from, to] = [one.start, one.end].map((time) => left + (time / this.duration) * width);
+        const distance = Math.hypot(Math.max(0, from - clientX, clientX - to), down);
+        if (distance < least) [nearest, least] = [one, distance];
+      }
+    });
+    this.caption.textContent = nearest ? describe(nearest) : HINT;
   }
 
   #timeAt({ clientX }) {

@@ -27,6 +27,11 @@ export function readable(label) {
   return label.replaceAll(/[-_]/g, " ");
 }
 
+/** A segment in words: "clean dishes 88 %, 0:01.0 to 0:02.5". */
+export function describe({ label, score, start, end }) {
+  return `${readable(label)} ${percent(score)}, ${clock(start)} to ${clock(end)}`;
+}
+
 /** An element: make("p", {class: "quiet"}, "text", otherElement). */
 export function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);

@@ -1,10 +1,10 @@
-// Draws the log-mel with a lane of segments for each label below it. Only the stretch in view is drawn.
+// Draws the log-mel, and below it a lane of segments for each label that occurs in view. Only what is in view is drawn.
 import { inkOn } from "./colours.js";
 import { Overview } from "./overview.js";
 import { drawFrequencyMarks, paint } from "./spectrogram.js";
-import { clock, make, percent, readable } from "./text.js";
+import { clock, describe, make, percent, readable } from "./text.js";
 
-const MAX_LANES = 12;
+const MANY_LANES = 12; // more than that are drawn lower
 const HEIGHT = 200; // of the log-mel, CSS pixels
 const RULER_HEIGHT = 22;
 const TICK_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
@@ -20,23 +20,19 @@ export class Timeline {
     this.picture = result.log_mel ? paint(result.log_mel) : null;
     this.canvas = make("canvas", { "aria-hidden": "true", class: "log-mel" });
     this.playhead = make("div", { class: "playhead", "aria-hidden": "true" });
-    // Lanes for the labels with the most time, in the order in which they first occur.
-    const labels = new Set(result.segments.map((one) => one.label));
-    const longest = new Set([...colours.keys()].filter((label) => labels.has(label)).slice(0, MAX_LANES));
-    this.lanes = [...labels].filter((label) => longest.has(label)).map((label) => this.#lane(label));
+    // In the order in which the labels first occur.
+    this.lanes = [...new Set(result.segments.map((one) => one.label))].map((label) => this.#lane(label));
     this.overview = new Overview(result.duration, this.lanes, {
       show: (first, last) => this.#show(first, last),
       centre: (time) => this.#show(time - this.#span() / 2, time + this.#span() / 2),
     });
-    this.overview.element.hidden = !this.#isLong() || !this.lanes.length;
-    const omitted = labels.size - this.lanes.length;
+    this.overview.element.hidden = this.overview.caption.hidden = !this.#isLong() || !this.lanes.length;
     this.inner = make("div", { class: "inner" }, this.canvas, ...this.lanes.map((lane) => lane.row), this.playhead);
     this.element = make(
       "div",
       { class: "timeline", tabindex: "0", role: "region", "aria-label": "Timeline, which scrolls sideways; the table below lists all segments" },
       this.inner,
     );
-    this.more = omitted > 0 ? make("p", { class: "quiet" }, `The table lists ${omitted} more sounds, which take less time.`) : null;
     this.element.addEventListener("scroll", () => this.#draw(), { passive: true });
     this.element.addEventListener(
       "wheel",
@@ -110,7 +106,8 @@ export class Timeline {
 
   #resize() {
     const width = this.element.clientWidth;
-    if (!width) return;
+    if (!width || width === this.width) return; // lanes that come into view change the height only
+    this.width = width;
     const { duration } = this.result;
     const minScale = width / duration;
     this.scale = Math.max(this.scale ?? (this.#isLong() ? width / INITIAL_SECONDS : minScale), minScale);
@@ -125,6 +122,7 @@ export class Timeline {
       lane.bars.forEach((bar) => bar.remove());
       lane.bars.clear();
     }
+    this.inner.style.minHeight = "";
   }
 
   #draw() {
@@ -133,7 +131,14 @@ export class Timeline {
     const [first, last] = [this.element.scrollLeft / this.scale, (this.element.scrollLeft + width) / this.scale];
     this.overview.showFrame(first, Math.min(last, this.result.duration));
     this.#drawLogMel(width, first, last);
-    for (const lane of this.lanes) this.#drawBars(lane, first - 2, last + 2);
+    const shown = this.lanes.filter(({ segments }) => segments.some((one) => one.end > first && one.start < last));
+    this.element.classList.toggle("many", shown.length > MANY_LANES);
+    for (const lane of this.lanes) {
+      lane.row.hidden = !shown.includes(lane);
+      if (!lane.row.hidden) this.#drawBars(lane, first - 2, last + 2);
+    }
+    // What is below must not move up and down while the recording plays: the height shrinks with the next zoom only.
+    this.inner.style.minHeight = `${this.inner.offsetHeight}px`;
   }
 
   #drawLogMel(width, first, last) {
@@ -182,18 +187,17 @@ export class Timeline {
     for (const segment of inView) {
       if (lane.bars.has(segment)) continue;
       const width = Math.max(3, (segment.end - segment.start) * this.scale);
-      const text = percent(segment.score);
       const bar = make(
         "button",
         {
           type: "button",
           tabindex: "-1", // keyboards and screen readers use the table
           class: "bar",
-          title: `${readable(segment.label)} ${text}, ${clock(segment.start)} to ${clock(segment.end)}`,
+          title: describe(segment),
           style: { left: `${segment.start * this.scale}px`, width: `${width}px`, background: lane.colour, color: inkOn(lane.colour) },
           onclick: () => this.play(segment),
         },
-        width > 44 ? text : "",
+        width > 44 ? percent(segment.score) : "",
       );
       lane.track.append(bar);
       lane.bars.set(segment, bar);

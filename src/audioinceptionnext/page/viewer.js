@@ -29,7 +29,7 @@ export class Viewer {
       this.time,
       make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Zoom out"), zoom(1.6, "+", "Zoom in"), zoom(0, "All", "Show the whole recording")),
     );
-    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.element, this.timeline.more);
+    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.overview.caption, this.timeline.element);
     this.element.append(make("div", { class: "beside" }, segmentTable(result.segments, play), overallScores(result, colours)));
     this.#update();
   }
@@ -79,7 +79,10 @@ export class Viewer {
 function overallScores(result, colours) {
   const likely = result.clip.filter((one) => one.score > 0); // in digital silence, none is
   const bars = likely.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
-  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, likely.length ? null : make("p", {}, "Silence."));
+  const note = likely.length
+    ? make("p", { class: "quiet" }, "The mean probabilities over the whole recording without digital silence: low for short sounds. A segment’s score is the mean over the segment.")
+    : make("p", {}, "Silence.");
+  return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, note);
 }
 
 /** A label with its score as a bar. */

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from os import PathLike
@@ -30,6 +31,7 @@ MP3_RATE = 24_000  # Hz
 MP3_BIT_RATE = 64_000  # bits per second: one hour takes 29 MB, and 38 MB in base64
 MODULES = ("colours", "text", "spectrogram", "player", "overview", "timeline", "viewer")
 TITLE = "Recognised sounds"
+MARK = '<meta name="generator" content="ainext report">'
 # How files are written. What UTF-8 cannot hold, as in some file names, becomes "?".
 TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "replace", "newline": "\n"}
 
@@ -56,18 +58,23 @@ class Row:
     """A row of the table of recordings.
 
     Attributes:
-        name: of the recording.
-        duration: in seconds.
-        segments: how many there are.
-        top: the most probable label, if there is one.
+        file: the recording, as it was given; empty for an array.
         problem: why the recording could not be recognised; None if it was.
+        duration: in seconds.
+        model: the model's name.
+        segments, warnings: how many there are.
+        top: the most probable label of the recording as a whole, if it has segments.
+        length: of the recording's section, in characters.
     """
 
-    name: str
-    duration: float = 0.0
-    segments: int = 0
-    top: Score | None = None
+    file: str
     problem: str | None = None
+    duration: float = 0.0
+    model: str = ""
+    segments: int = 0
+    warnings: int = 0
+    top: Score | None = None
+    length: int = 0
 
 
 class HtmlReport:
@@ -117,13 +124,13 @@ class HtmlReport:
             data["log_mel"] = encode_log_mel(result.log_mel, result.sample_rate)
         sound_type, sound = self._sound(result.file)
         section = template("results/recording.html.j2").generate(
-            number=len(self._rows), result=result, data=data, sound_type=sound_type, sound=sound
+            warnings=result.warnings, data=data, sound_type=sound_type, sound=sound
         )
         with writing(self.path):
-            self._sections.writelines(section)
-        self._rows.append(
-            Row(data["file"], result.duration, len(result.segments), result.clip[0] if result.clip else None)
-        )
+            length = sum(map(self._sections.write, section))
+        segments, warnings = len(result.segments), len(result.warnings)
+        top = result.clip[0] if result.clip and segments else None
+        self._rows.append(Row(result.file, None, result.duration, result.model, segments, warnings, top, length))
         for one in result.segments:
             total = self._totals.setdefault(one.label, LabelTotal())
             total.segments += 1
@@ -133,7 +140,7 @@ class HtmlReport:
 
     def fail(self, file: str, reason: str) -> None:
         """Add a recording that could not be recognised, with the reason."""
-        self._rows.append(Row(printable(Path(file).name), problem=reason))
+        self._rows.append(Row(file, reason))
 
     def close(self) -> None:
         """Write the page.
@@ -145,14 +152,16 @@ class HtmlReport:
             return
         page = template("results/recordings.html.j2").generate(
             title=self.title,
+            mark=MARK,
             count=sum(row.problem is None for row in self._rows),
             seconds=sum(row.duration for row in self._rows),
             totals=sorted(self._totals.items(), key=lambda item: -item[1].seconds),
-            rows=self._rows,
+            rows=list(zip(_told_apart([row.file for row in self._rows]), self._rows, strict=True)),
             modules={f"ainext/{name}.js": _module_url(name) for name in MODULES},
             script=_module("report"),
-            sections=self._read_sections(),
+            read=self._read_section,
         )
+        self._sections.seek(0)
         part = Path(self._out.name)
         try:
             with writing(self.path):
@@ -178,10 +187,10 @@ class HtmlReport:
             return "link", _relative_url(Path(file), self.path.parent)
         return "mp3", base64.b64encode(encode_mp3(file)).decode("ascii")
 
-    def _read_sections(self) -> Iterator[str]:
-        """The sections of all recordings, one after the other, in parts of a megabyte."""
-        self._sections.seek(0)
-        while part := self._sections.read(1 << 20):
+    def _read_section(self, length: int) -> Iterator[str]:
+        """The next recording's section, in parts of a megabyte."""
+        while length and (part := self._sections.read(min(length, 1 << 20))):
+            length -= len(part)
             yield part
 
 
@@ -226,6 +235,31 @@ def encode_mp3(path: str | Path) -> bytes:
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return target.getvalue()
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page of `HtmlReport`, or empty, so that a new page may replace it.
+
+    Raises:
+        FileError: it cannot be opened.
+    """
+    with writing(path), path.open("rb") as file:
+        head = file.read(1 << 16)
+    return not head or MARK.encode() in head
+
+
+def _told_apart(files: Sequence[str]) -> list[str]:
+    """What the page calls each of these recordings: by its name alone or, if two are alike, below the common folder."""
+    names = [Path(file).name for file in files]
+    paths = {file: os.path.abspath(file) for file in files if file and "://" not in file}  # noqa: PTH100 - keeps links
+    if len({name.casefold() for name in names}) < len(names) and len(paths) > 1:
+        with suppress(ValueError):  # two drives of Windows
+            common = os.path.commonpath([os.path.dirname(path) for path in paths.values()])  # noqa: PTH120
+            names = [
+                Path(os.path.relpath(paths.get(file, file), common)).as_posix() if file in paths else file
+                for file in files
+            ]
+    return [printable(name) or "recording" for name in names]
 
 
 def _module_url(name: str) -> str:
