@@ -43,7 +43,7 @@ def predict(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Let results replace files of other recordings in --out.")
+        bool, typer.Option("--overwrite", help="Let results replace files of other recordings, and corrected labels.")
     ] = False,
     table: Annotated[
         Path | None,

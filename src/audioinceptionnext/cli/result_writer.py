@@ -34,7 +34,7 @@ class ResultWriter:
         out: the folder for one file per recording; None writes to stdout.
         plot: whether to draw each recording too, in ``out`` or the current folder.
         found: the recordings, each with the folder below which it was found.
-        overwrite: whether results may replace files of other recordings.
+        overwrite: whether results may replace files of other recordings, and labels that may have been corrected.
         excel: whether CSV begins with the mark by which Excel knows UTF-8.
 
     Raises:
@@ -90,7 +90,7 @@ class ResultWriter:
         from audioinceptionnext.cli.output_names import kept_apart
         from audioinceptionnext.results.console import as_text
         from audioinceptionnext.results.formats import FORMATS, Context
-        from audioinceptionnext.results.provenance import NAMELESS
+        from audioinceptionnext.results.provenance import CORRECTED
 
         if self.plot:
             result.plot(self._place(recording, ".png"))
@@ -103,8 +103,8 @@ class ResultWriter:
             # As bytes, so that Windows leaves line ends alone; a file name on Linux may not be valid UTF-8.
             content = text.encode("utf-8", errors="replace")
             target = place
-            if self.format.value in NAMELESS and not self.overwrite:
-                target = kept_apart(place, content)
+            if self.format.value in CORRECTED and not self.overwrite:
+                target = kept_apart(place, self._suffix, content)
             with replacing(target) as new:
                 new.write_bytes(content)
             if target != place:

@@ -17,6 +17,9 @@ from audioinceptionnext.results.formats import EXCEL_MARK
 
 #: Formats that have no place for the name of the recording.
 NAMELESS = ("audacity", "srt")
+#: Formats that people correct by hand, so that not even a result of the same recording is replaced unasked.
+CORRECTED = (*NAMELESS, "elan", "raven")
+_DATE = re.compile(rb'(?<= DATE=")[^"]*')  # of ELAN: when the document was written
 # A recording's name and its duration, as the first line of a table has them.
 _TITLE = re.compile(r"(.*)  (?:\d+:)?\d+:\d\d\.\d{3}")
 _PNG_TITLE = b"tEXtTitle\0"
@@ -44,6 +47,11 @@ def is_result_of(path: Path, format: str, recording: Path) -> bool | None:
     """Whether a file holds a result of this recording, or of none; None if the file does not say."""
     name = named_in(path, format)
     return None if name is None else name == "" or _same(name, str(recording))
+
+
+def hold_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two files hold the same, whenever they were written."""
+    return _DATE.sub(b"", one, 1) == _DATE.sub(b"", other, 1)
 
 
 def _same(one: str, other: str) -> bool:
