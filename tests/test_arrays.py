@@ -200,6 +200,27 @@ def test_integers_of_a_type_that_is_too_wide(recogniser: ain.Recogniser, water: 
         assert recogniser.predict(sixteen).warnings
 
 
+def test_a_low_sample_rate_gives_one_warning(recogniser: ain.Recogniser, water: np.ndarray, tmp_path: Path) -> None:
+    line = "sampled at 16,000 Hz: the model expects sound up to 12 kHz, and may miss some without it"
+    samples = np.zeros(16_000, np.int16)
+    assert recogniser.predict(write_wav(tmp_path / "low.wav", samples, 16_000)).warnings == [line]
+    with pytest.warns(UserWarning, match=line) as given:
+        assert recogniser.predict(samples, sample_rate=16_000).warnings == [line]
+        assert recogniser.predict(iter([samples, samples]), sample_rate=16_000).warnings == [line]
+        stream = Stream(recogniser, sample_rate=16_000)
+        for _ in range(3):
+            stream.push(samples)
+    assert len(given) == 3
+    digits = ain.load("digits", threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for model, rate in ((recogniser, 24_000), (recogniser, 22_050), (recogniser, 48_000), (digits, 8_000)):
+            silent = np.zeros(rate, np.int16)
+            assert not model.predict(silent, sample_rate=rate).warnings
+            assert not model.predict(write_wav(tmp_path / "enough.wav", silent, rate)).warnings
+            Stream(model, sample_rate=rate).push(silent)
+
+
 def test_arrays_at_another_rate(recogniser: ain.Recogniser, water: np.ndarray, tmp_path: Path) -> None:
     expected = recogniser.predict(water)
     for rate in (44_100, np.int64(48_000), 16_000.0):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.audio.mixdown import Mixdown
-from audioinceptionnext.audio.resample import Resampler
+from audioinceptionnext.audio.resample import Resampler, missing_band
 from audioinceptionnext.audio.samples import read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
@@ -62,6 +62,8 @@ class SampleConverter:
         self._mixdown = Mixdown(warn)
         self._name, self._warn = name, warn
         self._warned: set[str] = set()  # the beginnings of the lines, which the numbers follow
+        if line := missing_band(int(sample_rate), target_rate):
+            self._warn_once(line)
 
     def push(self, samples: Any) -> np.ndarray:
         """Take samples and return what is complete so far.
@@ -149,7 +151,8 @@ def file_input(path: str, target_rate: int, warn: Callable[[str], None]) -> Live
         with closing(SoundTrack(path)) as track:
             yield from track.waveform(target_rate)
             track.check_plausible()
-            if warning := track.warning():
+            rate = int(track.stream.codec_context.sample_rate)
+            if warning := "; ".join(filter(None, (track.warning(), missing_band(rate, target_rate)))):
                 warn(f"{printable(path)}: {warning}")
 
     return LiveInput(printable(path), blocks(), waits=True, recorded=True)

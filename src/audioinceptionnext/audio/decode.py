@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from audioinceptionnext.audio.resample import missing_band
 from audioinceptionnext.audio.soundtrack import SoundTrack
 from audioinceptionnext.errors import MediaError
 
@@ -33,7 +34,7 @@ def read_blocks(
         sample_rate: of the blocks, in Hz.
         block_seconds: length of a block.
         on_warning: called at the end, at most once, if the file ends early, packets were skipped, the sound starts
-            late or is one track of several. Its argument is one line, which does not name the file.
+            late, is one track of several or has too low a rate of its own. Its argument is one line, which does not name the file.
         track: number of the sound track, from 1 on; the first that can be decoded and is not silent unless given.
         on_packet: called for each packet of the file, of which there may be many before anything can be decoded. What
             it raises ends the decoding.
@@ -62,7 +63,8 @@ def read_blocks(
                     yield block
                     block, filled = np.empty(size, np.float32), 0
         sound.check_plausible()
-        warning = sound.warning()
+        rate = int(sound.stream.codec_context.sample_rate)  # HE-AAC's is known once it is decoded
+        warning = "; ".join(filter(None, (sound.warning(), missing_band(rate, sample_rate))))
     if filled:
         yield block[:filled].copy()
     if warning and on_warning:
