@@ -19,12 +19,11 @@ import numpy as np
 
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, missing_band
-from audioinceptionnext.audio.samples import read_array
+from audioinceptionnext.audio.samples import kind_of_bytes, read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
 
 _READ_BYTES = 1 << 16  # as many as a pipe holds
-_SIGNATURES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
 #: How raw samples may be encoded, with NumPy's name for each.
 ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}
 
@@ -186,7 +185,7 @@ def pcm_input(
         rest = b""
         first = True
         while data := os.read(descriptor, _READ_BYTES):
-            if first and (kind := next((name for mark, name in _SIGNATURES.items() if data.startswith(mark)), None)):
+            if first and (kind := kind_of_bytes(data)):
                 reason = f"starts like {kind}, not like raw samples; give the file's name, or /dev/stdin"
                 raise MediaError("stdin", reason)
             first = False
