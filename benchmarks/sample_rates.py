@@ -25,7 +25,9 @@ def main() -> None:
     parser.add_argument("--data", default="kitchen20", help="use this data set, with labels of the model")
     parser.add_argument("--root", type=Path, required=True, help="set its folder")
     parser.add_argument("--clips", type=int, default=120, help="take so many clips at random")
-    parser.add_argument("--rates", type=int, nargs="+", default=[24_000, 22_050, 16_000, 8_000], help="try these, in Hz")
+    parser.add_argument(
+        "--rates", type=int, nargs="+", default=[24_000, 22_050, 16_000, 8_000], help="try these, in Hz"
+    )
     parser.add_argument("--seed", type=int, default=0, help="set the seed of the choice of clips")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()

@@ -27,6 +27,7 @@ def read_blocks(
     on_warning: Callable[[str], None] | None = None,
     track: int | None = None,
     on_packet: Callable[[], None] | None = None,
+    for_model: bool = False,
 ) -> Generator[np.ndarray]:
     """Decode a file as consecutive blocks, in the memory of one block.
 
@@ -34,10 +35,11 @@ def read_blocks(
         sample_rate: of the blocks, in Hz.
         block_seconds: length of a block.
         on_warning: called at the end, at most once, if the file ends early, packets were skipped, the sound starts
-            late, is one track of several or has too low a rate of its own. Its argument is one line, which does not name the file.
+            late or is one track of several. Its argument is one line, which does not name the file.
         track: number of the sound track, from 1 on; the first that can be decoded and is not silent unless given.
         on_packet: called for each packet of the file, of which there may be many before anything can be decoded. What
             it raises ends the decoding.
+        for_model: whether ``sample_rate`` is a model's, so that a file with a rate that is too low gets a warning, too.
 
     Yields:
         (round(block_seconds * sample_rate),) float32; the last block may be shorter. Sample 0 is the start of the
@@ -64,7 +66,8 @@ def read_blocks(
                     block, filled = np.empty(size, np.float32), 0
         sound.check_plausible()
         rate = int(sound.stream.codec_context.sample_rate)  # HE-AAC's is known once it is decoded
-        warning = "; ".join(filter(None, (sound.warning(), missing_band(rate, sample_rate))))
+        lacks = missing_band(rate, sample_rate) if for_model else None
+        warning = "; ".join(filter(None, (sound.warning(), lacks)))
     if filled:
         yield block[:filled].copy()
     if warning and on_warning:

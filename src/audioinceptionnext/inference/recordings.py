@@ -42,7 +42,7 @@ def mono_blocks_of(
         if sample_rate is not None:
             raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
         path = os.fspath(recording)
-        return prefetch(decode.read_blocks(path, model_rate, block_seconds, on_warning, track, on_packet))
+        return prefetch(decode.read_blocks(path, model_rate, block_seconds, on_warning, track, on_packet, True))
     rate = model_rate if sample_rate is None else sample_rate
     converter = SampleConverter(rate, model_rate, on_warning, "recording")
     if isinstance(recording, Iterator) and not hasattr(recording, "read"):  # an open file would give lines
