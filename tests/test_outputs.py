@@ -72,7 +72,7 @@ def test_a_result_of_another_recording_is_not_replaced(days: Path, format: str) 
     assert ainext("predict", "day2", *call, "--overwrite").code == 0
     assert Path("out", name).read_bytes() != before
     Path("out", name).write_text("notes of mine", encoding="utf-8")
-    assert "is something else, and that of" in refused("predict", "day2", *call)
+    assert "is something else, and the result of" in refused("predict", "day2", *call)
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "table"])
@@ -118,6 +118,54 @@ def test_labels_that_do_not_say_whose_they_are_are_kept(days: Path, format: str)
     assert Path(f"out/REC001{suffix}").read_text() == before
     assert ainext("predict", "day2/REC001.wav", *call, "--overwrite") == (0, "", "")
     assert Path(f"out/REC001{suffix}").read_text() == Path(f"out/REC001 2{suffix}").read_text()
+
+
+def test_a_table_does_not_replace_labels(days: Path) -> None:
+    assert ainext("predict", "day1", "-f", "audacity", "--out", "out", *ALL).code == 0
+    line = refused("predict", "day1", "--out", "out", *ALL)
+    assert "out/REC001.txt holds Audacity labels, not a table, and the result of day1/REC001.wav would" in line
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.tsv", "all.parquet"])
+@pytest.mark.parametrize(("option", "other"), [("--table", "--summary"), ("--summary", "--table")])
+def test_a_table_replaces_no_foreign_file(days: Path, name: str, option: str, other: str) -> None:
+    table = Path(name)
+    call = ("predict", "day1/REC001.wav", "-f", "csv", *ALL)
+    for excel in ([], ["--excel"], []):  # its own tables may be replaced
+        assert ainext(*call, option, name, *excel).code == 0
+    line = refused(*call, other, name)
+    assert f"ainext: {other} {name}: this file is no such table" in line and "--overwrite" in line
+    assert ainext(*call, other, name, "--overwrite").code == 0
+    table.write_text("name,age\nme,42\n", encoding="utf-8")
+    assert "this file is no such table" in refused(*call, option, name)
+    assert table.read_text(encoding="utf-8") == "name,age\nme,42\n"
+    table.write_bytes(b"")
+    assert ainext(*call, option, name).code == 0
+
+
+def test_excel_computes_nothing(days: Path) -> None:
+    (days / "day1/REC001.wav").rename("=1+1.wav")
+    call = ("predict", "=1+1.wav", "--excel", "-f", "csv", *ALL)
+    assert ainext(*call, "--out", "out", "--table", "all.csv", "--summary", "recordings.tsv") == (0, "", "")
+    assert ainext(*call, "--out", "out") == (0, "", "")  # it knows whose result that is
+    for place in ("out/=1+1.csv", "all.csv", "recordings.tsv"):
+        header, *rows = Path(place).read_text(encoding="utf-8-sig").splitlines()
+        assert header.startswith("file") and rows and all(row.startswith("'=1+1.wav") for row in rows)
+    assert ainext(*call).out.splitlines()[1].startswith("'=1+1.wav,")
+    assert ainext("predict", "=1+1.wav", "-f", "csv", *ALL).out.splitlines()[1].startswith("=1+1.wav,")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_last_line(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.command.io.StringIO", Terminal)
+    Path("day2/bad.wav").write_bytes(b"nothing")
+    found = ainext("predict", "day1", "day2", "--out", "out", *ALL)
+    assert found.code == 1 and found.err.endswith("ainext: 3 of 4 recordings, results in out; 1 failed\n")
+    assert "recording" not in ainext("predict", "day1", *ALL).err
 
 
 def test_a_picture_of_another_recording_is_not_replaced(days: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from audioinceptionnext.errors import ParameterError, printable
-from audioinceptionnext.results.provenance import NAMELESS, hold_the_same, is_result_of, named_in
+from audioinceptionnext.results.provenance import NAMELESS, hold_the_same, holds_labels, is_result_of, named_in
 
 _MAX_BYTES = 255  # of a file's name, on most systems
 _HASH_DIGITS = 8
@@ -86,8 +86,13 @@ def check_not_replaced(names: Mapping[Path, Path], formats: Mapping[str, str], p
             if format in NAMELESS or not older.is_file() or is_result_of(older, format, recording):
                 continue
             other = named_in(older, format)
-            what = "is something else" if other is None else f"is the result of {printable(other)}"
-            would = f"{printable(older)} {what}, and that of {printable(recording)} would replace it"
+            if other is not None:
+                what = f"is the result of {printable(other)}, and that of"
+            elif format == "table" and holds_labels(older):
+                what = "holds Audacity labels, not a table, and the result of"
+            else:
+                what = "is something else, and the result of"
+            would = f"{printable(older)} {what} {printable(recording)} would replace it"
             raise ParameterError(parameter, None, f"{would}; give --overwrite to allow it, or another folder")
 
 
