@@ -107,7 +107,8 @@ def test_uploads_that_hold_no_recording_are_refused(client: Any, server: Server,
         "a.wav: "
     )
     assert "no recording" in problem(client.post("/v1/predict"), 400)
-    assert "no recording" in problem(client.post("/v1/predict", files={"file": ("a.wav", b"")}), 400)
+    empty = problem(client.post("/v1/predict", files={"file": ("a.wav", b"")}), 400)
+    assert empty == "a.wav is empty (0 bytes): copy or record it again"
     assert "no recording" in problem(client.post("/v1/predict", data={"file": ""}, files={"other": (None, b"x")}), 400)
     broken = {"content-type": "multipart/form-data; boundary=x"}
     assert "multipart" in problem(client.post("/v1/predict", content=b"nothing of it", headers=broken), 400)
