@@ -17,11 +17,11 @@ from hypothesis.extra import numpy as arrays
 
 import audioinceptionnext as ain
 from audioinceptionnext.audio.decode import read
-from audioinceptionnext.audio.samples import LOUDEST, as_float, read_array
+from audioinceptionnext.audio.samples import LOUDEST, as_float, kind_of_bytes, read_array
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.results.types import Score, Segment
-from tests.audio_files import write_wav
+from tests.audio_files import encode, sine, write_wav
 from tests.strategies import recognition
 
 RATE = 24_000
@@ -144,13 +144,16 @@ class Odd:
         ([0.1, 0.2], "a list is no array; give numpy.array"),
         (["a.wav", "b.wav"], "a list is no array"),
         ((0.1,), "a tuple is no array"),
-        (b"RIFF", "bytes do not say what they are; give numpy.frombuffer"),
+        (b"\0\1", "bytes do not say what they are; give numpy.frombuffer"),
+        (b"RIFF", "bytes that start like a WAV file; save them to a file and give its name"),
+        (memoryview(b"fLaC\0\0"), "bytes that start like a FLAC file"),
         (bytearray(2), "bytes do not say"),
         (None, "NoneType is no array"),
         (3, "int is no array"),
         (object(), "object is no array"),
         (Odd(), "Odd cannot become a NumPy array: it lies on a GPU"),
-        (io.BytesIO(b"RIFF\n"), "bytes do not say"),
+        (io.BytesIO(b"RIFF\n"), "BytesIO is no array of samples; give the name of the file"),
+        (io.BufferedReader(io.BytesIO(b"fLaC")), "BufferedReader is no array of samples; give the name of the file"),
         (iter([[0.1]]), "a list is no array"),
         (iter([]), "its blocks have no samples"),
         (np.zeros(0), "a waveform of shape (0,)"),
@@ -198,6 +201,42 @@ def test_integers_of_a_type_that_is_too_wide(recogniser: ain.Recogniser, water: 
     sixteen = (water * 32767).round().astype(np.int64)
     with pytest.warns(UserWarning, match=f"int64 with values up to {abs(sixteen).max()} is all but silent"):
         assert recogniser.predict(sixteen).warnings
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".m4a", ".aac", ".mp4", ".mka", ".webm", ".avi"])
+def test_files_do_not_pass_for_samples(tmp_path: Path, suffix: str) -> None:
+    rate = 48_000 if suffix in (".webm", ".opus") else 24_000
+    content = encode(tmp_path / f"a{suffix}", sine(440, 1, rate), rate).read_bytes()
+    assert kind_of_bytes(content) and kind_of_bytes(content[:300])
+    if suffix == ".mp3":  # as it is without tags
+        assert kind_of_bytes(content[content.index(b"\xff\xf3") :]) == "an MP3 file"
+
+
+def test_samples_do_not_pass_for_a_file(water: np.ndarray) -> None:
+    for samples in (water, (water * 32767).round().astype(np.int16), np.zeros(99), -np.arange(99, dtype=np.int16)):
+        content = samples.tobytes()
+        assert not any(kind_of_bytes(content[start : start + 4096]) for start in range(0, len(content), 512))
+
+
+def test_a_low_sample_rate_gives_one_warning(recogniser: ain.Recogniser, water: np.ndarray, tmp_path: Path) -> None:
+    line = "sampled at 16,000 Hz: the model expects sound up to 12 kHz, and may miss some without it"
+    samples = np.zeros(16_000, np.int16)
+    assert recogniser.predict(write_wav(tmp_path / "low.wav", samples, 16_000)).warnings == [line]
+    with pytest.warns(UserWarning, match=line) as given:
+        assert recogniser.predict(samples, sample_rate=16_000).warnings == [line]
+        assert recogniser.predict(iter([samples, samples]), sample_rate=16_000).warnings == [line]
+        stream = Stream(recogniser, sample_rate=16_000)
+        for _ in range(3):
+            stream.push(samples)
+    assert len(given) == 3
+    digits = ain.load("digits", threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for model, rate in ((recogniser, 24_000), (recogniser, 22_050), (recogniser, 48_000), (digits, 8_000)):
+            silent = np.zeros(rate, np.int16)
+            assert not model.predict(silent, sample_rate=rate).warnings
+            assert not model.predict(write_wav(tmp_path / "enough.wav", silent, rate)).warnings
+            Stream(model, sample_rate=rate).push(silent)
 
 
 def test_arrays_at_another_rate(recogniser: ain.Recogniser, water: np.ndarray, tmp_path: Path) -> None:

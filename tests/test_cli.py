@@ -25,7 +25,7 @@ from tests.audio_files import chirp, encode, sine, write_wav
 from tests.browser import SCENE
 from tests.command import ALL, EXTRAS, MODEL, RUN, WITHOUT, ainext, check, plain, python, refused
 
-RATE = 16_000
+RATE = 24_000
 COMMANDS = (
     "predict", "batch", "listen", "models", "train", "evaluate", "cross-validate", "recipes", "convert", "export",
     "benchmark", "study", "explain", "report", "serve", "push",
@@ -421,6 +421,11 @@ def test_help_has_an_example(command: str) -> None:
     assert (found.code, found.err) == (0, "")
     assert f"Example: ainext {command} " in plain(found.out)
     assert command in ainext("--help").out
+
+
+def test_help_breaks_no_line_within_a_paragraph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "a segment about 1 s after that. --lookahead sets how late." in ainext("listen", "--help").out
 
 
 def test_help_states_the_defaults() -> None:

@@ -28,7 +28,7 @@ from tests.audio_files import sine, write_wav
 
 pytestmark = pytest.mark.needs("ray")
 
-RATE = 16_000
+RATE = 24_000
 GOOD, BAD = 28, ["004.wav", "017.wav"]
 # In each step at least one of 20 classes has a twentieth: segments are found whatever the weights are.
 SETTINGS = ("--threshold", "0.049", "--smoothing", "0", "--min-duration", "0", "--top-k", "3")

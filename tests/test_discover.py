@@ -55,3 +55,4 @@ def test_a_missing_path_takes_the_place_of_its_files(tree: Path) -> None:
     assert reasons[1].startswith("no audio or video files in this folder")
     assert reasons[2] == "no file matches this pattern"
     assert len(reasons) == 4 and not any("\n" in reason for reason in reasons)
+    assert find_media(["-"]) == [MissingPath(Path("-"), "no such file or folder; stdin is /dev/stdin")]

@@ -65,6 +65,12 @@ def test_a_wrong_parameter_is_a_value_error_and_a_recording_is_a_file() -> None:
     assert issubclass(ParameterError, ValueError) and issubclass(MediaError, FileError)
 
 
+def test_a_number_that_is_text_has_quotes() -> None:
+    assert str(ParameterError("threshold", "0.5", "give one")) == "threshold is '0.5': give one"
+    assert str(ParameterError("threshold", 0.5, "give one")) == "threshold is 0.5: give one"
+    assert str(ParameterError("format", "wav2", "choose one")) == "format is wav2: choose one"
+
+
 def test_an_unexpected_error_is_described_in_one_line() -> None:
     assert describe(KeyError("a\nb")).startswith("KeyError: ") and "\n" not in describe(KeyError("a\nb"))
 

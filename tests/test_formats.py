@@ -292,9 +292,9 @@ def test_a_table_that_cannot_be_written_is_an_error_of_one_line(
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """a.wav (2 s), broken.wav, which is not a recording, and c.wav (1 s)."""
     folder = tmp_path_factory.mktemp("sounds")
-    write_wav(folder / "a.wav", sine(440, 2, 16_000), 16_000)
+    write_wav(folder / "a.wav", sine(440, 2, 24_000), 24_000)
     (folder / "broken.wav").write_bytes(b"no sound at all")
-    write_wav(folder / "c.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 16_000), 16_000)
+    write_wav(folder / "c.wav", np.random.default_rng(0).uniform(-0.5, 0.5, 24_000), 24_000)
     return folder
 
 

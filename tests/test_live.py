@@ -489,6 +489,10 @@ def test_a_wrong_call_is_an_error_of_one_line(files: dict[str, Path], tmp_path: 
     assert "--lookahead -1" in refused("listen", "x.wav", "--lookahead", -1, "--model", files["dense"])
     assert "--hop 0.1" in refused("listen", "x.wav", "--hop", 0.1, "--model", files["dense"])
     assert ".csv or .jsonl" in refused("listen", "x.wav", "--log", tmp_path / "a.txt")
+    for name, text in (("mine.csv", "name,age\nme,42\n"), ("mine.jsonl", '{"name": "me"}\n'), ("b.jsonl", "[1]\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert "this file has other lines than a log" in refused("listen", "x.wav", "--log", tmp_path / name)
+        assert (tmp_path / name).read_text(encoding="utf-8") == text
     assert "without file://" in refused("listen", "file:///x.wav")
     assert "protocol not found" in refused("listen", "nothing://x")
     # Without the stand-in below: the extra, PortAudio or the microphone is missing, whichever comes first.
@@ -496,6 +500,13 @@ def test_a_wrong_call_is_an_error_of_one_line(files: dict[str, Path], tmp_path: 
     process = started("-", "--model", files["dense"])
     _, err = process.communicate(write_wav(tmp_path / "a.wav", kitchen(1), RATE).read_bytes(), timeout=60)
     assert process.returncode == 2 and b"starts like a WAV file" in err and len(err.splitlines()) == 1
+
+
+def test_raw_samples_of_an_unknown_rate_are_taken_with_a_note(files: dict[str, Path]) -> None:
+    _, err = started("-", "--model", files["dense"], "--channels", 2).communicate(bytes(4 * RATE), timeout=60)
+    note, end = err.decode().splitlines()
+    said = "unless --sample-rate, --channels and --encoding say otherwise"
+    assert note == f"ainext: stdin: {RATE:,} Hz, 2 channels, s16le, {said}" and "0:01.000 of stdin" in end
 
 
 def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

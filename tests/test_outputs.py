@@ -34,10 +34,10 @@ NAMED = ("table", "json", "csv", "elan", "raven")  # these formats say whose res
 @pytest.fixture
 def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """day1/REC001.wav and day2/REC001.wav, which differ, and day2/sub/x.wav; and this folder is the current one."""
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000)
-    for name, samples in (("day1/REC001", sine(440, 1, 16_000)), ("day2/REC001", noise), ("day2/sub/x", noise)):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 24_000)
+    for name, samples in (("day1/REC001", sine(440, 1, 24_000)), ("day2/REC001", noise), ("day2/sub/x", noise)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        write_wav(tmp_path / f"{name}.wav", samples, 16_000)
+        write_wav(tmp_path / f"{name}.wav", samples, 24_000)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -68,12 +68,40 @@ def test_a_result_of_another_recording_is_not_replaced(days: Path, format: str) 
     assert line.startswith(f"ainext: --out: out/{name} is the result of ") and line.endswith("or another folder")
     assert "day1/REC001.wav, and that of day2/REC001.wav would replace it; give --overwrite" in line
     assert files_in("out") == [name] and Path("out", name).read_bytes() == before
-    assert ainext("predict", "day1", *call, "--smoothing", 1).code == 0  # the same recording's may be replaced
     assert ainext("predict", "day1/REC001.wav", *call).code == 0
     assert ainext("predict", "day2", *call, "--overwrite").code == 0
     assert Path("out", name).read_bytes() != before
     Path("out", name).write_text("notes of mine", encoding="utf-8")
-    assert "is something else, and that of" in refused("predict", "day2", *call)
+    assert "is something else, and the result of" in refused("predict", "day2", *call)
+
+
+@pytest.mark.parametrize("format", ["json", "csv", "table"])
+def test_a_command_replaces_its_results(days: Path, format: str) -> None:
+    call = ("predict", "day1", "-f", format, "--out", "out")
+    assert ainext(*call, *ALL) == (0, "", "")
+    (name,) = files_in("out")
+    before = Path("out", name).read_bytes()
+    assert ainext(*call, "--threshold", 1) == (0, "", "")
+    assert files_in("out") == [name] and Path("out", name).read_bytes() != before
+
+
+@pytest.mark.parametrize("format", ["audacity", "srt", "elan", "raven"])
+def test_corrected_labels_are_kept(days: Path, format: str) -> None:
+    suffix = FORMATS[format].suffix
+    call = ("predict", "day1", "-f", format, "--out", "out", *ALL)
+    assert ainext(*call) == ainext(*call) == (0, "", "")  # an ELAN document has another date by now
+    labels = Path(f"out/REC001{suffix}")
+    label = ainext("predict", "day1", "-f", "csv", *ALL).out.split(",")[-2]
+    corrected = labels.read_bytes().replace(label.encode(), b"my correction")
+    labels.write_bytes(corrected)
+    for _ in range(2):  # the second run finds its own file
+        found = ainext(*call)
+        (warning,) = found.complaints
+        assert found.code == 0 and f"written to out/REC001 2{suffix}, since REC001{suffix} holds other" in warning
+        assert files_in("out") == [f"REC001 2{suffix}", f"REC001{suffix}"]
+        assert labels.read_bytes() == corrected and b"my correction" in corrected
+    assert ainext(*call, "--overwrite") == (0, "", "")
+    assert b"my correction" not in labels.read_bytes()
 
 
 @pytest.mark.parametrize("format", ["audacity", "srt"])
@@ -90,6 +118,54 @@ def test_labels_that_do_not_say_whose_they_are_are_kept(days: Path, format: str)
     assert Path(f"out/REC001{suffix}").read_text() == before
     assert ainext("predict", "day2/REC001.wav", *call, "--overwrite") == (0, "", "")
     assert Path(f"out/REC001{suffix}").read_text() == Path(f"out/REC001 2{suffix}").read_text()
+
+
+def test_a_table_does_not_replace_labels(days: Path) -> None:
+    assert ainext("predict", "day1", "-f", "audacity", "--out", "out", *ALL).code == 0
+    line = refused("predict", "day1", "--out", "out", *ALL)
+    assert "out/REC001.txt holds Audacity labels, not a table, and the result of day1/REC001.wav would" in line
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.tsv", "all.parquet"])
+@pytest.mark.parametrize(("option", "other"), [("--table", "--summary"), ("--summary", "--table")])
+def test_a_table_replaces_no_foreign_file(days: Path, name: str, option: str, other: str) -> None:
+    table = Path(name)
+    call = ("predict", "day1/REC001.wav", "-f", "csv", *ALL)
+    for excel in ([], ["--excel"], []):  # its own tables may be replaced
+        assert ainext(*call, option, name, *excel).code == 0
+    line = refused(*call, other, name)
+    assert f"ainext: {other} {name}: this file is no such table" in line and "--overwrite" in line
+    assert ainext(*call, other, name, "--overwrite").code == 0
+    table.write_text("name,age\nme,42\n", encoding="utf-8")
+    assert "this file is no such table" in refused(*call, option, name)
+    assert table.read_text(encoding="utf-8") == "name,age\nme,42\n"
+    table.write_bytes(b"")
+    assert ainext(*call, option, name).code == 0
+
+
+def test_excel_computes_nothing(days: Path) -> None:
+    (days / "day1/REC001.wav").rename("=1+1.wav")
+    call = ("predict", "=1+1.wav", "--excel", "-f", "csv", *ALL)
+    assert ainext(*call, "--out", "out", "--table", "all.csv", "--summary", "recordings.tsv") == (0, "", "")
+    assert ainext(*call, "--out", "out") == (0, "", "")  # it knows whose result that is
+    for place in ("out/=1+1.csv", "all.csv", "recordings.tsv"):
+        header, *rows = Path(place).read_text(encoding="utf-8-sig").splitlines()
+        assert header.startswith("file") and rows and all(row.startswith("'=1+1.wav") for row in rows)
+    assert ainext(*call).out.splitlines()[1].startswith("'=1+1.wav,")
+    assert ainext("predict", "=1+1.wav", "-f", "csv", *ALL).out.splitlines()[1].startswith("=1+1.wav,")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_last_line(days: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.command.io.StringIO", Terminal)
+    Path("day2/bad.wav").write_bytes(b"nothing")
+    found = ainext("predict", "day1", "day2", "--out", "out", *ALL)
+    assert found.code == 1 and found.err.endswith("ainext: 3 of 4 recordings, results in out; 1 failed\n")
+    assert "recording" not in ainext("predict", "day1", *ALL).err
 
 
 def test_a_picture_of_another_recording_is_not_replaced(days: Path) -> None:

@@ -108,7 +108,8 @@ def test_uploads_that_hold_no_recording_are_refused(client: Any, server: Server,
         "a.wav: "
     )
     assert "no recording" in problem(client.post("/v1/predict"), 400)
-    assert "no recording" in problem(client.post("/v1/predict", files={"file": ("a.wav", b"")}), 400)
+    empty = problem(client.post("/v1/predict", files={"file": ("a.wav", b"")}), 400)
+    assert empty == "a.wav is empty (0 bytes): copy or record it again"
     assert "no recording" in problem(client.post("/v1/predict", data={"file": ""}, files={"other": (None, b"x")}), 400)
     broken = {"content-type": "multipart/form-data; boundary=x"}
     assert "multipart" in problem(client.post("/v1/predict", content=b"nothing of it", headers=broken), 400)
@@ -386,6 +387,7 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
         ("model=none", b"", "no model"),
         ("hop=0.1234", b"", "hop is 0.1234: "),
         ("lookahead=-1", b"", "lookahead is -1: "),
+        ("", b"fLaC" + bytes(999), "the first message starts like a FLAC file"),
         ("", "garbage", "binary messages"),
         ("", "[" * 50_000, "binary messages"),
         ("", '{"type": "begin"}', "binary messages"),
@@ -401,7 +403,7 @@ def test_a_stream_that_makes_no_sense_gets_a_problem(
         found, end = messages(socket)
     assert detail in check_problem(found, found["status"]) and end == {"code": 1008}
     wrong = query.partition("=")[0]
-    assert found.get("parameter", "") == wrong and found["status"] in ({400, 408} if not wrong else {404, 422})
+    assert found.get("parameter", "") == wrong and found["status"] in ({400, 408, 422} if not wrong else {404, 422})
 
 
 def test_streams_are_counted_and_any_bytes_are_samples(server: Server, client: Any) -> None:

@@ -26,7 +26,7 @@ EVIL = "a\x1b[31m\x1b]0;title\x07\x9b2Jb\u202e"
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sounds")
     for name in "abc":
-        write_wav(folder / f"{name}.wav", sine(440, 1, 16_000), 16_000)
+        write_wav(folder / f"{name}.wav", sine(440, 1, 24_000), 24_000)
     return folder
 
 
@@ -107,7 +107,7 @@ def test_closed_streams(sounds: Path, tmp_path: Path) -> None:
 
 @unix
 def test_names_cannot_command_a_terminal(tmp_path: Path) -> None:
-    write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 16_000), 16_000)
+    write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 24_000), 24_000)
     (tmp_path / f"{EVIL}.mp3").write_text("no sound")
     found = ainext("predict", tmp_path, tmp_path / f"{EVIL}.flac")
     assert found.code == 1 and len(found.complaints) == 2
@@ -125,7 +125,7 @@ class Terminal(io.StringIO):
 
 
 def test_data_on_a_terminal_are_shown_without_commands(tmp_path: Path) -> None:
-    write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 16_000), 16_000)
+    write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 24_000), 24_000)
     shown = Terminal()
     code, _ = run(("predict", tmp_path, "-f", "csv", "--threshold", "0.049"), shown)  # type: ignore[arg-type]
     assert code == 0 and "\x1b]" not in shown.getvalue() and "\x07" not in shown.getvalue()

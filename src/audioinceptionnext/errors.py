@@ -19,6 +19,8 @@ from pathlib import Path
 # Control characters, line separators, and marks that turn the direction of the text around them.
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffd]")
 
+_NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
+
 
 class AinextError(Exception):
     """Base class of the errors that a user can fix. The message says in one line what is wrong and what to do."""
@@ -46,7 +48,9 @@ class ParameterError(AinextError, ValueError):
         self.name, self.value = name, value
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.reason}" if self.value is None else f"{self.name} is {self.value}: {self.reason}"
+        # A number that was given as text is to be told from one that is a number.
+        value = repr(self.value) if isinstance(self.value, str) and _NUMBER.fullmatch(self.value) else self.value
+        return f"{self.name}: {self.reason}" if value is None else f"{self.name} is {value}: {self.reason}"
 
 
 class FileError(AinextError):

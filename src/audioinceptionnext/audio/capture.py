@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.audio.mixdown import Mixdown
-from audioinceptionnext.audio.resample import Resampler
-from audioinceptionnext.audio.samples import read_array
+from audioinceptionnext.audio.resample import Resampler, missing_band
+from audioinceptionnext.audio.samples import kind_of_bytes, read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
 
 _READ_BYTES = 1 << 16  # as many as a pipe holds
-_SIGNATURES = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3": "an MP3 file"}
 #: How raw samples may be encoded, with NumPy's name for each.
 ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}
 
@@ -62,6 +61,8 @@ class SampleConverter:
         self._mixdown = Mixdown(warn)
         self._name, self._warn = name, warn
         self._warned: set[str] = set()  # the beginnings of the lines, which the numbers follow
+        if line := missing_band(int(sample_rate), target_rate):
+            self._warn_once(line)
 
     def push(self, samples: Any) -> np.ndarray:
         """Take samples and return what is complete so far.
@@ -149,7 +150,8 @@ def file_input(path: str, target_rate: int, warn: Callable[[str], None]) -> Live
         with closing(SoundTrack(path)) as track:
             yield from track.waveform(target_rate)
             track.check_plausible()
-            if warning := track.warning():
+            rate = int(track.stream.codec_context.sample_rate)
+            if warning := "; ".join(filter(None, (track.warning(), missing_band(rate, target_rate)))):
                 warn(f"{printable(path)}: {warning}")
 
     return LiveInput(printable(path), blocks(), waits=True, recorded=True)
@@ -183,7 +185,7 @@ def pcm_input(
         rest = b""
         first = True
         while data := os.read(descriptor, _READ_BYTES):
-            if first and (kind := next((name for mark, name in _SIGNATURES.items() if data.startswith(mark)), None)):
+            if first and (kind := kind_of_bytes(data)):
                 reason = f"starts like {kind}, not like raw samples; give the file's name, or /dev/stdin"
                 raise MediaError("stdin", reason)
             first = False

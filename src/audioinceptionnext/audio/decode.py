@@ -15,6 +15,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from audioinceptionnext.audio.resample import missing_band
 from audioinceptionnext.audio.soundtrack import SoundTrack
 from audioinceptionnext.errors import MediaError
 
@@ -26,6 +27,7 @@ def read_blocks(
     on_warning: Callable[[str], None] | None = None,
     track: int | None = None,
     on_packet: Callable[[], None] | None = None,
+    for_model: bool = False,
 ) -> Generator[np.ndarray]:
     """Decode a file as consecutive blocks, in the memory of one block.
 
@@ -37,6 +39,7 @@ def read_blocks(
         track: number of the sound track, from 1 on; the first that can be decoded and is not silent unless given.
         on_packet: called for each packet of the file, of which there may be many before anything can be decoded. What
             it raises ends the decoding.
+        for_model: whether ``sample_rate`` is a model's, so that a file with a rate that is too low gets a warning, too.
 
     Yields:
         (round(block_seconds * sample_rate),) float32; the last block may be shorter. Sample 0 is the start of the
@@ -63,7 +66,9 @@ def read_blocks(
                     yield block
                     block, filled = np.empty(size, np.float32), 0
         sound.check_plausible()
-        warning = sound.warning()
+        rate = int(sound.stream.codec_context.sample_rate)  # HE-AAC's is known once it is decoded
+        lacks = missing_band(rate, sample_rate) if for_model else None
+        warning = "; ".join(filter(None, (sound.warning(), lacks)))
     if filled:
         yield block[:filled].copy()
     if warning and on_warning:

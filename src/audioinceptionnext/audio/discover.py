@@ -117,7 +117,8 @@ def _expand(given: str | Path) -> Iterator[Path | MissingPath]:
                 yield MissingPath(path, "no file matches this pattern")
             yield from media or files
         else:
-            yield MissingPath(path, "a broken link" if path.is_symlink() else "no such file or folder")
+            reason = "no such file or folder; stdin is /dev/stdin" if str(given) == "-" else "no such file or folder"
+            yield MissingPath(path, "a broken link" if path.is_symlink() else reason)
     except (OSError, ValueError) as error:  # no permission, a name too long, a null character
         yield MissingPath(path, getattr(error, "strerror", None) or str(error))
 

@@ -18,7 +18,7 @@ from av.error import ExitError, FFmpegError, InvalidDataError
 from audioinceptionnext.audio.capture import LiveInput, public_name
 from audioinceptionnext.audio.container import FORMATS
 from audioinceptionnext.audio.mixdown import Mixdown
-from audioinceptionnext.audio.resample import Resampler, mono_blocks, silence
+from audioinceptionnext.audio.resample import Resampler, missing_band, mono_blocks, silence
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE
 from audioinceptionnext.audio.time_stamps import Clock, start_of
 from audioinceptionnext.audio.tracks import keep_only
@@ -136,6 +136,8 @@ def _decode(
                         raise MediaError(name, reason)
                     if resampler is not None:
                         yield resampler.finish()
+                    elif line := missing_band(rate, target_rate):
+                        warn(f"{name}: {line}")
                     resampler = Resampler(rate, target_rate)
                 yield resampler.push(block)
         except (FFmpegError, OSError) as error:

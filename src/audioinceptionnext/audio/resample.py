@@ -14,6 +14,7 @@ import numpy as np
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.samples import as_float
 
+_NEARLY = 0.9  # of the model's rate: what is missing above half of that hardly counts
 _DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}  # without the p of planar
 
 
@@ -86,6 +87,18 @@ def _channels(planes: list[list[memoryview]], name: str, count: int) -> list[np.
     arrays = [np.frombuffer(b"".join(plane), _DTYPES[name.removesuffix("p")]) for plane in planes]
     channels = arrays if len(arrays) == count else [arrays[0][i::count] for i in range(count)]
     return [np.ascontiguousarray(as_float(channel)) for channel in channels]
+
+
+def missing_band(sample_rate: int, target_rate: int) -> str | None:
+    """One line if a recording's own rate is clearly below the model's, in Hz: resampling cannot add what it lacks.
+
+    >>> missing_band(16_000, 24_000)
+    'sampled at 16,000 Hz: the model expects sound up to 12 kHz, and may miss some without it'
+    """
+    if sample_rate >= _NEARLY * target_rate:
+        return None
+    expected = f"the model expects sound up to {target_rate / 2000:g} kHz"
+    return f"sampled at {sample_rate:,} Hz: {expected}, and may miss some without it"
 
 
 class Resampler:

@@ -14,6 +14,37 @@ LOUDEST = 1e6  # 120 dB above full scale: a larger number is damaged, as NaN and
 MAX_CHANNELS = 64  # of an array; with more, its axes are likely to be swapped
 _FAR_BEYOND = 4.0  # 12 dB above full scale
 _FAINT = 2.0**-16  # of full scale: below the smallest step of 16 bits
+# How files begin that hold more than samples.
+_BEGINNINGS = {
+    b"RIFF": "a WAV file",
+    b"RF64": "a WAV file",
+    b"riff": "a W64 file",
+    b"fLaC": "a FLAC file",
+    b"OggS": "an Ogg file",
+    b"ID3": "an MP3 file",
+    b"\x1aE\xdf\xa3": "a WebM or Matroska file",
+    b"FORM": "an AIFF file",
+    b"caff": "a CAF file",
+    b".snd": "an AU file",
+    b"0&\xb2u": "a WMA file",
+    b"#!AMR": "an AMR file",
+}
+
+
+def kind_of_bytes(data: bytes) -> str | None:
+    """What bytes are if they begin like a file and not like raw samples, to be read after "like".
+
+    >>> kind_of_bytes(Path("dinner.flac").read_bytes())
+    'a FLAC file'
+    """
+    if data[4:8] == b"ftyp":
+        return "an MP4 or M4A file"
+    if data[:1] == b"\xff" and any(mark in data[4:256] for mark in (b"Xing", b"Info", b"LAME", b"Lavc")):
+        return "an MP3 file"  # without tags; its first frame names the encoder
+    if data[:2] in (b"\xff\xf1", b"\xff\xf9") and len(data) > 7:  # ADTS: another frame follows the first
+        length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
+        return "an AAC file" if length > 7 and data[length : length + 2] == data[:2] else None
+    return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), None)
 
 
 def as_float(values: np.ndarray) -> np.ndarray:
@@ -93,13 +124,16 @@ def as_array(samples: Any, name: str) -> np.ndarray:
     if isinstance(samples, np.ndarray):
         return samples
     if isinstance(samples, bytes | bytearray | memoryview):
+        if kind := kind_of_bytes(bytes(samples)):
+            raise ParameterError(name, None, f"bytes that start like {kind}; save them to a file and give its name")
         reason = "bytes do not say what they are; give numpy.frombuffer(data, numpy.int16), or the name of a file"
         raise ParameterError(name, None, reason)
     if isinstance(samples, list | tuple):
         reason = f"a {type(samples).__name__} is no array; give numpy.array(samples), and recordings one at a time"
         raise ParameterError(name, None, reason)
     if not hasattr(samples, "__array__"):
-        raise ParameterError(name, None, f"{type(samples).__name__} is no array of samples; give a NumPy array")
+        instead = "the name of the file, after saving it if need be" if hasattr(samples, "read") else "a NumPy array"
+        raise ParameterError(name, None, f"{type(samples).__name__} is no array of samples; give {instead}")
     try:
         return np.asarray(samples)
     except Exception as error:  # other libraries raise what they like: a tensor on a GPU, or one with gradients

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import ParameterError, counted
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from audioinceptionnext.audio.capture import LiveInput
 
 _RAW = "Raw samples on stdin (INPUT is -)"
@@ -127,6 +129,10 @@ def listen(
 
             form = encoding or "s16le", channels or 1, sample_rate or rate
             source = pcm_input(sys.stdin.fileno(), *form, rate, printer.print_note)
+            if sample_rate is None:
+                what = f"{rate:,} Hz, {counted(form[1], 'channel')}, {form[0]}"
+                note = f"stdin: {what}, unless --sample-rate, --channels and --encoding say otherwise"
+                source.blocks = _noted(source.blocks, lambda: printer.print_note(note))
         else:
             source = _open(kind, input, rate, device, printer.print_note)
         complete = LiveLoop(source, stream, printer, rate, drop, stop_after).run()
@@ -177,6 +183,14 @@ def _open(kind: str, input: str | None, rate: int, device: str | None, log: Call
     from audioinceptionnext.audio.network_stream import growing_input, network_input
 
     return network_input(input, rate, warn) if kind == "network" else growing_input(input, rate, warn)
+
+
+def _noted(blocks: Iterator[np.ndarray], note: Callable[[], None]) -> Iterator[np.ndarray]:
+    """The blocks, with a note when the first one is there, which may turn out to be no sound."""
+    for number, block in enumerate(blocks):
+        if number == 0:
+            note()
+        yield block
 
 
 def _list_devices(as_json: bool) -> None:

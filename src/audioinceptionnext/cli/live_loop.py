@@ -29,6 +29,7 @@ CHUNK_S = 2.5  # taken at a time
 BUFFER_S = 10.0  # read ahead from an input that waits for us
 MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
+_LOG_COLUMNS = ("source", "began", "start", "end", "label", "score")
 _REFRESH_S = 0.1  # from one status line to the next
 
 
@@ -253,7 +254,7 @@ class Journal:
         source: what the lines call the input.
 
     Raises:
-        ParameterError: another suffix.
+        ParameterError: another suffix, or a file with other lines.
         FileError: the file cannot be written.
     """
 
@@ -262,14 +263,29 @@ class Journal:
             raise ParameterError("log", path, "give a file that ends in .csv or .jsonl")
         self._path, self._source, self._csv = path, source, path.suffix == ".csv"
         with writing(path):
+            if path.is_file() and not self._fits(path):
+                raise ParameterError("log", path, "this file has other lines than a log of segments; give another file")
             self._file = path.open("ab+")
             size = self._file.seek(0, os.SEEK_END)
             if self._csv and not size:
-                self._append("source,began,start,end,label,score\n")
+                self._append(f"{','.join(_LOG_COLUMNS)}\n")
             elif size:
                 self._file.seek(size - 1)
                 if self._file.read() != b"\n":  # a process was killed while writing
                     self._append("\n")
+
+    def _fits(self, path: Path) -> bool:
+        """Whether the first line of a file is one of a journal, or was not completed."""
+        with path.open("rb") as file:
+            first = file.readline()
+        if not first.endswith(b"\n") and not self._csv:
+            return first[:11] == b'{"source": '[: len(first)]
+        if self._csv:
+            return not first or first.decode("utf-8", "replace").strip().split(",") == [*_LOG_COLUMNS]
+        try:
+            return set(_LOG_COLUMNS) <= set(json.loads(first))
+        except (ValueError, TypeError):
+            return False
 
     def write(self, values: dict[str, Any]) -> None:
         """Append one line. Raises `FileError`."""

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from audioinceptionnext.errors import ParameterError, printable
-from audioinceptionnext.results.provenance import NAMELESS, is_result_of, named_in
+from audioinceptionnext.results.provenance import NAMELESS, hold_the_same, holds_labels, is_result_of, named_in
 
 _MAX_BYTES = 255  # of a file's name, on most systems
 _HASH_DIGITS = 8
@@ -86,21 +86,28 @@ def check_not_replaced(names: Mapping[Path, Path], formats: Mapping[str, str], p
             if format in NAMELESS or not older.is_file() or is_result_of(older, format, recording):
                 continue
             other = named_in(older, format)
-            what = "is something else" if other is None else f"is the result of {printable(other)}"
-            would = f"{printable(older)} {what}, and that of {printable(recording)} would replace it"
+            if other is not None:
+                what = f"is the result of {printable(other)}, and that of"
+            elif format == "table" and holds_labels(older):
+                what = "holds Audacity labels, not a table, and the result of"
+            else:
+                what = "is something else, and the result of"
+            would = f"{printable(older)} {what} {printable(recording)} would replace it"
             raise ParameterError(parameter, None, f"{would}; give --overwrite to allow it, or another folder")
 
 
-def kept_apart(place: Path, content: bytes) -> Path:
-    """Where to write a file so that no older one is lost: ``place``, or the next number after its name.
+def kept_apart(place: Path, suffix: str, content: bytes) -> Path:
+    """Where to write a file so that no older one is lost: ``place``, or the next number before its suffix.
 
     An older file is replaced only if it is empty or holds the same. So a command that is run twice writes one file.
     """
+    start = place.name.removesuffix(suffix)
     for number in count(2):
-        older = place if number == 2 else place.with_name(f"{place.stem} {number - 1}{place.suffix}")
+        older = place if number == 2 else place.with_name(f"{start} {number - 1}{suffix}")
         try:
-            if older.read_bytes() in (b"", content):
-                return older
+            found = older.read_bytes()
         except FileNotFoundError:
+            return older
+        if not found or hold_the_same(found, content):
             return older
     raise AssertionError

@@ -43,7 +43,7 @@ def predict(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Let results replace files of other recordings in --out.")
+        bool, typer.Option("--overwrite", help="Let results replace files of other recordings, and corrected labels.")
     ] = False,
     table: Annotated[
         Path | None,
@@ -62,7 +62,7 @@ def predict(
         ),
     ] = None,
     excel: Annotated[
-        bool, typer.Option("--excel", help="Begin CSV and TSV with the mark by which Excel knows UTF-8.")
+        bool, typer.Option("--excel", help="Write CSV and TSV for Excel: with its mark of UTF-8, and without formulas.")
     ] = False,
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw a picture of each recording (.png), in --out or the current folder.")
@@ -90,7 +90,7 @@ def predict(
     from audioinceptionnext.inference.parallel import MAX_PARALLEL, available_cores, parallel_map
     from audioinceptionnext.models.load import load
     from audioinceptionnext.results.plot import check_can_plot
-    from audioinceptionnext.results.table import RecordingTable, SegmentTable, check_table_path
+    from audioinceptionnext.results.table import RecordingTable, SegmentTable, check_table_path, is_other_file
 
     if as_json and format not in (None, OutputFormat.json):
         raise ParameterError("as_json", None, f"this means --format json, and --format {format} is given too")
@@ -102,6 +102,10 @@ def predict(
         check_table_path(one)
     if len({one.absolute() for one in tables}) < len(tables):
         raise ParameterError("summary", summary, "this is the file of --table; give another one")
+    for name, one, kind in (("table", table, SegmentTable), ("summary", summary, RecordingTable)):
+        if one is not None and not overwrite and is_other_file(one, kind.columns):
+            reason = "this file is no such table, and would be replaced; give --overwrite to allow it, or another name"
+            raise ParameterError(name, one, reason)
     if excel and format is not OutputFormat.csv and not any(one.suffix.lower() in (".csv", ".tsv") for one in tables):
         raise ParameterError("excel", None, "this is for --format csv, and for .csv and .tsv in --table and --summary")
     found = find_media_below(paths)
@@ -160,6 +164,10 @@ def predict(
                 if recording_rows is not None and isinstance(result, Exception):
                     recording_rows.fail(str(path), describe(error))
             bar.advance(path)
+    if sys.stderr.isatty() and (len(files) > 1 or out is not None):
+        place = "" if out is None else f", results in {printable(out)}"
+        lost = f"; {failed:,} failed" if failed else ""
+        print(f"ainext: {len(files) - failed:,} of {counted(len(files), 'recording')}{place}{lost}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 

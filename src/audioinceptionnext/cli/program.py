@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -56,5 +58,11 @@ class Program(typer.Typer):
         )  # fmt: skip
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[..., Any]:
-        """Add a command, as `typer.Typer.command` does."""
-        return super().command(name, cls=_Command, context_settings=_HELP, **settings)
+        """Add a command, as `typer.Typer.command` does. Its help is its docstring, with a line for each paragraph."""
+
+        def add(function: Callable[..., Any]) -> Any:
+            text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))
+            given = {"help": text, "cls": _Command, "context_settings": _HELP} | settings
+            return super(Program, self).command(name, **given)(function)
+
+        return add

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,8 @@ class ResultWriter:
         out: the folder for one file per recording; None writes to stdout.
         plot: whether to draw each recording too, in ``out`` or the current folder.
         found: the recordings, each with the folder below which it was found.
-        overwrite: whether results may replace files of other recordings.
-        excel: whether CSV begins with the mark by which Excel knows UTF-8.
+        overwrite: whether results may replace files of other recordings, and labels that may have been corrected.
+        excel: whether CSV is for Excel: with its mark of UTF-8, and without formulas.
 
     Raises:
         ParameterError: ``out`` cannot be a folder, or a file in it would be replaced.
@@ -89,11 +90,14 @@ class ResultWriter:
         """
         from audioinceptionnext.cli.output_names import kept_apart
         from audioinceptionnext.results.console import as_text
-        from audioinceptionnext.results.formats import FORMATS, Context
-        from audioinceptionnext.results.provenance import NAMELESS
+        from audioinceptionnext.results.formats import FORMATS, Context, excel_text
+        from audioinceptionnext.results.provenance import CORRECTED
 
         if self.plot:
             result.plot(self._place(recording, ".png"))
+        if self._mark:
+            segments = [replace(one, label=excel_text(one.label)) for one in result.segments]
+            result = replace(result, file=excel_text(result.file), segments=segments)
         if self.out is not None:
             place = self._place(recording, self._suffix)
             if self.format is OutputFormat.table:
@@ -103,8 +107,8 @@ class ResultWriter:
             # As bytes, so that Windows leaves line ends alone; a file name on Linux may not be valid UTF-8.
             content = text.encode("utf-8", errors="replace")
             target = place
-            if self.format.value in NAMELESS and not self.overwrite:
-                target = kept_apart(place, content)
+            if self.format.value in CORRECTED and not self.overwrite:
+                target = kept_apart(place, self._suffix, content)
             with replacing(target) as new:
                 new.write_bytes(content)
             if target != place:

@@ -130,7 +130,7 @@ def serve(
         _log_requests()
     url = _url(host, bound)
     (app.state.folder / URL_FILE).write_text(_url(_FROM_HERE.get(host, host), bound))
-    print(f"ainext: page {url}   API {url}openapi.json   Ctrl-C stops the server", flush=True)
+    print(f"ainext: page {url}   API {url}docs   Ctrl-C stops the server", flush=True)
     uvicorn.Server(server_config(app)).run([bound])
 
 

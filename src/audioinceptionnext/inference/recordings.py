@@ -42,12 +42,12 @@ def mono_blocks_of(
         if sample_rate is not None:
             raise ParameterError("sample_rate", sample_rate, "only arrays need it; leave it out for a file")
         path = os.fspath(recording)
-        return prefetch(decode.read_blocks(path, model_rate, block_seconds, on_warning, track, on_packet))
+        return prefetch(decode.read_blocks(path, model_rate, block_seconds, on_warning, track, on_packet, True))
     if track is not None:
         raise ParameterError("track", track, "only files have sound tracks; leave it out for an array")
     rate = model_rate if sample_rate is None else sample_rate
     converter = SampleConverter(rate, model_rate, on_warning, "recording")
-    if isinstance(recording, Iterator):
+    if isinstance(recording, Iterator) and not hasattr(recording, "read"):  # an open file would give lines
         return prefetch(_converted(recording, converter))
     return converter.whole(recording, block_seconds)
 
@@ -58,7 +58,11 @@ def each_recording(recordings: Recording | Iterable[Recording]) -> Iterator[Reco
         recordings = as_array(recordings, "recordings")
         if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
             recordings = [recordings]
-    elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
+    elif (
+        isinstance(recordings, str | bytes | bytearray | memoryview | os.PathLike)
+        or hasattr(recordings, "read")
+        or not isinstance(recordings, Iterable)
+    ):
         recordings = [recordings]
     yield from recordings
 

@@ -116,6 +116,15 @@ def csv_field(text: str, separator: str = ",") -> str:
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in (separator, '"', "\r", "\n")) else text
 
 
+def excel_text(text: str) -> str:
+    """A text that Excel shows and does not compute: what begins like a formula gets an apostrophe in front.
+
+    >>> excel_text("=SUM(A1).wav")
+    "'=SUM(A1).wav"
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def _one_line(label: str) -> str:
     """The label without tabs and line ends, which separate fields and lines in most of the formats below."""
     return " ".join(label.split())

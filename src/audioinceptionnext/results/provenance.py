@@ -13,10 +13,13 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from audioinceptionnext.errors import printable
-from audioinceptionnext.results.formats import EXCEL_MARK
+from audioinceptionnext.results.formats import EXCEL_MARK, excel_text
 
 #: Formats that have no place for the name of the recording.
 NAMELESS = ("audacity", "srt")
+#: Formats that people correct by hand, so that not even a result of the same recording is replaced unasked.
+CORRECTED = (*NAMELESS, "elan", "raven")
+_DATE = re.compile(rb'(?<= DATE=")[^"]*')  # of ELAN: when the document was written
 # A recording's name and its duration, as the first line of a table has them.
 _TITLE = re.compile(r"(.*)  (?:\d+:)?\d+:\d\d\.\d{3}")
 _PNG_TITLE = b"tEXtTitle\0"
@@ -46,6 +49,17 @@ def is_result_of(path: Path, format: str, recording: Path) -> bool | None:
     return None if name is None else name == "" or _same(name, str(recording))
 
 
+def hold_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two files hold the same, whenever they were written."""
+    return _DATE.sub(b"", one, 1) == _DATE.sub(b"", other, 1)
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether a file begins like one of Audacity's labels."""
+    with path.open("rb") as file:
+        return re.match(rb"\d+\.\d+\t\d+\.\d+\t", file.read(64)) is not None
+
+
 def _same(one: str, other: str) -> bool:
     """Whether two names lead to one file; formats differ in what they put in place of awkward characters."""
     first, second = (os.path.abspath(name) for name in (one, other))  # noqa: PTH100 - links stay as they are
@@ -63,7 +77,9 @@ def _text(content: bytes) -> str:
 def _rows(content: bytes, column: str, **dialect: Any) -> str:
     header, *rows = csv.reader(_text(content).splitlines(keepends=True), **dialect)
     place = header.index(column)
-    return rows[0][place] if rows else ""
+    name = rows[0][place] if rows else ""
+    plain = name.removeprefix("'")  # before what Excel would take for a formula
+    return plain if content.startswith(EXCEL_MARK.encode()) and excel_text(plain) == name else name
 
 
 def _table(content: bytes) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from os import PathLike
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 
 from audioinceptionnext.errors import FileError, MissingDependencyError, beside, writing
-from audioinceptionnext.results.formats import EXCEL_MARK, csv_field
+from audioinceptionnext.results.formats import EXCEL_MARK, csv_field, excel_text
 from audioinceptionnext.results.types import RecognitionData
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class SegmentTable(_Table):
 
     Args:
         path: its suffix says what is written: ``.csv``, ``.tsv`` or ``.parquet``.
-        excel: whether CSV and TSV begin with the mark by which Excel knows UTF-8.
+        excel: whether CSV and TSV are for Excel: with its mark of UTF-8, and without formulas.
 
     Raises:
         FileError: the suffix is another one, or the file cannot be written.
@@ -160,6 +160,24 @@ def check_table_path(path: str | PathLike[str]) -> None:
         raise MissingDependencyError("a Parquet table", "audioinceptionnext[parquet]")
 
 
+def is_other_file(path: Path, columns: Sequence[str]) -> bool:
+    """Whether there is a file that holds anything but a table with these columns, which would be lost."""
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    separator = _SEPARATORS.get(path.suffix.lower())
+    if separator is not None:
+        with path.open("rb") as file:
+            first = file.readline(2**16).decode("utf-8", "replace")
+        return first.removeprefix(EXCEL_MARK).rstrip("\r\n") != separator.join(columns)
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return list(parquet.read_schema(path).names) != list(columns)
+    except (pa.ArrowException, OSError):
+        return True
+
+
 def arrow_fields(*names: str) -> list[tuple[str, pa.DataType]]:
     """These columns of results with their types in Arrow, which are the same wherever Parquet is written."""
     import pyarrow as pa
@@ -197,7 +215,7 @@ class _Rows(Protocol):
 
 class _Text:
     def __init__(self, path: Path, columns: tuple[str, ...], separator: str, mark: str) -> None:
-        self._columns, self._separator = columns, separator
+        self._columns, self._separator, self._for_excel = columns, separator, bool(mark)
         self._path, self._part = path, beside(path) if path.exists() else path
         self._failed = False
         self._file = AppendOnlyFile(self._part, "wb")
@@ -224,7 +242,10 @@ class _Text:
     def _field(self, name: str, value: Any) -> str:
         if value is None:
             return ""
-        return f"{value:.{_DECIMALS[name]}f}" if name in _DECIMALS else csv_field(str(value), self._separator)
+        if name in _DECIMALS:
+            return f"{value:.{_DECIMALS[name]}f}"
+        text = excel_text(str(value)) if self._for_excel else str(value)
+        return csv_field(text, self._separator)
 
     def close(self) -> None:
         if self._file.file.closed:

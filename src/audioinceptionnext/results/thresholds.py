@@ -54,7 +54,9 @@ def settings_for(
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
     for label, value in by_label.items():
         if label not in labels:
-            raise ParameterError("threshold", None, f"there is no label {label!r}; {suggest(str(label), labels)}")
+            several = "," in str(label) and "=" in str(label)
+            instead = "repeat threshold for each label" if several else suggest(str(label), labels)
+            raise ParameterError("threshold", None, f"there is no label {label!r}; {instead}")
         check_probability("threshold", value, f"{label}={value}")
     rest = own if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
     chosen = dict(zip(labels, rest, strict=True)) | {label: float(value) for label, value in by_label.items()}
@@ -77,7 +79,8 @@ def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, floa
             value = float(number)
         except ValueError:
             reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
-            raise ParameterError("threshold", text, reason) from None
+            more = "; repeat it for each label" if "," in text else ""
+            raise ParameterError("threshold", text or "empty", reason + more) from None
         check_probability("threshold", value, f"{label}={value}" if label else value)
         if found.setdefault(label, value) != value:
             reason = f"{label or 'the threshold of all labels'} has another value already; give one"

@@ -60,8 +60,8 @@ class RequestError(Exception):
     @classmethod
     def of_parameter(cls, name: str, value: object, reason: str) -> RequestError:
         """A parameter has a value that it cannot take (422)."""
-        shown = None if value is None else str(value)[:40]
-        return cls(422, str(ParameterError(name, shown, reason)), parameter=name)
+        given = "" if value is None else f" is {str(value)[:40]}"  # in a query, everything is text
+        return cls(422, f"{name}{given}: {reason}", parameter=name)
 
     @classmethod
     def of_library(cls, error: ParameterError | MediaError, recording: str = "recording") -> RequestError:

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audioinceptionnext.audio.capture import ENCODINGS
+from audioinceptionnext.audio.samples import kind_of_bytes
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
@@ -78,7 +79,12 @@ class LiveSession:
             raise RequestError(422, str(error), parameter="model") from None
         self._delay = round(stream.delay, 3)
         self._labels, self._model_rate = stream.labels, recogniser.sample_rate
+        first = True
         while (data := await self._receive()) is not None:
+            if first and (kind := kind_of_bytes(data)):
+                instead = "send samples alone, or the file to /v1/predict"
+                raise RequestError(422, f"the first message starts like {kind}, not like raw samples; {instead}")
+            first = first and not data
             samples = self._decode(data, sample_type, channels)
             self.metrics.audio.labels("live").inc(len(samples) / rate)
             # In a thread, and one message at a time: a client that sends faster than this has to wait.

@@ -16,7 +16,7 @@ from audioinceptionnext.serving.errors import RequestError
 P = TypeVar("P", bound="Parameters")
 
 INCLUDES = ("log_mel", "probabilities")
-_ALIASES = {"onset_threshold": "threshold"}  # as on the command line
+_ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
 _DEFAULTS = SegmentationSettings()
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -76,7 +76,9 @@ class Parameters(BaseModel):
             RequestError: 422 for an unknown name, a value that does not fit, or two values where one is wanted.
         """
         values: dict[str, list[str]] = {}
-        for name, value in ((_ALIASES.get(name, name), value) for name, value in given):
+        for name, value in given:
+            if _ALIASES.get(name) in cls.model_fields:
+                name = _ALIASES[name]
             if name not in cls.model_fields:
                 detail = f"there is no parameter called {name[:100]!r}; {suggest(name[:100], cls.model_fields)}"
                 raise RequestError(422, detail, parameter=name[:100])

@@ -36,12 +36,13 @@ class Upload:
         name: what the client calls the file. It appears in responses and never becomes a path.
         size: bytes received so far.
         fields: names and values of the form's other fields.
+        begun: whether a file with a name has begun to arrive.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         handle, path = tempfile.mkstemp(dir=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb")
-        self.path, self.name, self.size = Path(path), "recording", 0
+        self.path, self.name, self.size, self.begun = Path(path), "recording", 0, False
         self.fields: list[tuple[str, str]] = []
         self._max_bytes = max_bytes
 
@@ -58,6 +59,8 @@ class Upload:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self.begun and not self.size:
+            raise RequestError(400, f"{self.name} is empty (0 bytes): copy or record it again")
         if not self.size:
             raise RequestError(
                 400,
@@ -205,6 +208,7 @@ class _Form:
         self.is_named = b"filename" in options
         self.is_file = self.is_named or self.name == "file"
         if self.is_file and not self.found:
+            self.upload.begun = bool(options.get(b"filename"))  # browsers send no name where no file was chosen
             self.upload.name = display_name(options.get(b"filename", b"").decode("utf-8", "replace"))
 
     def _data(self, data: bytes, start: int, end: int) -> None:
