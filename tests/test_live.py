@@ -364,7 +364,7 @@ def test_raw_samples_through_a_pipe(
 @pytest.mark.skipif(os.name == "nt", reason="signals of a Unix system")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_what_is_open(files: dict[str, Path], number: int) -> None:
-    process = started("-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.05)
+    process = started("-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.05, "--sample-rate", RATE)
     assert process.stdin and process.stdout and process.stderr
     process.stdin.write((kitchen(7) * 32767).astype("<i2").tobytes())
     process.stdin.flush()  # and it stays open

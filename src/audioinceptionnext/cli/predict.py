@@ -102,10 +102,10 @@ def predict(
         check_table_path(one)
     if len({one.absolute() for one in tables}) < len(tables):
         raise ParameterError("summary", summary, "this is the file of --table; give another one")
-    for name, one, kind in (("table", table, SegmentTable), ("summary", summary, RecordingTable)):
-        if one is not None and not overwrite and is_other_file(one, kind.columns):
+    for name, place, kind in (("table", table, SegmentTable), ("summary", summary, RecordingTable)):
+        if place is not None and not overwrite and is_other_file(place, kind.columns):
             reason = "this file is no such table, and would be replaced; give --overwrite to allow it, or another name"
-            raise ParameterError(name, one, reason)
+            raise ParameterError(name, place, reason)
     if excel and format is not OutputFormat.csv and not any(one.suffix.lower() in (".csv", ".tsv") for one in tables):
         raise ParameterError("excel", None, "this is for --format csv, and for .csv and .tsv in --table and --summary")
     found = find_media_below(paths)
@@ -165,9 +165,9 @@ def predict(
                     recording_rows.fail(str(path), describe(error))
             bar.advance(path)
     if sys.stderr.isatty() and (len(files) > 1 or out is not None):
-        place = "" if out is None else f", results in {printable(out)}"
+        where = "" if out is None else f", results in {printable(out)}"
         lost = f"; {failed:,} failed" if failed else ""
-        print(f"ainext: {len(files) - failed:,} of {counted(len(files), 'recording')}{place}{lost}", file=sys.stderr)
+        print(f"ainext: {len(files) - failed:,} of {counted(len(files), 'recording')}{where}{lost}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 

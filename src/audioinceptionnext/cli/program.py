@@ -62,7 +62,7 @@ class Program(typer.Typer):
 
         def add(function: Callable[..., Any]) -> Any:
             text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(function.__doc__ or ""))
-            given = {"help": text, "cls": _Command, "context_settings": _HELP} | settings
+            given: dict[str, Any] = {"help": text, "cls": _Command, "context_settings": _HELP} | settings
             return super(Program, self).command(name, **given)(function)
 
         return add

@@ -58,12 +58,10 @@ def each_recording(recordings: Recording | Iterable[Recording]) -> Iterator[Reco
         recordings = as_array(recordings, "recordings")
         if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
             recordings = [recordings]
-    elif (
-        isinstance(recordings, str | bytes | bytearray | memoryview | os.PathLike)
-        or hasattr(recordings, "read")
-        or not isinstance(recordings, Iterable)
-    ):
+    elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
         recordings = [recordings]
+    elif hasattr(recordings, "read"):  # an open file would give lines
+        raise ParameterError("recordings", None, f"{type(recordings).__name__} is no array; give the name of the file")
     yield from recordings
 
 
