@@ -52,7 +52,7 @@ TORCH = installed("torch")()
 WORKSHOP = (
     "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "embed",
     "end_to_end", "epic_sounds", "events", "explain", "export", "frame_wise", "frontend", "hub", "loading", "network",
-    "order", "paper", "pcen", "published_training", "quantise", "recipes", "rendering", "rep", "report",
+    "order", "paper", "pcen", "published_training", "quantise", "recipes", "rendering", "rep", "report", "run_folder",
     "safe_pickle", "several_processes", "splits", "study", "tasks", "teacher", "thresholds", "training",
     "training_parts", "trust",
 )  # fmt: skip

@@ -341,7 +341,12 @@ def test_evaluate(data: Path) -> None:
 def test_a_finished_run_is_not_started_over(data: Path, tmp_path: Path) -> None:
     (weights := tmp_path / "model.safetensors").write_bytes(b"weeks of work")
     call = ("train", "--data", "kitchen20", "--root", data, "--out", tmp_path)
-    assert refused(*call).startswith(f"ainext: --out {tmp_path}: holds a finished run; give another folder")
+    message = "holds a run that is not finished; resume or overwrite it, or give another folder"
+    assert refused(*call).startswith(f"ainext: --out {tmp_path}: {message}")
+    (figures := tmp_path / "figures.json").touch()
+    message = "holds a finished run; give another folder, resume the run to export and score it again, or overwrite it"
+    assert refused(*call).startswith(f"ainext: --out {tmp_path}: {message}")
+    figures.unlink()
     assert [path.name for path in tmp_path.iterdir() if path != data] == [weights.name]
     assert weights.read_bytes() == b"weeks of work"
     weights.rename(tmp_path / "last.ckpt")

@@ -86,7 +86,10 @@ def test_folds_that_keep_sources_whole_and_a_second_call(tmp_path: Path) -> None
 
 
 def test_interrupted_it_says_how_to_go_on(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(*_: object, **__: object) -> None:
+    started: list[dict[str, object]] = []
+
+    def stopped(*_: object, **options: object) -> None:
+        started.append(options)
         raise fit.Interrupted("interrupted; resume the run to continue from last.ckpt")
 
     monkeypatch.setattr(cross_validation, "train", stopped)
@@ -94,6 +97,21 @@ def test_interrupted_it_says_how_to_go_on(root: Path, tmp_path: Path, monkeypatc
     line = "ainext: interrupted in fold 1 (0 of 2 folds are done); resume the cross-validation to continue"
     assert refused(*call) == line
     assert not (tmp_path / "run").exists()
+
+    # A fold that stopped before its first checkpoint, whose best weights may be there, is continued as well. Without
+    # the folds that are to be started over, nothing tells the next call to keep the old ones of them.
+    for name in ("fold-1/best.ckpt", "fold-2/last.ckpt", "fold-2/fold.json"):
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).touch()
+    (tmp_path / "run" / "fold-1" / RUN).write_text('{"recipe": {}}')
+    assert refused(*call[:-1]) == refused(*call[:-1], "--overwrite") == line
+    assert not list((tmp_path / "run").glob("*/fold.json")) + list((tmp_path / "run").glob("*/last.ckpt"))
+    assert [(options["resume"], options["overwrite"]) for options in started] == [
+        *((False, False), (True, False), (False, True)),
+    ]
+    weights = tmp_path / "run" / "fold-{fold}" / MODEL
+    assert "lies in the folder that is to be overwritten" in refused(*call[:-1], "--overwrite", "--from", weights)
+    assert "holds a cross-validation" not in refused(*call) == line
 
 
 def test_figures_that_do_not_exist_are_null_in_json() -> None:

@@ -137,6 +137,19 @@ def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     ]
     assert recordings_at(tmp_path / "root").files.keys() == {"a", "b", "c"}
 
+    # A link from one class to another gives no recording two labels.
+    (tmp_path / "root" / "cat" / "more").symlink_to(tmp_path / "root" / "dog")
+    (tmp_path / "root" / "wolf").symlink_to(tmp_path / "root" / "dog")
+    wav(tmp_path / "root" / "eel" / "e.wav")
+    (tmp_path / "root" / "bee").mkdir()
+    (tmp_path / "root" / "bee" / "b.wav").symlink_to(tmp_path / "root" / "eel" / "e.wav")
+    found = load_dataset("folder", tmp_path / "root")
+    assert [(found.labels[clip.label], clip.path.name) for clip in found.clips] == [
+        *(("cat", "c.wav"), ("dog", "a.wav"), ("dog", "b.wav"), ("eel", "e.wav")),
+    ]
+    assert [problem.partition("/root/")[2].partition(":")[0] for problem in found.problems] == ["bee", "cat", "wolf"]
+    assert "1 recording, e.g. " in found.problems[0] and "also of class eel: left out" in found.problems[0]
+
 
 def test_csv_rows_that_cannot_be_used(tmp_path: Path) -> None:
     wav(tmp_path / "a.wav")

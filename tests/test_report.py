@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from audioinceptionnext.audio.decode import read
+from audioinceptionnext.cli.evaluate import print_figures
 from audioinceptionnext.data import Clip
 from audioinceptionnext.errors import FileError, MissingDependencyError
 from audioinceptionnext.evaluation.calibration import (
@@ -31,6 +32,7 @@ from audioinceptionnext.evaluation.metrics import ranking, score
 from audioinceptionnext.evaluation.per_class import class_table, confusion_counts, frequent_confusions
 from audioinceptionnext.evaluation.plots import draw_confusion, draw_learning, png
 from audioinceptionnext.evaluation.report_folder import check_can_report, write_report
+from audioinceptionnext.evaluation.report_pages import index_page
 from tests.audio_files import chirp, write_wav
 
 RATE = 8000
@@ -154,6 +156,21 @@ def test_too_few_clips_or_clips_that_trained_the_model_say_nothing_of_calibratio
     assert "40 of these 60 clips trained the model" in page.text and "cannot tell how far" in page.text
     assert "Calibration error" not in page.text and not (folder / "reliability.png").exists()
     assert json.loads((folder / "metrics.json").read_text("utf-8"))["calibration"]["ece"] is None
+
+
+@pytest.mark.parametrize(("more", "few"), [({"clips": 12}, "12 clips"), ({"sources": 7}, "7 recordings"), ({}, "")])
+def test_intervals_of_few_clips_are_too_narrow(
+    more: dict[str, int], few: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = {"clips": 60} | score(*guesses(60, 5, seed=4, sharpness=2), LABELS) | more
+    intervals = {"top1": (50.0, 60.0)}
+    text = index_page(
+        "mine", figures, intervals=intervals, ece=None, calibration=None, table=[], confusions=[], listed_mistakes=0,
+        total_mistakes=0, has_learning_curve=False,
+    )  # fmt: skip
+    assert (f"With only {few}, it is too narrow" in text) == bool(few) == ("too narrow" in text)
+    print_figures(figures | {"intervals": intervals}, "mine")
+    assert ("of so few, they are too narrow" in " ".join(capsys.readouterr().out.split())) == bool(few)
 
 
 def test_calibration_error_of_a_calibrated_and_of_an_overconfident_model() -> None:

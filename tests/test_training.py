@@ -55,7 +55,7 @@ def test_train_evaluate_predict(root: Path, tmp_path: Path) -> None:
     assert "Epoch" not in out and "12 clips to train on, 12 held out" in trained.err
     lines = [line for line in trained.err.splitlines() if line.startswith("Epoch")]
     assert [line.partition(":")[0] for line in lines] == [f"Epoch {n}/8" for n in range(1, 9)]
-    assert "held-out loss" not in lines[0] and re.search(r": loss .*, top-1 \d.*, 0:00:\d\d left$", lines[0])
+    assert re.search(r": loss \d.*, held-out loss \d.*, top-1 \d.*, 0:00:\d\d left$", lines[0])
     assert lines[-1].endswith("0:00:00 left")
     assert {path.name for path in run.iterdir()} >= {
         *("model.onnx", "model.safetensors", "report", "figures.json", "recipe.yaml", "run.json"),

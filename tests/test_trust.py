@@ -23,9 +23,9 @@ from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml
-from audioinceptionnext.training.run_folder import BEST, LAST, MODEL, RUN
+from audioinceptionnext.training.run_folder import BEST, LAST, LOCK, MODEL, RUN, holding
 from audioinceptionnext.training.run_record import Run, read_run_record
-from tests.command import ainext, last_line, refused
+from tests.command import ainext, last_line
 from tests.small_sounds import LABELS, content, quick, run_on, same, weights, write_kitchen
 
 ALONE = Hardware(threads=1, implementation="matrix-products")
@@ -47,6 +47,8 @@ def stop(process: subprocess.Popen[str], how: signal.Signals, checkpoint: Path, 
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < end
         time.sleep(0.05)
+    with pytest.raises(AinextError, match="another process is training into it"), holding(checkpoint.parent):
+        pass
     process.send_signal(how)
     return process.communicate(timeout=LIMIT)[1]
 
@@ -113,18 +115,25 @@ def test_nothing_to_resume(root: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert f"{run.out / LAST}: nothing to resume, so the run starts from the beginning" in capsys.readouterr().err
     assert content(run.out / LAST)["epoch"] == 0
     # What a checkpoint belongs to stands in the checkpoint itself.
-    (run.out / RUN).unlink()
+    (run.out / RUN).rename(tmp_path / RUN)
     with pytest.raises(AinextError, match="started with epochs 1, not 2"):
         train(replace(run, recipe=replace(run.recipe, epochs=2)), resume=True, hardware=ALONE)
+    (tmp_path / RUN).rename(run.out / RUN)
 
     # A run is only started over on request. Then nothing of it is left, and other files stay.
-    with pytest.raises(AinextError, match="holds a finished run; give another folder, or overwrite"):
+    with pytest.raises(AinextError, match="holds a run that is not finished; resume or overwrite it"):
         train(run, hardware=ALONE)
-    (run.out / "report").mkdir()
+    for name in ("report/index.html", "log/version_1/metrics.csv"):
+        (run.out / name).parent.mkdir()
+        (run.out / name).touch()
     (run.out / "notes.txt").write_text("mine")
-    assert train(replace(run, recipe=replace(run.recipe, seed=1)), overwrite=True, hardware=ALONE) is not None
+    again = replace(run, recipe=replace(run.recipe, seed=1))
+    with pytest.raises(AinextError, match="lies in the folder that is to be overwritten"):
+        train(replace(again, initial_weights=str(run.out / MODEL)), overwrite=True, hardware=ALONE)
+    assert train(again, overwrite=True, hardware=ALONE) is not None
     assert not (run.out / "report").exists() and (run.out / "notes.txt").read_text() == "mine"
     assert [path.name for path in (run.out / "log").iterdir()] == ["version_0"]
+    assert not (run.out / LOCK).exists()
 
 
 # --- What is kept ---
@@ -227,7 +236,7 @@ def test_on_a_full_disk_the_old_checkpoint_survives(root: Path, tmp_path: Path) 
     assert sum("the log is not complete" in line for line in lines) == len(lines) - 4 == 2  # CSV and TensorBoard
     assert lines[-1] == f"ainext: {out / MODEL}: cannot be written: file too large"
     assert content(out / LAST)["epoch"] == 0 and not (out / MODEL).exists()
-    assert not (out / f"{LAST}.part").exists()
+    assert not list(out.glob("*.part"))
 
 
 # --- Clips that cannot be read ---
@@ -282,13 +291,14 @@ def test_a_batch_without_readable_clips(
     held_out = [clips[number] for number in second]
     with pytest.raises(AinextError, match="none of the 4 held-out clips can be read"):
         train(Run(dataset, clips, held_out, tmp_path / "none", recipe), hardware=ALONE)
+    assert not (tmp_path / "none").exists()  # it does not take an epoch to see
 
 
 # --- Another class list ---
 
 
 def test_a_model_of_other_classes_is_not_scored(root: Path) -> None:
-    message = refused("evaluate", "--data", "kitchen20", "--root", root, "--model", "kitchen20")
+    message = last_line("evaluate", "--data", "kitchen20", "--root", root, "--model", "kitchen20")
     assert "does not know 'hiss', a class of kitchen20; train or fine-tune" in message
 
 

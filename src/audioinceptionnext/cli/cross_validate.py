@@ -32,7 +32,7 @@ def cross_validate(
     changes: shared.Changes = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Continue the folds in --out, as the same command does without this option."),
+        typer.Option("--resume", help="Continue the folds in --out. This is the default."),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start over with the folds in --out.")] = False,
     network: shared.NetworkName = None,
@@ -48,7 +48,7 @@ def cross_validate(
 ) -> None:
     """Train one network per fold, and score each clip with the network that was not trained on it.
 
-    Finished folds are kept. To continue an interrupted run, give the same command again, with or without --resume.
+    Finished folds in --out are kept, and an interrupted one is continued, unless --overwrite is given.
 
     Example: [bold]ainext cross-validate --data esc10 --root ESC-50 --out runs/esc10[/bold]
     """
@@ -65,7 +65,7 @@ def cross_validate(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
-    check_call(out, resume=resume, overwrite=overwrite)
+    check_call(out, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights, folds=True)
     check_can_report(out / "report")
     if initial_weights is not None and FOLD not in initial_weights:
         open_weights(initial_weights)  # before the data set, which may take long to read

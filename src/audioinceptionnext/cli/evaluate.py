@@ -252,7 +252,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         console.print(f"  action: top-1 {figures['top1']:.1f} %, top-5 {figures['top5']:.1f} %")
         for task, own in figures.items():
             if isinstance(own, dict) and "per_class" in own:
-                print_figures(own, task)
+                print_figures({key: figures[key] for key in ("clips", "sources") if key in figures} | own, task)
         return
     intervals = figures.get("intervals", {})
     names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
@@ -281,7 +281,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     sources = figures.get("sources")
     if intervals:
         over = f"over {counted(sources, 'recording')}" if sources else "over the clips"
-        narrow = "; of so few, they are too narrow" if (sources or FEW_SOURCES) < FEW_SOURCES else ""
+        few = (sources or figures.get("clips", FEW_SOURCES)) < FEW_SOURCES
+        narrow = "; of so few, they are too narrow" if few else ""
         console.print(f"in brackets: 95 % bootstrap intervals, {over}{narrow}\n", style="dim")
     elif "intervals" in figures:
         clips = f"{counted(sources, 'recording')}" if sources else "these clips"

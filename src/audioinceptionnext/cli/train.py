@@ -90,7 +90,7 @@ def train(
         devices=devices, nodes=nodes, threads=threads, loader_workers=loader_workers, cache=cache,
         implementation=implementation.value if implementation else None, wandb=wandb,
     )  # fmt: skip
-    fit.check_call(out, hardware, resume=resume, overwrite=overwrite)
+    fit.check_call(out, hardware, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights)
     if initial_weights is not None:
         open_weights(initial_weights)  # before the data set, which may take long to read
     dataset = load_dataset(data, root, audio)

@@ -11,6 +11,7 @@ import difflib
 import unicodedata
 from pathlib import Path
 
+from audioinceptionnext.data import clip_list
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, recordings_at
 from audioinceptionnext.data.table import (
@@ -114,7 +115,7 @@ def _list_in(root: Path) -> Path:
     for name in _USUAL_NAMES:
         if (root / name).is_file():
             return root / name
-    lists = sorted(path for path in root.glob("*.csv") if not path.name.startswith("."))
+    lists = sorted(path for path in root.glob("*.csv") if not path.name.startswith(".") and path.name != clip_list.NAME)
     if len(lists) == 1:
         return lists[0]
     what = "no .csv list here" if not lists else f"{len(lists)} .csv lists here, and none is called meta.csv"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 from audioinceptionnext.audio.discover import MEDIA_SUFFIXES, find_media
 from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.data.table import SPLITS, composed, sorted_labels
-from audioinceptionnext.errors import FileError, ParameterError, printable
+from audioinceptionnext.errors import FileError, ParameterError, counted, printable
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
@@ -15,7 +17,8 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
 
     Subfolders named train, test, validation (or val) are splits, which hold the folders of the classes. Folders whose
     names differ only in Unicode's form are one class. Labels are sorted by name, or by value if all are numbers. Links
-    to folders are followed, as in `find_media`. Clips name no source; clips that were cut from the same recordings need
+    to folders are followed, as in `find_media`, but a recording of another class that a link leads to is left out, so
+    that none has two labels. Clips name no source; clips that were cut from the same recordings need
     a list with a ``group`` (see `csv_list`).
 
     Raises:
@@ -25,19 +28,23 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     if audio is not None:
         raise ParameterError("audio", audio, "a folder of classes holds its own recordings; leave this out")
     class_folders, problems = _class_folders(root)
-    clips = []
     found = [
         (split, folder, [path for path in find_media([folder]) if isinstance(path, Path)])
         for split, folder in class_folders
     ]
-    labels = sorted_labels({composed(folder.name) for _, folder, files in found if files})
+    others = _of_other_classes(root, [(folder, files) for _, folder, files in found])
+    own = {folder: [path for path in files if path not in others] for _, folder, files in found}
+    labels = sorted_labels({composed(folder.name) for folder, files in own.items() if files})
     if len(labels) < 2:
         what = f"one class only, {printable(labels[0])}" if labels else "no recordings in subfolders"
         raise FileError(root, f"{what}; give a folder with one subfolder per class")
+    clips = []
     for split, folder, files in found:
-        if files:
-            clips += [Clip(path, labels.index(composed(folder.name)), split=split) for path in files]
-        else:
+        clips += [Clip(path, labels.index(composed(folder.name)), split=split) for path in own[folder]]
+        if linked := [path for path in files if path in others]:
+            what = f"{counted(len(linked), 'recording')}, e.g. {printable(linked[0])}"
+            problems.append(f"{printable(folder)}: {what}, also of class {printable(others[linked[0]])}: left out")
+        elif not files:
             left = "" if composed(folder.name) in labels else "; the class is left out"
             problems.append(f"{printable(folder)}: no recordings in this class folder{left}")
     have = {(split, composed(folder.name)) for split, folder, _ in found}
@@ -45,6 +52,32 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         absent = [label for label in labels if (split, label) not in have]
         problems += [f"{printable(root)}: no folder of class {printable(label)} in {split}" for label in absent]
     return Dataset("folder", tuple(labels), tuple(clips), tuple(problems))
+
+
+def _of_other_classes(root: Path, found: list[tuple[Path, list[Path]]]) -> dict[Path, str]:
+    """The paths by which a recording of one class is in another as well, because of a link, each with the one class.
+
+    That is the class in whose folder it lies, or else in whose linked folder, or else the first one.
+    """
+    named: defaultdict[tuple[int, int], list[tuple[Path, Path]]] = defaultdict(list)  # by file
+    for folder, files in found:
+        for path in files:
+            with suppress(OSError):  # what cannot be opened is told when it is read
+                status = path.stat()
+                if status.st_ino:  # 0 where a file system does not number files
+                    named[status.st_dev, status.st_ino].append((folder, path))
+    others = {}
+    for places in named.values():
+        if len({composed(folder.name) for folder, _ in places}) > 1:
+            nearest = min(places, key=lambda place: [_linked(top, place[1]) for top in (root, place[0])])
+            owner = composed(nearest[0].name)
+            others |= {path: owner for folder, path in places if composed(folder.name) != owner}
+    return others
+
+
+def _linked(top: Path, path: Path) -> bool:
+    """Whether a link lies on the way from a folder to a file."""
+    return path.resolve() != top.resolve() / path.relative_to(top)
 
 
 def _class_folders(root: Path) -> tuple[list[tuple[str | None, Path]], list[str]]:

@@ -172,7 +172,9 @@ def draw_learning(*logs: Path) -> Figure:
     Raises:
         FileError: a file cannot be read, or is not such a log.
     """
-    loss, held_out, top1 = (_column(logs, name) for name in ("loss", "val_loss", "top1"))
+    loss, held_out, top1 = (column(logs, name) for name in ("loss", "val_loss", "top1"))
+    if not len(loss):
+        raise FileError(logs[-1], "not a training log: no step has a loss")
     figure = new_figure(8.0, 4.6 if len(top1) else 2.8)
     axes = figure.subplots(2 if len(top1) else 1, 1, sharex=True, squeeze=False)[:, 0]
     axes[0].plot(loss[:, 0], loss[:, 1], color=COLOURS[0], linewidth=0.6, alpha=0.3)
@@ -197,22 +199,32 @@ def draw_learning(*logs: Path) -> Figure:
     return figure
 
 
-def _column(logs: Sequence[Path], name: str) -> np.ndarray:
-    """(rows, 2): the steps that have a value in this column, and the values. Only ``loss`` must have any."""
+def column(logs: Sequence[Path], name: str, at: str = "step") -> np.ndarray:
+    """Read a column of a run's training logs, without what was repeated.
+
+    Args:
+        logs: see `draw_learning`.
+        name: of the column.
+        at: the column that says where the values belong, ``step`` or ``epoch``.
+
+    Returns:
+        (rows, 2): the steps or epochs of the rows that have a value, and the values. There may be none.
+
+    Raises:
+        FileError: a file cannot be read, or is not such a log.
+    """
     points = np.zeros((0, 2))
     for log in logs:
         try:
             with log.open(newline="", encoding="utf-8-sig") as file:
-                rows = [(row.get("step"), row.get(name)) for row in csv.DictReader(file)]
-            own = np.array([(float(step), float(value)) for step, value in rows if step and value]).reshape(-1, 2)
+                rows = [(row.get(at), row.get(name)) for row in csv.DictReader(file)]
+            own = np.array([(float(x), float(value)) for x, value in rows if x and value]).reshape(-1, 2)
         except OSError as error:
             raise FileError(log, f"cannot be read: {error.strerror or error}") from None
         except (ValueError, csv.Error):
-            raise FileError(log, f"not a training log: its columns step and {name} are not all numbers") from None
+            raise FileError(log, f"not a training log: its columns {at} and {name} are not all numbers") from None
         if len(own):  # a run that was resumed repeats what came after its last checkpoint
             points = np.concatenate([points[points[:, 0] < own[0, 0]], own])
-    if name == "loss" and not len(points):
-        raise FileError(logs[-1], "not a training log: no step has a loss")
     return points
 
 

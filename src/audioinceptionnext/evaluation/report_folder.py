@@ -33,6 +33,7 @@ from audioinceptionnext.evaluation.calibration import (
 )
 from audioinceptionnext.evaluation.flac import flac
 from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
+from audioinceptionnext.evaluation.report_files import AUDIO_FOLDER, StagedFiles
 from audioinceptionnext.results.plot import check_can_plot
 
 if TYPE_CHECKING:
@@ -42,11 +43,6 @@ MAX_MISTAKES = 50  # on the page of mistakes, each with its audio
 MAX_AUDIO_SECONDS = 30.0  # of each mistake
 MAX_GUESSES = 5  # columns of predictions.csv
 MAX_CONFUSIONS = 15  # rows of the table of frequent confusions
-AUDIO_FOLDER = "mistakes"
-FILES = (
-    *("index.html", "mistakes.html", "metrics.json", "per_class.csv", "predictions.csv"),
-    *("confusion.png", "reliability.png", "learning.png"),
-)
 
 ReadClip = Callable[[Clip], tuple[np.ndarray, int]]
 
@@ -111,7 +107,7 @@ def write_report(
     title = title or " on ".join(str(figures[name]) for name in ("model", "data") if name in figures) or "Evaluation"
     table = class_table(content.probabilities, content.targets, labels)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
-        staged = _StagedFiles(folder, Path(temporary))
+        staged = StagedFiles(folder, Path(temporary))
         staged.write_text("metrics.json", _metrics_json(content))
         staged.write_text("per_class.csv", _csv(ClassFigures._fields, (map(_cell, row) for row in table)))
         staged.write_text("predictions.csv", _predictions_csv(content))
@@ -199,41 +195,6 @@ class _Content:
         return int(np.flatnonzero(self.ranked[clip] == self.targets[clip])[0]) + 1
 
 
-class _StagedFiles:
-    """The files of a report in the making. They lie in ``temporary`` until `publish` moves them into ``folder``."""
-
-    def __init__(self, folder: Path, temporary: Path) -> None:
-        self.folder, self.temporary = folder, temporary
-        with writing(folder / AUDIO_FOLDER):
-            (temporary / AUDIO_FOLDER).mkdir()
-
-    def write_text(self, name: str, content: str) -> None:
-        with writing(self.folder / name):
-            # Names of files that are not valid UTF-8 are in the text as surrogates.
-            (self.temporary / name).write_text(content, encoding="utf-8", errors="backslashreplace", newline="")
-
-    def write_bytes(self, name: str, content: bytes) -> None:
-        with writing(self.folder / name):
-            (self.temporary / name).write_bytes(content)
-
-    def publish(self) -> None:
-        """Move the new files into place, the pages last, and remove what only the older report had."""
-        audio = self.folder / AUDIO_FOLDER
-        with writing(audio):
-            audio.mkdir(exist_ok=True)
-        old = {path for path in audio.iterdir() if re.fullmatch(r"\d+\.flac", path.name)}
-        old |= {self.folder / name for name in FILES}
-        new = [path for path in self.temporary.rglob("*") if path.is_file()]
-        for path in sorted(new, key=lambda path: path.suffix == ".html"):
-            target = self.folder / path.relative_to(self.temporary)
-            with writing(target):
-                path.replace(target)
-            old.discard(target)
-        for path in old:
-            with writing(path):
-                path.unlink(missing_ok=True)
-
-
 def _metrics_json(content: _Content) -> str:
     calibration: dict[str, Any] = {"ece": content.ece}
     if content.calibration is not None:
@@ -301,7 +262,7 @@ def _reliability_diagram(content: _Content, ece: float) -> Figure:
 
 
 def _list_mistakes(
-    staged: _StagedFiles, content: _Content, read: ReadClip | None
+    staged: StagedFiles, content: _Content, read: ReadClip | None
 ) -> tuple[list[report_pages.Mistake], int]:
     """The mistakes with the highest probability of the wrong class, and the number of all mistakes."""
     wrong = np.flatnonzero(content.ranked[:, 0] != content.targets)
@@ -327,7 +288,7 @@ def _list_mistakes(
     return mistakes, len(wrong)
 
 
-def _write_audio(staged: _StagedFiles, name: str, clip: Clip, read: ReadClip | None) -> tuple[str | None, str]:
+def _write_audio(staged: StagedFiles, name: str, clip: Clip, read: ReadClip | None) -> tuple[str | None, str]:
     """Write the audio of a clip. Returns its file name, or None and the reason why there is no audio."""
     if read is None:
         return None, ""

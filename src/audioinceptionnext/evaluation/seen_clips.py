@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.clip_list import NAME, trained_clips
+from audioinceptionnext.data.clip_list import NAME, is_clip_list, trained_clips
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 
@@ -33,8 +33,8 @@ def seen_clips(model: str, recogniser: Recogniser, dataset: Dataset, clips: Sequ
     80
     """
     listed = Path(model).with_name(NAME)
-    if Path(model).is_file() and listed.is_file():
-        return trained_clips(listed, dataset.labels, clips)
+    if Path(model).is_file() and is_clip_list(listed):
+        return trained_clips(listed, dataset, clips)
     info = json.loads(recogniser.metadata.get("info", "{}"))
     if info.get("data") != dataset.name or dataset.name in OWN:
         return []

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from audioinceptionnext.errors import ModelError, ParameterError, kind_of_file
+from audioinceptionnext.errors import ModelError, ParameterError, kind_of_file, replacing
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
@@ -107,6 +107,9 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
 
     Args:
         dtype: type of the stored weights, which become float32 again when they are loaded.
+
+    Raises:
+        FileError: the file cannot be written. An older one stays as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,10 +137,8 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in model.net.state_dict().items()
     }
-    # Renamed when complete, so that an interrupted save leaves an older file as it was.
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(save(weights, metadata=header))  # `save_file` would make it readable by its owner alone
-    partial.replace(path)
+    with replacing(path) as new:
+        new.write_bytes(save(weights, metadata=header))  # `save_file` would make it readable by its owner alone
 
 
 def load_model(path: str | Path) -> StoredModel:

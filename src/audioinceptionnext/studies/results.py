@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,13 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation import paired
 from audioinceptionnext.evaluation.calibration import log_probabilities
 from audioinceptionnext.evaluation.paired import Difference, Estimate
+from audioinceptionnext.evaluation.plots import column
 from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.studies.plan import Plan, Unit
 from audioinceptionnext.studies.study import Variant
 from audioinceptionnext.studies.worker import is_done, predictions_file
 from audioinceptionnext.training.cross_validation import DONE, OUTPUTS
+from audioinceptionnext.training.run_folder import training_logs
 
 AS_TRAINED = ""
 ALPHA = 0.05  # a corrected p below this is called a difference
@@ -246,13 +247,10 @@ def as_csv(rows: Sequence[Row]) -> str:
 def learning_curves(plan: Plan, variant: Variant) -> dict[str, np.ndarray]:
     """``loss`` and ``top1``, (epochs, 2) each: the epoch, and the mean over the variant's runs."""
     curves: dict[str, dict[int, list[float]]] = {"loss": {}, "top1": {}}
-    for unit in plan.scored_units(variant):
-        for log in sorted(Path(unit.folder).glob("log/version_*/metrics.csv")) if is_done(unit) else []:
-            with log.open(newline="", encoding="utf-8-sig") as file:
-                for line in csv.DictReader(file):
-                    for name, values in curves.items():
-                        if line.get(name):
-                            values.setdefault(int(line["epoch"]) + 1, []).append(float(line[name]))
+    for unit in filter(is_done, plan.scored_units(variant)):
+        for name, values in curves.items():
+            for epoch, value in column(training_logs(unit.folder), name, "epoch").tolist():
+                values.setdefault(int(epoch) + 1, []).append(value)
     return {
         name: np.array([(epoch, np.mean(values)) for epoch, values in sorted(by_epoch.items())]).reshape(-1, 2)
         for name, by_epoch in curves.items()

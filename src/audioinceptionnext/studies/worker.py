@@ -49,7 +49,7 @@ def run(unit: Unit, threads: int, cache: Path) -> None:
     from audioinceptionnext.training.cross_validation import CrossValidation
     from audioinceptionnext.training.fit import train
     from audioinceptionnext.training.hardware import Hardware
-    from audioinceptionnext.training.run_folder import LAST
+    from audioinceptionnext.training.run_folder import is_run
     from audioinceptionnext.training.run_record import Run
 
     dataset = unit.data.open()
@@ -60,7 +60,7 @@ def run(unit: Unit, threads: int, cache: Path) -> None:
         start = time.monotonic()
         train(
             Run(dataset, trained, [], unit.folder, unit.recipe, weights),
-            resume=(unit.folder / LAST).is_file(),
+            resume=is_run(unit.folder),
             hardware=hardware,
         )
         (unit.folder / DONE).write_text(json.dumps({"minutes": (time.monotonic() - start) / 60}), encoding="utf-8")

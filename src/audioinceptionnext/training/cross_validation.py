@@ -29,7 +29,7 @@ from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.training.fit import Interrupted, train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.run_folder import DONE, FIGURES, LAST, MODEL, OUTPUTS, RUN
+from audioinceptionnext.training.run_folder import DONE, FIGURES, LAST, MODEL, OUTPUTS, RUN, is_run
 from audioinceptionnext.training.run_record import Run, check_same
 from audioinceptionnext.training.teacher import FOLD
 
@@ -79,6 +79,8 @@ class CrossValidation:
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]
         folds = sorted({clip.fold for clip in chosen if clip.fold is not None})
+        if self.overwrite:
+            self._forget(folds)
         for number, fold in enumerate(folds):
             try:
                 part, figures_by_fold[str(fold)] = self.run_fold(fold)
@@ -129,12 +131,18 @@ class CrossValidation:
             check_same(json.loads((folder / RUN).read_text(encoding="utf-8")), run.describe(), folder / RUN)
             return _read_fold(clips, folder)
         started = time.monotonic()
-        resume = (folder / LAST).is_file() and not self.overwrite
+        resume = is_run(folder) and not self.overwrite  # also one that stopped before its first checkpoint
         train(run, resume=resume, overwrite=self.overwrite, hardware=self.hardware)
         minutes = (time.monotonic() - started) / 60
         predictions, figures = score_fold(self.dataset, clips, folder, minutes=minutes, eval_clips=self.eval_clips)
         print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return predictions, figures
+
+    def _forget(self, folds: list[int]) -> None:
+        """Remove by what folds are done or resumed, so that, interrupted, the next call mixes no old ones with new."""
+        for path in (self.out / f"fold-{fold}" / name for fold in folds for name in (DONE, LAST)):
+            with writing(path):
+                path.unlink(missing_ok=True)
 
     def _reader(self, fold: int) -> Reader:
         return Reader(load_model(self.out / f"fold-{fold}" / MODEL).sample_rate, self.dataset.sample_rate)

@@ -31,7 +31,16 @@ from audioinceptionnext.training.initial_model import build_initial_model, stand
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.recipe import Recipe
-from audioinceptionnext.training.run_folder import BEST, LAST, MODEL, check_out, remove_run
+from audioinceptionnext.training.run_folder import (
+    BEST,
+    LAST,
+    MODEL,
+    check_apart,
+    check_folds,
+    check_out,
+    holding,
+    remove_run,
+)
 from audioinceptionnext.training.run_record import (
     Run,
     check_same,
@@ -53,22 +62,31 @@ def check_call(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    recipe: Recipe | None = None,
+    initial_weights: str | None = None,
+    folds: bool = False,
 ) -> None:
     """Check what can be checked of a run before its data set is read. Nothing is written.
 
     Args:
         out: see `Run`.
         hardware, resume, overwrite: as for `train`.
+        recipe, initial_weights: see `Run`.
+        folds: whether ``out`` is the folder of a cross-validation, and not that of a run.
 
     Raises:
-        ParameterError: as `run_folder.check_out`, or another number of processes was started.
+        ParameterError: as `run_folder.check_out` (or `check_folds`) and `check_apart`, or another number of processes
+            was started.
         FileError: the folder cannot be written to.
         MissingDependencyError: a package is not installed.
     """
     hardware.check_launch()
     check_loggers(hardware)
     if is_first_process():  # the others may be started when the first one has begun to write
-        check_out(out, resume=resume, overwrite=overwrite)
+        (check_folds if folds else check_out)(out, resume=resume, overwrite=overwrite)
+        if overwrite:
+            named = {name: getattr(recipe, name, None) for name in ("teacher", "background", "noise")}
+            check_apart(out, {"initial_weights": initial_weights, **named})
 
 
 def train(
@@ -101,7 +119,8 @@ def train(
     PosixPath('runs/a/model.safetensors')
     """
     recipe, checkpoint = run.recipe, run.out / LAST
-    check_call(run.out, hardware, resume=resume, overwrite=overwrite)
+    start = run.initial_weights
+    check_call(run.out, hardware, resume=resume, overwrite=overwrite, recipe=recipe, initial_weights=start)
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
@@ -166,14 +185,19 @@ def train(
     module.leave_out(waveforms.unreadable())
     if held_out:
         to_score = _waveforms(held_out, reader, None, hardware)
-        module.leave_unscored(to_score.unreadable())
+        module.leave_unscored(missing := to_score.unreadable())
+        module.check_scored(len(held_out) - len(missing))
         validation = loader(to_score, recipe.batch_size, workers=hardware.loader_workers)
-    if resumed is None and trainer.is_global_zero:
-        if overwrite:
-            remove_run(run.out)
-        write_description(run, record["run"])
-    _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
-    return _save(run, module, trainer)
+    with contextlib.ExitStack() as stack:
+        if trainer.is_global_zero:
+            stack.enter_context(holding(run.out))
+            check_out(run.out, resume=resume, overwrite=overwrite)  # another run may have come and gone
+            if overwrite:
+                remove_run(run.out)
+            if resumed is None:
+                write_description(run, record["run"])
+        _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
+        return _save(run, module, trainer)
 
 
 def _fit(
@@ -209,7 +233,8 @@ def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
     if not trainer.is_global_zero:
         return None
     if module.unreadable:
-        print(f"left out {counted(len(module.unreadable), 'clip')} that could not be read", file=sys.stderr)
+        reasons, _, what = module.missing()
+        print(f"left out {counted(len(reasons), what)} that could not be read", file=sys.stderr)
     model = module.model
     model.net = module.kept.cpu().eval()
     desynchronise(model.net)

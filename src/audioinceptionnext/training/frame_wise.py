@@ -217,12 +217,11 @@ class FrameWiseDetector(SoundClassifier):
         self._scores.append(found[inside].cpu().numpy())
         self._truth.append(targets[..., :-1][inside].cpu().numpy())
 
-    def _cannot_go_on(self) -> bool:
+    def missing(self) -> tuple[list[str], int, str]:
         """Of one recording, any number of stretches may be unreadable. The run counts recordings, as `cut` does."""
         names = [(clip.path, clip.key) for clip in self.clips]
-        return len(self.unreadable) == len(self.clips) or too_many(
-            len({names[index] for index in self.unreadable}), len(set(names))
-        )
+        reasons = {names[index]: reason for index, reason in self.unreadable.items()}
+        return list(reasons.values()), len(set(names)), "recording"
 
     def on_validation_start(self) -> None:
         super().on_validation_start()

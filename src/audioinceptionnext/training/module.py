@@ -31,7 +31,7 @@ from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Impleme
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Precision, Recipe
 from audioinceptionnext.training.teacher import Teacher
-from audioinceptionnext.training.unreadable import describe, too_many
+from audioinceptionnext.training.unreadable import list_reasons, too_many
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 RECORD = "audioinceptionnext"  # the key of the run's record in a checkpoint
@@ -215,8 +215,13 @@ class SoundClassifier(L.LightningModule):
             if index not in self.unreadable:
                 self.unreadable[index] = reason
                 self.print_line(f"left out: {reason}")
-        if self.unreadable and self._cannot_go_on():
-            raise AinextError(describe(list(self.unreadable.values()), len(self.clips)))
+        reasons, total, what = self.missing()
+        if reasons and too_many(len(reasons), total):
+            raise AinextError(list_reasons(reasons, total, what))
+
+    def missing(self) -> tuple[list[str], int, str]:
+        """Why each of the training clips cannot be read that are left out, the number of all, and what they are."""
+        return list(self.unreadable.values()), len(self.clips), "clip"
 
     def leave_unscored(self, failures: Iterable[tuple[int, str]]) -> None:
         """Report held-out clips that cannot be read, each once. The argument is that of `leave_out`."""
@@ -225,9 +230,11 @@ class SoundClassifier(L.LightningModule):
                 self._not_scored[index] = reason
                 self.print_line(f"not scored: {reason}")
 
-    def _cannot_go_on(self) -> bool:
-        """Whether so many clips cannot be read that the run has to stop."""
-        return too_many(len(self.unreadable), len(self.clips))
+    def check_scored(self, scored: int) -> None:
+        """Raise `AinextError` if none of the held-out clips can be read; ``scored`` is the number of those that can."""
+        if not scored:
+            total, first = len(self._not_scored), next(iter(self._not_scored.values()))
+            raise AinextError(f"none of the {counted(total, 'held-out clip')} can be read, e.g. {first}")
 
     def print_line(self, text: str) -> None:
         """Print a line to stderr, in the first process only."""
@@ -303,7 +310,7 @@ class SoundClassifier(L.LightningModule):
         sizes = list(self.model.tasks.values()) or [self.net.config.num_classes]
         found = self.probabilities(batch)
         true = found.gather(1, self._labels(batch)).clamp(min=MIN_PROBABILITY)  # (batch, tasks)
-        self.log("val_loss", -true.log().mean(), batch_size=len(true), sync_dist=True)
+        self.log("val_loss", -true.log().mean(), prog_bar=True, batch_size=len(true), sync_dist=True)
         best = torch.stack([part.argmax(1) for part in found.split(sizes, 1)], 1)
         first = best.new_tensor([0, *itertools.accumulate(sizes[:-1])])
         right = best + first == self._labels(batch)  # (batch, tasks)
@@ -312,13 +319,10 @@ class SoundClassifier(L.LightningModule):
             self._log_accuracy(f"top1_{name}", own)
 
     def _log_accuracy(self, name: str, right: Tensor) -> None:
-        percent = 100 * right.float().mean()
-        self.log(name, percent, prog_bar=name == self.figure, batch_size=len(right), sync_dist=True)
+        self.log(name, 100 * right.float().mean(), prog_bar=name == self.figure, batch_size=len(right), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        if not self._scored:
-            total, first = len(self._not_scored), next(iter(self._not_scored.values()))
-            raise AinextError(f"none of the {counted(total, 'held-out clip')} can be read, e.g. {first}")
+        self.check_scored(self._scored)
 
     @torch.no_grad()
     def probabilities(self, batch: Batch) -> Tensor:

@@ -32,7 +32,7 @@ class _Clock:
 
 
 class ProgressBar(TQDMProgressBar):
-    """A bar for each epoch, with the number of all epochs, the time left, the loss and the held-out top-1."""
+    """A bar for each epoch, with the number of all epochs, the time left, the loss, and that of the held-out clips."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import torch
 
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip_list import write_clip_list
-from audioinceptionnext.errors import AinextError, FileError, writing
+from audioinceptionnext.errors import AinextError, FileError, replacing, writing
 from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.recipe import Recipe, as_yaml
 from audioinceptionnext.training.run_folder import CLIPS, RECIPE, RUN
@@ -29,8 +29,8 @@ class Run:
     Attributes:
         dataset: its labels become those of the model.
         training, held_out: clips. The held-out ones, which may be none, are scored every ``evaluate_every`` epochs.
-        out: folder for ``model.safetensors``, ``run.json``, ``recipe.yaml``, ``clips.csv``, ``log/``, ``tensorboard/``,
-            the checkpoint ``last.ckpt`` to resume from, and ``best.ckpt`` if clips are held out.
+        out: folder for ``model.safetensors``, ``run.json``, ``recipe.yaml``, ``run-clips.csv``, ``log/``,
+            ``tensorboard/``, the checkpoint ``last.ckpt`` to resume from, and ``best.ckpt`` if clips are held out.
         recipe: the settings.
         initial_weights: weights to start from, see `initial_model.open_weights`.
         details: anything else that tells this run from others; JSON values. A run can only be resumed with the same.
@@ -66,7 +66,8 @@ def write_description(run: Run, description: dict[str, Any]) -> None:
     """Write ``run.json``, the recipe, and the list of the run's clips. The folder is created if there is none."""
     with writing(run.out / RUN):
         run.out.mkdir(parents=True, exist_ok=True)
-        (run.out / RUN).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with replacing(run.out / RUN) as new:  # whole or not there, since it tells what a run is
+            new.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (run.out / RECIPE).write_text(as_yaml(run.recipe), encoding="utf-8")
         write_clip_list(run.out / CLIPS, run.dataset.labels, {"train": run.training, "held-out": run.held_out})
 
@@ -104,10 +105,13 @@ def matches_checkpoint(path: Path, record: dict[str, Any] | None) -> bool:
 def check_same(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
     """Compare the description of a run (see `Run.describe`) with the one that ``path`` holds.
 
+    What an older version did not describe, it did as a setting's default says.
+
     Raises:
         FileError: they differ; the first difference is named.
     """
-    before, now = _flat(before), _flat(now)
+    defaults = dict.fromkeys(_flat(now)) | json.loads(json.dumps(Recipe().as_dict()))
+    before, now = defaults | _flat(before), _flat(now)
     for key, value in before.items():
         if value != now.get(key):
             what = _difference(key, value, now.get(key))

@@ -18,8 +18,7 @@ def too_many(unreadable: int, total: int) -> bool:
     return unreadable > max(1, MAX_SHARE * total) or unreadable == total
 
 
-def describe(reasons: Sequence[str], total: int) -> str:
-    """One line about the clips that cannot be read, of ``total``, with a reason for each of the first ones."""
+def list_reasons(reasons: Sequence[str], total: int, what: str = "clip") -> str:
+    """One line about what cannot be read, of ``total`` clips or recordings, with the first of the reasons."""
     more = f"; and {len(reasons) - LISTED} more" if len(reasons) > LISTED else ""
-    clips = f"{len(reasons)} of {counted(total, 'clip')}"
-    return f"{clips} cannot be read: {'; '.join(reasons[:LISTED])}{more}"
+    return f"{len(reasons)} of {counted(total, what)} cannot be read: {'; '.join(reasons[:LISTED])}{more}"
