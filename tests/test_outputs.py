@@ -184,6 +184,21 @@ def test_a_full_disk_leaves_the_older_result(
     assert path.read_bytes() == before and not list(days.rglob("*.part"))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_unfinished_files_of_one_folder_do_not_meet(tmp_path: Path, suffix: str) -> None:
+    """Names that begin alike, as those of two tables or of a table and a result, do not end up in one file."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    first, second = (tmp_path / f"recordings_of_may_2026_{name}{suffix}" for name in ("segments", "summary"))
+    for _ in range(2):  # the second time there are older files
+        with SegmentTable(first) as segments, RecordingTable(second) as recordings:
+            segments.add(recognition([Segment(0, 1, "tap", 0.5)]))
+            recordings.fail("gone.wav", "gone")
+            assert len(list(tmp_path.iterdir())) >= 2
+        assert first.stat().st_size and second.stat().st_size and first.read_bytes() != second.read_bytes()
+        assert files_in(tmp_path) == [first.name, second.name]
+
+
 # --- A row for each recording ---
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import secrets
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -234,9 +235,10 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A name for the unfinished file in the folder of ``path``, which no name of 255 bytes makes too long.
 
-    It begins with ``_``, since readers of folders of Parquet skip such names.
+    No two calls give the same one, in whatever process. It begins with ``_``, since readers of folders of Parquet skip
+    such names.
     """
-    return path.with_name(f"_{path.stem[:20]}-{os.getpid()}{path.suffix[:10]}.part")
+    return path.with_name(f"_{path.stem[:20]}-{secrets.token_hex(6)}{path.suffix[:10]}.part")
 
 
 @contextmanager
@@ -246,7 +248,11 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            reason = f"the folder {printable(Path(path).parent)} does not exist; create it first"
+            folders = Path(path).parent, Path(os.path.realpath(path)).parent  # of a link, and of what it leads to
+            gone = next((folder for folder in folders if not folder.exists()), None)
+            reason = "another program removed it; run the command again"
+            if gone is not None:
+                reason = f"the folder {printable(gone)} does not exist; create it first"
         elif isinstance(error, IsADirectoryError):
             reason = "it is a folder; give a file name"
         elif isinstance(error, PermissionError):
