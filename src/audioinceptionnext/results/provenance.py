@@ -31,8 +31,10 @@ def named_in(path: Path, format: str) -> str | None:
 
     Returns:
         The name as it was given; the empty string if the file holds no segment, so that nothing is lost with it; None
-        if the file does not say, as those of Audacity and SRT, or is something else.
+        if the file does not say, as those of Audacity and SRT, or is something else, such as a folder.
     """
+    if not path.is_file():
+        return None
     try:
         content = path.read_bytes()
         return _READERS[format](content) if content else ""
@@ -63,7 +65,8 @@ def _text(content: bytes) -> str:
 def _rows(content: bytes, column: str, **dialect: Any) -> str:
     header, *rows = csv.reader(_text(content).splitlines(keepends=True), **dialect)
     place = header.index(column)
-    return rows[0][place] if rows else ""
+    (name,) = {row[place] for row in rows} or {""}  # a ValueError for a table of several recordings
+    return name
 
 
 def _table(content: bytes) -> str | None:
