@@ -73,6 +73,7 @@ def test_an_unexpected_error_is_described_in_one_line() -> None:
 
 def test_names_are_printable_and_suggested() -> None:
     assert printable("a\x1bb\n.wav") == "a?b?.wav"
+    assert printable("a\ud800") == printable(b"a\xff") == "a?"  # from JSON, and in a name on Linux
     assert suggest("smal", ["base", "small"]) == "did you mean small?"
     assert suggest("x", ["base", "small"]) == "choose from base, small"
     assert suggest("TINY", ["base", "Tiny"]) == "did you mean Tiny?"
