@@ -148,6 +148,19 @@ def test_a_plan_begins_with_a_summary(tmp_path: Path) -> None:
         assert first == f"{len(units) - 1} runs to do, about {len(units) - 1} minutes (1 of {len(units)} are done)"
         assert rest[0].startswith(f"  narrow: {3 * seeds} runs, about ") and "  narrow again: " in rest[1]
         assert sum(", seed " in line for line in rest) == listed
+        call = (
+            "study",
+            tmp_path / "width.yaml",
+            "--data",
+            "kitchen20",
+            "--root",
+            root,
+            "--out",
+            tmp_path / "o",
+            "--seeds",
+            seeds,
+        )
+        assert ("--json lists every run" in ainext(*call, "--plan").out) == (not listed)
 
 
 def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
