@@ -257,6 +257,29 @@ def test_files_that_hold_something_else(tmp_path: Path) -> None:
     assert_refused(lambda: read_predictions(tmp_path / "nowhere.pkl"), "nowhere.pkl: no such file")
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_pickles_of_every_protocol_are_read(protocol: int, tmp_path: Path) -> None:
+    (tmp_path / "p.pkl").write_bytes(pickle.dumps([{"interaction_output": ROW, "annotation_id": "a"}], protocol))
+    assert read_predictions(tmp_path / "p.pkl").ids == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b'{"abc": {"x": 1}}', "a JSON file"),  # a brace and a quote where those of .safetensors are
+        (('["' + "\u00e4" * 999 + '"]').encode(), "a JSON file"),  # what is looked at ends within a letter
+        ("\ufeffa,b\n".encode(), "a CSV file"),
+        (b"notes\n", "a text file"),
+        (b" \n", "an empty file"),
+        (b"a,b\0\1", "a file of another kind"),
+    ],
+)
+def test_files_are_known_by_their_content(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert kind_of_file(tmp_path / "file") == kind
+    assert_refused(lambda: read_predictions(tmp_path / "file"), "file: ")
+
+
 def test_predictions_for_other_segments(annotations: Path) -> None:
     names = (*IDS[:-2], "P99_1_0", "P99_1_1")
     assert_refused(
@@ -333,6 +356,9 @@ def test_swapped_arguments_and_files_of_another_kind(
         line = refused("epic-sounds", command, tmp_path / "sub.zip", annotations)
         assert "sub.zip: is a submission for the recognition challenge" in line
     if command == "check":
+        (tmp_path / "\x1b[2J.json").write_text("{}")
+        found = ainext("epic-sounds", command, tmp_path / "\x1b[2J.json", timestamps)
+        assert found.code == 1 and "\x1b" not in found.out + found.err and "?[2J.json: 7 problems\n" in found.out
         found = ainext("epic-sounds", command, tmp_path / "sub.zip", timestamps)
         assert found.out == f"{tmp_path / 'sub.zip'}: complete and in order for the recognition challenge\n"
         found = ainext("epic-sounds", command, tmp_path / "sub.zip", timestamps, "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from audioinceptionnext.errors import (
     counted,
     describe,
     printable,
+    replacing,
     suggest,
     writing,
 )
@@ -77,6 +79,7 @@ def test_an_unexpected_error_is_described_in_one_line() -> None:
 
 def test_names_are_printable_and_suggested() -> None:
     assert printable("a\x1bb\n.wav") == "a?b?.wav"
+    assert printable("a\ud800") == printable(b"a\xff") == "a?"  # from JSON, and in a name on Linux
     assert suggest("smal", ["base", "small"]) == "did you mean small?"
     assert suggest("x", ["base", "small"]) == "choose from base, small"
     assert suggest("TINY", ["base", "Tiny"]) == "did you mean Tiny?"
@@ -89,6 +92,15 @@ def test_a_failed_write_says_what_to_do(tmp_path: Path) -> None:
             path.write_text("x")
         assert caught.value.path == path and caught.value.reason.startswith("cannot be written: ")
         assert reason in caught.value.reason
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a link")
+def test_only_a_folder_that_is_missing_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="another program removed it; run the command again"), writing(tmp_path / "a"):
+        (tmp_path / "part").replace(tmp_path / "a")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "a")
+    with pytest.raises(FileError, match=r"/gone does not exist; create it first"), replacing(tmp_path / "link") as new:
+        new.write_text("x")
 
 
 def test_what_is_counted_is_singular_only_once() -> None:

@@ -206,6 +206,24 @@ def test_the_command(weights: Path, recording: Path, tmp_path: Path) -> None:
     assert isinstance(whole, Explanation) and whole.start == 8.5 and whole.model == str(weights)
 
 
+def test_the_picture_of_another_recording_is_not_replaced(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("day1", "day2"):
+        Path(folder).mkdir()
+        write_wav(Path(folder, "R.wav"), pink(RATE, RATE), RATE)
+    rest = ("--model", weights)
+    assert ainext("explain", "day1/R.wav", *rest).code == 0
+    before = Path("R-explained.png").read_bytes()
+    line = refused("explain", "day2/R.wav", *rest)
+    assert "--out: R-explained.png is the result of day1/R.wav, and that of day2/R.wav would replace it" in line
+    assert line.endswith("give --overwrite to allow it, or another file")
+    assert Path("R-explained.png").read_bytes() == before
+    assert ainext("explain", "day2/R.wav", *rest, "--overwrite").code == 0
+    assert Path("R-explained.png").read_bytes() != before
+
+
 def test_wrong_calls_end_in_one_line(weights: Path, recording: Path, tmp_path: Path) -> None:
     call = ("explain", recording, "--model", weights, "--out", tmp_path / "why.png")
     assert "did you mean burst?" in refused(*call, "--label", "brust")

@@ -168,6 +168,50 @@ def test_a_terminal_gets_a_last_line(days: Path, monkeypatch: pytest.MonkeyPatch
     assert "recording" not in ainext("predict", "day1", *ALL).err
 
 
+def test_labels_do_not_take_the_names_of_others(days: Path) -> None:
+    """A number that keeps labels apart is none that another recording's file has, nor a folder, a pipe or the like."""
+    Path("day1/REC001.wav").rename("day1/a.wav")
+    Path("day2/REC001.wav").rename("day1/a 2.wav")
+    Path("out/a 3.txt").mkdir(parents=True)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("out/a 4.txt")
+    Path("out/a.txt").write_text("notes of mine", encoding="utf-8")
+    for _ in range(2):
+        found = ainext("predict", "day1", "-f", "audacity", "--out", "out", *ALL)
+        (warning,) = found.complaints
+        last = "out/a 5.txt" if hasattr(os, "mkfifo") else "out/a 4.txt"
+        assert found.code == 0 and f"day1/a.wav: written to {last}, since" in warning
+    assert files_in("out") == ["a 2.txt", last.removeprefix("out/"), "a.txt"]
+    long = f"{'x' * 246}.wav"
+    Path("day1/a.wav").rename(f"day1/{long}")
+    Path(f"out/{long[:-4]}.txt").mkdir()
+    found = ainext("predict", f"day1/{long}", "-f", "srt", "--out", "out", *ALL)
+    assert found.code == 0 and not found.complaints
+
+
+def test_a_folder_of_results_is_no_result(days: Path) -> None:
+    shutil.move("day2/sub", "day1/rec001.csv")
+    for _ in range(2):
+        assert ainext("predict", "day1", "-f", "csv", "--out", "out", *ALL) == (0, "", "")
+        assert files_in("out") == ["REC001.wav.csv", "rec001.csv/x.csv"]
+    Path("other/REC001.csv").mkdir(parents=True)
+    line = refused("predict", "day2", "-f", "csv", "--out", "other")
+    assert "other/REC001.csv is something else, and the result of day2/REC001.wav would replace it" in line
+
+
+def test_a_table_is_no_result(days: Path) -> None:
+    call = ("predict", "day1", "-f", "csv", "--out", "out")
+    for option in ("--table", "--summary"):
+        assert refused(*call, option, "out/../out/rec001.csv", "--overwrite").endswith(
+            "this is the result of day1/REC001.wav; give another one"
+        )
+    assert not Path("out").exists()
+    assert ainext(*call, "--table", "out/all.csv", "--summary", "out/each.csv").code == 0
+    assert files_in("out") == ["REC001.csv", "all.csv", "each.csv"]
+    assert ainext("predict", "day1", "day2/sub", "--table", "out/x.csv", *ALL).code == 0
+    assert "out/x.csv is something else" in refused("predict", "day2/sub/x.wav", "-f", "csv", "--out", "out")
+
+
 def test_a_picture_of_another_recording_is_not_replaced(days: Path) -> None:
     for _ in range(2):
         assert ainext("predict", "day1", "--json", "--plot").code == 0
@@ -260,6 +304,21 @@ def test_a_full_disk_leaves_the_older_result(
     assert path.read_bytes() == before and not list(days.rglob("*.part"))
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_unfinished_files_of_one_folder_do_not_meet(tmp_path: Path, suffix: str) -> None:
+    """Names that begin alike, as those of two tables or of a table and a result, do not end up in one file."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    first, second = (tmp_path / f"recordings_of_may_2026_{name}{suffix}" for name in ("segments", "summary"))
+    for _ in range(2):  # the second time there are older files
+        with SegmentTable(first) as segments, RecordingTable(second) as recordings:
+            segments.add(recognition([Segment(0, 1, "tap", 0.5)]))
+            recordings.fail("gone.wav", "gone")
+            assert len(list(tmp_path.iterdir())) >= 2
+        assert first.stat().st_size and second.stat().st_size and first.read_bytes() != second.read_bytes()
+        assert files_in(tmp_path) == [first.name, second.name]
+
+
 # --- A row for each recording ---
 
 
@@ -288,6 +347,18 @@ def test_a_summary_has_a_row_for_each_recording(days: Path) -> None:
     assert by_file["gone.wav"]["problem"] == "no such file or folder" and not by_file["gone.wav"]["duration"]
     assert "not an audio or video file" in by_file["broken.wav"]["problem"]
     assert "this is the file of --table" in refused("predict", ".", "--table", "a.csv", "--summary", "a.csv")
+
+
+def test_a_recording_whose_result_cannot_be_written_has_a_row(days: Path) -> None:
+    Path("out/REC001.csv").mkdir(parents=True)
+    call = ("predict", "day2", "-f", "csv", "--out", "out", "--overwrite", "--summary", "all.csv")
+    found = ainext(*call)
+    (line,) = found.complaints
+    assert found.code == 1 and "out/REC001.csv: cannot be written: it is a folder" in line
+    with Path("all.csv").open(newline="", encoding="utf-8") as file:
+        problems = {row["file"]: row["problem"] for row in csv.DictReader(file)}
+    assert list(problems) == ["day2/REC001.wav", "day2/sub/x.wav"] and not problems["day2/sub/x.wav"]
+    assert problems["day2/REC001.wav"].startswith("cannot be written: it is a folder")
 
 
 def test_a_summary_in_parquet_has_numbers(tmp_path: Path) -> None:

@@ -440,6 +440,9 @@ def test_failures_name_the_file(report: Report, tmp_path: Path, monkeypatch: pyt
     (tmp_path / "taken").write_text("")
     with pytest.raises(FileError, match="taken"):
         report(folder=tmp_path / "taken")
+    for place in (tmp_path / "taken", tmp_path / "taken" / "below"):  # both are said before any work
+        with pytest.raises(FileError, match=r"is no folder|not a directory"):
+            check_can_report(place)
     folder = tmp_path / "other"
     (folder / "metrics.json" / "in the way").mkdir(parents=True)
     with pytest.raises(FileError, match=r"metrics\.json: cannot be written: it is a folder"):

@@ -19,6 +19,7 @@ from tests.command import ainext
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of a Unix system")
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+COMMANDS = "\x1b[2J\x1b[?25l\x1b[9A\x1b[H\x1bc"  # clear the screen, hide and move the cursor, reset
 EVIL = "a\x1b[31m\x1b]0;title\x07\x9b2Jb\u202e"
 
 
@@ -30,8 +31,10 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(arguments: tuple[object, ...], stdout: io.TextIOWrapper) -> tuple[int | str | None, str]:
-    err = io.StringIO()
+def run(
+    arguments: tuple[object, ...], stdout: io.TextIOBase, stderr: io.StringIO | None = None
+) -> tuple[int | str | None, str]:
+    err = stderr or io.StringIO()
     with redirect_stdout(stdout), redirect_stderr(err), pytest.raises(SystemExit) as left:
         main([str(argument) for argument in arguments])
     return left.value.code, err.getvalue()
@@ -127,9 +130,23 @@ class Terminal(io.StringIO):
 def test_data_on_a_terminal_are_shown_without_commands(tmp_path: Path) -> None:
     write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 24_000), 24_000)
     shown = Terminal()
-    code, _ = run(("predict", tmp_path, "-f", "csv", "--threshold", "0.049"), shown)  # type: ignore[arg-type]
+    code, _ = run(("predict", tmp_path, "-f", "csv", "--threshold", "0.049"), shown)
     assert code == 0 and "\x1b]" not in shown.getvalue() and "\x07" not in shown.getvalue()
     assert "a\x1b[31m?]0;title?" in shown.getvalue()  # a colour is left: those of tables look the same
+
+
+@unix
+@pytest.mark.parametrize("format", ["csv", "table"])
+def test_a_bar_is_drawn_and_names_still_command_nothing(format: str, tmp_path: Path) -> None:
+    """Rich moves the cursor for its bar, and prints data above it: a name may do neither."""
+    write_wav(tmp_path / f"{COMMANDS}.wav", sine(440, 1, 16_000), 16_000)
+    (tmp_path / f"{COMMANDS}.mp3").write_text("no sound")
+    out, err = Terminal(), Terminal()
+    code, _ = run(("predict", tmp_path, tmp_path / f"{COMMANDS}.flac", "-f", format), out, err)
+    shown = out.getvalue() + err.getvalue().replace("\x1b[?25l", "", 1)  # the bar's own
+    assert code == 1 and "\x1b[2K" in err.getvalue() and "?[2J?[?25l?[9A?[H?c.flac: no file matches" in shown
+    for command in ("\x1b[2J", "\x1b[?25l", "\x1b[9A", "\x1b[H", "\x1bc"):
+        assert command not in shown
 
 
 @unix

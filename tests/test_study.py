@@ -27,7 +27,7 @@ from audioinceptionnext.studies import report_page
 from audioinceptionnext.studies.plan import Plan, study_data
 from audioinceptionnext.studies.report_page import Circumstances
 from audioinceptionnext.studies.results import Row
-from audioinceptionnext.studies.session import Forecast
+from audioinceptionnext.studies.session import Forecast, StudySession
 from audioinceptionnext.studies.study import Study, Variant, load_study, study_names
 from audioinceptionnext.training.recipe import as_yaml
 from tests.command import ainext, refused
@@ -138,7 +138,7 @@ def test_the_plan_lists_the_runs_and_does_none(tmp_path: Path) -> None:
     assert plan["seconds"] > 0 and not any(run["done"] for run in plan["runs"]) and not (tmp_path / "o").exists()
 
 
-def test_a_plan_begins_with_a_summary(tmp_path: Path) -> None:
+def test_a_plan_begins_with_a_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_kitchen(tmp_path / "kitchen20")
     study = load_study(str(write_study(tmp_path)))
     for seeds, listed in ((1, 5), (4, 0)):
@@ -148,6 +148,9 @@ def test_a_plan_begins_with_a_summary(tmp_path: Path) -> None:
         assert first == f"{len(units) - 1} runs to do, about {len(units) - 1} minutes (1 of {len(units)} are done)"
         assert rest[0].startswith(f"  narrow: {3 * seeds} runs, about ") and "  narrow again: " in rest[1]
         assert sum(", seed " in line for line in rest) == listed
+        monkeypatch.setattr(StudySession, "forecast", lambda self, found=forecast: found)  # which measures for long
+        call = ("study", tmp_path / "width.yaml", "--data", "kitchen20", "--root", root, "--seeds", seeds)
+        assert ("--json lists every run" in ainext(*call, "--plan").out) == (not listed)
 
 
 def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:

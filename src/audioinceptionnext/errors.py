@@ -6,12 +6,14 @@ line, the server and a cluster's results word the same parts in their own way, s
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 import re
+import secrets
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -138,7 +140,8 @@ def unexpected(error: Exception) -> str:
 
 def printable(path: str | PathLike[str]) -> str:
     """A name of a file or a label as any terminal or page can show it: what could command one becomes ``?``."""
-    return _UNSHOWN.sub("?", os.fsencode(path).decode("utf-8", "replace"))
+    text = os.fsdecode(path).encode("utf-8", "replace").decode()  # bytes that are no text, and lone halves in JSON
+    return _UNSHOWN.sub("?", text)
 
 
 def suggest(name: str, known: Iterable[str], most: int = 60) -> str:
@@ -168,6 +171,9 @@ def counted(number: int, noun: str) -> str:
 
 
 SUBMISSION = "a challenge's submission"
+_UNKNOWN = "a file of another kind"
+_UNREADABLE, _EMPTY, _TEXT = "a file that cannot be read", "an empty file", "a text file"
+_MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, as safetensors itself has it
 # How a file begins, and what it is then, for `kind_of_file`.
 _HEADS = {
     b"\x80": "a pickle",
@@ -199,8 +205,8 @@ def kind_of_file(path: str | PathLike[str]) -> str:
                 return "a torch file"
             return SUBMISSION if "test.json" in names else "a zip file"
     except (OSError, zipfile.BadZipFile):
-        return "a file that cannot be read"
-    if head[8:10] == b'{"':
+        return _UNREADABLE
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER:
         return "a .safetensors file"
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x3a"):  # the fields of a protocol buffer in ONNX's order
         return "an ONNX model"
@@ -209,12 +215,29 @@ def kind_of_file(path: str | PathLike[str]) -> str:
     if found := next((kind for start, kind in _HEADS.items() if head.startswith(start)), None):
         return found
     try:
-        text = head[: head.rfind(b"\n") + 1 or None].decode("utf-8-sig")
+        text = codecs.utf_8_decode(head, "strict", False)[0].removeprefix("\ufeff")  # the last letter may be cut
     except UnicodeDecodeError:
-        return "a file of another kind"
+        return _UNKNOWN
+    if re.search("[\x00-\x08\x0e-\x1f]", text):
+        return _UNKNOWN
     if not text.strip():
-        return "an empty file"
-    return "a JSON file" if text.lstrip()[0] in "{[" else "a CSV file" if "," in text.split("\n")[0] else "a text file"
+        return _EMPTY
+    return "a JSON file" if text.lstrip()[0] in "{[" else "a CSV file" if "," in text.split("\n")[0] else _TEXT
+
+
+def check_kind(path: str | PathLike[str], right: Collection[str], wanted: str) -> None:
+    """Raise a `FileError` if a file is clearly of another kind than these, as `kind_of_file` calls them.
+
+    What could be anything is left to its reader: text may be an old pickle, for instance.
+
+    Args:
+        path: of the file.
+        right: the kinds that it may be of.
+        wanted: what it should be, for the error.
+    """
+    kind = kind_of_file(path)
+    if kind not in right and kind not in (_UNKNOWN, _UNREADABLE, _EMPTY, _TEXT):
+        raise FileError(path, f"is {kind}, not {wanted}")
 
 
 @contextmanager
@@ -249,9 +272,10 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
 def beside(path: Path) -> Path:
     """A name for the unfinished file in the folder of ``path``, which no name of 255 bytes makes too long.
 
-    It begins with ``_``, since readers of folders of Parquet skip such names.
+    No two calls give the same one, in whatever process. It begins with ``_``, since readers of folders of Parquet skip
+    such names.
     """
-    return path.with_name(f"_{path.stem[:20]}-{os.getpid()}{path.suffix[:10]}.part")
+    return path.with_name(f"_{path.stem[:20]}-{secrets.token_hex(6)}{path.suffix[:10]}.part")
 
 
 @contextmanager
@@ -261,7 +285,11 @@ def writing(path: str | PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            reason = f"the folder {printable(Path(path).parent)} does not exist; create it first"
+            folders = Path(path).parent, Path(os.path.realpath(path)).parent  # of a link, and of what it leads to
+            gone = next((folder for folder in folders if not folder.exists()), None)
+            reason = "another program removed it; run the command again"
+            if gone is not None:
+                reason = f"the folder {printable(gone)} does not exist; create it first"
         elif isinstance(error, IsADirectoryError):
             reason = "it is a folder; give a file name"
         elif isinstance(error, PermissionError):

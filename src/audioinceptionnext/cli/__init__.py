@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from audioinceptionnext.cli.streams import OutputEnded, standard_streams
-from audioinceptionnext.errors import AinextError, ParameterError, unexpected
+from audioinceptionnext.errors import AinextError, ParameterError, printable, unexpected
 
 _WORDS = {
     "Value error, ": "",
@@ -70,7 +70,7 @@ def _in_one_line(show: Callable[..., None]) -> Callable[..., None]:
 
     def shown(message: Warning | str, category: type[Warning], filename: str, *where: Any, **options: Any) -> None:
         if filename.startswith(package):
-            print(f"ainext: warning: {message}", file=sys.stderr)
+            print(f"ainext: warning: {printable(' '.join(str(message).splitlines()))}", file=sys.stderr)
         else:
             show(message, category, filename, *where, **options)
 
@@ -160,5 +160,5 @@ def _extra_with(module: str, command: str) -> str | None:
 def _fail(message: str, code: int, debug: bool) -> NoReturn:
     if debug:
         raise
-    print(f"ainext: {' '.join(message.splitlines())}", file=sys.stderr)
+    print(f"ainext: {printable(' '.join(message.splitlines()))}", file=sys.stderr)
     sys.exit(code)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import counted
+from audioinceptionnext.errors import counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.cluster.progress import Summary
@@ -125,11 +125,12 @@ def batch(
 
 def _in_words(summary: Summary) -> str:
     verb = "is" if summary.recordings == 1 else "are"
-    lines = [f"{summary.done:,} of {counted(summary.recordings, 'recording')} {verb} in {summary.out}"]
+    out = printable(summary.out)
+    lines = [f"{summary.done:,} of {counted(summary.recordings, 'recording')} {verb} in {out}"]
     if summary.earlier:
         lines[0] += f", {summary.earlier:,} of them from earlier runs"
     if summary.failed:
-        lines.append(f"{summary.failed:,} failed: see {summary.out}/failed.jsonl")
+        lines.append(f"{summary.failed:,} failed: see {out}/failed.jsonl")
     if summary.unprocessed:
         lines.append(
             f"{summary.unprocessed:,} were not processed, since files changed in the meantime; run the command again"

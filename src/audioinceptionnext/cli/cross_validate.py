@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.errors import counted
+from audioinceptionnext.errors import counted, printable
 
 
 def cross_validate(
@@ -98,4 +98,4 @@ def cross_validate(
         print(json.dumps(rounded(evaluation.figures | {"report": str(page)}), ensure_ascii=False, indent=2))
         return
     print_figures(evaluation.figures, title)
-    print(f"{evaluation.figures['minutes']:.0f} minutes of training   report: {page}")
+    print(f"{evaluation.figures['minutes']:.0f} minutes of training   report: {printable(page)}")

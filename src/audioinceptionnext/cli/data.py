@@ -98,8 +98,8 @@ def render(
         jobs=jobs or os.cpu_count() or 1,
         progress=lambda done: _print_progress(done, clips, "clips"),
     )
-    print(f"{folder}: {counted(clips, 'clip')} of {counted(len(LABELS), 'label')}, of which {new:,} are new")
-    print(f"next: ainext train --data folder --root {folder} --recipe rendered --out runs/rendered")
+    print(f"{printable(folder)}: {counted(clips, 'clip')} of {counted(len(LABELS), 'label')}, of which {new:,} are new")
+    print(f"next: ainext train --data folder --root {printable(folder)} --recipe rendered --out runs/rendered")
 
 
 def _print_progress(done: int, of: int, what: str = "recordings") -> None:

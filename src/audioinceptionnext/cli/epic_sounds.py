@@ -69,7 +69,7 @@ def score(
 
     without = ", background left out" if redact_background else ""
     console = Console(highlight=False)
-    title = f"[bold]{escape(str(predictions))}[/bold] on {counted(figures['segments'], 'segment')}{without}"
+    title = f"[bold]{escape(printable(predictions))}[/bold] on {counted(figures['segments'], 'segment')}{without}"
     console.print(title, soft_wrap=True)
     table = Table(box=None, show_header=False, padding=(0, 2))
     table.add_column()
@@ -125,7 +125,9 @@ EPIC_Sounds_recognition_test_timestamps.csv[/bold]
     if as_json:
         print(json.dumps(summary, ensure_ascii=False, indent=2))
     else:
-        print(f"{target}: {counted(len(found.ids), 'segment')}, supervision levels {sls_pt} {sls_tl} {sls_td}")
+        print(
+            f"{printable(target)}: {counted(len(found.ids), 'segment')}, supervision levels {sls_pt} {sls_tl} {sls_td}"
+        )
 
 
 @app.command()
@@ -149,23 +151,21 @@ def check(
 
     For detections: [bold]ainext epic-sounds check test.zip EPIC_Sounds_detection_test_videos.csv[/bold]
     """
-    from audioinceptionnext.evaluation.submission import challenge_of, check_submission
+    from audioinceptionnext.evaluation.submission import inspect_submission
 
-    problems = check_submission(submission, timestamps)
-    challenge = challenge_of(submission)
+    challenge, problems = inspect_submission(submission, timestamps)
+    name = printable(submission)
     if submission.suffix.lower() == ".json":
         message = "the server takes a zip that holds this document as test.json; `detect OUT.zip` writes one"
-        print(f"ainext: warning: {printable(submission)}: {message}", file=sys.stderr)
+        print(f"ainext: warning: {name}: {message}", file=sys.stderr)
     if as_json:
         found = {"file": str(submission), "challenge": challenge, "problems": problems}
         print(json.dumps(found, ensure_ascii=False, indent=2))
     elif problems:
-        print("\n".join(f"{submission}: {problem}" for problem in problems))
-        print(
-            f"{submission}: {counted(len(problems), 'problem')}{f' for the {challenge} challenge' if challenge else ''}"
-        )
+        print("\n".join(f"{name}: {problem}" for problem in problems))
+        print(f"{name}: {counted(len(problems), 'problem')}{f' for the {challenge} challenge' if challenge else ''}")
     else:
-        print(f"{submission}: complete and in order for the {challenge} challenge")
+        print(f"{name}: complete and in order for the {challenge} challenge")
     if problems:
         raise typer.Exit(1)
 

@@ -125,7 +125,7 @@ def detect(
         print(json.dumps(summary | levels, ensure_ascii=False, indent=2))
     else:
         of = f"from a probability of {settings.lowest_threshold:g} on, supervision levels {sls_pt} {sls_tl} {sls_td}"
-        print(f"{target}: {counted(number, 'detection')} in {counted(len(results), 'video')}, {of}")
+        print(f"{printable(target)}: {counted(number, 'detection')} in {counted(len(results), 'video')}, {of}")
     if failed:
         raise typer.Exit(1)
 

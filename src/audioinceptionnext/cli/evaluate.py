@@ -219,7 +219,7 @@ def _write_predictions(
         write_task_predictions(path, ids, dict(zip(tasks, parts, strict=True)))
     else:
         write_predictions(path, ids, outputs[..., classes])
-    print(f"{path}: {counted(len(predictions.clips), 'clip')}", file=sys.stderr)
+    print(f"{printable(path)}: {counted(len(predictions.clips), 'clip')}", file=sys.stderr)
 
 
 def _calibrate(path: Path, evaluation: Evaluation) -> None:
@@ -232,7 +232,7 @@ def _calibrate(path: Path, evaluation: Evaluation) -> None:
     model.temperature *= factor  # the stored temperature is in the predictions already
     save_model(model, path)
     evaluation.figures["temperature"] = model.temperature
-    print(f"{path}: temperature {model.temperature:.3f} stored", file=sys.stderr)
+    print(f"{printable(path)}: temperature {model.temperature:.3f} stored", file=sys.stderr)
 
 
 MAX_CLASSES = 50  # in the table; of more classes it shows the best and the worst
@@ -247,7 +247,7 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
     from audioinceptionnext.evaluation.intervals import FEW_SOURCES
 
     console = Console(highlight=False)
-    console.print(f"[bold]{title}[/bold]", soft_wrap=True)
+    console.print(Text(printable(title), "bold"), soft_wrap=True)
     if "per_class" not in figures:
         console.print(f"  action: top-1 {figures['top1']:.1f} %, top-5 {figures['top5']:.1f} %")
         for task, own in figures.items():

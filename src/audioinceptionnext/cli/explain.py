@@ -51,6 +51,9 @@ def explain(
             "--out", "-o", metavar="FILE", help="Write the picture to this file.", show_default="FILE-explained.png"
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let the picture replace that of another recording.")
+    ] = False,
     check: Annotated[
         bool,
         typer.Option(
@@ -65,12 +68,15 @@ def explain(
 
     Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """
+    from audioinceptionnext.cli.output_names import check_not_replaced
     from audioinceptionnext.explain import explain_file, faithfulness, open_model
     from audioinceptionnext.results.plot import check_can_plot, check_picture_path
 
     picture = out or Path(f"{file.stem}-explained.png")
     check_can_plot()
     check_picture_path(picture)
+    if out is None and not overwrite:  # nobody chose this name
+        check_not_replaced({file: picture.with_suffix("")}, {picture.suffix: "png"}, "out", "file")
     with working(f"explaining {file}"):
         stored = open_model(model)
         explanation = explain_file(stored, file, label=label, start=start, end=end, name=model)

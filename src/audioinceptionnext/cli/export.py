@@ -238,10 +238,10 @@ def _report_disagreement(agreement: Agreement, out: Path, precision: Precision, 
     """Print that the file does not agree with float32, and exit unless ``force``."""
     line = f"{precision} has the same best class as float32 for only {_share(agreement, data)}; 99 % are required"
     if force:
-        print(f"ainext: warning: {out}: written, but {line}", file=sys.stderr)
+        print(f"ainext: warning: {printable(out)}: written, but {line}", file=sys.stderr)
         return
     hint = "--force writes it anyway"
     if data is None:
         hint = f"give recordings of the kind that it will be used on (--data and --root); {hint}"
-    print(f"ainext: {out}: not written: {line}: {hint}", file=sys.stderr)
+    print(f"ainext: {printable(out)}: not written: {line}: {hint}", file=sys.stderr)
     raise typer.Exit(1)

@@ -100,8 +100,6 @@ def predict(
     tables = [one for one in (table, summary) if one is not None]
     for one in tables:
         check_table_path(one)
-    if len({one.absolute() for one in tables}) < len(tables):
-        raise ParameterError("summary", summary, "this is the file of --table; give another one")
     for name, place, kind in (("table", table, SegmentTable), ("summary", summary, RecordingTable)):
         if place is not None and not overwrite and is_other_file(place, kind.columns):
             reason = "this file is no such table, and would be replaced; give --overwrite to allow it, or another name"
@@ -115,7 +113,8 @@ def predict(
             "format", format, "an ELAN document holds one recording; give --out DIR to write one for each"
         )
     recordings = [(item, below) for item, below in found if isinstance(item, Path)]
-    writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel)
+    both = {"table": table, "summary": summary}
+    writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel, tables=both)
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
     recogniser.check_step(step_seconds)
@@ -160,9 +159,13 @@ def predict(
             except Exception as error:  # whatever it is, it must not cost the rest of the batch
                 failed += 1
                 writer.fail(path, error)
-                bar.print(f"ainext: {in_one_line(error, path)}")
-                if recording_rows is not None and isinstance(result, Exception):
-                    recording_rows.fail(str(path), describe(error))
+                bar.print(f"ainext: {(line := in_one_line(error, path))}")
+                if recording_rows is not None:  # it has no row yet: that is added last
+                    try:
+                        recording_rows.fail(str(path), describe(error))
+                    except FileError as refused:
+                        if str(refused) != line:
+                            bar.print(f"ainext: {refused}")
             bar.advance(path)
     if sys.stderr.isatty() and (len(files) > 1 or out is not None):
         where = "" if out is None else f", results in {printable(out)}"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audioinceptionnext.cli.streams import Bar
 from audioinceptionnext.errors import printable
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class ProgressBar:
             self._stopped = True
 
     def print(self, line: str) -> None:
-        """Print a line on stderr, above the bar."""
+        """Print a line on stderr, above the bar, as `printable`."""
+        line = printable(line)
         if self._progress is not None:
             self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -85,7 +87,7 @@ def working(on: str) -> Iterator[None]:
     from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status(Text(printable(on))):
+    with Console(file=Bar()).status(Text(printable(on))):
         yield
 
 
@@ -99,6 +101,6 @@ def progress_bar(files: int) -> Iterator[ProgressBar]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
+    console = Console(file=Bar())
     with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         yield ProgressBar(progress, files)

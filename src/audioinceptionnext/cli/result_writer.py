@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -37,9 +37,10 @@ class ResultWriter:
         found: the recordings, each with the folder below which it was found.
         overwrite: whether results may replace files of other recordings, and labels that may have been corrected.
         excel: whether CSV is for Excel: with its mark of UTF-8, and without formulas.
+        tables: that are written besides, by the parameters that gave them.
 
     Raises:
-        ParameterError: ``out`` cannot be a folder, or a file in it would be replaced.
+        ParameterError: ``out`` cannot be a folder, or a file in it would be replaced, or is one of ``tables``.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class ResultWriter:
         *,
         overwrite: bool,
         excel: bool,
+        tables: Mapping[str, Path | None],
     ) -> None:
-        from audioinceptionnext.cli.output_names import check_not_replaced, name_outputs
+        from audioinceptionnext.cli.output_names import check_not_replaced, check_tables, files_in_use, name_outputs
         from audioinceptionnext.results.formats import EXCEL_MARK, FORMATS
 
         self.format, self.out, self.plot, self.overwrite = format, out, plot, overwrite
@@ -66,6 +68,8 @@ class ResultWriter:
         if plot:
             formats[".png"] = "png"
         self._names = name_outputs(found, out or Path(), list(formats)) if formats else {}
+        self._in_use = files_in_use(self._names, list(formats))
+        check_tables(tables, self._in_use)
         if not overwrite:
             check_not_replaced(self._names, formats, "plot" if out is None else "out")
 
@@ -108,7 +112,7 @@ class ResultWriter:
             content = text.encode("utf-8", errors="replace")
             target = place
             if self.format.value in CORRECTED and not self.overwrite:
-                target = kept_apart(place, self._suffix, content)
+                target = kept_apart(place, self._suffix, content, self._in_use)
             with replacing(target) as new:
                 new.write_bytes(content)
             if target != place:

@@ -11,9 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
+_PLAIN = "[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[(?:{}))"
 # What a name may not send to a terminal: control characters, other than line ends, tabs and the beginnings of the
-# sequences by which Rich and Lightning set colours, move the cursor and clear a line.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[[?\\d;]*[A-HJKhlm])")
+# sequences that set colours and, in messages, that clear the rest of a line.
+_DATA, _MESSAGES = (re.compile(_PLAIN.format(allowed)) for allowed in (r"[\d;]*m", r"[\d;]*m|K"))
+# A bar also clears lines, goes to the one above, and hides the cursor as long as it is shown.
+_BAR = re.compile(_PLAIN.format(r"[\d;]*m|2?K|1A|\?25[hl]"))
 
 
 class OutputEnded(BaseException):
@@ -74,7 +77,7 @@ class _Output(_Stream):
 
     def write(self, text: str) -> int:
         with self._failing():
-            self._stream.write(_CONTROL.sub("?", text) if self._shown else text)
+            self._stream.write(_DATA.sub("?", text) if self._shown else text)
         return len(text)
 
     def flush(self) -> None:
@@ -97,11 +100,22 @@ class _Output(_Stream):
 
 
 class _Messages(_Stream):
+    unshown = _MESSAGES
+
     def write(self, text: str) -> int:
         with suppress(OSError):
-            self._stream.write(_CONTROL.sub("?", text))
+            self._stream.write(self.unshown.sub("?", text))
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError):
             self._stream.flush()
+
+
+class Bar(_Messages):
+    """stderr for a bar, which is drawn anew in its place. What else is printed on it must be `printable`."""
+
+    unshown = _BAR
+
+    def __init__(self) -> None:
+        super().__init__(getattr(sys.stderr, "_stream", sys.stderr))

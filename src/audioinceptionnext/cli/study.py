@@ -100,7 +100,8 @@ def study(
     session = StudySession(planned, jobs=jobs, threads=threads, cache=cache, commands=commands)
     if plan:
         forecast = session.forecast()
-        print(_as_json(forecast.as_dict()) if as_json else forecast.as_text())
+        more = "\n--json lists every run" if forecast.shortened else ""
+        print(_as_json(forecast.as_dict()) if as_json else forecast.as_text() + more)
         return
     result = session.report(again=True) if report_only else session.run()
     print(_as_json(result.as_dict()) if as_json else result.as_text())

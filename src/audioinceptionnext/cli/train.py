@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.errors import ParameterError, counted, printable
 
 
 def train(
@@ -127,5 +127,6 @@ def train(
         from audioinceptionnext.cli.evaluate import print_figures
 
         print_figures(found, f"{found['model_file']} on {counted(found['clips'], 'held-out clip')}")
-        print(f"report: {found['report']}")
-    print(f"{found['model_file']}  (next: ainext predict recording.wav --model {found['model_file']})")
+        print(f"report: {printable(found['report'])}")
+    model_file = printable(found["model_file"])
+    print(f"{model_file}  (next: ainext predict recording.wav --model {model_file})")

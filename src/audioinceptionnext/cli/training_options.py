@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.errors import ParameterError, counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
@@ -135,7 +135,7 @@ def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequ
     absent = [label for number, label in enumerate(dataset.labels) if number not in present]
     if absent:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        print(f"no clips to train on of the class {absent[0]}{more}", file=sys.stderr)
+        print(f"no clips to train on of the class {printable(absent[0])}{more}", file=sys.stderr)
     print_problems(dataset)
 
 

@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import FileError, ParameterError, kind_of_file
+from audioinceptionnext.errors import SUBMISSION, FileError, ParameterError, check_kind
 from audioinceptionnext.evaluation.predictions import readable
 
 MEMBER = "test.json"
@@ -19,10 +19,6 @@ VERSION = "0.1"
 # Supervision Levels Scale (arXiv 2008.09890): of pre-training, training labels and training data.
 LEVELS = ("sls_pt", "sls_tl", "sls_td")
 MAX_LEVEL = 5
-_OTHER_KINDS = (
-    *("a CSV file", "a pickle", "a torch file", "an ONNX model", "a .safetensors file", "an HDF5 file", "a recording"),
-    "a folder",
-)
 
 
 def head(challenge: str, sls_pt: int, sls_tl: int, sls_td: int, t_mod: int) -> dict[str, Any]:
@@ -57,10 +53,10 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def check_kind(path: Path) -> None:
+def check_submitted(path: Path) -> None:
     """Raise a `FileError` if a file is of quite another kind, such as a list or a model."""
-    if (kind := kind_of_file(path)) in _OTHER_KINDS:
-        raise FileError(path, f"is {kind}, not a submission, which is a zip file with {MEMBER}, or that document alone")
+    wanted = f"a submission, which is a zip file with {MEMBER}, or that document alone"
+    check_kind(path, (SUBMISSION, "a zip file", "a JSON file"), wanted)
 
 
 def read_document(path: Path, zipped: bool) -> tuple[dict[str, Any], list[str]]:
@@ -73,7 +69,7 @@ def read_document(path: Path, zipped: bool) -> tuple[dict[str, Any], list[str]]:
     Raises:
         FileError: as `read_zip`, or the document is not JSON, or not an object.
     """
-    check_kind(path)
+    check_submitted(path)
     return _parse(read_zip(path), path, MEMBER) if zipped else _parse(path.read_bytes(), path, "the file")
 
 

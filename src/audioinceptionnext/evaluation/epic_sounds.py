@@ -9,17 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import SUBMISSION, FileError, kind_of_file
+from audioinceptionnext.errors import FileError, check_kind
 from audioinceptionnext.evaluation.metrics import score
 from audioinceptionnext.evaluation.predictions import CLASSES, ID, Predictions, mismatches, readable
 
 BACKGROUND = 13  # class_id of "background", which the challenge's test set leaves out
 VIDEO, CLASS = "video_id", "class_id"
 PICKLE = b"\x80"  # first byte of every pickle since protocol 2
-_OTHER_KINDS = (
-    *(SUBMISSION, "a JSON file", "an ONNX model", "a .safetensors file", "a torch file", "a zip file", "an HDF5 file"),
-    *("a recording", "a folder"),
-)
 
 
 def score_predictions(
@@ -148,8 +144,7 @@ def read_columns(path: str | Path, *names: str) -> list[list[Any]]:
 def _read_table(path: Path) -> dict[str, list[Any]]:
     if not path.exists():
         raise FileError(path, "no such file; check the name")
-    if (kind := kind_of_file(path)) in _OTHER_KINDS:
-        raise FileError(path, f"is {kind}, not a published list, which is a CSV file or a pickle")
+    check_kind(path, ("a CSV file", "a pickle"), "a published list, which is a CSV file or a pickle")
     with path.open("rb") as file:
         pickled = file.read(1) == PICKLE
     return _read_frame(path) if pickled else _read_csv(path)

@@ -12,19 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import SUBMISSION, FileError, kind_of_file
+from audioinceptionnext.errors import SUBMISSION, FileError, check_kind, kind_of_file
 
 CLASSES = 44
 OUTPUT, ID = "interaction_output", "annotation_id"
 # How a file written by torch.save begins: as a zip; before torch 1.6, as a pickle of this number.
 TORCH_ZIP = b"PK\x03\x04"
 TORCH_LEGACY = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-
-
-_OTHER_KINDS = (
-    *("a CSV file", "a JSON file", "a text file", "an ONNX model", "a .safetensors file", "a zip file", "an HDF5 file"),
-    *("a recording", "a folder"),
-)
 
 
 @dataclass(frozen=True)
@@ -112,11 +106,10 @@ def read_predictions(path: str | Path) -> Predictions:
     path = Path(path)
     if not path.exists():
         raise FileError(path, "no such file; check the name")
-    if (kind := kind_of_file(path)) == SUBMISSION:
-        raise FileError(path, f"is {kind}; give the predictions from which it was written")
-    if kind in _OTHER_KINDS:
-        what = "not predictions, which are a pickle or a torch file, as `ainext evaluate` writes it"
-        raise FileError(path, f"is {kind}, {what}; they come first, before the list of segments")
+    if kind_of_file(path) == SUBMISSION:
+        raise FileError(path, f"is {SUBMISSION}; give the predictions from which it was written")
+    wanted = "predictions, which are a pickle or a torch file, as `ainext evaluate` writes it"
+    check_kind(path, ("a pickle", "a torch file"), f"{wanted}; they come first, before the list of segments")
     with path.open("rb") as file:
         head = file.read(len(TORCH_LEGACY))
     if head.startswith(TORCH_ZIP) or head == TORCH_LEGACY:

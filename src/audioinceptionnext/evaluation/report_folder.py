@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, check_can_write, replacing, writing
+from audioinceptionnext.errors import AinextError, FileError, check_can_write, replacing, writing
 from audioinceptionnext.evaluation import plots, report_pages
 from audioinceptionnext.evaluation.calibration import (
     MIN_CLIPS,
@@ -54,9 +54,11 @@ def check_can_report(folder: Path) -> None:
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
-        FileError: the folder cannot be created or written to.
+        FileError: the folder cannot be created or written to, or is a file.
     """
     check_can_plot()
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "is no folder, which a report is; give another name")
     check_can_write(folder)
 
 

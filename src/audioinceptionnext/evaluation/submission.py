@@ -44,12 +44,24 @@ def write_submission(
 def check_submission(path: str | Path, timestamps: str | Path | None = None) -> list[str]:
     """What the challenge's server would refuse: one line per problem. Empty if the file is in order.
 
+    Arguments and errors are those of `inspect_submission`, which says more.
+    """
+    return inspect_submission(path, timestamps)[1]
+
+
+def inspect_submission(path: str | Path, timestamps: str | Path | None = None) -> tuple[str | None, list[str]]:
+    """Which challenge a submission is for, and what the challenge's server would refuse in it.
+
     The document says which of the two challenges it is for: recognition, or detection.
 
     Args:
         path: of the zip file; a name that ends in .json may be that of the document alone.
         timestamps: ``EPIC_Sounds_recognition_test_timestamps`` as CSV or pickle, to check that every segment is there
             and no other; for detection ``EPIC_Sounds_detection_test_videos`` or annotations, for every video.
+
+    Returns:
+        ``recognition`` or ``detection``, or None if the document does not say; and one line per problem, none if the
+        file is in order.
 
     Raises:
         FileError: the file does not exist or is no submission at all, or the list cannot be read or is that of the
@@ -58,38 +70,25 @@ def check_submission(path: str | Path, timestamps: str | Path | None = None) -> 
     path = Path(path)
     if not path.exists():
         raise FileError(path, "no such file; check the name")
-    challenge_file.check_kind(path)
+    challenge_file.check_submitted(path)
     try:
-        document, repeated = challenge_file.read_document(path, _is_zipped(path))
+        zipped = path.suffix.lower() != ".json" or zipfile.is_zipfile(path)
+        document, repeated = challenge_file.read_document(path, zipped)
     except FileError as error:
-        return [error.reason]
-    detection = document.get("challenge") == DETECTION
+        return None, [error.reason]
+    name = document.get("challenge")
+    challenge = challenge_file.CALLED.get(name) if isinstance(name, str) else None
+    detection = name == DETECTION
     problems = [_repeated_keys(repeated)] if repeated else []
     problems += challenge_file.head_problems(document, DETECTION if detection else CHALLENGE)
     kind = "video" if detection else "segment"
     required = None if timestamps is None else (read_videos if detection else read_ids)(timestamps)
     results = document.get("results")
     if not isinstance(results, dict) or not results:
-        return [*problems, f"results is not an object with one key per {kind}"]
+        return challenge, [*problems, f"results is not an object with one key per {kind}"]
     problems += detection_problems(results) if detection else _result_problems(results)
-    return problems + ([] if required is None else mismatches(results, required, kind=kind))
-
-
-def challenge_of(path: str | Path) -> str | None:
-    """The challenge that a submission is for, ``recognition`` or ``detection``; None if it does not say.
-
-    >>> challenge_of("submission.zip")
-    'recognition'
-    """
-    try:
-        name = challenge_file.read_document(Path(path), _is_zipped(Path(path)))[0].get("challenge")
-    except FileError:
-        return None
-    return challenge_file.CALLED.get(name) if isinstance(name, str) else None
-
-
-def _is_zipped(path: Path) -> bool:
-    return path.suffix.lower() != ".json" or zipfile.is_zipfile(path)
+    problems += [] if required is None else mismatches(results, required, kind=kind)
+    return challenge, problems
 
 
 def _repeated_keys(keys: list[str]) -> str:

@@ -49,7 +49,7 @@ class Explanation(ExplanationData):
 
         figure = draw(self)
         if path is not None:
-            save(figure, path)
+            save(figure, path, self.file)
         return figure
 
 

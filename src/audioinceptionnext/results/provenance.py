@@ -34,8 +34,10 @@ def named_in(path: Path, format: str) -> str | None:
 
     Returns:
         The name as it was given; the empty string if the file holds no segment, so that nothing is lost with it; None
-        if the file does not say, as those of Audacity and SRT, or is something else.
+        if the file does not say, as those of Audacity and SRT, or is something else, such as a folder.
     """
+    if not path.is_file():
+        return None
     try:
         content = path.read_bytes()
         return _READERS[format](content) if content else ""
@@ -77,7 +79,7 @@ def _text(content: bytes) -> str:
 def _rows(content: bytes, column: str, **dialect: Any) -> str:
     header, *rows = csv.reader(_text(content).splitlines(keepends=True), **dialect)
     place = header.index(column)
-    name = rows[0][place] if rows else ""
+    (name,) = {row[place] for row in rows} or {""}  # a ValueError for a table of several recordings
     plain = name.removeprefix("'")  # before what Excel would take for a formula
     return plain if content.startswith(EXCEL_MARK.encode()) and excel_text(plain) == name else name
 

@@ -46,6 +46,11 @@ class Forecast:
         """Seconds until all runs are done."""
         return sum(self.seconds.values()) / min(self.jobs, max(1, len(self.seconds)))
 
+    @property
+    def shortened(self) -> bool:
+        """Whether there are too many runs for the text, so that only `as_dict` has every one."""
+        return len(self.units) > LISTED_RUNS
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: every run, whether it is done, and how long it will take."""
         runs = [
@@ -74,8 +79,8 @@ class Forecast:
             seconds = [self.seconds[unit.folder] for unit in units if unit.folder in self.seconds]
             rest = f"about {format_duration(sum(seconds))}" if seconds else "done"
             lines.append(f"  {variant}: {counted(len(units), 'run')}, {rest}")
-        if len(self.units) > LISTED_RUNS:
-            return "\n".join([*lines, "JSON lists every run"])
+        if self.shortened:
+            return "\n".join(lines)
         lines.append("")
         for unit in self.units:
             own = self.seconds.get(unit.folder)
