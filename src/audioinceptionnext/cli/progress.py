@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audioinceptionnext.cli.streams import Bar
+from audioinceptionnext.cli.streams import bar_stream
 from audioinceptionnext.errors import printable
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def working(on: str) -> Iterator[None]:
     from rich.console import Console
     from rich.text import Text
 
-    with Console(file=Bar()).status(Text(printable(on))):
+    with Console(file=bar_stream()).status(Text(printable(on))):
         yield
 
 
@@ -101,6 +101,6 @@ def progress_bar(files: int) -> Iterator[ProgressBar]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(file=Bar())
+    console = Console(file=bar_stream())
     with Progress(*columns, console=console, transient=True, redirect_stdout=sys.stdout.isatty()) as progress:
         yield ProgressBar(progress, files)

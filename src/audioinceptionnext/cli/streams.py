@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 _PLAIN = "[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\x1b(?!\\[(?:{}))"
 # What a name may not send to a terminal: control characters, other than line ends, tabs and the beginnings of the
@@ -112,10 +112,10 @@ class _Messages(_Stream):
             self._stream.flush()
 
 
-class Bar(_Messages):
-    """stderr for a bar, which is drawn anew in its place. What else is printed on it must be `printable`."""
-
+class _Bar(_Messages):
     unshown = _BAR
 
-    def __init__(self) -> None:
-        super().__init__(getattr(sys.stderr, "_stream", sys.stderr))
+
+def bar_stream() -> TextIO:
+    """stderr for a bar, which is drawn anew in its place. What else is printed on it must be `printable`."""
+    return cast(TextIO, _Bar(getattr(sys.stderr, "_stream", sys.stderr)))
