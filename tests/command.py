@@ -75,7 +75,7 @@ def refused(*arguments: object) -> str:
     """The one line with which a wrong call ends."""
     found = ainext(*arguments)
     assert found.code == 2 and not found.out
-    assert len(found.complaints) == 1 and "a bug" not in found.err
+    assert len(found.complaints) == 1 and "a bug" not in found.err, found.err
     return found.complaints[0]
 
 

@@ -104,9 +104,9 @@ def test_an_offset_hides_nothing(tmp_path: Path, offset: float) -> None:
     ):
         assert labels(found) == labels(expected) and not found.warnings
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.05)
-    ends = scene[: 6 * RATE], shifted[: 6 * RATE]
+    ends = scene[: 10 * RATE], shifted[: 10 * RATE]
     steps = [[one.label for one in stream.push(end)] for end in ends for stream in [Stream(recogniser)]]
-    assert len(steps[0]) > 20 and steps[0] == steps[1]
+    assert len(steps[0]) > 10 and steps[0] == steps[1]
 
 
 def test_damaged_values_count_as_0_with_a_warning(recogniser: ain.Recogniser, water: np.ndarray) -> None:

@@ -168,7 +168,7 @@ def test_every_recording_has_one_result(
     again = summary_of(start(*paths, "--out", out, *SETTINGS))  # nothing is left to do, so no cluster is needed
     assert (again["done"], again["earlier"], again["failed"], again["audio_seconds"]) == (GOOD, GOOD, 2, 0)
     assert lines(out) == before
-    line = refused(capsys, archive, "--out", out, *SETTINGS, "--threshold", 0.3)
+    line = refused(capsys, archive, "--out", out, "--threshold", 0.3, *SETTINGS[2:])
     assert "has results with onset_threshold 0.049, not 0.3; give another folder" in line
 
 

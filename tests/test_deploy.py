@@ -71,7 +71,7 @@ def test_the_page_the_api_and_the_stream_through_a_proxy(proxy: int) -> None:
     url = f"wss://{HOST}:{proxy}/v1/listen?rate=24000"
     raw = socket.create_connection(("127.0.0.1", proxy))
     with websockets.connect(url, sock=raw, ssl=context, origin=f"https://{HOST}:{proxy}") as stream:
-        stream.send(bytes(2 * 24_000 * 3))
+        stream.send(bytes(2 * 24_000 * 8))
         assert json.loads(stream.recv(timeout=60))["label"] is None  # digital silence
 
 

@@ -77,6 +77,7 @@ PAPER: dict[str, dict[str, Any]] = {
         "rate_at": {20: 0.1, 25: 0.01},
         "epochs": 30,
         "eval_clips": 5,
+        "fine_tunes": True,
     },
 }
 CLIPS = [("vggsound-pretrain", 81_903, 512), ("epic-sounds-finetune", 49_919, 416)]

@@ -408,18 +408,18 @@ def test_the_setting_is_that_of_the_file(
 def test_35_classes_are_asked_about(weights: Weights, tmp_path: Path) -> None:
     path, out = saved(tmp_path / "x.pyth", with_classes(weights, 35), SUCCESSOR), tmp_path / "x.safetensors"
     reason = "the file states no front end, and 35 classes are those of speechcommands or urbansound8k; say which"
-    with pytest.raises(ParameterError, match=f"data: {reason}"):
+    with pytest.raises(ParameterError, match=f"data: {path}: {reason}"):
         load_published(path)
-    assert refused("convert", path, out) == f"ainext: --data: {reason}"
+    assert refused("convert", path, out) == f"ainext: --data: {path}: {reason}"
     assert ainext("convert", path, out, "--data", "speechcommands", "--json").json["data"] == "speechcommands"
     assert load_model(out).hop_ms == 2
     assert "did you mean speechcommands?" in refused("convert", path, out, "--data", "speechcomands")
     path = saved(tmp_path / "y.pyth", with_classes(weights, 35), SUCCESSOR + SPEECH)
     assert load_published(path).config.clip_frames == 512 and open_published(path).hop_ms == 2
-    with pytest.raises(ParameterError, match="data is urbansound8k: the file states another front end"):
+    with pytest.raises(ParameterError, match=f"data is urbansound8k: {path}: the file states another front end"):
         load_published(path, data="urbansound8k")
     with pytest.raises(
-        ParameterError, match="data is nsynth: its published networks have 11 classes, but the file has 35"
+        ParameterError, match=f"data is nsynth: {path}: its published networks have 11 classes, but the file has 35"
     ):
         load_published(path, data="nsynth")
     with pytest.raises(ModelError, match=r"z\.pyth: its cfg states HOP_LENGTH: 'two', which is not a positive number"):
@@ -521,7 +521,13 @@ def test_its_recipes_are_the_published_ones(data: str) -> None:
     assert (ours, recipe.eval_clips) == (setting.front_end(), setting.eval_clips)
     changes: dict[str, Any] = {"network": "rep", "eval_clips": setting.eval_clips, **ours}
     if not pretrains:
-        changes |= {"learning_rate": 0.001, "rate_at": {20: 0.1, 25: 0.01}, "epochs": 30, "freeze_bn": True}
+        changes |= {
+            "learning_rate": 0.001,
+            "rate_at": {20: 0.1, 25: 0.01},
+            "epochs": 30,
+            "freeze_bn": True,
+            "fine_tunes": True,
+        }
     assert recipe == replace(first, **changes)  # the rest is as in the paper's first recipe
 
 

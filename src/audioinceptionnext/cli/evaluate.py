@@ -116,14 +116,6 @@ def evaluate(
     if seen and calibrate:
         reason = f"{model} was trained on {len(seen):,} of these clips; fit it to clips that are new to the model"
         raise ParameterError("calibrate", calibrate, reason)
-    if seen:
-        parts = "--folds" if published.folds else "--split" if published.splits else ""
-        print(
-            f"ainext: warning: {model} was trained on {len(seen):,} of these {counted(len(clips), 'clip')}, so the "
-            f"figures are higher than those of new clips; {'choose' if parts else 'give'} clips that it has not seen"
-            f"{f' with {parts}' if parts else ''}",
-            file=sys.stderr,
-        )
     if calibrate and recogniser.multi_label:
         reason = f"{model} is multi-label, and a temperature fits models of which one label is true at a time"
         raise ParameterError("calibrate", calibrate, reason)
@@ -141,6 +133,13 @@ def evaluate(
     )
     figures = result.figures
     if seen:
+        parts = "--folds" if published.folds else "--split" if published.splits else ""
+        print(
+            f"ainext: warning: {model} was trained on {len(seen):,} of these {counted(len(clips), 'clip')}, so the "
+            f"figures are higher than those of new clips; {'choose' if parts else 'give'} clips that it has not seen"
+            f"{f' with {parts}' if parts else ''}",
+            file=sys.stderr,
+        )
         figures[SEEN] = len(seen)
     if predictions is not None:
         _write_predictions(predictions, result.predictions, recogniser, dataset, eval_clips)
