@@ -169,8 +169,9 @@ def test_segments_are_those_of_one_channel(tmp_path: Path) -> None:
             assert [(one.label, one.start) for one in found.segments] == expected
             assert len(found.warnings) == 1 and re.search(WARNING, found.warnings[0])
     stream, one_channel = Stream(recogniser), Stream(recogniser)
-    with pytest.warns(UserWarning, match=WARNING):
+    with pytest.warns(UserWarning, match=WARNING) as caught:
         steps = [*stream.push(opposite[:7]), *stream.push(opposite[7:]), *stream.finish()]
+    assert [one.filename for one in caught] == [__file__]
     expected_steps = [*one_channel.push(sound), *one_channel.finish()]
     labels = [[one.label for one in found] for found in (steps, expected_steps)]
     assert labels[0] == labels[1] and any(labels[0])

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from numbers import Real
 from threading import Condition, Thread
 from typing import Any
 
@@ -49,15 +50,17 @@ class SampleConverter:
 
     def __init__(
         self,
-        sample_rate: int,
+        sample_rate: float,
         target_rate: int,
         warn: Callable[[str], None] = lambda line: None,
         name: str = "samples",
     ) -> None:
         # It decides how long the resampler's filter is.
-        number = isinstance(sample_rate, int | float | np.number)
+        number = isinstance(sample_rate, Real) and not isinstance(sample_rate, bool)
         if not number or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
-            raise ParameterError("sample_rate", sample_rate, f"give {MIN_RATE} to {MAX_RATE} Hz")
+            inside = number and MIN_RATE <= sample_rate <= MAX_RATE
+            reason = "give a whole number of Hz" if inside else f"give {MIN_RATE} to {MAX_RATE} Hz"
+            raise ParameterError("sample_rate", sample_rate, reason)
         self._resampler = Resampler(int(sample_rate), target_rate)
         self._mixdown = Mixdown(warn)
         self._name, self._warn = name, warn
