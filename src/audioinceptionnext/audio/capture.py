@@ -20,7 +20,7 @@ import numpy as np
 
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler
-from audioinceptionnext.audio.samples import read_array
+from audioinceptionnext.audio.samples import Scale, as_float, check_array, damage, read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
 
@@ -93,11 +93,20 @@ class SampleConverter:
             ParameterError: as `push`; or there are no samples, or they do not look like floats of -1…1, or like
                 (samples, channels).
         """
-        array = read_array(samples, self._name, self._warn_once, whole=True)
-        self._mixdown = Mixdown()  # which is asked at the end
+        array = check_array(samples, self._name, whole=True)
         size = round(block_seconds * self._resampler.sample_rate)
+        scale = Scale()
+        for start in range(0, len(array), size):  # before any block is used, since the scale can be refused
+            scale.add(array[start : start + size])
+        if scale.damaged:
+            self._warn_once(damage(scale.damaged))
+        if (problem := scale.problem()) is not None:
+            if array.dtype.kind == "f":
+                raise ParameterError(self._name, None, problem)
+            self._warn_once(problem)
+        self._mixdown = Mixdown()  # which is asked at the end
         for start in range(0, len(array), size):
-            yield self._convert(array[start : start + size])
+            yield self._convert(as_float(array[start : start + size], scale.damaged > 0))
         yield self.finish()
         if (line := self._mixdown.warning()) is not None:
             self._warn_once(line)

@@ -224,7 +224,8 @@ class Recogniser:
         use ``FunctionTransformer(model.embed)``.
 
         Args:
-            recordings: files or arrays, as `predict` takes them, or a single one; (n, samples) is n mono recordings.
+            recordings: files or arrays, as `predict` takes them, or a single one; (n, samples) is n mono recordings,
+                and ``[array]`` one of (samples, channels).
             sample_rate: as for `predict`.
 
         Returns:
