@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import audioinceptionnext as ain
+from audioinceptionnext.audio.capture import SampleConverter
 from audioinceptionnext.audio.decode import read
 from audioinceptionnext.audio.samples import LOUDEST, as_float, kind_of_bytes, read_array
 from audioinceptionnext.errors import ParameterError
@@ -167,6 +169,7 @@ class Odd:
         (np.zeros(5, complex), "the type is complex128"),
         (np.array(["a"]), "the type is <U1"),
         (np.array([None]), "the type is object"),
+        (np.ma.masked_array(np.zeros(5), mask=True), "a masked array does not say"),
         (np.sin(np.arange(5000)) * 30_000, "floats up to 2999"),
     ],
 )
@@ -201,6 +204,42 @@ def test_integers_of_a_type_that_is_too_wide(recogniser: ain.Recogniser, water: 
     sixteen = (water * 32767).round().astype(np.int64)
     with pytest.warns(UserWarning, match=f"int64 with values up to {abs(sixteen).max()} is all but silent"):
         assert recogniser.predict(sixteen).warnings
+
+    as_in_24 = (water * 2**23).astype(np.int32)
+    with pytest.warns(UserWarning, match=r"int32 with values up to \d+ is very soft; .* multiply them by 2\*\*8"):
+        recogniser.predict(as_in_24)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert labels(recogniser.predict(as_in_24 << 8)) == labels(recogniser.predict(water))
+        Stream(recogniser).push(as_in_24)  # which may be no more than a soft beginning
+
+
+def test_arrays_are_converted_block_by_block() -> None:
+    tracemalloc.start()
+    try:
+        for kind in (np.int16, np.float32, np.float64):
+            array = np.ones((RATE * 60, 2), kind)
+            array[::2] *= kind(-0.5) if kind != np.int16 else kind(20_000)
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            samples = sum(map(len, SampleConverter(RATE, RATE).whole(array, 5.0)))
+            assert samples == len(array)
+            assert tracemalloc.get_traced_memory()[1] - before < 8 * 5 * RATE * 4  # bytes: some copies of a block
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_scale_is_that_of_the_whole(recogniser: ain.Recogniser, water: np.ndarray) -> None:
+    loud = np.concatenate([np.zeros(RATE * 40), water * 30_000])  # more than a block later
+    with pytest.raises(ParameterError, match="floats up to"):
+        recogniser.predict(loud)
+    damaged = water.astype(np.float16)
+    damaged[::100] = np.inf
+    with pytest.warns(UserWarning, match="count as 0: "):
+        found = recogniser.predict(damaged)
+    np.testing.assert_allclose(
+        found.probabilities, recogniser.predict(np.where(np.isinf(damaged), 0, damaged)).probabilities, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".mp3", ".opus", ".m4a", ".aac", ".mp4", ".mka", ".webm", ".avi"])
@@ -252,8 +291,8 @@ def test_arrays_at_another_rate(recogniser: ain.Recogniser, water: np.ndarray, t
             recogniser.embed_steps(own, sample_rate=rate).mean(axis=0),
             atol=1e-4,
         )
-    for wrong in (0, -1, 99, 1e9, float("nan"), 44_100.5, "44100", True):
-        with pytest.raises(ParameterError, match=r"^sample_rate is .*: give 100 to 1536000 Hz$"):
+    for wrong in (np.complex64(44_100), 0, -1, 99, 1e9, float("nan"), 44_100.5, "44100", True):
+        with pytest.raises(ParameterError, match=r"^sample_rate is .*: give (100 to 1536000|a whole number of) Hz$"):
             recogniser.predict(water, sample_rate=wrong)  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"^sample_rate is 44100: only arrays need it"):
         recogniser.predict(write_wav(tmp_path / "a.wav", water, RATE), sample_rate=44_100)

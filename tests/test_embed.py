@@ -14,7 +14,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from audioinceptionnext.errors import MediaError
+from audioinceptionnext.errors import MediaError, ParameterError
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.rendering import draw, render
@@ -72,6 +72,15 @@ def test_recordings_of_all_kinds(files: dict[str, Path], tmp_path: Path) -> None
     np.testing.assert_array_equal(model.embed(names[1]), many[1:2])
     np.testing.assert_array_equal(model.embed(waves), np.concatenate([model.embed(wave) for wave in waves]))
     assert model.embed([]).shape == (0, 128)
+
+
+def test_an_array_of_channels_is_not_many_recordings(files: dict[str, Path]) -> None:
+    model = load(files["dense"])
+    stereo = np.random.default_rng(0).standard_normal((24_000, 2)).astype(np.float32) / 10
+    for wrong in (stereo, (stereo[:, :1] * 1000).astype(np.int16)):
+        with pytest.raises(ParameterError, match=r"^recordings: an array of shape \(24000, \d\) is .* give \[array\]"):
+            model.embed(wrong)
+    assert model.embed([stereo]).shape == model.embed(stereo[:, :1].T).shape
 
 
 def test_embedding_that_fails(files: dict[str, Path], tmp_path: Path) -> None:

@@ -208,6 +208,10 @@ def test_other_rates_channels_and_types(files: dict[str, Path], tmp_path: Path) 
     for wrong in (np.zeros((2, 2, 2)), np.zeros((5, 0)), np.zeros(5, np.uint8)):
         with pytest.raises(ParameterError, match=r"^samples: the (shape|type) is"):
             Stream(load(files["dense"])).push(wrong)
+    with pytest.raises(ParameterError, match=r"^lookahead is 2: give 0 to"):
+        Stream(load(files["dense"]), lookahead="2")  # type: ignore[arg-type]
+    with pytest.raises(ParameterError, match=r"^step_seconds is 1: "):
+        Stream(load(files["dense"]), step_seconds="1")  # type: ignore[arg-type]
     with pytest.raises(ParameterError, match=r"^sample_rate is 3: give 100 to 1536000 Hz$"):
         Stream(load(files["dense"]), sample_rate=3)
     with pytest.raises(ParameterError, match=r"^step_seconds is 0\.1: "):
@@ -346,6 +350,8 @@ def test_raw_samples_through_a_pipe(
     samples = (np.clip(waveform, -1, 1) * 32767).round().astype("<i2")
     path = write_wav(tmp_path / "same.wav", waveform, rate)
     raw = samples if encoding == "s16le" else (samples / np.float32(32768)).astype("<f4")
+    if encoding == "f32le":
+        raw[0] = np.inf
     own = ("--encoding", encoding, "--sample-rate", rate, "--channels", channels)
     process = started(
         "-", "--json", "--steps", "--model", files["dense"], "--threshold", 0.4, "--lookahead", 4.16, *own
@@ -358,7 +364,9 @@ def test_raw_samples_through_a_pipe(
     steps = [one for one in found if "event" in one]
     best = [whole.labels[row.argmax()] if row.any() else None for row in whole.probabilities]
     assert [one["label"] for one in steps] == best
-    assert b"of stdin" in err and len(err.splitlines()) == 1
+    *warnings, summary = err.splitlines()
+    assert b"of stdin" in summary and len(warnings) == (encoding == "f32le")
+    assert all(line.startswith(b"ainext: warning: stdin: NaN, infinities") for line in warnings)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of a Unix system")

@@ -179,7 +179,7 @@ def test_step_bounds_surround_the_windows_centres() -> None:
     + [
         {name: value}
         for name in ("smoothing", "min_duration", "merge_gap")
-        for value in (-1, float("inf"), float("nan"))
+        for value in (-1, 86_401, 1e308, float("inf"), float("nan"), "1", 1j)
     ],
 )
 def test_settings_out_of_range_are_errors_of_one_line(wrong: dict[str, float]) -> None:

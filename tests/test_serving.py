@@ -120,7 +120,7 @@ def test_parameters_out_of_range(client: Any) -> None:
     assert SMALL in problem(client.post("/v1/predict?model=kitchen20-smal", content=b"x"), 404)
     path = "../zoo/esc10/model.onnx"  # is no name
     assert path in problem(client.post("/v1/predict", params={"model": path}, content=b"x"), 404)
-    for query in ("threshold=2", "threshold=nan", "top_k=0", "hop=0.123", "include=all", "top_k=x"):
+    for query in ("threshold=2", "threshold=nan", "top_k=0", "hop=0.123", "include=all", "top_k=x", "smoothing=1e308"):
         refused = client.post(f"/v1/predict?{query}", content=b"x")
         name = query.partition("=")[0]
         assert problem(refused, 422).startswith(f"{name} is ") and refused.json()["parameter"] == name
@@ -381,6 +381,9 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
     ("query", "sent", "detail"),
     [
         ("rate=5", b"", "rate is 5: "),
+        ("rate=0.5", b"", "rate is 0.5: "),
+        ("rate=44100.5", b"", "rate is 44100.5: give a whole number"),
+        ("merge_gap=1e20", b"", "merge_gap is 1e20: "),
         ("rate=fast", b"", "rate is fast: "),
         ("encoding=mp3", b"", "encoding is mp3: "),
         ("channels=0", b"", "channels is 0: "),
@@ -404,6 +407,22 @@ def test_a_stream_that_makes_no_sense_gets_a_problem(
     assert detail in check_problem(found, found["status"]) and end == {"code": 1008}
     wrong = query.partition("=")[0]
     assert found.get("parameter", "") == wrong and found["status"] in ({400, 408, 422} if not wrong else {404, 422})
+
+
+@pytest.mark.parametrize("client", range(2))  # each one is told
+def test_what_is_wrong_with_live_sound_comes_with_the_steps(server: Server, client: int) -> None:
+    sound = (np.random.default_rng(2).standard_normal(24_000 * 2) / 10).astype("<f4")
+    damaged = np.concatenate([np.full_like(sound[:99], np.nan), sound])
+    with websockets.connect(
+        f"{server.url.replace('http', 'ws')}/v1/listen?encoding=f32le&channels=2&hop=0.5"
+    ) as socket:
+        socket.send(np.stack([damaged, -damaged], axis=1).tobytes())
+        socket.send('{"type": "end"}')
+        *steps, _ = messages(socket)
+    lines = [step["warnings"] for step in steps if "warnings" in step]
+    assert len(lines) == 1 and len(lines[0]) == 3
+    for line, start in zip(lines[0], ("a step every 0.5 s", "NaN", "its channels cancel"), strict=True):
+        assert line.startswith(start)
 
 
 def test_streams_are_counted_and_any_bytes_are_samples(server: Server, client: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from audioinceptionnext.audio import decode
 from audioinceptionnext.data import UNLABELLED
 from audioinceptionnext.data.waveforms import Item, collate
 from audioinceptionnext.errors import AinextError, ModelError, ParameterError
@@ -19,6 +20,7 @@ from audioinceptionnext.evaluation.joint import joint_accuracy
 from audioinceptionnext.export.agreement import compare
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
@@ -254,6 +256,11 @@ def test_train_evaluate_and_predict(tmp_path: Path) -> None:
     for first, second in (item["clip"][:2], item["clip"][2:]):
         assert first["label"].startswith(first["task"]) and first["score"] >= second["score"]
     assert {one["task"] for one in item["segments"]} == {"verb", "noun"}
+    stream = Stream(load(out / "model.onnx"), threshold=0.01)
+    steps = [*stream.push(decode.read(sound, 24_000)), *stream.finish()]
+    assert {(one.label, one.task) for step in steps for one in step.segments} == {
+        (one["label"], one["task"]) for one in item["segments"]
+    }
     header, *rows = ainext(*call, "--format", "csv").out.splitlines()
     assert header == "file,start,end,label,score,task" and len(rows) == len(item["segments"])
     assert all(row.split(",")[-1] == row.split(",")[3].split("-")[0] for row in rows)

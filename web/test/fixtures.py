@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from mixing import mixing
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
@@ -329,6 +330,7 @@ def situations(folder: Path) -> None:
 PARTS = {
     "browser": browser,
     "files": files,
+    "mixing": mixing,
     "resampling": resampling,
     "segmentation": segmentation,
     "recordings": recordings,

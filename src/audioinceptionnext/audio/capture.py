@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from numbers import Real
 from threading import Condition, Thread
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 from audioinceptionnext.audio.mixdown import Mixdown
 from audioinceptionnext.audio.resample import Resampler, missing_band
-from audioinceptionnext.audio.samples import kind_of_bytes, read_array
+from audioinceptionnext.audio.samples import Scale, as_float, check_array, damage, kind_of_bytes, read_array
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE, SoundTrack
 from audioinceptionnext.errors import MediaError, ParameterError, printable
 
@@ -48,15 +49,17 @@ class SampleConverter:
 
     def __init__(
         self,
-        sample_rate: int,
+        sample_rate: float,
         target_rate: int,
         warn: Callable[[str], None] = lambda line: None,
         name: str = "samples",
     ) -> None:
         # It decides how long the resampler's filter is.
-        number = isinstance(sample_rate, int | float | np.number)
+        number = isinstance(sample_rate, Real) and not isinstance(sample_rate, bool)
         if not number or not MIN_RATE <= sample_rate <= MAX_RATE or sample_rate % 1:
-            raise ParameterError("sample_rate", sample_rate, f"give {MIN_RATE} to {MAX_RATE} Hz")
+            inside = number and MIN_RATE <= sample_rate <= MAX_RATE
+            reason = "give a whole number of Hz" if inside else f"give {MIN_RATE} to {MAX_RATE} Hz"
+            raise ParameterError("sample_rate", sample_rate, reason)
         self._resampler = Resampler(int(sample_rate), target_rate)
         self._mixdown = Mixdown(warn)
         self._name, self._warn = name, warn
@@ -91,11 +94,20 @@ class SampleConverter:
             ParameterError: as `push`; or there are no samples, or they do not look like floats of -1…1, or like
                 (samples, channels).
         """
-        array = read_array(samples, self._name, self._warn_once, whole=True)
-        self._mixdown = Mixdown()  # which is asked at the end
+        array = check_array(samples, self._name, whole=True)
         size = round(block_seconds * self._resampler.sample_rate)
+        scale = Scale()
+        for start in range(0, len(array), size):  # before any block is used, since the scale can be refused
+            scale.add(array[start : start + size])
+        if scale.damaged:
+            self._warn_once(damage(scale.damaged))
+        if (problem := scale.problem()) is not None:
+            if array.dtype.kind == "f":
+                raise ParameterError(self._name, None, problem)
+            self._warn_once(problem)
+        self._mixdown = Mixdown()  # which is asked at the end
         for start in range(0, len(array), size):
-            yield self._convert(array[start : start + size])
+            yield self._convert(as_float(array[start : start + size], scale.damaged > 0))
         yield self.finish()
         if (line := self._mixdown.warning()) is not None:
             self._warn_once(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,8 @@ from audioinceptionnext.errors import ParameterError, counted
 LOUDEST = 1e6  # 120 dB above full scale: a larger number is damaged, as NaN and infinity are
 MAX_CHANNELS = 64  # of an array; with more, its axes are likely to be swapped
 _FAR_BEYOND = 4.0  # 12 dB above full scale
-_FAINT = 2.0**-16  # of full scale: below the smallest step of 16 bits
+_FAINT = 2.0**-8  # of full scale: the loudest that 24 bits in an int32 can be unless they are shifted
+_ALL_BUT_SILENT = 2.0**-16  # the same for 16 bits; a part of a recording may well be as soft as the former
 # How files begin that hold more than samples.
 _BEGINNINGS = {
     b"RIFF": "a WAV file",
@@ -47,20 +47,18 @@ def kind_of_bytes(data: bytes) -> str | None:
     return next((kind for start, kind in _BEGINNINGS.items() if data.startswith(start)), None)
 
 
-def as_float(values: np.ndarray) -> np.ndarray:
+def as_float(values: np.ndarray, damaged: bool | None = None) -> np.ndarray:
     """Samples of any type of number as float32 of the same shape, not copied where nothing changes.
 
     Integers are divided by the full scale of their type; unsigned ones are silent in the middle of it. NaN, infinite
-    and absurdly large values become 0.
+    and absurdly large values become 0; ``damaged`` says whether there are any, if that is known.
 
     >>> as_float(np.array([-32768, 16384], np.int16))
     array([-1. ,  0.5], dtype=float32)
     """
-    if values.dtype == np.float16:
-        values = values.astype(np.float32)  # half precision ends below `LOUDEST`
     if values.dtype.kind == "f":
-        if _damaged(values):
-            values = np.where(np.abs(values) <= LOUDEST, values, 0)
+        if damaged or (damaged is None and not _peak(values) <= LOUDEST):
+            values = np.where(_fine(values), values, 0)
         return values.astype(np.float32, copy=False)
     full_scale = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
     floats = values.astype(np.float32)
@@ -70,26 +68,19 @@ def as_float(values: np.ndarray) -> np.ndarray:
     return floats
 
 
-def read_array(samples: Any, name: str, warn: Callable[[str], None], whole: bool = False) -> np.ndarray:
-    """What a caller gives as samples, checked.
+def check_array(samples: Any, name: str, whole: bool = False) -> np.ndarray:
+    """What a caller gives as samples as an array of the right shape and type; nothing is converted yet.
 
     Args:
         samples: an array or something that NumPy takes for one, (n,) or (n, channels): floats between -1 and 1, or
             signed integers with the full scale of their type.
         name: of the parameter, for errors.
-        warn: called with one line for each thing that is wrong but can be used.
-        whole: whether this is all of a recording, which cannot be empty. Then floats that look like integers, and axes
-            that look swapped, are refused.
-
-    Returns:
-        (n,) or (n, channels) float32. NaN, infinite and absurdly large values are 0.
+        whole: whether this is all of a recording, which cannot be empty. Then axes that look swapped are refused.
 
     Raises:
         ParameterError: it is no array, or one of another shape or type.
     """
     array = as_array(samples, name)
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
     shape = f"{'a waveform of shape' if whole else 'the shape is'} {array.shape}"
     if array.ndim not in (1, 2) or 0 in array.shape[1:]:
         raise ParameterError(name, None, f"{shape}; give (samples,) or (samples, channels)")
@@ -100,15 +91,87 @@ def read_array(samples: Any, name: str, warn: Callable[[str], None], whole: bool
     if array.dtype.kind not in "fi":
         reason = f"the type is {array.dtype}; give floats between -1 and 1, or signed integers"
         raise ParameterError(name, None, reason)
-    if array.dtype.kind == "f" and _damaged(array):
-        damaged = counted(array.size - int(np.count_nonzero(np.abs(array) <= LOUDEST)), "sample")
-        warn(f"NaN, infinities or values beyond {LOUDEST:g} count as 0: {damaged}")
-    converted = as_float(array)
-    if (problem := _out_of_range(array, converted)) is not None:
-        if whole and array.dtype.kind == "f":
-            raise ParameterError(name, None, problem)
+    return array
+
+
+class Scale:
+    """What samples are like, block by block, and whether their scale can be right. Nothing is converted for that.
+
+    Args:
+        faint: integers of more than 16 bits are suspect if none is larger, as a share of full scale.
+
+    Attributes:
+        damaged: how many samples are NaN, infinite or absurdly large.
+    """
+
+    def __init__(self, faint: float = _FAINT) -> None:
+        self.damaged = 0
+        self._limit, self._peak, self._dtype = faint, 0.0, np.dtype(np.float32)
+        self._audible = self._beyond = 0  # samples that are not 0, and those at full scale or above it
+
+    def add(self, array: np.ndarray) -> bool:
+        """Take a block that `check_array` gave into account. Returns whether some of it is damaged."""
+        self._dtype = array.dtype
+        if not array.size or (array.dtype.kind == "i" and array.dtype.itemsize <= 2):
+            return False  # nothing can be wrong
+        peak, damaged = _peak(array), 0
+        if array.dtype.kind == "i":
+            self._peak = max(self._peak, peak)
+            return False
+        if not peak <= LOUDEST:
+            damaged = array.size - int(np.count_nonzero(_fine(array)))
+            array = as_float(array, damaged=True)
+            peak = _peak(array)
+        self._peak = max(self._peak, peak)
+        self._audible += int(np.count_nonzero(array))
+        if peak >= 1:
+            self._beyond += int(np.count_nonzero(np.abs(array) >= 1))
+        self.damaged += damaged
+        return damaged > 0
+
+    def problem(self) -> str | None:
+        """What is wrong with the scale of the samples, if anything looks wrong."""
+        if self._dtype.kind == "f":
+            if self._peak <= _FAR_BEYOND or self._beyond * 2 <= self._audible:
+                return None
+            found = f"floats up to {self._peak:g}, where full scale is 1"
+            return f"{found}; if they were 16-bit integers, divide them by 32768"
+        bits = 8 * self._dtype.itemsize
+        if not 0 < self._peak <= self._limit * 2.0 ** (bits - 1):
+            return None
+        found = f"{self._dtype} with values up to {self._peak:.0f} is {'all but silent' if bits > 32 else 'very soft'}"
+        if self._peak <= 2**15:
+            return f"{found}; if they have 16 bits, give int16"
+        fits = 24 if self._peak <= 2**23 else 32
+        return f"{found}; if they have {fits} bits, multiply them by 2**{bits - fits}"
+
+
+def read_array(samples: Any, name: str, warn: Callable[[str], None]) -> np.ndarray:
+    """Some of the samples of a recording, checked.
+
+    Args:
+        samples, name: as for `check_array`.
+        warn: called with one line for each thing that is wrong but can be used.
+
+    Returns:
+        (n,) or (n, channels) float32. NaN, infinite and absurdly large values are 0.
+
+    Raises:
+        ParameterError: as `check_array`.
+    """
+    array = check_array(samples, name)
+    scale = Scale(_ALL_BUT_SILENT)
+    converted = as_float(array, scale.add(array))
+    if scale.damaged:
+        warn(damage(scale.damaged))
+    if (problem := scale.problem()) is not None:
         warn(problem)
     return converted
+
+
+def damage(samples: int) -> str:
+    """The line about so many damaged samples."""
+    return f"NaN, infinities or values beyond {LOUDEST:g} count as 0: {counted(samples, 'sample')}"
 
 
 def as_array(samples: Any, name: str) -> np.ndarray:
@@ -121,6 +184,9 @@ def as_array(samples: Any, name: str) -> np.ndarray:
     Raises:
         ParameterError: it is none; the reason says what to give instead of bytes, lists and anything else.
     """
+    if isinstance(samples, np.ma.MaskedArray):
+        reason = "a masked array does not say what its masked samples are; give samples.filled(0)"
+        raise ParameterError(name, None, reason)
     if isinstance(samples, np.ndarray):
         return samples
     if isinstance(samples, bytes | bytearray | memoryview):
@@ -141,20 +207,11 @@ def as_array(samples: Any, name: str) -> np.ndarray:
         raise ParameterError(name, None, reason) from error
 
 
-def _damaged(values: np.ndarray) -> bool:
+def _peak(values: np.ndarray) -> float:
     # Two reductions are cheaper than an array of booleans. NaN propagates through both, and compares as false.
-    return bool(values.size) and not max(-values.min(), values.max()) <= LOUDEST
+    return max(-float(values.min()), float(values.max())) if values.size else 0.0
 
 
-def _out_of_range(array: np.ndarray, samples: np.ndarray) -> str | None:
-    """What is wrong with the scale of the samples, if anything looks wrong."""
-    peak = float(max(-samples.min(), samples.max())) if samples.size else 0.0
-    if array.dtype.kind == "i":
-        if array.dtype.itemsize <= 2 or not 0 < peak <= _FAINT:
-            return None
-        found = math.ceil(peak * 2.0 ** (8 * array.dtype.itemsize - 1))
-        return f"{array.dtype} with values up to {found} is all but silent; if they have 16 bits, give int16"
-    loud = np.abs(samples)
-    if peak <= _FAR_BEYOND or np.count_nonzero(loud >= 1) * 2 <= np.count_nonzero(loud):
-        return None
-    return f"floats up to {peak:g}, where full scale is 1; if they were 16-bit integers, divide them by 32768"
+def _fine(values: np.ndarray) -> np.ndarray:
+    """Which floats are not damaged."""
+    return np.isfinite(values) if values.dtype == np.float16 else np.abs(values) <= LOUDEST  # half precision ends below

@@ -117,10 +117,24 @@ def listen(
     )
     rate = recogniser.sample_rate
 
-    def stream(start: float) -> Stream:
-        return Stream(recogniser, step_seconds=step_seconds, settings=settings, start=start, lookahead=lookahead)
+    said: set[str] = set()
 
-    delay = stream(0).delay  # complains about its parameters before anything is opened
+    def warn(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            printer.print_note(f"warning: {line}")
+
+    def stream(start: float, on_warning: Callable[[str], None] = warn) -> Stream:
+        return Stream(
+            recogniser,
+            step_seconds=step_seconds,
+            settings=settings,
+            start=start,
+            lookahead=lookahead,
+            on_warning=on_warning,
+        )
+
+    delay = stream(0, lambda line: None).delay  # complains about its parameters before anything is opened
     journal = None if log is None else Journal(log, public_name(input or "microphone"))
     printer = Printer(as_json, steps, journal, delay)
     try:
@@ -128,13 +142,13 @@ def listen(
             from audioinceptionnext.audio.capture import pcm_input
 
             form = encoding or "s16le", channels or 1, sample_rate or rate
-            source = pcm_input(sys.stdin.fileno(), *form, rate, printer.print_note)
+            source = pcm_input(sys.stdin.fileno(), *form, rate, warn)
             if sample_rate is None:
                 what = f"{rate:,} Hz, {counted(form[1], 'channel')}, {form[0]}"
                 note = f"stdin: {what}, unless --sample-rate, --channels and --encoding say otherwise"
                 source.blocks = _noted(source.blocks, lambda: printer.print_note(note))
         else:
-            source = _open(kind, input, rate, device, printer.print_note)
+            source = _open(kind, input, rate, device, warn)
         complete = LiveLoop(source, stream, printer, rate, drop, stop_after).run()
     finally:
         if journal is not None:
@@ -166,12 +180,8 @@ def _check(kind: str, raw: dict[str, object], device: str | None, drop: bool, st
         raise ParameterError("stop_after", stop_after, "give a number above 0")
 
 
-def _open(kind: str, input: str | None, rate: int, device: str | None, log: Callable[[str], None]) -> LiveInput:
+def _open(kind: str, input: str | None, rate: int, device: str | None, warn: Callable[[str], None]) -> LiveInput:
     """Open any input but stdin."""
-
-    def warn(line: str) -> None:
-        log(f"warning: {line}")
-
     if input is None:
         from audioinceptionnext.audio.microphone import microphone_input
 

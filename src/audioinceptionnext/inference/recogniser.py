@@ -17,7 +17,7 @@ from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.recordings import Recording, each_recording, mono_blocks_of
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, is_number
 from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
 from audioinceptionnext.results.types import Score
@@ -51,6 +51,7 @@ class Recogniser:
         step_seconds: time from one step to the next, unless `predict` is given another one.
         tasks: the names and sizes of consecutive parts of the labels, of each of which one is true, such as
             ``{"verb": 97, "noun": 300}``. The probabilities of each part sum to 1. Empty if one of all labels is true.
+        task_of: the name of the task of each label; empty if there are no tasks.
         thresholds: one onset threshold per class, or empty if the file has none.
         metadata: all metadata of the file.
 
@@ -92,7 +93,7 @@ class Recogniser:
             if self.tasks and sum(self.tasks.values()) != len(self.labels):
                 raise KeyError("tasks")
             names = [task for task, size in self.tasks.items() for _ in range(size)]
-            self._task_of = dict(zip(self.labels, names, strict=False))
+            self.task_of: dict[str, str] = dict(zip(self.labels, names, strict=False))
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
             grid = self._predictor.grid
             self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
@@ -157,14 +158,9 @@ class Recogniser:
         step = self.check_step(step_seconds)
         warnings: list[str] = []
 
-        def note(line: str) -> None:
-            warnings.append(line)
-            if not isinstance(recording, str | os.PathLike):
-                python_warnings.warn(line, stacklevel=2)
-
-        block_seconds = self._predictor.block_samples / self.sample_rate
+        rate, block_seconds = self.sample_rate, self._predictor.block_samples / self.sample_rate
         blocks = mono_blocks_of(
-            recording, self.sample_rate, block_seconds, note, sample_rate=sample_rate, track=track, on_packet=on_packet
+            recording, rate, block_seconds, warnings.append, sample_rate=sample_rate, track=track, on_packet=on_packet
         )
         samples, thumbnail = 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
@@ -180,6 +176,8 @@ class Recogniser:
         for prediction in self._predictor.predict_blocks(measured(), step):
             parts.append(prediction.probabilities)
             thumbnail.add(prediction.log_mel)
+        for line in [] if isinstance(recording, str | os.PathLike) else warnings:
+            python_warnings.warn(line, stacklevel=2)  # a file's reader looks at the result
         probabilities = np.concatenate(parts)
         if not np.isfinite(probabilities).all():
             warnings.append("the model gave no number for some steps (NaN): they count as 0")
@@ -191,7 +189,7 @@ class Recogniser:
             duration=duration,
             model=self.name,
             clip=self._ranked(recording_probabilities(probabilities), max(0, top_k)),
-            segments=[replace(one, task=self._task_of[one.label]) for one in segments] if self.tasks else segments,
+            segments=[replace(one, task=self.task_of.get(one.label)) for one in segments],
             labels=self.labels,
             probabilities=probabilities,
             step_seconds=seconds,
@@ -227,7 +225,8 @@ class Recogniser:
         use ``FunctionTransformer(model.embed)``.
 
         Args:
-            recordings: files or arrays, as `predict` takes them, or a single one; (n, samples) is n mono recordings.
+            recordings: files or arrays, as `predict` takes them, or a single one; (n, samples) is n mono recordings,
+                and ``[array]`` one of (samples, channels).
             sample_rate: as for `predict`.
 
         Returns:
@@ -316,7 +315,7 @@ class Recogniser:
         self._origin = loader, arguments
         return self
 
-    def check_step(self, step_seconds: float | None) -> int:
+    def check_step(self, step_seconds: float | None, on_warning: Callable[[str], None] | None = None) -> int:
         """The distance from one step to the next, in samples.
 
         Above the model's own, it is the nearest multiple of it, with a warning if that is more than 1 % away.
@@ -327,13 +326,14 @@ class Recogniser:
         grid, seconds = self._predictor.grid, self.step_seconds
         if step_seconds is None:
             return grid.step
-        if seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
+        if is_number(step_seconds) and seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
             multiple = round(step_seconds / seconds)
             if not math.isclose(multiple * seconds, step_seconds, rel_tol=0.01):
                 asked = f"a step every {step_seconds:g} s is no multiple of the {seconds:g} s of {self.name}"
-                python_warnings.warn(f"{asked}; there is one every {multiple * seconds:g} s", stacklevel=1)
+                line = f"{asked}; there is one every {multiple * seconds:g} s"
+                python_warnings.warn(line, stacklevel=2) if on_warning is None else on_warning(line)
             return multiple * grid.step
-        if 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
+        if is_number(step_seconds) and 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
             parts = round(seconds / step_seconds)
             if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
                 return grid.step // parts

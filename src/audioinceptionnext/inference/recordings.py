@@ -9,7 +9,7 @@ import numpy as np
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.capture import SampleConverter
-from audioinceptionnext.audio.samples import as_array
+from audioinceptionnext.audio.samples import MAX_CHANNELS, as_array
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.prefetch import prefetch
 
@@ -53,11 +53,18 @@ def mono_blocks_of(
 
 
 def each_recording(recordings: Recording | Iterable[Recording]) -> Iterator[Recording]:
-    """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them."""
+    """One recording after another, of one or of many; file names may be an array, as scikit-learn gives them.
+
+    Raises:
+        ParameterError: an array that looks like (samples, channels), where (recordings, samples) is meant.
+    """
     if hasattr(recordings, "__array__"):
         recordings = as_array(recordings, "recordings")
         if recordings.ndim < 2 and recordings.dtype.kind not in "UO":
             recordings = [recordings]
+        elif recordings.ndim == 2 and 0 < recordings.shape[1] <= min(MAX_CHANNELS, len(recordings) - 1):
+            reason = f"an array of shape {recordings.shape} is that many recordings of so few samples"
+            raise ParameterError("recordings", None, f"{reason}; give [array] for (samples, channels)")
     elif isinstance(recordings, str | bytes | os.PathLike) or not isinstance(recordings, Iterable):
         recordings = [recordings]
     elif hasattr(recordings, "read"):  # an open file would give lines

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy as np
 from audioinceptionnext.audio.capture import SampleConverter
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
-from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter
+from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, is_number
 from audioinceptionnext.results.thresholds import Threshold, settings_for
 from audioinceptionnext.results.types import Segment
 
@@ -67,6 +68,8 @@ class Stream:
         lookahead: seconds of sound after its window that a step waits for, in the mode ``dense``. Default 256 frames,
             which is 2.56 s for ``kitchen20``. With 832 frames, the steps are those of `Recogniser.predict` to about
             0.01; with fewer, they come earlier and are worse.
+        on_warning: called with one line for everything that is wrong with the samples but can be used, or with
+            ``step_seconds``; once for each. A Python warning at the line that called the stream unless given.
 
     Attributes:
         labels: of the model.
@@ -92,22 +95,26 @@ class Stream:
         step_seconds: float | None = None,
         threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
-        sample_rate: int | None = None,
+        sample_rate: float | None = None,
         start: float = 0.0,
         lookahead: float | None = None,
+        on_warning: Callable[[str], None] | None = None,
     ) -> None:
         if recogniser.frame_wise:
             needed = f"needs what surrounds each step of {recogniser.window_seconds:g} s, which a stream lacks"
             raise ModelError(recogniser.name, f"{needed}; give it whole recordings, or take a model of clips")
+        self._on_warning = on_warning
+        self._lines: list[str] = []  # warnings that were not given yet
         self._predictor, self._rate = recogniser._predictor, recogniser.sample_rate
         self.labels, self.window_seconds, self.start = recogniser.labels, recogniser.window_seconds, start
-        self._grid = grid = replace(self._predictor.grid, step=recogniser.check_step(step_seconds))
+        self._grid = grid = replace(self._predictor.grid, step=recogniser.check_step(step_seconds, self._lines.append))
         self._live = self._predictor.live_grid(grid.step, self._samples_ahead(lookahead, recogniser.name))
         self.step_seconds = grid.step / self._rate
         settings = settings_for(recogniser.labels, recogniser.thresholds, threshold, settings=settings)
+        self._task_of = recogniser.task_of
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
         rate = self._rate if sample_rate is None else sample_rate
-        self._converter = SampleConverter(rate, self._rate, lambda line: warnings.warn(line, stacklevel=2))
+        self._converter = SampleConverter(rate, self._rate, self._lines.append)
         # A step is given this many samples after the start of its window. That is one more than the window has: only
         # then is another step certain to follow, and the last one, which stands for all that is left, comes with
         # `finish`. Where steps are longer than windows, the stretch that the step stands for has to be over, too.
@@ -118,6 +125,7 @@ class Stream:
         self._first = self._received = 0
         self._predicted = self._given = 0  # steps
         self._finished = False
+        self._give_warnings()
 
     @property
     def seconds(self) -> float:
@@ -135,7 +143,7 @@ class Stream:
         Args:
             samples: (n,) or (n, channels); n may be 0. Floats of full scale -1…1, or signed integers with the full
                 scale of their type. Channels are mixed as those of a file; NaN, infinite and absurdly large values
-                count as 0. The first of these, or of values far out of range, gives a Python warning.
+                count as 0. The first of these, or of values far out of range, gives a warning.
 
         Raises:
             ParameterError: an array of another shape or type.
@@ -144,6 +152,7 @@ class Stream:
         if self._finished:
             raise ValueError("this stream is finished; make another one")
         self._keep(self._converter.push(samples))
+        self._give_warnings()
         steps: list[Step] = []
         turn, step = self._live.steps, self._grid.step
         while self._received >= (self._predicted + turn - 1) * step + self._span:
@@ -161,6 +170,7 @@ class Stream:
         if self._finished:
             return []
         self._keep(self._converter.finish())
+        self._give_warnings()
         self._finished = True
         units = replace(self._grid, step=self._live.unit).steps(self._received) if self._received else 0
         total = -(-units * self._live.unit // self._grid.step)
@@ -176,6 +186,15 @@ class Stream:
     def open_segments(self) -> list[Segment]:
         """The segments that have not ended yet, as they are so far. A step returns each of them when it is complete."""
         return self._shifted(self._segmenter.open_segments())
+
+    def _give_warnings(self) -> None:
+        """To be called by a public method, since a Python warning names the line that called that."""
+        lines, self._lines[:] = list(self._lines), []
+        for line in lines:
+            if self._on_warning is not None:
+                self._on_warning(line)
+            else:
+                warnings.warn(line, stacklevel=3)
 
     def _keep(self, samples: np.ndarray) -> None:
         if len(samples):
@@ -219,7 +238,10 @@ class Stream:
         return Step(start, end, row, label, float(row[best]), log_mel, tuple(self._shifted(segments)))
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
-        return [replace(one, start=self.start + one.start, end=self.start + one.end) for one in segments]
+        return [
+            replace(one, start=self.start + one.start, end=self.start + one.end, task=self._task_of.get(one.label))
+            for one in segments
+        ]
 
     def _samples_ahead(self, lookahead: float | None, model: str) -> int | None:
         """The lookahead in samples, a whole number of frames."""
@@ -227,6 +249,6 @@ class Stream:
             return None
         if self._predictor.mode != "dense":
             raise ParameterError("lookahead", lookahead, f"{model} predicts window by window; leave this out")
-        if not 0 <= lookahead <= MAX_LOOKAHEAD_S:  # false for NaN
+        if not is_number(lookahead) or not 0 <= lookahead <= MAX_LOOKAHEAD_S:  # false for NaN
             raise ParameterError("lookahead", lookahead, f"give 0 to {MAX_LOOKAHEAD_S:g} s")
         return math.ceil(lookahead * self._rate / self._grid.hop - 1e-6) * self._grid.hop

@@ -17,12 +17,14 @@ export class Live {
     this.time = make("span", { class: "time" }, clock(0));
     this.delay = make("span", { class: "time" });
     this.scores = make("div", {});
+    this.warning = make("p", { class: "quiet", role: "status" });
     this.list = make("ol", { class: "ended", "aria-live": "polite", "aria-label": "Segments that have ended" });
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
       { class: "viewer" },
       make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time, this.delay),
+      this.warning,
       this.canvas,
       make(
         "div",
@@ -37,12 +39,17 @@ export class Live {
   async start() {
     const waiting = [];
     let push = (samples) => waiting.push(samples);
-    this.microphone = await openMicrophone((samples) => {
-      this.recording?.addSamples(samples);
-      push(samples);
-    });
+    const early = []; // warnings of what comes before the recording begins
+    this.microphone = await openMicrophone(
+      (samples) => {
+        this.recording?.addSamples(samples);
+        push(samples);
+      },
+      (line) => (this.recording ? this.#warn(line) : early.push(line)),
+    );
     const { rate } = this.microphone;
     this.recording = new Recording(rate);
+    early.forEach((line) => this.#warn(line));
     this.stream = this.engine.openStream({
       model: this.model,
       rate,
@@ -69,7 +76,13 @@ export class Live {
     this.onEnd(result, result && this.recording.wav(), problem);
   }
 
+  #warn(line) {
+    this.recording.warnings.push(line);
+    this.warning.textContent = this.recording.warnings.map((one) => `Warning: ${one}.`).join(" ");
+  }
+
   #addStep(step) {
+    step.warnings?.forEach((line) => this.#warn(line));
     this.recording.addStep(step);
     this.time.textContent = clock(step.end);
     if (step.delay) this.delay.textContent = `${step.delay.toFixed(1)}\u00a0s behind the sound`;

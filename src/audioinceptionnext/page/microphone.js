@@ -1,8 +1,11 @@
 // The microphone as blocks of samples.
 import { Mixdown } from "./mixdown.js";
 
-/** {rate, stop()}. onSamples: called with one Float32Array after another. Throws an Error that says what to do. */
-export async function openMicrophone(onSamples) {
+/**
+ * {rate, stop()}. onSamples: called with one Float32Array after another; onWarning: with a line on what is wrong with
+ * the sound. Throws an Error that says what to do.
+ */
+export async function openMicrophone(onSamples, onWarning) {
   if (!navigator.mediaDevices?.getUserMedia) throw new Error("The microphone works only on pages from https or localhost.");
   let stream;
   try {
@@ -18,7 +21,7 @@ export async function openMicrophone(onSamples) {
   await context.audioWorklet.addModule(new URL("./capture.js", import.meta.url));
   const source = context.createMediaStreamSource(stream);
   const capture = new AudioWorkletNode(context, "capture");
-  const mixdown = new Mixdown();
+  const mixdown = new Mixdown(onWarning);
   capture.port.onmessage = (event) => onSamples(mixdown.mix(event.data, context.sampleRate));
   source.connect(capture);
   return {

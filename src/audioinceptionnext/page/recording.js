@@ -14,6 +14,7 @@ export class Recording {
     this.loudSteps = 0; // steps that are not digital silence
     this.end = 0;
     this.segments = [];
+    this.warnings = [];
     this.scoreSums = new Map();
     this.columns = [];
     this.framesPerColumn = 1;
@@ -55,7 +56,8 @@ export class Recording {
     const log_mel = this.logMel && { ...this.logMel, columns: this.columns.length, data: this.#thumbnail() };
     const segments = this.segments.sort((a, b) => a.start - b.start);
     const clip = scores.sort((a, b) => b.score - a.score).slice(0, TOP_K);
-    return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel };
+    const { warnings } = this;
+    return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel, warnings };
   }
 
   #thumbnail() {

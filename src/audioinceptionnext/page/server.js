@@ -13,9 +13,10 @@ import { decodeLogMel } from "./spectrogram.js";
  * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel,
  *   warnings: ?(string[])}} Result
  *
- * One prediction of a live stream, with the segments that it completes; label is null in digital silence.
+ * One prediction of a live stream, with the segments that it completes; label is null in digital silence; warnings are
+ * lines about what is wrong with the sound, if anything is.
  * @typedef {{start: number, end: number, delay: number, label: ?string, score: number, top: Score[], segments: Segment[],
- *   log_mel: ?LogMel}} Step delay: seconds by which steps follow the sound
+ *   log_mel: ?LogMel, warnings: ?(string[])}} Step delay: seconds by which steps follow the sound
  */
 
 export class ServerEngine {

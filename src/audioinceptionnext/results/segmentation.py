@@ -6,7 +6,6 @@ which stretch of the recording each step stands for, and turns runs of confident
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +19,7 @@ from audioinceptionnext.results.types import Segment
 
 ONSET_THRESHOLD = 0.5  # unless the model or the user has another one
 OFFSET_TO_ONSET = 0.6  # the offset threshold as a share of the onset threshold, unless it is given
+MAX_SECONDS = 24 * 3600  # of smoothing, the shortest segment and the gap that is merged: more than any sound lasts
 EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 PORTION = 1024  # steps that are processed together, so that memory does not grow with the recording
 
@@ -64,8 +64,8 @@ class SegmentationSettings:
             raise ParameterError("offset_threshold", self.offset_threshold, reason)
         for name in ("smoothing", "min_duration", "merge_gap"):
             value = getattr(self, name)
-            if not (_is_number(value) and value >= 0 and math.isfinite(value)):
-                raise ParameterError(name, value, "give a number of seconds, 0 or more")
+            if not (is_number(value) and 0 <= value <= MAX_SECONDS):  # false for NaN
+                raise ParameterError(name, value, f"give a number of seconds from 0 to {MAX_SECONDS}, which is a day")
 
     @classmethod
     def from_threshold(cls, onset_threshold: float, **others: Any) -> SegmentationSettings:
@@ -93,11 +93,12 @@ class SegmentationSettings:
 
 def check_probability(name: str, value: object, shown: object = None) -> None:
     """Raise `ParameterError` for a threshold that is no probability above 0; ``shown`` is the value in its message."""
-    if not (_is_number(value) and 0 < value <= 1):  # type: ignore[operator]  # false for NaN too
+    if not (is_number(value) and 0 < value <= 1):  # type: ignore[operator]  # false for NaN too
         raise ParameterError(name, value if shown is None else shown, "give a probability above 0 and at most 1")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, of Python or NumPy, and no truth value."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -34,6 +34,7 @@ class LiveSession:
     def __init__(self, socket: WebSocket, models: ModelPool, settings: Settings, metrics: Metrics) -> None:
         self.socket, self.models, self.settings, self.metrics = socket, models, settings, metrics
         self._rest = b""  # of a sample whose bytes arrive in two messages
+        self._warnings: list[str] = []  # that the client was not told yet
 
     async def serve(self) -> None:
         """Run the session, from the handshake to the close."""
@@ -65,15 +66,17 @@ class LiveSession:
         sample_type, channels = np.dtype(ENCODINGS[query.encoding]), query.channels
         self._include_log_mel = bool(query.include)
         recogniser = await run_in_threadpool(self.models.get, query.model)
-        rate = query.rate or recogniser.sample_rate
+        rate = recogniser.sample_rate if query.rate is None else query.rate
+        rate = int(rate) if rate == int(rate) else rate  # as messages show it
         settings = query.settings(recogniser)
         try:
             stream = Stream(
                 recogniser,
                 step_seconds=query.hop,
                 settings=settings,
-                sample_rate=int(rate),
+                sample_rate=rate,
                 lookahead=query.lookahead,
+                on_warning=self._warnings.append,
             )
         except ModelError as error:  # the model is as it should be, but not for streams
             raise RequestError(422, str(error), parameter="model") from None
@@ -129,6 +132,8 @@ class LiveSession:
             "probabilities": dict(zip(self._labels, rounded, strict=True)),
             "segments": [segment.as_dict() for segment in step.segments],
         }
+        if self._warnings:
+            message["warnings"], self._warnings[:] = list(self._warnings), []
         if self._include_log_mel:
             message["log_mel"] = encode_log_mel(step.log_mel, self._model_rate, LIVE_RANGE)
         await self.socket.send_json(message)

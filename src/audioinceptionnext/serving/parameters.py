@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
-from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.segmentation import MAX_SECONDS, SegmentationSettings
 from audioinceptionnext.results.thresholds import parse_thresholds
 from audioinceptionnext.serving.errors import RequestError
 
@@ -18,7 +18,7 @@ P = TypeVar("P", bound="Parameters")
 INCLUDES = ("log_mel", "probabilities")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
 _DEFAULTS = SegmentationSettings()
-_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 def _split(allowed: tuple[str, ...]) -> AfterValidator:
