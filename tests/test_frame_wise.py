@@ -407,7 +407,7 @@ def test_the_stretches_of_one_damaged_recording_do_not_stop_a_run(monkeypatch: p
     batch = collate([])
     module._note_unreadable(batch._replace(failures=[(0, "a.wav: damaged"), (1, "a.wav: damaged")]))
     assert printed == ["left out: a.wav: damaged"] * 2
-    with pytest.raises(AinextError, match=r"^3 of 6 clips cannot be read: a\.wav: damaged; "):
+    with pytest.raises(AinextError, match=r"^2 of 3 recordings cannot be read: a\.wav: damaged; c\.wav"):
         module._note_unreadable(batch._replace(failures=[(4, "c.wav: damaged")]))
 
 

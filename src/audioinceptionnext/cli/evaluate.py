@@ -252,7 +252,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         console.print(f"  action: top-1 {figures['top1']:.1f} %, top-5 {figures['top5']:.1f} %")
         for task, own in figures.items():
             if isinstance(own, dict) and "per_class" in own:
-                print_figures({key: figures[key] for key in ("clips", "sources") if key in figures} | own, task)
+                known: dict[str, Any] = {key: figures[key] for key in ("clips", "sources") if key in figures}
+                print_figures(known | own, task)
         return
     intervals = figures.get("intervals", {})
     names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}

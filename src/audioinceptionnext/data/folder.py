@@ -66,7 +66,7 @@ def _of_other_classes(root: Path, found: list[tuple[Path, list[Path]]]) -> dict[
                 status = path.stat()
                 if status.st_ino:  # 0 where a file system does not number files
                     named[status.st_dev, status.st_ino].append((folder, path))
-    others = {}
+    others: dict[Path, str] = {}
     for places in named.values():
         if len({composed(folder.name) for folder, _ in places}) > 1:
             nearest = min(places, key=lambda place: [_linked(top, place[1]) for top in (root, place[0])])
