@@ -248,7 +248,7 @@ def test_thresholds_in_python_are_checked(value: Any) -> None:
     with pytest.raises(ParameterError, match=f"^threshold is kettle={value}: give a probability above 0"):
         settings_for(LABELS, (), {"kettle": value})
     if value is not None:
-        with pytest.raises(ParameterError, match=f"^threshold is {value}: give a probability above 0"):
+        with pytest.raises(ParameterError, match=f"^threshold is {value!r}: give a probability above 0"):
             settings_for(LABELS, (), value)
     with pytest.raises(ParameterError, match="no label 'Ketle'; did you mean kettle"):
         settings_for(LABELS, (), {"Ketle": 0.5})

@@ -117,7 +117,7 @@ def predict(
     writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel, tables=both)
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
-    recogniser.check_step(step_seconds)
+    step_seconds = recogniser.check_step(step_seconds) / recogniser.sample_rate  # warns once for all recordings
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )

@@ -61,7 +61,7 @@ def report(
         reason = f"{printable(out)} is no page of ainext report; give --overwrite to replace it, or another name"
         raise ParameterError("out", None, reason)
     recogniser = load(model, backend=backend.value)
-    recogniser.check_step(step_seconds)
+    step_seconds = recogniser.check_step(step_seconds) / recogniser.sample_rate  # warns once for all recordings
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
