@@ -98,6 +98,9 @@ class _Pipe(io.RawIOBase):
         return len(data)
 
 
+_FORMATS = {"wavpack": "s16p", "tta": "s16"}  # the first that these have is of 8 bits
+
+
 def mux(
     path: Path,
     kind: Container,
@@ -129,6 +132,8 @@ def mux(
             sounds.append(output.add_stream(kind.codec, rate=kind.rate, layout=layout, options=strict))
             if kind.codec == "wmav2":
                 sounds[-1].bit_rate = 64_000
+            if kind.codec in _FORMATS:
+                sounds[-1].codec_context.format = _FORMATS[kind.codec]
         packets: list[tuple[float, Any]] = []
         if pictures is not None:
             for number in range(round(picture_seconds * 25)):
