@@ -124,20 +124,22 @@ def write_with_pause(path: str | Path, samples: np.ndarray, rate: int, start: fl
     return Path(path)
 
 
+class Pipe(io.RawIOBase):
+    """Takes bytes and cannot go back, as a pipe."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.content += data
+        return len(data)
+
+
 def write_piped(path: str | Path, source: str | Path) -> Path:
     """Write a copy of a Matroska or WebM file as to a pipe, so that its header does not state its length."""
-
-    class Pipe(io.RawIOBase):
-        def __init__(self) -> None:
-            self.content = bytearray()
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: Any) -> int:
-            self.content += data
-            return len(data)
-
     pipe = Pipe()
     with av.open(str(source)) as whole, av.open(pipe, "w", format="matroska") as output:
         streams = {stream.index: output.add_stream_from_template(stream) for stream in whole.streams}

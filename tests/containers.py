@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import av
 import numpy as np
 
 from audioinceptionnext.audio.decode import read_blocks
+from tests.audio_files import Pipe
 
 RATE = 16_000  # of what is decoded
 LEAD_S, PAUSE_S = 3.0, 10.0
@@ -84,20 +84,6 @@ CONTAINERS: dict[str, Container] = {
 }
 
 
-class _Pipe(io.RawIOBase):
-    """Takes bytes and cannot go back, as a pipe."""
-
-    def __init__(self) -> None:
-        self.content = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.content += data
-        return len(data)
-
-
 _FORMATS = {"wavpack": "s16p", "tta": "s16"}  # the first that these have is of 8 bits
 
 
@@ -118,7 +104,7 @@ def mux(
         picture_seconds: how long the picture is, from 0 on.
         piped: write as to a pipe, so that the header does not state the length.
     """
-    pipe = _Pipe()
+    pipe = Pipe()
     target: Any = pipe if piped else str(path)
     fragments = {"movflags": "frag_keyframe+empty_moov"} if piped and kind.format in _INDEXED else {}
     with av.open(target, "w", format=kind.format, options={**dict(kind.options), **fragments}) as output:
