@@ -62,6 +62,8 @@ def test_a_transform_as_short_as_the_window(remove_dc: bool) -> None:
 def test_the_window_fits_into_the_transform() -> None:
     with pytest.raises(ParameterError, match=r"window_ms is 25: .* do not fit at 24000 Hz and an n_fft of 512"):
         LogMel(24_000, 25, 10, 64, n_fft=512)
+    with pytest.raises(ParameterError, match="n_fft is 513: give an even number"):
+        LogMel(24_000, 20, 10, 64, n_fft=513)
     with pytest.raises(ParameterError, match="bands is 300: give 1 to 256"):
         LogMel(24_000, 20, 10, 300, n_fft=512)
 

@@ -79,7 +79,7 @@ def without_dc(waveform: Tensor, hop: int, sample_rate: int) -> Tensor:
         sample_rate: in Hz.
     """
     samples = waveform.shape[-1]
-    hops = nn.functional.pad(waveform, (0, hop)).narrow(-1, 0, (samples // hop + 1) * hop).unflatten(1, (-1, hop))
+    hops = nn.functional.pad(waveform, (0, (samples // hop + 1) * hop - samples)).unflatten(1, (-1, hop))
     counts = (hops != 0).to(waveform.dtype).sum(2)  # (batch, hops)
     width = 2 * max(1, round(MEAN_S * sample_rate / hop / 2)) + 1  # hops of each of the two boxes that make a triangle
     smooth = torch.stack([hops.sum(2), counts], dim=1)
@@ -89,8 +89,9 @@ def without_dc(waveform: Tensor, hop: int, sample_rate: int) -> Tensor:
     ends = torch.cat([mean[:, :1], mean, mean[:, -1:]], dim=1)
     ends = (ends[:, 1:] + ends[:, :-1]) / 2  # at the ends of hops
     ramp = (torch.arange(hop, dtype=waveform.dtype, device=waveform.device) + 0.5) / hop
-    offset = ends[:, :-1, None] + (ends[:, 1:] - ends[:, :-1])[..., None] * ramp
-    return (hops - offset * (counts > 0)[..., None]).flatten(1).narrow(1, 0, samples)
+    silent = counts == 0  # has no offset
+    first, rise = ends[:, :-1].masked_fill(silent, 0), (ends[:, 1:] - ends[:, :-1]).masked_fill(silent, 0)
+    return (hops - (first[..., None] + rise[..., None] * ramp)).flatten(1).narrow(1, 0, samples)
 
 
 class LogMel(nn.Module):
@@ -126,7 +127,8 @@ class LogMel(nn.Module):
             kilobytes) and not their values (megabytes). A runtime that folds constants computes them once, on loading.
 
     Raises:
-        ParameterError: the window is longer than ``n_fft``, or the window, the hop or the number of bands is too small.
+        ParameterError: ``n_fft`` is odd or shorter than the window; or the window, the hop or the number of bands is
+            too small.
 
     >>> LogMel()(torch.zeros(1, 49_919)).shape
     torch.Size([1, 1, 416, 128])
@@ -151,6 +153,8 @@ class LogMel(nn.Module):
         self.exact = self.stored = True
         self.window = round(sample_rate * window_ms / 1000)  # samples
         self.hop = round(sample_rate * hop_ms / 1000)  # samples
+        if n_fft % 2:
+            raise ParameterError("n_fft", n_fft, "give an even number of samples")
         if not 2 <= self.window <= n_fft or self.hop < 1:
             reason = f"this window and a hop of {hop_ms} ms do not fit at {sample_rate} Hz and an n_fft of {n_fft}"
             raise ParameterError("window_ms", window_ms, reason)
@@ -168,31 +172,34 @@ class LogMel(nn.Module):
         n = torch.arange(1, self.window // 2 + 1)
         weight = torch.sin(n.double() * _exact(math.pi / self.window)).square()
         weight = weight * torch.where(2 * n == self.window, 0.5, 1.0)  # the middle sample pairs with itself
-        bins = torch.arange(self.n_fft // 2 + 1)
+        bins = torch.arange(1, self.n_fft // 2)  # no band uses the first and the last
         # Whole turns are subtracted as integers. Sines only, since ONNX Runtime 1.19 has no cosine of float64.
         angle = ((2 * n - self.window)[:, None] * bins % (2 * self.n_fft)).double() * _exact(math.pi / self.n_fft)
         cosines, sines = torch.sin(angle + _exact(math.pi / 2)), torch.sin(angle)
-        filters = mel_filters(self.sample_rate, self.n_fft, self.bands)
+        filters = mel_filters(self.sample_rate, self.n_fft, self.bands)[1 : self.n_fft // 2]
         return weight[:, None] * cosines, weight[:, None] * sines, filters
 
     def frames(self, samples: int) -> int:
         """Number of frames of a waveform with this number of samples."""
         return 1 + samples // self.hop
 
+    def _framed(self, waveform: Tensor, before: int) -> Tensor:
+        """Half a window for each frame, from ``before`` samples before its centre: (batch, frames, window // 2)."""
+        samples, half, hop = waveform.shape[-1], self.window // 2, self.hop
+        count, chunks = self.frames(samples), -(-half // hop)
+        # It fits into a few whole hops side by side, so frames are slices of a reshaped waveform, not a gather. They
+        # are centred on whole hops, as with librosa's centred padding.
+        padded = nn.functional.pad(waveform, (before, (count + chunks) * hop - before - samples))
+        hops = padded.unflatten(1, (-1, hop))  # (batch, count + chunks, hop)
+        parts = [hops[:, i : i + count, : half - i * hop] for i in range(chunks)]
+        return torch.cat(parts, dim=2) if chunks > 1 else parts[0]
+
     def forward(self, waveform: Tensor) -> Tensor:
         if self.remove_dc:
             waveform = without_dc(waveform, self.hop, self.sample_rate)
-        hop, window, half = self.hop, self.window, self.window // 2
-        count = self.frames(waveform.shape[-1])
-        # Frame t covers the samples from t * hop - window / 2 on, as with librosa's centred padding.
-        left = self.n_fft // 2 - (self.n_fft - window) // 2
-        chunks = -(-window // hop)
-        padded = nn.functional.pad(waveform, (left, chunks * hop))
-        # A window fits into a few whole hops side by side, so frames are slices of a reshaped waveform, not a gather.
-        hops = padded[:, : (count + chunks - 1) * hop].unflatten(1, (-1, hop))  # (batch, count + chunks - 1, hop)
-        framed = torch.cat([hops[:, i : i + count] for i in range(chunks)], dim=2)
         wide = torch.float64 if self.exact and waveform.device.type != "mps" else torch.float32
-        rise, fall = framed[..., 1 : half + 1].to(wide), framed[..., window - half : window].flip(-1).to(wide)
+        rise = self._framed(waveform, (self.window - 1) // 2).to(wide)
+        fall = self._framed(waveform, 0).flip(-1).to(wide)
         if self.stored:
             cosines, sines, filters = self.cosines.to(wide).sum(0), self.sines.to(wide).sum(0), self.filters
         else:
