@@ -68,7 +68,7 @@ def settings_for(
             raise ParameterError("threshold", None, f"there is no label {name!r}; {instead}")
         check_probability("threshold", value, f"{name}={value}")
         for place in places:
-            (exact if known.is_label(str(name)) else chosen)[place] = float(value)  # type: ignore[index]
+            (exact if known.is_label(str(name)) else chosen)[place] = float(value)
     return replace(settings, class_thresholds=tuple(exact.get(i, value) for i, value in enumerate(chosen)))
 
 
