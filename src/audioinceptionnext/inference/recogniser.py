@@ -89,7 +89,8 @@ class Recogniser(Model):
             settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
-            labels, ignore: which labels to look for, as for `choose`. The result has no others.
+            labels: which labels to look for, as for `choose`. The result has no others.
+            ignore: which labels to leave out, as for `choose`.
             track: number of a file's sound track, from 1 on; the first that can be decoded and is not silent unless
                 given.
             progress: called with the seconds processed so far.
