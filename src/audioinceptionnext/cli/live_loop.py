@@ -217,7 +217,8 @@ class Printer:
         if not sys.stderr.isatty() or time.monotonic() < self._shown_at + _REFRESH_S:
             return
         self._shown_at = time.monotonic()
-        labels = ", ".join(f"{printable(' '.join(one.label.split()))} {one.score:.0%}" for one in open_segments)
+        best = sorted(open_segments, key=lambda one: -one.score)  # the line may have room for some only
+        labels = ", ".join(f"{printable(' '.join(one.label.split()))} {one.score:.0%}" for one in best)
         self._clear()
         self._status = f"{format_time(seconds)[:-2]}  {labels or self._waiting}"[
             : shutil.get_terminal_size().columns - 1

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.errors import FileError, ParameterError
+from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
 
 Threshold = float | Mapping[str, float]  # of all labels, or by label
@@ -17,6 +20,7 @@ def settings_for(
     own: Sequence[float],
     threshold: Threshold | None = None,
     *,
+    groups: Mapping[str, Sequence[str]] | None = None,
     settings: SegmentationSettings | None = None,
     onset_threshold: float | None = None,
     **others: Any,
@@ -26,7 +30,9 @@ def settings_for(
     Args:
         labels: of the model, one per class.
         own: the model's onset thresholds, (classes,), or empty.
-        threshold: the onset threshold of all labels; or a mapping from labels to theirs.
+        threshold: the onset threshold of all labels; or a mapping from labels, patterns and groups (see `LabelSet`) to
+            theirs. That of a label counts before that of a pattern or a group, and among these the last one.
+        groups: of the labels, by name.
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
         others: further settings, as for `SegmentationSettings`.
@@ -52,15 +58,18 @@ def settings_for(
     )
     if not by_label:
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
-    for label, value in by_label.items():
-        if label not in labels:
-            several = "," in str(label) and "=" in str(label)
-            instead = "repeat threshold for each label" if several else suggest(str(label), labels)
-            raise ParameterError("threshold", None, f"there is no label {label!r}; {instead}")
-        check_probability("threshold", value, f"{label}={value}")
-    rest = own if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
-    chosen = dict(zip(labels, rest, strict=True)) | {label: float(value) for label, value in by_label.items()}
-    return replace(settings, class_thresholds=tuple(chosen.values()))
+    known = LabelSet(tuple(labels), groups=groups or {})
+    chosen = list(own) if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
+    exact: dict[int, float] = {}
+    for name, value in by_label.items():
+        if not (places := known.find(str(name))):
+            several = "," in str(name) and "=" in str(name)
+            instead = "repeat threshold for each label" if several else known.nearest(str(name))
+            raise ParameterError("threshold", None, f"there is no label {name!r}; {instead}")
+        check_probability("threshold", value, f"{name}={value}")
+        for place in places:
+            (exact if known.is_label(str(name)) else chosen)[place] = float(value)
+    return replace(settings, class_thresholds=tuple(exact.get(i, value) for i, value in enumerate(chosen)))
 
 
 def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
@@ -74,16 +83,50 @@ def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, floa
     """
     found: dict[str, float] = {}
     for text in texts:
-        label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
-        try:
-            value = float(number)
-        except ValueError:
-            reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
-            more = "; repeat it for each label" if "," in text else ""
-            raise ParameterError("threshold", text or "empty", reason + more) from None
-        check_probability("threshold", value, f"{label}={value}" if label else value)
-        if found.setdefault(label, value) != value:
-            reason = f"{label or 'the threshold of all labels'} has another value already; give one"
-            raise ParameterError("threshold", text, reason)
+        _add(text, found)
     everywhere = found.pop("", None)
     return everywhere, found
+
+
+def read_thresholds(path: str | PathLike[str]) -> tuple[float | None, dict[str, float]]:
+    """Thresholds from a text file in UTF-8, as `parse_thresholds` gives them.
+
+    Each line holds a label, a pattern or a group with its threshold, as in ``Dog = 0.4``, or the threshold of all other
+    labels alone. Empty lines, and those that begin with ``#``, do not count.
+
+    Raises:
+        FileError: the file cannot be read, or a line is none of these.
+
+    >>> everywhere, by_label = read_thresholds("thresholds.txt")
+    >>> model.predict("dinner.mp4", threshold=by_label)
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise FileError(path, f"cannot be read as text: {(reason or str(error)).lower()}") from error
+    found: dict[str, float] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip() and not line.lstrip().startswith("#"):
+                _add(line.strip(), found)
+        except ParameterError as error:
+            raise FileError(path, f"line {number}: {error.reason}") from None
+    everywhere = found.pop("", None)
+    return everywhere, found
+
+
+def _add(text: str, found: dict[str, float]) -> None:
+    """Add a threshold to those by label, where that of all labels has an empty one."""
+    label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
+    label = label.strip()
+    try:
+        value = float(number)
+    except ValueError:
+        reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
+        more = "; repeat it for each label" if "," in text else ""
+        raise ParameterError("threshold", text or "empty", reason + more) from None
+    check_probability("threshold", value, f"{label}={value}" if label else value)
+    if found.setdefault(label, value) != value:
+        reason = f"{label or 'the threshold of all labels'} has another value already; give one"
+        raise ParameterError("threshold", text, reason)
