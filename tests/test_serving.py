@@ -375,6 +375,8 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
         assert list(step["probabilities"]) == list(stream.labels)
         assert list(step["probabilities"].values()) == pytest.approx(one.probabilities.tolist(), abs=1e-3)
         assert [s["label"] for s in step["segments"]] == [s.label for s in one.segments]
+    ended = [(s["label"], s["start"]) for step in steps for s in step["segments"]]
+    assert ended and {(s["label"], s["start"]) for step in steps for s in step["open"]} <= set(ended)
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,10 @@ export function shippedModel(name) {
   const all = readMetadata(content);
   const metadata = Object.fromEntries(METADATA.filter((key) => key in all).map((key) => [key, all[key]]));
   const { labels, sample_rate, mode, bytes, licence, parameters, measured } = description;
-  const read = (key, otherwise) => JSON.parse(all[key] ?? otherwise);
   const entry = {
     name,
     labels,
-    groups: read("groups", "{}"),
-    thresholds: read("thresholds", "[]"),
+    groups: JSON.parse(all.groups ?? "{}"),
     sample_rate,
     mode,
     bytes,

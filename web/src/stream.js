@@ -118,6 +118,7 @@ export class Stream {
       score: scores[best],
       probabilities: Object.fromEntries(labels.map((label, index) => [label, scores[index]])),
       segments: segments.map(roundSegment),
+      open: this.segmenter.openSegments().map(roundSegment),
       log_mel: this.#encodeLogMel(logMel, bands),
     };
   }

@@ -120,7 +120,7 @@ class Page {
   async #startLive() {
     if (this.cancelling || this.live) return;
     this.#clear();
-    this.live = new Live(this.engine, this.#model, this.choice.labels, (result, wav, problem) => {
+    this.live = new Live(this.engine, find("model").value, this.choice.labels, (result, wav, problem) => {
       this.#endLive();
       if (result) this.#showResult(result, new File([wav], result.file, { type: "audio/wav" }));
       if (problem) this.#showProblem(new Error(problem));

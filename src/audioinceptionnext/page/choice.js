@@ -5,7 +5,7 @@ const GROUP = "group:";
 const TOP_K = 5; // labels of the recording as a whole
 
 /** "Waves,  surf" and "waves, surf" are the same name. */
-const key = (name) => name.trim().toLowerCase().replaceAll(/\s*,\s*/g, ",");
+const key = (name) => name.trim().toLowerCase().replaceAll(/\s*([,:])\s*/g, "$1").replaceAll(/\s+/g, " ");
 
 export class Choice {
   /** query: URLSearchParams of the page's address. */
@@ -32,12 +32,24 @@ export class Choice {
       while (count > 1 && !this.known.has(key(parts.slice(0, count).join()))) count--;
       names.push(parts.splice(0, count).join().trim());
     }
-    return names.some((name) => this.known.has(key(name))) ? names : [text]; // it may be a name of another model
+    return names.some((name) => this.find(name)) ? names : [text]; // it may be a name of another model
+  }
+
+  /** What a name or a pattern such as `Smoke detector*` stands for: {name, title, labels}; undefined if for nothing. */
+  find(name) {
+    const found = this.known.get(key(name));
+    if (found || !/[*?]/.test(name)) return found;
+    const escaped = key(name).replaceAll(/[.+^${}()|[\]\\]/g, "\\$&");
+    const pattern = new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+    const isGroup = (one) => key(one).startsWith(GROUP);
+    const matching = this.offers.filter((offer) => isGroup(offer.name) === isGroup(name) && pattern.test(key(offer.name)));
+    const labels = [...new Set(matching.flatMap((offer) => offer.labels))];
+    return labels.length ? { name, title: name, labels } : undefined;
   }
 
   /** What of a list, "labels" or "ignore", the model knows: [{name, title, labels}]. */
   chosen(list) {
-    return this.given[list].map((name) => this.known.get(key(name))).filter(Boolean);
+    return this.given[list].map((name) => this.find(name)).filter(Boolean);
   }
 
   has(list, { name }) {

@@ -90,7 +90,8 @@ export class Chooser {
     const found = this.choice.offers.map((offer) => ({ offer, title: readable(offer.title).toLowerCase() }));
     const matching = found.filter(({ title }) => words.every((word) => title.includes(word)));
     const order = query ? (a, b) => rank(a.title) - rank(b.title) : (a, b) => this.#segments(b.offer) - this.#segments(a.offer);
-    this.found = matching.sort(order).map(({ offer }) => offer);
+    const pattern = matching.length ? undefined : this.choice.find(query);
+    this.found = pattern ? [pattern] : matching.sort(order).map(({ offer }) => offer);
     this.list.replaceChildren(...this.found.map((offer, index) => this.#option(offer, index)));
     this.none.textContent = this.found.length ? "" : `No sound matches “${this.input.value.trim()}”.`;
     this.#expand(this.found.length > 0);
@@ -101,7 +102,7 @@ export class Chooser {
     const list = this.way.value;
     const chosen = this.choice.has(list, offer);
     const segments = this.#segments(offer);
-    const details = offer.name === offer.title ? [] : [`group of ${offer.labels.length}`];
+    const details = offer.name === offer.title ? [] : [`group of ${number(offer.labels.length)}`];
     if (segments) details.push(countSegments(segments));
     const attributes = { id: `offer-${index}`, role: "option", "aria-selected": String(chosen), onclick: () => this.#take(offer) };
     return make("li", attributes, readable(offer.title), make("span", { class: "quiet" }, ` ${details.join(", ")}`));

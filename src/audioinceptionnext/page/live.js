@@ -9,17 +9,14 @@ import { scoreBar } from "./viewer.js";
 const SECONDS = 12; // across the log-mel
 const MAX_SEGMENTS = 8; // in the list; older ones are dropped
 const [MIN_NOW, MAX_NOW] = [5, 10]; // labels in the list of those that sound now, which shows the most probable at least
-const THRESHOLD = 0.5; // of models without their own
 
 export class Live {
   /**
-   * model: of the engine's models(). labels: a Set of those to show. onEnd(result, wav, problem): called at the end, with
-   * a Result of all labels and its WAV file, or with what went wrong.
+   * model: its name. labels: a Set of those to show. onEnd(result, wav, problem): called at the end, with a Result of all
+   * labels and its WAV file, or with what went wrong.
    */
   constructor(engine, model, labels, onEnd) {
-    Object.assign(this, { engine, labels, onEnd });
-    this.model = model.name;
-    this.thresholds = new Map(model.labels.map((label, index) => [label, model.thresholds?.[index] ?? THRESHOLD]));
+    Object.assign(this, { engine, model, labels, onEnd });
     this.colours = new Map(); // by label, in the order in which they appear
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
@@ -108,10 +105,11 @@ export class Live {
     if (this.step) this.#showNow();
   }
 
-  /** The labels that reach their thresholds in the last step, and the most probable others. */
+  /** The labels of open segments, and the most probable others. */
   #showNow() {
+    const open = new Set(this.step.open.map(({ label }) => label));
     const scores = Object.entries(this.step.probabilities).filter(([label]) => this.labels.has(label));
-    const sorted = scores.map(([label, score]) => ({ label, score, now: score >= this.thresholds.get(label) }));
+    const sorted = scores.map(([label, score]) => ({ label, score, now: open.has(label) }));
     sorted.sort((a, b) => b.now - a.now || b.score - a.score);
     const shown = sorted.slice(0, MAX_NOW).filter(({ now }, index) => now || index < MIN_NOW);
     this.scores.replaceChildren(

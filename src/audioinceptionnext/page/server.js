@@ -15,10 +15,10 @@ const MAX_TOP_K = 1000; // that the server accepts
  * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel,
  *   warnings: ?(string[])}} Result
  *
- * One prediction of a live stream, with the probability of each label and the segments that it completes; label is null
- * in digital silence; warnings are lines about what is wrong with the sound, if anything is.
+ * One prediction of a live stream, with the probability of each label, the segments that it completes, and those that
+ * are still open; label is null in digital silence; warnings are lines about what is wrong with the sound, if anything is.
  * @typedef {{start: number, end: number, delay: number, label: ?string, score: number, probabilities: Object<string, number>,
- *   segments: Segment[], log_mel: ?LogMel, warnings: ?(string[])}} Step delay: seconds by which steps follow the sound
+ *   segments: Segment[], open: Segment[], log_mel: ?LogMel, warnings: ?(string[])}} Step delay: seconds by which steps follow the sound
  */
 
 export class ServerEngine {
@@ -33,7 +33,7 @@ export class ServerEngine {
     this.askKey = async () => "";
   }
 
-  /** [{name, labels, groups, thresholds, sample_rate, mode, bytes, licence, parameters, default}] */
+  /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, default}] */
   async models() {
     const response = await this.#withKey((headers) => fetch(`${this.base}/v1/models`, { headers }));
     const body = await readJson(response);
