@@ -149,7 +149,7 @@ class Page {
     this.#offerSounds(result.model); // another may have been selected since
     this.url = URL.createObjectURL(file);
     this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
-    this.viewer.show(this.#shown);
+    if (this.choice.query) this.viewer.show(this.#shown);
     this.chooser.setSegments(result.segments);
     const stem = result.file.replace(/\.[^.]*$/, "");
     const downloads = Object.values(FORMATS).map((format) =>
