@@ -12,7 +12,7 @@ export class Chooser {
     this.way = make("select", { "aria-label": "What to do with the sounds that are chosen" });
     this.way.append(...Object.entries(WAYS).map(([value, text]) => make("option", { value }, text)));
     this.way.onchange = () => this.#close();
-    this.list = make("ul", { id: "offers", role: "listbox", "aria-label": "Sounds and groups", tabindex: "-1", hidden: true });
+    this.list = make("ul", { id: "offers", role: "listbox", "aria-label": "Sounds and groups", "aria-multiselectable": "true", tabindex: "-1", hidden: true });
     this.input = make("input", {
       type: "search",
       role: "combobox",
@@ -149,6 +149,7 @@ export class Chooser {
       if (count) this.#activate(key === "ArrowDown" ? (this.active + 1) % count : (Math.max(this.active, 0) + count - 1) % count);
     } else if (key === "Enter" && open && this.active >= 0) this.#take(this.found[this.active]);
     else if (key === "Escape" && open) this.#close();
+    else if (key === "Escape" && this.input.value) this.input.value = ""; // without searching again, as browsers would
     else if (key === "Backspace" && !this.input.value) this.#removeLast();
     else return;
     event.preventDefault();
