@@ -42,6 +42,7 @@ OPTIONAL: dict[str, tuple[Callable[[], object], str]] = {
     "nginx": (lambda: shutil.which("nginx") and shutil.which("openssl"), "nginx and openssl are not installed"),
     "reference": ((SHARED / "reference").is_dir, "no published outputs are at ../shared/reference"),
     "data": ((SHARED / "data").is_dir, "no data sets are at ../shared/data"),
+    "teachers": ((SHARED / "teachers").is_dir, "no teachers are at ../shared/teachers"),
 }
 # What AINEXT_REQUIRE=ray,openvino names has to be there: its tests fail instead of being skipped.
 REQUIRED = {name for name in os.environ.get("AINEXT_REQUIRE", "").split(",") if name}

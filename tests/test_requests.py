@@ -63,6 +63,27 @@ def test_form_fields_and_the_query_mean_the_same(client: httpx.Client, sound: by
     assert send(client, sound, model="digits").json()["model"] == "digits"
 
 
+def test_labels_are_chosen_as_in_python(client: httpx.Client, sound: bytes, server: Server) -> None:
+    chosen = {"threshold": 0.01, "labels": "water*,blender", "ignore": "Blender"}
+    found = send(client, sound, include="probabilities", **chosen).json()
+    assert {one["label"] for one in found["segments"]} == {"water-flowing"}
+    assert found["probabilities"]["labels"] == ["water-flowing"] == [one["label"] for one in found["clip"]]
+    query = "threshold=0.01&labels=water*,blender&ignore=Blender"
+    assert client.post(f"{PREDICT}?{query}", content=sound).json()["segments"] == found["segments"]
+    for wrong, line in (({"labels": "blendr"}, "did you mean blender?"), ({"ignore": "*"}, "leaves no label")):
+        refused = send(client, sound, **wrong)
+        assert line in problem(refused, 422) and refused.json()["parameter"] == next(iter(wrong))
+
+    url = f"{server.url.replace('http', 'ws')}/v1/listen?{query}&encoding=f32le"
+    with websockets.connect(url) as socket:
+        socket.send(kitchen(3).astype(np.float32).tobytes())
+        socket.send('{"type": "end"}')
+        steps = [json.loads(message) for message in socket]
+    assert steps and all(list(step["probabilities"]) == ["water-flowing"] for step in steps)
+    listed = client.get("/v1/models").json()["models"][0]
+    assert (listed["kind"], listed["groups"], listed["identifiers"]) == ("single-label", {}, [])
+
+
 def test_thresholds_by_label_are_those_of_python(client: httpx.Client, sound: bytes, server: Server) -> None:
     model, waveform = load(SMALL), kitchen(3)
     label = model.predict(waveform, threshold=0.02).segments[0].label

@@ -40,6 +40,8 @@ def batch(
     model: options.ModelName = "kitchen20",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
     top_k: options.TopK = 5,
+    labels: options.Labels = None,
+    ignore: options.Ignore = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = 0.32,
@@ -100,6 +102,7 @@ def batch(
 
     file = read_model(model)
     recogniser = Recogniser(file.content, file.source, file.name, threads=1, backend=backend.value)
+    recogniser = options.choose(recogniser, labels, ignore)
     recogniser.check_step(step_seconds)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
@@ -111,6 +114,7 @@ def batch(
         model=recogniser.name,
         source=file.source,
         sha256=hashlib.sha256(file.content).hexdigest(),
+        labels=recogniser.labels if labels or ignore else None,
         settings=settings,
         top_k=top_k,
         step_seconds=step_seconds,

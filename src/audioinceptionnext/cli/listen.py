@@ -37,6 +37,8 @@ def listen(
         ),
     ] = None,
     model: options.ModelName = "kitchen20",
+    labels: options.Labels = None,
+    ignore: options.Ignore = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = 0.32,
@@ -111,7 +113,7 @@ def listen(
     from audioinceptionnext.inference.stream import Stream
     from audioinceptionnext.models.load import load
 
-    recogniser = load(model, threads=threads, backend=backend.value)
+    recogniser = options.choose(load(model, threads=threads, backend=backend.value), labels, ignore)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )

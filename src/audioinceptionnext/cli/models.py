@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +14,8 @@ from audioinceptionnext.errors import counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
+
+_MAX_LINES = 60  # labels that are listed one on each line, if they have groups
 
 
 def models(
@@ -63,16 +68,36 @@ def models(
 def _in_words(entry: ModelEntry) -> str:
     about = entry.description
     figures = f"{about['parameters']:,} parameters, {about['gmac']:.3f} GMAC per clip, {about['bytes'] / 1e6:.1f} MB"
-    labels = [printable(label) for label in about["labels"]]
     return "\n".join(
         [
             f"{entry.name}: {figures}, {about['licence']}",
             f"measured: {about['measured']}",
             f"file: {printable(entry.path)}",
-            f"\n{counted(len(labels), 'label')}:",
-            *labels,
+            *_labels_in_words(about["labels"], about.get("groups", {})),
         ]
     )
+
+
+def _labels_in_words(labels: list[str], groups: dict[str, list[str]]) -> list[str]:
+    """The labels, one on each line; hundreds of them in paragraphs, by the groups that are part of no other."""
+    if len(labels) <= _MAX_LINES or not groups:
+        return [f"\n{counted(len(labels), 'label')}:", *map(printable, labels)]
+    sets = {name: frozenset(members) for name, members in groups.items()}
+    largest = {name: members for name, members in sets.items() if not any(members < other for other in sets.values())}
+    width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
+
+    def paragraph(names: Iterable[str], before: str = "") -> str:
+        text = before + " · ".join(map(printable, names))
+        return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+    lines = [f"\n{counted(len(labels), 'label')} in {counted(len(groups), 'group')}, for --labels and --ignore:"]
+    for name, members in largest.items():
+        lines += [f"\ngroup:{printable(name)} ({len(members)})", paragraph(groups[name])]
+        if within := [f"{one} ({len(sets[one])})" for one in sets if sets[one] < members]:
+            lines.append(paragraph(within, "groups within: "))
+    if others := [label for label in labels if not any(label in members for members in sets.values())]:
+        lines += [f"\nin no group ({len(others)})", paragraph(others)]
+    return lines
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def predict(
         bool, typer.Option("--plot", help="Draw a picture of each recording (.png), in --out or the current folder.")
     ] = False,
     top_k: options.TopK = 5,
+    labels: options.Labels = None,
+    ignore: options.Ignore = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = 0.32,
@@ -117,6 +119,7 @@ def predict(
     writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel, tables=both)
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
+    recogniser = options.choose(recogniser, labels, ignore)
     step_seconds = recogniser.check_step(step_seconds) / recogniser.sample_rate  # warns once for all recordings
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from audioinceptionnext.results.segmentation import SegmentationSettings
 
 _SEGMENTS = "Segments"
+_LABELS = "Labels"
 
 
 class BackendName(StrEnum):
@@ -50,15 +53,36 @@ Lookahead = Annotated[
 TopK = Annotated[
     int, typer.Option("--top-k", "-k", metavar="N", min=1, help="Give this many labels for the recording as a whole.")
 ]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        metavar="NAMES",
+        help="Look for these labels only: names, patterns such as 'Smoke detector*' and groups such as group:Animal, "
+        "separated by commas.",
+        show_default="all",
+        rich_help_panel=_LABELS,
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="NAMES",
+        help="Leave these labels out, named in the same way.",
+        show_default="none",
+        rich_help_panel=_LABELS,
+    ),
+]
 OnsetThreshold = Annotated[
     list[str] | None,
     typer.Option(
         "--onset-threshold",
         "--threshold",
         "-t",
-        metavar="P|LABEL=P",
-        help="Set the probability that a segment must reach at least once, for all labels or for one, as in "
-        "blender=0.9. May be repeated.",
+        metavar="P|LABEL=P|FILE",
+        help="Set the probability that a segment must reach at least once, for all labels or for some, as in "
+        "blender=0.9 or 'group:Animal=0.7'. May be repeated. A file has one of these on each line.",
         show_default="the model's, or 0.5",
         rich_help_panel=_SEGMENTS,
     ),
@@ -120,6 +144,11 @@ Workers = Annotated[
 ]
 
 
+def choose(recogniser: Recogniser, labels: list[str] | None, ignore: list[str] | None) -> Recogniser:
+    """The recogniser with the labels that the options choose."""
+    return recogniser.choose(labels or None, ignore or None) if labels or ignore else recogniser
+
+
 def segmentation_settings(
     recogniser: Recogniser,
     onset_threshold: list[str] | None,
@@ -129,9 +158,14 @@ def segmentation_settings(
     merge_gap: float,
 ) -> SegmentationSettings:
     """The settings that the options stand for; labels without a threshold of their own keep the model's."""
-    from audioinceptionnext.results.thresholds import parse_thresholds
+    from audioinceptionnext.results.thresholds import parse_thresholds, read_thresholds
 
-    everywhere, by_label = parse_thresholds(onset_threshold or ())
+    texts = onset_threshold or []
+    files = [text for text in texts if _names_a_file(text)]
+    everywhere, by_label = parse_thresholds([text for text in texts if text not in files])
+    for file in files:  # what the command line itself says counts before them
+        rest, more = read_thresholds(file)
+        everywhere, by_label = rest if everywhere is None else everywhere, more | by_label
     given = {} if offset_threshold is None else {"offset_threshold": offset_threshold}
     return recogniser.segmentation_settings(
         by_label,
@@ -141,3 +175,11 @@ def segmentation_settings(
         min_duration=min_duration,
         merge_gap=merge_gap,
     )
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether the value of the option is a file, rather than a threshold."""
+    with suppress(ValueError):
+        float(text.rpartition("=")[2])
+        return False
+    return Path(text).is_file() or bool(Path(text).suffix and "=" not in text)

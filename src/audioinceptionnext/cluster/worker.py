@@ -29,6 +29,7 @@ class Job:
         source: what errors call the model's file.
         sha256: of the model's file.
         settings: how probabilities become segments.
+        labels: those that are looked for; all of the model if None.
         top_k: number of labels for a recording as a whole.
         step_seconds: from one step to the next; the model's own if None.
         backend: what computes the network.
@@ -38,6 +39,7 @@ class Job:
     source: str
     sha256: str
     settings: SegmentationSettings
+    labels: tuple[str, ...] | None = None
     top_k: int = 5
     step_seconds: float | None = None
     backend: Backend = "auto"
@@ -45,7 +47,7 @@ class Job:
     def as_dict(self) -> dict[str, Any]:
         """Everything that the results depend on, for run.json."""
         job = {"model": self.model, "sha256": self.sha256, "top_k": self.top_k, "step_seconds": self.step_seconds}
-        return {**job, "backend": self.backend, **asdict(self.settings)}
+        return {**job, "backend": self.backend, "labels": self.labels, **asdict(self.settings)}
 
 
 def pack(task: list[Recording]) -> str:
@@ -95,7 +97,8 @@ class Worker:
         from audioinceptionnext.inference.recogniser import Recogniser
 
         self.job, self.run_id, self._attempts = job, run_id, attempts
-        self._recogniser = Recogniser(ray.get(content), job.source, job.model, threads=1, backend=job.backend)
+        model = Recogniser(ray.get(content), job.source, job.model, threads=1, backend=job.backend)
+        self._recogniser = model.choose(job.labels)
         self._restarted = bool(ray.get_runtime_context().was_current_actor_reconstructed)
         remove_leftovers(run_id)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings as python_warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -151,7 +151,7 @@ class Recogniser(Model):
             log_mel=thumbnail.picture(),
             sample_rate=self.sample_rate,
             warnings=warnings,
-            onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
+            onset_threshold=_lowest(settings, chosen.labels, {one.label for one in segments}),
             tasks=chosen.tasks,
         )
 
@@ -235,3 +235,9 @@ def recording_probabilities(probabilities: np.ndarray, loud: int | None = None) 
     ``loud`` is the number of these, where the probabilities are of some labels only, which may all be 0.
     """
     return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()) if loud is None else loud)
+
+
+def _lowest(settings: SegmentationSettings, labels: Sequence[str], found: Collection[str]) -> float:
+    """The lowest onset threshold of the labels that were found, or of all if none was."""
+    own = dict(zip(labels, settings.class_thresholds, strict=False))
+    return min((own[label] for label in found or own if own), default=settings.onset_threshold)

@@ -142,8 +142,8 @@ class LabelSet:
             if not known:
                 return "this model has no groups"
         by_folded = {_folded(one): one for one in known}
-        within = [one for one in by_folded if wanted and wanted in one]
-        near = list(dict.fromkeys([*within, *difflib.get_close_matches(wanted, by_folded, _NEAREST)]))[:_NEAREST]
+        within = [one for one in by_folded if wanted and wanted in one][:_NEAREST]
+        near = within or difflib.get_close_matches(wanted, by_folded, _NEAREST)
         if len(near) > 1:
             return f"did you mean {', '.join(by_folded[one] for one in near[:-1])} or {by_folded[near[-1]]}?"
         return f"did you mean {by_folded[near[0]]}?" if near else suggest(wanted, known, _LISTED)

@@ -256,7 +256,7 @@ def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: di
     ax.set_ylim(max(len(lanes), 1) - 0.5, -0.5)  # the first lane on top
     if not lanes:
         ax.set_yticks([])
-        note = f"no label reached {result.onset_threshold:.0%} for long enough"
+        note = "no label reached its onset threshold for long enough"
         ax.text(0.5, 0.5, note, transform=ax.transAxes, ha="center", va="center", fontsize=10, color=FAINT)
         return
     ax.set_yticks(range(len(lanes)), [_short(label, LABEL_LETTERS) for label in lanes], parse_math=False)

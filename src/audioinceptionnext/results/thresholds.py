@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
 
@@ -81,16 +83,50 @@ def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, floa
     """
     found: dict[str, float] = {}
     for text in texts:
-        label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
-        try:
-            value = float(number)
-        except ValueError:
-            reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
-            more = "; repeat it for each label" if "," in text else ""
-            raise ParameterError("threshold", text or "empty", reason + more) from None
-        check_probability("threshold", value, f"{label}={value}" if label else value)
-        if found.setdefault(label, value) != value:
-            reason = f"{label or 'the threshold of all labels'} has another value already; give one"
-            raise ParameterError("threshold", text, reason)
+        _add(text, found)
     everywhere = found.pop("", None)
     return everywhere, found
+
+
+def read_thresholds(path: str | PathLike[str]) -> tuple[float | None, dict[str, float]]:
+    """Thresholds from a text file in UTF-8, as `parse_thresholds` gives them.
+
+    Each line holds a label, a pattern or a group with its threshold, as in ``Dog = 0.4``, or the threshold of all other
+    labels alone. Empty lines, and those that begin with ``#``, do not count.
+
+    Raises:
+        FileError: the file cannot be read, or a line is none of these.
+
+    >>> everywhere, by_label = read_thresholds("thresholds.txt")
+    >>> model.predict("dinner.mp4", threshold=by_label)
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise FileError(path, f"cannot be read as text: {(reason or str(error)).lower()}") from error
+    found: dict[str, float] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line.strip() and not line.lstrip().startswith("#"):
+                _add(line.strip(), found)
+        except ParameterError as error:
+            raise FileError(path, f"line {number}: {error.reason}") from None
+    everywhere = found.pop("", None)
+    return everywhere, found
+
+
+def _add(text: str, found: dict[str, float]) -> None:
+    """Add a threshold to those by label, where that of all labels has an empty one."""
+    label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
+    label = label.strip()
+    try:
+        value = float(number)
+    except ValueError:
+        reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
+        more = "; repeat it for each label" if "," in text else ""
+        raise ParameterError("threshold", text or "empty", reason + more) from None
+    check_probability("threshold", value, f"{label}={value}" if label else value)
+    if found.setdefault(label, value) != value:
+        reason = f"{label or 'the threshold of all labels'} has another value already; give one"
+        raise ParameterError("threshold", text, reason)

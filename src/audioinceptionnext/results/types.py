@@ -60,7 +60,8 @@ class RecognitionData:
         log_mel: (columns, bands), a log-mel of the whole duration that is small enough to draw.
         sample_rate: of the model, in Hz; the log-mel's bands reach up to half of it.
         warnings: what was wrong with the file, such as a damaged end; one line each, without the file's name.
-        onset_threshold: the lowest onset threshold of all classes, drawn in the picture.
+        onset_threshold: the lowest onset threshold of the labels that have segments, or else of all, drawn in the
+            picture.
         tasks: the names and sizes of consecutive parts of the labels, as in `Recogniser`; empty for most models.
     """
 

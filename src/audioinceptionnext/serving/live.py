@@ -66,7 +66,7 @@ class LiveSession:
         query = ListenParameters.read(self.socket.query_params.multi_items())
         sample_type, channels = np.dtype(ENCODINGS[query.encoding]), query.channels
         self._include_log_mel = bool(query.include)
-        recogniser = await run_in_threadpool(self.models.get, query.model)
+        recogniser = query.chosen(await run_in_threadpool(self.models.get, query.model))
         rate = recogniser.sample_rate if query.rate is None else query.rate
         rate = int(rate) if rate == int(rate) else rate  # as messages show it
         settings = query.settings(recogniser)

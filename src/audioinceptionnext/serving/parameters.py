@@ -39,10 +39,17 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["kitchen20"])
+    labels: str = Field(
+        "",
+        description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
+        "as group:Animal; all unless given.",
+        examples=["blender,water*"],
+    )
+    ignore: str = Field("", description="Labels to leave out, named in the same way.")
     threshold: list[str] = Field(
         [],
-        description="Probability that a segment must reach at least once, for all labels or for one, as in "
-        "blender=0.9. May be repeated; the model's own unless given.",
+        description="Probability that a segment must reach at least once, for all labels or for some, as in "
+        "blender=0.9 or group:Animal=0.7. May be repeated; the model's own unless given.",
         examples=[["0.5", "blender=0.9"]],
     )
     offset_threshold: float | None = Field(
@@ -101,6 +108,13 @@ class Parameters(BaseModel):
         name = str(first["loc"][0])
         schema = cls.model_json_schema()["properties"][name]
         return RequestError.of_parameter(name, first["input"] or "empty", f"give {_expected(schema)}")
+
+    def chosen(self, recogniser: Recogniser) -> Recogniser:
+        """The model with the labels that are asked for. Raises `RequestError` (422) if it has no such labels."""
+        try:
+            return recogniser.choose(self.labels or None, self.ignore or None)
+        except ParameterError as error:
+            raise RequestError.of_library(error) from None
 
     def settings(self, recogniser: Recogniser) -> SegmentationSettings:
         """How probabilities become segments. Raises `RequestError` (422) for thresholds that the model cannot have."""

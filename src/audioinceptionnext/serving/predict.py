@@ -97,7 +97,7 @@ class Predictor:
 
     async def _job(self, given: Iterable[tuple[str, str]]) -> Job:
         parameters = PredictParameters.read(given)
-        recogniser = await asyncio.to_thread(self.models.get, parameters.model)
+        recogniser = parameters.chosen(await asyncio.to_thread(self.models.get, parameters.model))
         try:
             recogniser.check_step(parameters.hop)
         except ParameterError as error:
