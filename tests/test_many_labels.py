@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser import SCENE, SMALL, drop, opened, rows, until
+from tests.command import ainext
 from tests.served import serving
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]
@@ -93,6 +94,21 @@ def test_sounds_that_are_typed_and_chosen_are_all_that_is_shown(browser: Any, ur
         assert len(rows(page)) == 2
         page.get_by_role("button", name="Show all sounds").click()
         assert len(rows(page)) == 40 and page.url == f"{url}/"
+
+
+def test_the_page_saves_what_the_command_gives_for_these_labels(browser: Any, url: str) -> None:
+    labels, ignore = "*w*,blender", "wok,water*"
+    (wanted,) = ainext("predict", SCENE, "--model", SMALL, "--labels", labels, "--ignore", "water*", "--json").json
+    for page in opened(browser, f"{url}/?labels={labels}&ignore={ignore}"):  # the page passes over unknown names
+        drop(page, SCENE)
+        rows(page)
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="JSON").click()
+        found = json.loads(Path(saved.value.path()).read_text())
+        assert found["segments"] == wanted["segments"] != []
+        assert [one["label"] for one in found["clip"]] == [one["label"] for one in wanted["clip"]]
+        scores = [[one["score"] for one in result["clip"]] for result in (found, wanted)]
+        assert scores[0] == pytest.approx(scores[1], abs=2e-4)
 
 
 def test_the_keyboard_chooses_and_axe_finds_nothing_serious(browser: Any, url: str) -> None:
