@@ -26,6 +26,7 @@ NAMES = ("Speech", "Dog", "Cat", "Waves, surf", "Ocean", "Smoke detector, smoke 
 GROUPS = {"Animal": ("Dog", "Cat", "Dog, wild"), "Dog": ("Dog", "Dog, wild"), "Water, all": ("Waves, surf", "Ocean")}
 LABELS = LabelSet(NAMES, groups=GROUPS)
 SMALL = "kitchen20-small"
+TEACHERS = Path(__file__).parents[2] / "shared" / "teachers"
 
 
 @pytest.mark.parametrize(
@@ -294,9 +295,8 @@ def test_groups_of_audioset() -> None:
 @pytest.mark.needs("teachers")
 def test_all_labels_of_audioset_are_in_its_ontology() -> None:
     from audioinceptionnext.data.audioset import audioset_groups
-    from tests.conftest import SHARED
 
-    with (SHARED / "teachers" / "audioset_labels.csv").open(encoding="utf-8", newline="") as file:
+    with (TEACHERS / "audioset_labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     names, identifiers = ([row[column] for row in rows] for column in ("display_name", "mid"))
     groups = audioset_groups(names, identifiers)

@@ -108,7 +108,7 @@ def test_thresholds_by_label_are_those_of_python(client: httpx.Client, sound: by
         ("treshold=0.3", {}, "treshold", "did you mean threshold?"),
         ("", {"treshold": 0.3}, "treshold", "did you mean threshold?"),
         ("format=csv", {}, "format", "choose from model, threshold"),
-        ("labels=blender", {}, "labels", "choose from model"),
+        ("lables=blender", {}, "lables", "did you mean labels"),
         ("", {"Top_K": 3}, "Top_K", "did you mean top_k?"),
         ("threshold=0.4", {"threshold": 0.3}, "threshold", "has another value already"),
         ("top_k=1&top_k=2", {}, "top_k", "top_k is 1 and 2: give it once"),
@@ -129,6 +129,8 @@ def test_thresholds_by_label_are_those_of_python(client: httpx.Client, sound: by
         ("", {"smoothing": -1}, "smoothing", "give a number from 0 to 86400"),
         ("", {"include": "all"}, "include", "give log_mel or probabilities"),
         ("", {"include": "x" * 5000}, "include", "too long"),
+        ("labels=" + "*," * 6000, {}, "labels", "too long"),
+        ("ignore=" + "x" * 500, {}, "ignore", "no label matches 'xxx"),
         ("top_k=%1B[31m", {}, "top_k", "top_k is ?[31m"),
     ],
 )

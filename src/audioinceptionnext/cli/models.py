@@ -15,6 +15,7 @@ from audioinceptionnext.errors import counted, printable
 if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
 
+_NO_BREAK = "\u00a0"
 _MAX_LINES = 60  # labels that are listed one on each line, if they have groups
 
 
@@ -87,8 +88,12 @@ def _labels_in_words(labels: list[str], groups: dict[str, list[str]]) -> list[st
     width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
 
     def paragraph(names: Iterable[str], before: str = "") -> str:
-        text = before + " · ".join(map(printable, names))
-        return textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        whole = (printable(name).replace(" ", _NO_BREAK) for name in names)
+        text = textwrap.fill(
+            before + f"{_NO_BREAK}· ".join(whole), width, initial_indent="  ", subsequent_indent="  ",
+            break_on_hyphens=False, break_long_words=False,
+        )  # fmt: skip
+        return text.replace(_NO_BREAK, " ")
 
     lines = [f"\n{counted(len(labels), 'label')} in {counted(len(groups), 'group')}, for --labels and --ignore:"]
     for name, members in largest.items():

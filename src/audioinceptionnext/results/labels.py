@@ -117,10 +117,10 @@ class LabelSet:
         if exact := self._places.get(wanted):
             return exact
         if wanted.startswith(GROUP):
-            groups = [one for one in self.groups if _matches(one, wanted.removeprefix(GROUP).strip())]
+            groups = [one for one in self.groups if _matches(_folded(one), wanted.removeprefix(GROUP).strip())]
             members = {label for one in groups for label in self.groups[one]}
             return [i for i, label in enumerate(self.names) if label in members]
-        return [i for i, label in enumerate(self.names) if _matches(label, wanted)]
+        return sorted(place for label, places in self._places.items() if _matches(label, wanted) for place in places)
 
     def is_label(self, name: str) -> bool:
         """Whether a name is that of a label, rather than a pattern or a group."""
@@ -161,7 +161,7 @@ class LabelSet:
 
     def _find_all(self, names: str | Iterable[str], parameter: str) -> set[int]:
         texts = [names] if isinstance(names, str) else list(names)
-        wanted = [name for text in texts for name in self._split(text)]
+        wanted = dict.fromkeys(name for text in texts for name in self._split(text))
         found = {place for name in wanted for place in self._find_or_raise(name, parameter)}
         if not found:
             raise ParameterError(parameter, None, "give the name of a label, a pattern or a group")
@@ -170,16 +170,17 @@ class LabelSet:
     def _find_or_raise(self, name: str, parameter: str) -> list[int]:
         if not (found := self.find(name)):
             kind = "group" if _folded(name).startswith(GROUP) else "label"
-            raise ParameterError(parameter, None, f"no {kind} matches {name!r}; {self.nearest(name)}")
+            raise ParameterError(parameter, None, f"no {kind} matches {name[:100]!r}; {self.nearest(name[:100])}")
         return found
 
     def _split(self, text: str) -> list[str]:
         """The names that commas separate. At each place, the longest one that is a label or a group counts."""
         whole = self._places.keys() | {GROUP + _folded(one) for one in self.groups}
+        most = max(map(len, (name.split(",") for name in whole)))  # parts of a name
         parts = text.split(",")
         found: list[str] = []
         while parts:
-            ends = range(len(parts), 0, -1)
+            ends = range(min(most, len(parts)), 0, -1)
             end = next((end for end in ends if _folded(",".join(parts[:end])).replace(GROUP + " ", GROUP) in whole), 1)
             found.append(",".join(parts[:end]).strip())
             del parts[:end]
@@ -191,6 +192,5 @@ def _folded(text: str) -> str:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Whether a name is what a pattern in lower case stands for."""
-    folded = _folded(name)
-    return folded == pattern or (bool(_WILD & set(pattern)) and fnmatchcase(folded, pattern))
+    """Whether a name is what a pattern stands for, both in lower case."""
+    return name == pattern or (bool(_WILD & set(pattern)) and fnmatchcase(name, pattern))

@@ -15,6 +15,7 @@ from audioinceptionnext.serving.errors import RequestError
 
 P = TypeVar("P", bound="Parameters")
 
+MAX_NAMES = 10_000  # characters of `labels`: more than the names of all of AudioSet's labels have
 INCLUDES = ("log_mel", "probabilities")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
 _DEFAULTS = SegmentationSettings()
@@ -39,13 +40,6 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["kitchen20"])
-    labels: str = Field(
-        "",
-        description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
-        "as group:Animal; all unless given.",
-        examples=["blender,water*"],
-    )
-    ignore: str = Field("", description="Labels to leave out, named in the same way.")
     threshold: list[str] = Field(
         [],
         description="Probability that a segment must reach at least once, for all labels or for some, as in "
@@ -71,6 +65,13 @@ class Parameters(BaseModel):
     hop: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
     )
+    labels: str = Field(
+        "",
+        description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
+        "as group:Animal; all unless given.",
+        examples=["blender,water*"],
+    )
+    ignore: str = Field("", description="Labels to leave out, named in the same way.")
 
     @classmethod
     def read(cls: type[P], given: Iterable[tuple[str, str]]) -> P:
@@ -111,6 +112,9 @@ class Parameters(BaseModel):
 
     def chosen(self, recogniser: Recogniser) -> Recogniser:
         """The model with the labels that are asked for. Raises `RequestError` (422) if it has no such labels."""
+        for name, text in (("labels", self.labels), ("ignore", self.ignore)):
+            if len(text) > MAX_NAMES:
+                raise RequestError.of_parameter(name, None, "too long: name patterns or groups")
         try:
             return recogniser.choose(self.labels or None, self.ignore or None)
         except ParameterError as error:
