@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync import client as websockets
 
 from audioinceptionnext import Stream, load
+from audioinceptionnext.audio import decode
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.errors import STATUSES
 from audioinceptionnext.serving.settings import LOOPBACK, Settings
@@ -375,6 +376,18 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
         assert list(step["probabilities"]) == list(stream.labels)
         assert list(step["probabilities"].values()) == pytest.approx(one.probabilities.tolist(), abs=1e-3)
         assert [s["label"] for s in step["segments"]] == [s.label for s in one.segments]
+
+
+def test_live_steps_say_which_segments_go_on(server: Server) -> None:
+    sound = decode.read(SCENE, 24_000)[: 24_000 * 14]
+    with websockets.connect(f"{server.url.replace('http', 'ws')}/v1/listen?rate=24000&encoding=f32le") as socket:
+        for start in range(0, len(sound), 24_000):
+            socket.send(sound[start : start + 24_000].tobytes())
+        socket.send('{"type": "end"}')
+        *steps, _ = messages(socket)
+    ended = {(one["label"], one["start"]) for step in steps for one in step["segments"]}
+    going_on = {(one["label"], one["start"]) for step in steps for one in step["open"]}
+    assert going_on and going_on <= ended and steps[-1]["open"] == []
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const ZOO = fileURLToPath(new URL("../../src/audioinceptionnext/models/zoo/", import.meta.url));
-const DEFAULT = "kitchen20";
+const MODELS = fileURLToPath(new URL("../../src/audioinceptionnext/models/", import.meta.url));
+const ZOO = join(MODELS, "zoo");
+const [, DEFAULT] = readFileSync(join(MODELS, "names.py"), "utf8").match(/^DEFAULT_MODEL = "(.+)"$/m);
 // Of the metadata, what the engine reads.
 const METADATA = ["labels", "thresholds", "mode", "sample_rate", "hop_samples"];
 METADATA.push("clip_samples", "clip_frames", "step_frames");
@@ -30,6 +31,7 @@ export function shippedModel(name) {
   const entry = {
     name,
     labels,
+    groups: JSON.parse(all.groups ?? "{}"),
     sample_rate,
     mode,
     bytes,

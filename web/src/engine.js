@@ -13,7 +13,7 @@ export class BrowserEngine {
   #count = 0;
   #models = null;
 
-  /** [{name, labels, sample_rate, mode, bytes, licence, parameters, measured, default}]. Throws an Error without them. */
+  /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, measured, default}], or throws an Error. */
   async models() {
     const response = await fetch(new URL("models.json", document.baseURI)).catch(() => null);
     if (!response?.ok) throw new Error("The list of models cannot be loaded. Check the network and reload the page.");

@@ -7,7 +7,7 @@ import { findSegments } from "./segmentation.js";
 import { LogMelThumbnail } from "./thumbnail.js";
 import { StepPredictor } from "./steps.js";
 
-const TOP_K = 5; // labels of the recording as a whole
+const TOP_K = 5;
 
 export class Recogniser {
   /**
@@ -54,8 +54,9 @@ export class Recogniser {
    * @param {string} file its name
    * @param {AsyncIterable<Float32Array>} blocks mono, at `sampleRate`
    * @param {function} onProgress called with the seconds recognised so far
+   * @param {number} topK labels of the recording as a whole
    */
-  async predict(file, blocks, onProgress = () => {}) {
+  async predict(file, blocks, onProgress = () => {}, topK = TOP_K) {
     const thumbnail = new LogMelThumbnail();
     const rows = [];
     let samples = 0;
@@ -70,12 +71,12 @@ export class Recogniser {
       thumbnail.add(prediction.logMel, prediction.bands);
       onProgress(Math.min(rows.length * this.stepSeconds, samples / this.sampleRate));
     }
-    return this.#result(file, rows, samples / this.sampleRate, thumbnail.encode());
+    return this.#result(file, rows, samples / this.sampleRate, thumbnail.encode(), topK);
   }
 
-  #result(file, rows, duration, logMel) {
+  #result(file, rows, duration, logMel, topK) {
     const mean = recordingProbabilities(rows);
-    const top = topIndices(mean, TOP_K);
+    const top = topIndices(mean, topK);
     const scores = roundScores(top.map((index) => mean[index]));
     const { stepSeconds, windowSeconds, labels } = this;
     const settings = { classThresholds: this.thresholds };

@@ -72,6 +72,13 @@ export class Segmenter {
     return sorted(found);
   }
 
+  /** The segments that are still going on, as they are so far, by start. */
+  openSegments() {
+    const runs = [...this.open].filter(([, run]) => run.reached);
+    const end = this.smoothed;
+    return sorted(runs.map(([column, run]) => this.#segment(column, { ...run, end, after: this.total[column] })));
+  }
+
   /** Handles the next smoothed step. */
   #advance() {
     const smooth = this.#smooth();
@@ -125,11 +132,14 @@ export class Segmenter {
   #release(column) {
     const run = this.held.get(column);
     this.held.delete(column);
-    const start = this.bound(run.first);
-    const end = this.bound(run.end);
-    if (end <= start || end - start < this.settings.minDuration - EPSILON_S) return [];
-    const score = Math.min((run.after - run.before) / (run.end - run.first), 1);
-    return [{ start, end, label: this.labels[column], score }];
+    const segment = this.#segment(column, run);
+    const length = segment.end - segment.start;
+    return length > 0 && length >= this.settings.minDuration - EPSILON_S ? [segment] : [];
+  }
+
+  #segment(column, { first, end, before, after }) {
+    const score = Math.min((after - before) / (end - first), 1);
+    return { start: this.bound(first), end: this.bound(end), label: this.labels[column], score };
   }
 }
 

@@ -1,6 +1,6 @@
 // Live recognition: steps that see what surrounds their windows. Stream of src/audioinceptionnext/inference/stream.py.
 
-import { concatenate, roundTo, topIndices } from "./numbers.js";
+import { concatenate, roundTo } from "./numbers.js";
 import { roundSegment } from "./recogniser.js";
 import { finite, Resampler } from "./resample.js";
 import { Segmenter } from "./segmentation.js";
@@ -8,7 +8,6 @@ import { toBytes } from "./thumbnail.js";
 
 const LOW = -11.5; // range of a live log-mel, drawn before its loudest and quietest parts are known
 const HIGH = 2.5;
-const TOP_K = 5;
 
 /** Recognises samples as they arrive, in the memory of a few windows. One call at a time: wait for each to end. */
 export class Stream {
@@ -107,17 +106,19 @@ export class Stream {
   #step({ row, logMel, bands }, segments) {
     const [start, end] = [this.segmenter.bound(this.given), this.segmenter.bound(this.given + 1)];
     const { labels } = this.recogniser;
-    const top = topIndices(row, TOP_K).map((index) => ({ label: labels[index], score: roundTo(row[index], 4) }));
-    const loud = row.some((value) => value > 0);
+    const scores = Array.from(row, (value) => roundTo(value, 4));
+    const best = row.indexOf(Math.max(...row));
+    const loud = row[best] > 0;
     this.given += 1;
     return {
       start: roundTo(start, 3),
       end: roundTo(end, 3),
       delay: roundTo(this.delay, 3),
-      label: loud ? top[0].label : null,
-      score: loud ? top[0].score : 0,
-      top,
+      label: loud ? labels[best] : null,
+      score: scores[best],
+      probabilities: Object.fromEntries(labels.map((label, index) => [label, scores[index]])),
       segments: segments.map(roundSegment),
+      open: this.segmenter.openSegments().map(roundSegment),
       log_mel: this.#encodeLogMel(logMel, bands),
     };
   }

@@ -66,7 +66,8 @@ class Prediction {
         const share = (seconds) => (track.length ? Math.min(1, seconds / track.length) : null);
         const onProgress = (seconds) => self.postMessage({ job: this.job, progress: share(seconds) });
         onProgress(0);
-        return recogniser.predict(this.name, track.waveform(recogniser.sampleRate), onProgress);
+        const waveform = track.waveform(recogniser.sampleRate);
+        return recogniser.predict(this.name, waveform, onProgress, recogniser.labels.length);
       });
       self.postMessage({ job: this.job, result: { ...result, warnings: track.warnings() } });
     } finally {

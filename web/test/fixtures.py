@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from choosing import labels
 from mixing import mixing
 
 from audioinceptionnext.audio import decode
@@ -70,11 +71,15 @@ def segmentation(folder: Path) -> None:
         labels = [f"class {index}" for index in range(classes)]
         segmenter = Segmenter(labels, settings, step, window)
         rest = int(random.integers(0, min(4, steps) + 1))
-        live = [[asdict(one) for one in segmenter.push(row[None])] for row in rows[: steps - rest]]
+        live, unfinished = [], []
+        for row in rows[: steps - rest]:
+            live.append([asdict(one) for one in segmenter.push(row[None])])
+            unfinished.append([asdict(one) for one in segmenter.open_segments()])
         live.append([asdict(one) for one in segmenter.finish(rows[steps - rest :], duration)])
+        unfinished.append([])
         whole = [asdict(one) for one in find_segments(rows, step, window, duration, labels, settings)]
         times = {"step_seconds": step, "window_seconds": window, "duration": duration}
-        case = {"rows": rows.tolist(), **times, "labels": labels}
+        case = {"rows": rows.tolist(), **times, "labels": labels, "open": unfinished}
         cases.append({**case, "settings": asdict(settings), "rest": rest, "whole": whole, "live": live})
     (folder / "cases.json").write_text(json.dumps(cases))
 
@@ -330,6 +335,7 @@ def situations(folder: Path) -> None:
 PARTS = {
     "browser": browser,
     "files": files,
+    "labels": labels,
     "mixing": mixing,
     "resampling": resampling,
     "segmentation": segmentation,

@@ -32,12 +32,16 @@ test("segments of random probabilities are those of Python", () => {
 });
 
 test("segments are complete at the same step as in Python", () => {
-  cases.forEach(({ rows, step_seconds, window_seconds, duration, labels, settings, rest, live }, index) => {
+  cases.forEach(({ rows, step_seconds, window_seconds, duration, labels, settings, rest, live, open }, index) => {
     const floats = rows.map((row) => Float32Array.from(row));
     const segmenter = new Segmenter(labels, camelCase(settings), step_seconds, window_seconds);
     const whole = floats.length - rest;
-    floats.slice(0, whole).forEach((row, step) => assertSegments(segmenter.push(row), live[step], `case ${index}, ${step}`));
+    floats.slice(0, whole).forEach((row, step) => {
+      assertSegments(segmenter.push(row), live[step], `case ${index}, ${step}`);
+      assertSegments(segmenter.openSegments(), open[step], `case ${index}, open at ${step}`);
+    });
     assertSegments(segmenter.finish(floats.slice(whole), duration), live[whole], `case ${index}, the end`);
+    assertSegments(segmenter.openSegments(), open[whole], `case ${index}, open at the end`);
   });
 });
 

@@ -1,10 +1,13 @@
 // The page: an engine (a server, or the model in this browser) recognises recordings, and a viewer shows the results.
+import { Choice, only } from "./choice.js";
+import { Chooser } from "./chooser.js";
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
-import { make, readable } from "./text.js";
+import { countSegments, make, number, readable } from "./text.js";
 import { Viewer } from "./viewer.js";
 
 const find = (id) => document.getElementById(id);
+const MANY = 60; // labels that are too many to list
 const EXAMPLE = new URL("./example.mp3", import.meta.url);
 
 /** engine: an object with the methods of `ServerEngine`. */
@@ -19,6 +22,8 @@ class Page {
     this.viewer = null;
     this.live = null;
     this.url = null; // of the recording that the viewer plays
+    this.result = null; // with all labels
+    this.choice = new Choice(new URLSearchParams(location.search));
     engine.askKey = askKey;
     find("note").textContent = engine.note;
     find("choose").onclick = () => find("file").click();
@@ -44,9 +49,40 @@ class Page {
     this.#describeModel();
   }
 
+  get #model() {
+    return this.models.find((one) => one.name === find("model").value);
+  }
+
   #describeModel() {
-    const { name, labels } = this.models.find((one) => one.name === find("model").value);
-    find("labels").textContent = `${name} recognises ${labels.length} sounds: ${labels.map(readable).join(", ")}.`;
+    const { name, labels } = this.#model;
+    const list = labels.length > MANY ? "search for them below" : labels.map(readable).join(", ");
+    find("labels").textContent = `${name} recognises ${number(labels.length)} sounds: ${list}.`;
+    if (!this.result) this.#offerSounds(name); // otherwise the next recording is recognised by this model
+  }
+
+  /** Offers the sounds of a model to choose from. */
+  #offerSounds(name) {
+    if (this.offering === name) return;
+    this.offering = name;
+    this.choice.setModel(this.models.find((one) => one.name === name));
+    this.chooser = new Chooser(this.choice, () => this.#onChoice());
+    find("sounds").replaceChildren(this.chooser.element);
+    find("sounds").hidden = false;
+  }
+
+  /** Shows what has been chosen, in the result or in the live view. */
+  #onChoice() {
+    history.replaceState(null, "", location.pathname + this.choice.query + location.hash);
+    this.live?.show(this.choice.labels);
+    if (!this.viewer) return;
+    const { segments } = this.#shown;
+    this.viewer.show(this.#shown);
+    const [some, all] = [segments.length, this.result.segments.length];
+    this.#showStatus(some < all ? `${number(some)} of ${countSegments(all)} shown.` : `All ${countSegments(all)} shown.`);
+  }
+
+  get #shown() {
+    return only(this.result, this.choice.labels);
   }
 
   #predictChosen(input) {
@@ -84,7 +120,7 @@ class Page {
   async #startLive() {
     if (this.cancelling || this.live) return;
     this.#clear();
-    this.live = new Live(this.engine, find("model").value, (result, wav, problem) => {
+    this.live = new Live(this.engine, find("model").value, this.choice.labels, (result, wav, problem) => {
       this.#endLive();
       if (result) this.#showResult(result, new File([wav], result.file, { type: "audio/wav" }));
       if (problem) this.#showProblem(new Error(problem));
@@ -109,11 +145,15 @@ class Page {
   }
 
   #showResult(result, file) {
+    this.result = result;
+    this.#offerSounds(result.model); // another may have been selected since
     this.url = URL.createObjectURL(file);
     this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
+    if (this.choice.query) this.viewer.show(this.#shown);
+    this.chooser.setSegments(result.segments);
     const stem = result.file.replace(/\.[^.]*$/, "");
     const downloads = Object.values(FORMATS).map((format) =>
-      make("button", { type: "button", onclick: () => save(format.text(result), stem + format.suffix, format.type) }, format.title),
+      make("button", { type: "button", onclick: () => save(format.text(this.#shown), stem + format.suffix, format.type) }, format.title),
     );
     const title = make("h2", { tabindex: "-1" }, result.file);
     find("result").replaceChildren(
@@ -122,11 +162,10 @@ class Page {
       make("div", { class: "downloads", role: "group", "aria-label": "Save as" }, make("span", {}, "Save as"), ...downloads),
     );
     find("result").hidden = false;
-    const count = result.segments.length;
     const warnings = (result.warnings ?? []).map((line) => ` Warning: ${line}.`).join("");
-    this.#showStatus(`${result.file}: ${count} ${count === 1 ? "segment" : "segments"}.${warnings}`);
+    this.#showStatus(`${result.file}: ${countSegments(this.#shown.segments.length)}.${warnings}`);
     title.focus({ preventScroll: true });
-    find("result").scrollIntoView({ block: "start", behavior: "smooth" });
+    find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
   #showProgress(share) {
@@ -141,7 +180,8 @@ class Page {
 
   #clear() {
     this.viewer?.close();
-    this.viewer = null;
+    this.viewer = this.result = null;
+    this.#describeModel();
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = null;
     find("result").hidden = true;
@@ -164,7 +204,7 @@ class Page {
     if (!this.viewer || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     // A focused control keeps the keys that it understands; the timeline scrolls by arrow keys itself.
     const { target } = event;
-    if (target.closest?.("input, select, dialog, textarea") || (event.key === " " && target.closest?.("button, a"))) return;
+    if (target.closest?.("input, select, dialog, textarea") || (event.key === " " && target.closest?.("button, a, summary"))) return;
     if (event.key.startsWith("Arrow") && target.closest?.(".timeline, video")) return;
     if (this.viewer.key(event.key)) event.preventDefault();
   }

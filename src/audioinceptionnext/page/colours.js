@@ -3,6 +3,9 @@
 // Those of Okabe and Ito, which colour-blind people can tell apart; olive replaces their yellow.
 const LABELS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8a2b", "#6b6b6b"];
 
+/** How many labels have a colour of their own. */
+export const COLOURS = LABELS.length;
+
 // The colour map magma at nine evenly spaced values.
 const MAGMA = ["#000004", "#1d1147", "#51127c", "#832681", "#b73779", "#e75263", "#fc8961", "#fec488", "#fcfdbf"];
 

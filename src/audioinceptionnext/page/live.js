@@ -8,11 +8,16 @@ import { scoreBar } from "./viewer.js";
 
 const SECONDS = 12; // across the log-mel
 const MAX_SEGMENTS = 8; // in the list; older ones are dropped
+const [MIN_NOW, MAX_NOW] = [5, 10]; // labels in the list of those that sound now, which shows the most probable at least
 
 export class Live {
-  /** onEnd(result, wav, problem): called at the end, with a Result and its WAV file, or with what went wrong. */
-  constructor(engine, model, onEnd) {
-    Object.assign(this, { engine, model, onEnd });
+  /**
+   * model: its name. labels: a Set of those to show. onEnd(result, wav, problem): called at the end, with a Result of all
+   * labels and its WAV file, or with what went wrong.
+   */
+  constructor(engine, model, labels, onEnd) {
+    Object.assign(this, { engine, model, labels, onEnd });
+    this.colours = new Map(); // by label, in the order in which they appear
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
     this.delay = make("span", { class: "time" });
@@ -86,13 +91,47 @@ export class Live {
     this.recording.addStep(step);
     this.time.textContent = clock(step.end);
     if (step.delay) this.delay.textContent = `${step.delay.toFixed(1)}\u00a0s behind the sound`;
-    this.scores.replaceChildren(...step.top.map((one, index) => scoreBar(one.label, one.score, colourAt(index))));
-    for (const one of step.segments) {
+    this.step = step;
+    this.#showNow();
+    this.#list(step.segments);
+    if (step.log_mel) this.#scroll(step.log_mel, step.end - step.start);
+  }
+
+  /** Shows these labels alone from now on, of past segments too. labels: a Set. */
+  show(labels) {
+    this.labels = labels;
+    this.list.replaceChildren();
+    this.#list(this.recording?.segments ?? []);
+    if (this.step) this.#showNow();
+  }
+
+  /** The labels of open segments, and the most probable others. */
+  #showNow() {
+    const open = new Set(this.step.open.map(({ label }) => label));
+    const scores = Object.entries(this.step.probabilities).filter(([label]) => this.labels.has(label));
+    const sorted = scores.map(([label, score]) => ({ label, score, now: open.has(label) }));
+    sorted.sort((a, b) => b.now - a.now || b.score - a.score);
+    const shown = sorted.slice(0, MAX_NOW).filter(({ now }, index) => now || index < MIN_NOW);
+    this.scores.replaceChildren(
+      ...shown.map(({ label, score, now }) => {
+        const bar = scoreBar(label, score, now ? this.#colour(label) : "var(--quiet)");
+        bar.classList.toggle("now", now);
+        return bar;
+      }),
+    );
+  }
+
+  #colour(label) {
+    if (!this.colours.has(label)) this.colours.set(label, colourAt(this.colours.size));
+    return this.colours.get(label);
+  }
+
+  #list(segments) {
+    for (const one of segments.filter(({ label }) => this.labels.has(label)).slice(-MAX_SEGMENTS)) {
       const text = `${readable(one.label)} ${percent(one.score)}`;
       this.list.prepend(make("li", {}, make("b", {}, text), ` ${clock(one.start)} to ${clock(one.end)}`));
     }
     while (this.list.children.length > MAX_SEGMENTS) this.list.lastChild.remove();
-    if (step.log_mel) this.#scroll(step.log_mel, step.end - step.start);
   }
 
   /** Moves the log-mel to the left and draws that of a step, which spans some seconds. */

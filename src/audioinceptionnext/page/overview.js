@@ -9,11 +9,10 @@ const MIN_BAR = 2; // width of the shortest segment, CSS pixels
 const MIN_DRAG = 6; // CSS pixels; less is a click
 
 export class Overview {
-  /** lanes: [{segments, colour}]. show(first, last), centre(time): called with seconds by a drag and by a click. */
-  constructor(duration, lanes, { show, centre }) {
+  /** show(first, last), centre(time): called with seconds by a drag and by a click. */
+  constructor(duration, { show, centre }) {
     this.duration = duration;
-    this.lanes = lanes;
-    this.laneHeight = Math.min(MAX_LANE, Math.max(MIN_LANE, HEIGHT / Math.max(1, lanes.length)));
+    this.lanes = [];
     this.canvas = make("canvas", {});
     this.frame = make("div", { class: "frame" });
     this.caption = make("p", { class: "quiet caption", "aria-hidden": "true" }, HINT);
@@ -32,6 +31,13 @@ export class Overview {
         else centre(from);
       };
     });
+  }
+
+  /** Draws these lanes: [{segments, colour}]. */
+  show(lanes) {
+    this.lanes = lanes;
+    this.laneHeight = Math.min(MAX_LANE, Math.max(MIN_LANE, HEIGHT / Math.max(1, lanes.length)));
+    this.draw();
   }
 
   /** Draws all segments; called whenever the width may have changed. */

@@ -4,7 +4,6 @@ import { quantile, stretchContrast } from "./spectrogram.js";
 
 const MAX_SECONDS = 600; // of samples that are kept; the timeline goes on
 const MAX_COLUMNS = 8000; // of the log-mel; when it has that many, two neighbours become one
-const TOP_K = 5; // labels of the recording as a whole
 
 export class Recording {
   constructor(rate) {
@@ -33,7 +32,7 @@ export class Recording {
     this.end = Math.max(this.end, step.end);
     this.segments.push(...step.segments);
     if (step.label) this.loudSteps++;
-    for (const { label, score } of step.top) this.scoreSums.set(label, (this.scoreSums.get(label) ?? 0) + score);
+    for (const [label, score] of Object.entries(step.probabilities)) this.scoreSums.set(label, (this.scoreSums.get(label) ?? 0) + score);
     if (!step.log_mel) return;
     this.logMel = step.log_mel;
     const { bands, columns, data } = step.log_mel;
@@ -55,7 +54,7 @@ export class Recording {
     const scores = [...this.scoreSums].map(([label, sum]) => ({ label, score: sum / Math.max(1, this.loudSteps) }));
     const log_mel = this.logMel && { ...this.logMel, columns: this.columns.length, data: this.#thumbnail() };
     const segments = this.segments.sort((a, b) => a.start - b.start);
-    const clip = scores.sort((a, b) => b.score - a.score).slice(0, TOP_K);
+    const clip = scores.sort((a, b) => b.score - a.score);
     const { warnings } = this;
     return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel, warnings };
   }

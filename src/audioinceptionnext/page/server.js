@@ -2,21 +2,23 @@
 
 import { decodeLogMel } from "./spectrogram.js";
 
+const MAX_TOP_K = 1000; // that the server accepts
+
 /**
  * @typedef {{label: string, score: number}} Score
  * @typedef {{start: number, end: number, label: string, score: number}} Segment times in seconds
  * @typedef {{columns: number, bands: number, sample_rate: number, data: Uint8Array}} LogMel data: column after column,
  *   the lowest band first
  *
- * What a model recognised in one recording: the JSON object that `ainext predict` prints, with a log-mel to draw, and
- * lines about what was wrong with the file.
+ * What a model recognised in one recording: the JSON object that `ainext predict` prints, with the scores of all labels,
+ * a log-mel to draw, and lines about what was wrong with the file.
  * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel,
  *   warnings: ?(string[])}} Result
  *
- * One prediction of a live stream, with the segments that it completes; label is null in digital silence; warnings are
- * lines about what is wrong with the sound, if anything is.
- * @typedef {{start: number, end: number, delay: number, label: ?string, score: number, top: Score[], segments: Segment[],
- *   log_mel: ?LogMel, warnings: ?(string[])}} Step delay: seconds by which steps follow the sound
+ * One prediction of a live stream, with the probability of each label, the segments that it completes, and those that
+ * are still open; label is null in digital silence; warnings are lines about what is wrong with the sound, if anything is.
+ * @typedef {{start: number, end: number, delay: number, label: ?string, score: number, probabilities: Object<string, number>,
+ *   segments: Segment[], open: Segment[], log_mel: ?LogMel, warnings: ?(string[])}} Step delay: seconds by which steps follow the sound
  */
 
 export class ServerEngine {
@@ -31,12 +33,13 @@ export class ServerEngine {
     this.askKey = async () => "";
   }
 
-  /** [{name, labels, sample_rate, mode, bytes, licence, parameters, default}] */
+  /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, default}] */
   async models() {
     const response = await this.#withKey((headers) => fetch(`${this.base}/v1/models`, { headers }));
     const body = await readJson(response);
     if (!response.ok) throw problem(response.status, body);
     this.limits = body.limits;
+    this.labels = new Map(body.models.map(({ name, labels }) => [name, labels.length]));
     return body.models;
   }
 
@@ -46,7 +49,7 @@ export class ServerEngine {
     if (file.size > this.limits?.bytes) throw new Error(`${file.name}: larger than ${this.limits.bytes / 1e6} MB, this server's limit.`);
     const form = new FormData();
     form.append("file", file, file.name ?? "recording");
-    const query = new URLSearchParams({ include: "log_mel", model });
+    const query = new URLSearchParams({ include: "log_mel", model, top_k: Math.min(this.labels.get(model), MAX_TOP_K) });
     const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/predict?${query}`, form, headers, signal, onProgress));
     if (status !== 200) throw problem(status, body);
     return { ...body, log_mel: decodeLogMel(body.log_mel) };

@@ -17,14 +17,19 @@ export function number(value) {
   return value.toLocaleString("en");
 }
 
+/** "1 segment", "1,234 segments". */
+export function countSegments(count) {
+  return `${number(count)} ${count === 1 ? "segment" : "segments"}`;
+}
+
 /** 0.876 -> "88 %". */
 export function percent(score) {
   return `${Math.round(100 * score)}\u00a0%`;
 }
 
-/** "clean-dishes" -> "clean dishes", for the page; files keep the label. */
+/** "clean-dishes" -> "clean dishes", for the page; files keep the label. "Tick-tock" is written as people write it. */
 export function readable(label) {
-  return label.replaceAll(/[-_]/g, " ");
+  return /[ A-Z]/.test(label) ? label : label.replaceAll(/[-_]/g, " ");
 }
 
 /** A segment in words: "clean dishes 88 %, 0:01.0 to 0:02.5". */

@@ -1,10 +1,11 @@
 // Draws the log-mel, and below it a lane of segments for each label that occurs in view. Only what is in view is drawn.
-import { inkOn } from "./colours.js";
+import { COLOURS, inkOn } from "./colours.js";
 import { Overview } from "./overview.js";
 import { drawFrequencyMarks, paint } from "./spectrogram.js";
 import { clock, describe, make, percent, readable } from "./text.js";
 
 const MANY_LANES = 12; // more than that are drawn lower
+const MAX_LANES = 20; // in view and in the overview, until all are requested: those with the most time
 const HEIGHT = 200; // of the log-mel, CSS pixels
 const RULER_HEIGHT = 22;
 const TICK_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
@@ -12,22 +13,19 @@ const MAX_SCALE = 400; // pixels per second
 const INITIAL_SECONDS = 30; // of a long recording that are shown at first
 
 export class Timeline {
-  /** result: see server.js. colours: by label. play(segment), seek(seconds): called by clicks. */
+  /** result: see server.js. colours: see colours.js. play(segment), seek(seconds): called by clicks. */
   constructor(result, colours, { play, seek }) {
     this.result = result;
     this.play = play;
-    this.colours = colours;
     this.picture = result.log_mel ? paint(result.log_mel) : null;
     this.canvas = make("canvas", { "aria-hidden": "true", class: "log-mel" });
     this.playhead = make("div", { class: "playhead", "aria-hidden": "true" });
-    // In the order in which the labels first occur.
-    this.lanes = [...new Set(result.segments.map((one) => one.label))].map((label) => this.#lane(label));
-    this.overview = new Overview(result.duration, this.lanes, {
+    this.overview = new Overview(result.duration, {
       show: (first, last) => this.#show(first, last),
       centre: (time) => this.#show(time - this.#span() / 2, time + this.#span() / 2),
     });
-    this.overview.element.hidden = this.overview.caption.hidden = !this.#isLong() || !this.lanes.length;
-    this.inner = make("div", { class: "inner" }, this.canvas, ...this.lanes.map((lane) => lane.row), this.playhead);
+    this.inner = make("div", { class: "inner" }, this.canvas, this.playhead);
+    this.more = make("button", { type: "button", class: "more", hidden: true, onclick: () => this.#showAll() });
     this.element = make(
       "div",
       { class: "timeline", tabindex: "0", role: "region", "aria-label": "Timeline, which scrolls sideways; the table below lists all segments" },
@@ -45,7 +43,43 @@ export class Timeline {
     );
     this.canvas.addEventListener("click", (event) => seek(this.#timeAt(event.clientX)));
     this.observer = new ResizeObserver(() => this.#resize());
+    this.lanes = [];
+    this.showSegments(result.segments, colours);
     this.observer.observe(this.element);
+  }
+
+  /** Draws these segments instead. The zoom stays, and what is in view. */
+  showSegments(segments, colours) {
+    this.lanes.forEach(({ row }) => row.remove());
+    // In the order in which the labels first occur, or of those that share colours, the ones with the most time first.
+    const labels = [...new Set(segments.map((one) => one.label))];
+    this.ranking = [...colours.keys()].filter((label) => labels.includes(label));
+    const order = labels.length > COLOURS ? this.ranking : labels;
+    this.lanes = order.map((label) => this.#lane(label, segments, colours.get(label)));
+    this.playhead.before(...this.lanes.map(({ row }) => row));
+    this.all = false;
+    this.#update();
+  }
+
+  #showAll() {
+    this.all = true;
+    this.#update();
+    this.element.focus(); // the button is gone
+  }
+
+  #update() {
+    this.inner.style.minHeight = "";
+    this.overview.element.hidden = this.overview.caption.hidden = !this.#isLong() || !this.lanes.length;
+    this.overview.show(this.#foremost(this.lanes));
+    this.#draw();
+  }
+
+  /** As many of these lanes as are shown at once. */
+  #foremost(lanes) {
+    if (this.all || lanes.length <= MAX_LANES) return lanes;
+    const labels = new Set(lanes.map(({ label }) => label));
+    const foremost = new Set(this.ranking.filter((label) => labels.has(label)).slice(0, MAX_LANES));
+    return lanes.filter(({ label }) => foremost.has(label));
   }
 
   close() {
@@ -93,11 +127,10 @@ export class Timeline {
     }
   }
 
-  #lane(label) {
-    const colour = this.colours.get(label);
+  #lane(label, segments, colour) {
     const track = make("div", { class: "bars" });
     const row = make("div", { class: "lane", "aria-hidden": "true" }, make("span", { class: "name" }, readable(label)), track);
-    return { row, track, colour, segments: this.result.segments.filter((one) => one.label === label), bars: new Map() };
+    return { label, row, track, colour, segments: segments.filter((one) => one.label === label), bars: new Map() };
   }
 
   #timeAt(clientX) {
@@ -131,7 +164,10 @@ export class Timeline {
     const [first, last] = [this.element.scrollLeft / this.scale, (this.element.scrollLeft + width) / this.scale];
     this.overview.showFrame(first, Math.min(last, this.result.duration));
     this.#drawLogMel(width, first, last);
-    const shown = this.lanes.filter(({ segments }) => segments.some((one) => one.end > first && one.start < last));
+    const inView = this.lanes.filter(({ segments }) => segments.some((one) => one.end > first && one.start < last));
+    const shown = this.#foremost(inView);
+    this.more.hidden = shown.length === inView.length;
+    this.more.textContent = `Show all ${inView.length} sounds`;
     this.element.classList.toggle("many", shown.length > MANY_LANES);
     for (const lane of this.lanes) {
       lane.row.hidden = !shown.includes(lane);

@@ -1,7 +1,7 @@
 // One recording's Result (see server.js): player, timeline, scores of the whole recording, and a table of segments.
 import { coloursOf } from "./colours.js";
 import { Player } from "./player.js";
-import { clock, make, number, percent, readable } from "./text.js";
+import { clock, countSegments, make, number, percent, readable } from "./text.js";
 import { Timeline } from "./timeline.js";
 
 const MAX_ROWS = 200; // of the table, until all are requested
@@ -14,9 +14,8 @@ export class Viewer {
     // A file may have the type of a video and hold no pictures.
     media?.addEventListener("loadedmetadata", () => (media.hidden = video && !media.videoHeight));
     this.player = new Player(media, () => this.#update());
-    const colours = coloursOf(result);
     const play = (segment) => this.player.playSegment(segment.start, segment.end);
-    this.timeline = new Timeline(result, colours, { play, seek: (seconds) => this.player.seek(seconds) });
+    this.timeline = new Timeline(result, coloursOf(result), { play, seek: (seconds) => this.player.seek(seconds) });
     this.button = make("button", { type: "button", class: "play primary", onclick: () => this.player.toggle() }, "Play");
     this.time = make("span", { class: "time" });
     this.unplayable = make("p", { class: "quiet", hidden: true }, "This browser cannot play the recording. The timeline is complete nevertheless.");
@@ -29,9 +28,23 @@ export class Viewer {
       this.time,
       make("span", { class: "zoom" }, zoom(1 / 1.6, "−", "Zoom out"), zoom(1.6, "+", "Zoom in"), zoom(0, "All", "Show the whole recording")),
     );
-    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, this.timeline.overview.element, this.timeline.overview.caption, this.timeline.element);
-    this.element.append(make("div", { class: "beside" }, segmentTable(result.segments, play), overallScores(result, colours)));
+    const { overview, element, more } = this.timeline;
+    this.beside = make("div", { class: "beside" });
+    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, overview.element, overview.caption, element, more, this.beside);
+    this.play = play;
+    this.#showTables(result);
     this.#update();
+  }
+
+  /** Shows another Result of the same recording, such as one with fewer labels; playback goes on. */
+  show(result) {
+    this.timeline.showSegments(result.segments, coloursOf(result));
+    this.#showTables(result);
+  }
+
+  #showTables(result) {
+    const without = result.segments.length < this.result.segments.length;
+    this.beside.replaceChildren(segmentTable(result.segments, this.play, without), overallScores(result, coloursOf(result)));
   }
 
   close() {
@@ -97,15 +110,16 @@ export function scoreBar(label, score, colour) {
   );
 }
 
-function segmentTable(segments, play) {
-  if (!segments.length) return make("p", {}, "No segments: the model recognised no sound with enough confidence.");
+function segmentTable(segments, play, without) {
+  const none = without ? "the chosen sounds do not occur" : "the model recognised no sound with enough confidence";
+  if (!segments.length) return make("p", {}, `No segments: ${none}.`);
   const body = make("tbody");
   const addRows = (first, last) => body.append(...segments.slice(first, last).map((one) => segmentRow(one, play)));
   addRows(0, MAX_ROWS);
   const section = make(
     "section",
     { "aria-label": "Segments" },
-    make("h3", {}, `${number(segments.length)} ${segments.length === 1 ? "segment" : "segments"}`),
+    make("h3", {}, countSegments(segments.length)),
     make(
       "table",
       {},

@@ -41,9 +41,9 @@ from audioinceptionnext.serving.work_queue import WorkQueue
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
 
 `WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object for each step:
-`start`, `end`, `delay` (of steps after the sound, in seconds), `label`, `score`, `top`, `probabilities`, and the
-`segments` that have ended. The text `{"type": "end"}` ends the stream. A stream that fails sends a `Problem` before it
-closes. `/docs` lists its parameters.
+`start`, `end`, `delay` (of steps after the sound, in seconds), `label`, `score`, `top`, `probabilities`, the
+`segments` that have ended, and those that are `open`. The text `{"type": "end"}` ends the stream. A stream
+that fails sends a `Problem` before it closes. `/docs` lists its parameters.
 """
 UPLOAD = {
     "required": True,

@@ -15,6 +15,7 @@ from audioinceptionnext.audio.samples import kind_of_bytes
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
+from audioinceptionnext.results.types import Segment
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.model_pool import ModelPool
@@ -92,9 +93,9 @@ class LiveSession:
             self.metrics.audio.labels("live").inc(len(samples) / rate)
             # In a thread, and one message at a time: a client that sends faster than this has to wait.
             for step in await run_in_threadpool(stream.push, samples):
-                await self._send(step)
+                await self._send(step, stream.open_segments())
         for step in await run_in_threadpool(stream.finish):
-            await self._send(step)
+            await self._send(step, [])
 
     async def _receive(self) -> bytes | None:
         """The next samples; None when the client has announced the end."""
@@ -119,7 +120,7 @@ class LiveSession:
         self._rest = data[end:]
         return np.frombuffer(data[:end], sample_type).reshape(-1, channels)
 
-    async def _send(self, step: Step) -> None:
+    async def _send(self, step: Step, open_segments: list[Segment]) -> None:
         best = np.argsort(-step.probabilities, kind="stable")[:TOP_K]
         rounded = np.round(step.probabilities.astype(float), 4).tolist()
         message: dict[str, Any] = {
@@ -131,6 +132,7 @@ class LiveSession:
             "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
             "probabilities": dict(zip(self._labels, rounded, strict=True)),
             "segments": [segment.as_dict() for segment in step.segments],
+            "open": [segment.as_dict() for segment in open_segments],
         }
         if self._warnings:
             message["warnings"], self._warnings[:] = list(self._warnings), []
