@@ -16,7 +16,15 @@ from tests.small_sounds import quick
 
 RATE = 8000
 SOUNDS = ("Hiss", "Hum, low", "Whistle")  # a comma belongs to a name, as in AudioSet's
-SETTINGS: dict[str, Any] = {"sample_rate": RATE, "window_ms": 20, "hop_ms": 5, "bands": 64, "crops": [0.64, 1.28]}
+SETTINGS: dict[str, Any] = {
+    "sample_rate": RATE,
+    "window_ms": 20,
+    "hop_ms": 10,
+    "bands": 64,
+    "batch_size": 8,
+    "learning_rate": 0.03,
+    "precise_bn": 4,
+}
 
 
 def sound(label: str, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -39,7 +39,10 @@ def check(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help=f"Check this kind of data set: {shared.DATA_SETS}.", autocompletion=_data_sets
+            metavar="NAME",
+            help=f"Check this kind of data set: {shared.DATA_SETS}. A csv list with a column `labels` (names separated "
+            "by ;) may have any number of labels per clip.",
+            autocompletion=_data_sets,
         ),
     ],
     root: shared.Root,

@@ -11,12 +11,12 @@ MAX_CLASSES = 50  # in the table; of more classes it shows the best and the wors
 NAMES = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC", "f1": "mean F1"}
 COLUMNS = {  # of the figures of a label, where several can be true: the heading and the form
     "clips": ("clips", "{:,}"),
-    "average_precision": ("AP, %", "{:.1f}"),
+    "average_precision": ("AP", "{:.1f}"),
     "auc": ("AUC", "{:.3f}"),
     "threshold": ("threshold", "{:.2f}"),
-    "precision": ("precision, %", "{:.1f}"),
-    "recall": ("recall, %", "{:.1f}"),
-    "f1": ("F1, %", "{:.1f}"),
+    "precision": ("precision", "{:.1f}"),
+    "recall": ("recall", "{:.1f}"),
+    "f1": ("F1", "{:.1f}"),
 }
 
 
@@ -77,7 +77,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         clips = f"{counted(sources, 'recording')}" if sources else "these clips"
         console.print(f"no 95 % intervals: {clips} cannot tell how far others would move the figures\n", style="dim")
     per_label = figures.get("per_label")
-    table = Table(box=None, show_header=per_label is not None, padding=(0, 2), header_style="dim")
+    narrow = per_label is not None
+    table = Table(box=None, show_header=narrow, padding=(0, 1 if narrow else 2), header_style="dim")
     ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
     half = MAX_CLASSES // 2
     shown = ranked if len(ranked) <= MAX_CLASSES else [*ranked[:half], *ranked[-half:]]
@@ -89,8 +90,10 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         values = [f"{value:.1f} %"] if per_label is None else [_cell(key, per_label[label][key]) for key in COLUMNS]
         table.add_row(Text(printable(label)), *values)
     console.print(table)
+    if per_label is not None:
+        console.print("AP (average precision), precision, recall and F1 are in %", style="dim")
     if figures.get("thresholds_fitted"):
-        console.print("precision, recall and F1 are at thresholds that were fitted to these very clips", style="dim")
+        console.print("the thresholds were fitted to these very clips", style="dim")
     if len(ranked) > MAX_CLASSES:
         console.print(f"(the best and the worst {half} of {len(ranked)} classes; --json prints all)", style="dim")
 

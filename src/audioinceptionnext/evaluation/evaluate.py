@@ -109,15 +109,12 @@ class Evaluation:
     def calibration(self) -> Calibration | None:
         """How far probabilities and accuracy agree, see `calibrate`; None if these clips cannot tell.
 
-        Also None if several labels can be true, which that says nothing of.
+        Also None of a multi-label model or data set, since a temperature for a softmax says nothing of them.
         """
-        if (
-            self.dataset.multi_label
-            or self.figures.get(SEEN)
-            or not enough(self.predictions.probabilities, self.predictions.targets)
-        ):
+        found, several = self.predictions, self.dataset.multi_label or self.figures.get("kind") == "multi-label"
+        if several or self.figures.get(SEEN) or not enough(found.probabilities, found.targets):
             return None
-        return calibrate(self.predictions.probabilities, self.predictions.targets, self.predictions.groups)
+        return calibrate(found.probabilities, found.targets, found.groups)
 
 
 def evaluate(
@@ -218,6 +215,7 @@ def figures_of(
     figures: dict[str, Any] = {"data": dataset.name}
     if recogniser is not None:
         figures |= {"model": recogniser.name, "mode": recogniser.mode}
+        figures |= {"kind": "multi-label"} if recogniser.multi_label else {}
     if eval_clips:
         figures["eval_clips"] = eval_clips
     figures["clips"] = len(predictions.clips)

@@ -124,7 +124,7 @@ def write_label_report(
 
 
 def _listed(labels: Sequence[str], chosen: np.ndarray) -> str:
-    return "; ".join(labels[c] for c in np.flatnonzero(chosen))
+    return "; ".join(labels[c] for c in np.flatnonzero(chosen).tolist())
 
 
 def _predictions_csv(
@@ -135,7 +135,7 @@ def _predictions_csv(
     for clip, scores, highest, own in zip(predictions.clips, predictions.probabilities, peak, true, strict=True):
         reported = highest >= thresholds
         about_clip = (clip.name, clip.id or "")
-        for c in np.flatnonzero(own | reported):
+        for c in np.flatnonzero(own | reported).tolist():
             rows.append(
                 (*about_clip, labels[c], int(own[c]), int(reported[c]), f"{highest[c]:.4f}", f"{scores[c]:.4f}")
             )

@@ -13,8 +13,8 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.backends import open_session
 from audioinceptionnext.inference.recogniser import recording_probabilities
 
-# Share of clips with the same top-1, or of the labels that either file reports, below which a file of lower precision is
-# not worth having.
+# Share of clips with the same top-1, or of the labels that either file reports, below which a file of lower precision
+# is not worth having.
 MIN_AGREEMENT = 0.99
 MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count; so with labels that are reported
 
