@@ -20,10 +20,10 @@ from audioinceptionnext.evaluation.intervals import bootstrap, known, sources
 from audioinceptionnext.evaluation.joint import joint_accuracy
 from audioinceptionnext.evaluation.label_report import write_label_report
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.multi_label import FITTED, at_temperature, fit_to, score_labels
+from audioinceptionnext.evaluation.multi_label import at_temperature, fit_to, score_labels
 from audioinceptionnext.evaluation.report_files import MAX_AUDIO_SECONDS
 from audioinceptionnext.evaluation.report_folder import write_report, write_tasks_index
-from audioinceptionnext.evaluation.report_pages import SEEN
+from audioinceptionnext.evaluation.report_pages import FITTED, SEEN
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load

@@ -20,7 +20,7 @@ from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation import plots
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
 from audioinceptionnext.evaluation.intervals import FEW_SOURCES
-from audioinceptionnext.evaluation.multi_label import FITTED, true_labels
+from audioinceptionnext.evaluation.multi_label import true_labels
 from audioinceptionnext.evaluation.report_files import (
     AUDIO_FOLDER,
     MAX_MISTAKES,
@@ -32,7 +32,7 @@ from audioinceptionnext.evaluation.report_files import (
     write_audio,
 )
 from audioinceptionnext.evaluation.report_folder import check_can_report
-from audioinceptionnext.evaluation.report_pages import LONG_TABLE, SEEN, about, shown_figures
+from audioinceptionnext.evaluation.report_pages import FITTED, LONG_TABLE, SEEN, about, shown_figures
 from audioinceptionnext.evaluation.thresholds import peaks
 from audioinceptionnext.results.templates import render
 

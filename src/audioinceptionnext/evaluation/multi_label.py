@@ -31,8 +31,6 @@ from audioinceptionnext.evaluation.intervals import (
 from audioinceptionnext.evaluation.metrics import ranking
 from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID, fit_thresholds, peaks
 
-FITTED = "thresholds_fitted"  # whether the thresholds were fitted to the very clips that are scored
-
 
 def true_labels(clips: Sequence[Clip], classes: int) -> np.ndarray:
     """(clips, classes) bool: which labels are true."""

@@ -23,6 +23,7 @@ HEADLINES = {
     "f1": "Mean F1",
 }
 SEEN = "seen_in_training"  # the figure that counts the clips that the model was trained on
+FITTED = "thresholds_fitted"  # whether the thresholds were fitted to the very clips that are scored
 LONG_TABLE = 25  # classes; a longer table scrolls in a frame of its own
 
 
@@ -132,7 +133,7 @@ def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
 
 def about(title: str, figures: Mapping[str, Any]) -> list[str]:
     """What was evaluated: all short entries of the figures that are not results."""
-    known = {*HEADLINES, "per_class", "clips", "data", "model"}
+    known = {*HEADLINES, "per_class", "clips", "data", "model", FITTED}
     entries = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
     entries += [counted(figures["clips"], "clip")] if "clips" in figures else []
     for name, value in figures.items():
