@@ -77,8 +77,8 @@ def print_figures(figures: dict[str, Any], title: str) -> None:
         clips = f"{counted(sources, 'recording')}" if sources else "these clips"
         console.print(f"no 95 % intervals: {clips} cannot tell how far others would move the figures\n", style="dim")
     per_label = figures.get("per_label")
-    narrow = per_label is not None
-    table = Table(box=None, show_header=narrow, padding=(0, 1 if narrow else 2), header_style="dim")
+    several = per_label is not None
+    table = Table(box=None, show_header=several, padding=(0, 1 if several else 2), header_style="dim")
     ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
     half = MAX_CLASSES // 2
     shown = ranked if len(ranked) <= MAX_CLASSES else [*ranked[:half], *ranked[-half:]]
