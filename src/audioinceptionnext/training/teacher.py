@@ -18,7 +18,7 @@ from audioinceptionnext.network.tasks import softmax
 from audioinceptionnext.training.initial_model import open_weights
 
 FOLD = "{fold}"  # in the name of a teacher, the number of the fold that a cross-validation holds out
-FRONT_END = ("sample_rate", "window_ms", "hop_ms")
+FRONT_END = ("sample_rate", "window_ms", "n_fft", "hop_ms", "bands")
 
 
 class Teacher:
@@ -75,9 +75,9 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
         if model.multi_label != student.multi_label:
             reason = "several of its labels can be true at a time, but only one of this run's"
             raise ParameterError("teacher", name, reason)
-        ours, theirs = ([getattr(m, key) for key in FRONT_END] + [m.net.config.bands] for m in (student, model))
+        ours, theirs = ([getattr(m.front_end(), key) for key in FRONT_END] for m in (student, model))
         if ours != theirs:
-            front_end = "{} Hz, {:g} ms windows every {:g} ms, {} bands"
+            front_end = "{} Hz, {:g} ms windows (n_fft {}) every {:g} ms, {} bands"
             reason = f"its front end is {front_end.format(*theirs)}; this run has {front_end.format(*ours)}"
             raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
