@@ -120,6 +120,9 @@ def _print_report(report: DataReport) -> None:
     if report.parts:
         parts = "   ".join(f"{part}: {clips:,}" for part, clips in report.parts.items())
         console.print(f"{'folds' if report.folded else 'splits':11}{parts}")
+    if report.labels_per_clip != 1:
+        none = f", {report.without_label:,} with none" if report.without_label else ""
+        console.print(f"labels     {report.labels_per_clip:.2f} per clip{none}")
     if report.unlabelled:
         console.print(f"unlabelled {report.unlabelled:,}")
     if report.groups:

@@ -101,7 +101,7 @@ def train(
             reason = "targets of steps take all segments of a recording; leave it out"
             raise ParameterError("per_class", per_class, reason)
     training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
-    training = limit_per_class(training, per_class, settings.seed) if per_class else training
+    training = limit_per_class(training, per_class, settings.seed, dataset.kinds) if per_class else training
     if is_first_process():
         shared.print_clip_counts(dataset, training, held_out)
     if held_out and not by_step:
@@ -120,11 +120,11 @@ def train(
         print(json.dumps(rounded(found), ensure_ascii=False, indent=2))
         return
     if "frame_map" in found:
-        from audioinceptionnext.cli.evaluate import print_step_figures
+        from audioinceptionnext.cli.figures import print_step_figures
 
         print_step_figures(found, "held-out recording")
-    if "top1" in found:
-        from audioinceptionnext.cli.evaluate import print_figures
+    if "report" in found:
+        from audioinceptionnext.cli.figures import print_figures
 
         print_figures(found, f"{found['model_file']} on {counted(found['clips'], 'held-out clip')}")
         print(f"report: {printable(found['report'])}")

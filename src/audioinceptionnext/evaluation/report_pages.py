@@ -20,6 +20,7 @@ HEADLINES = {
     "mca": "Mean class accuracy",
     "map": "Mean average precision",
     "mauc": "Mean AUC",
+    "f1": "Mean F1",
 }
 SEEN = "seen_in_training"  # the figure that counts the clips that the model was trained on
 LONG_TABLE = 25  # classes; a longer table scrolls in a frame of its own
@@ -77,9 +78,9 @@ def index_page(
     return render(
         "evaluation/index.html.j2",
         title=title,
-        about=_about(title, figures),
+        about=about(title, figures),
         headlines=[
-            *_headlines(figures, intervals or {}, len(table)),
+            *shown_figures(figures, intervals or {}, len(table)),
             *([("Calibration error", f"{100 * ece:.1f}\u00a0%", "")] if ece is not None else []),
         ],
         intervals=intervals,
@@ -104,8 +105,8 @@ def tasks_page(title: str, figures: Mapping[str, Any], tasks: Sequence[str]) -> 
     return render(
         "evaluation/tasks.html.j2",
         title=title,
-        about=_about(title, figures),
-        headlines=_headlines(figures, {}),
+        about=about(title, figures),
+        headlines=shown_figures(figures, {}),
         tasks=tasks,
     )
 
@@ -129,7 +130,7 @@ def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
     )
 
 
-def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
+def about(title: str, figures: Mapping[str, Any]) -> list[str]:
     """What was evaluated: all short entries of the figures that are not results."""
     known = {*HEADLINES, "per_class", "clips", "data", "model"}
     entries = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
@@ -140,7 +141,7 @@ def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
     return entries
 
 
-def _headlines(
+def shown_figures(
     figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], classes: int | None = None
 ) -> list[tuple[str, str, str]]:
     """The name, the value and the interval of each figure."""

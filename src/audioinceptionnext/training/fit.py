@@ -17,7 +17,7 @@ from torch import Tensor
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.data.sampling import EpochOrder, balanced_weights
+from audioinceptionnext.data.sampling import EpochOrder, balanced_multi_label_weights, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
@@ -30,6 +30,7 @@ from audioinceptionnext.training.hardware import Hardware, is_first_process, kee
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
+from audioinceptionnext.training.multi_label import MultiLabelClassifier, label_shares
 from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import (
@@ -133,7 +134,8 @@ def train(
         torch.set_num_threads(hardware.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks)
+    several = run.dataset.multi_label
+    model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks, several)
     if recipe.targets == "steps":
         frame_wise.check_settings(recipe, model)
     if recipe.freeze_bn:
@@ -151,6 +153,10 @@ def train(
         training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
         frame_wise.start_from_shares(model.net, stretches.shares)
         make_module = partial(frame_wise.FrameWiseDetector, stretches)
+    elif several:
+        shares = label_shares(training, len(run.dataset.labels))
+        frame_wise.start_from_shares(model.net, shares)
+        make_module = partial(MultiLabelClassifier, shares)
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
@@ -160,8 +166,7 @@ def train(
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
     tuning = FineTuning(model, recipe, waveforms, _waveforms(trial, reader, None, hardware) if trial else None, soft)
-    balanced = balanced_weights([c.label for c in training], len(run.dataset.labels))
-    weights = balanced if recipe.sampling == "balanced" else None
+    weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.
     drop_last = recipe.drop_last and len(waveforms) >= recipe.batch_size * trainer.world_size
@@ -289,11 +294,18 @@ def _max_seconds(model: StoredModel, recipe: Recipe) -> float:
     return BatchTransform(model.front_end(), recipe, model.clip_seconds).longest + 2 * recipe.shift_seconds
 
 
+def _sampling_weights(run: Run, clips: Sequence[Clip]) -> Tensor:
+    if run.dataset.multi_label:
+        return balanced_multi_label_weights([run.dataset.kinds(clip) for clip in clips])
+    return balanced_weights([clip.label for clip in clips], len(run.dataset.labels))
+
+
 def _class_weights(run: Run, recipe: Recipe) -> Tensor | None:
     """(classes,): the inverse of each class's number of clips, with mean 1 over the clips; 0 for an empty class."""
     if recipe.loss_weights != "balanced":
         return None
-    count = torch.bincount(torch.tensor([c.label for c in run.training]), minlength=len(run.dataset.labels)).float()
+    labels = torch.tensor([label for clip in run.training for label in clip.labels])
+    count = torch.bincount(labels, minlength=len(run.dataset.labels)).float()
     return torch.where(count > 0, count.sum() / ((count > 0).sum() * count.clamp(min=1)), 0.0)
 
 

@@ -15,6 +15,7 @@ from audioinceptionnext.errors import MissingDependencyError, ParameterError
 from audioinceptionnext.training import callbacks, frame_wise
 from audioinceptionnext.training.hardware import Hardware, slurm_environment
 from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.multi_label import MultiLabelClassifier
 from audioinceptionnext.training.progress import progress
 from audioinceptionnext.training.run_folder import BEST, LAST, LOG, TENSORBOARD
 from audioinceptionnext.training.run_record import Run
@@ -48,7 +49,8 @@ def make_trainer(run: Run, hardware: Hardware) -> L.Trainer:
         out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
     used: list[L.Callback] = [last, bar := progress(), callbacks.InterruptOnSigterm()]
-    figure = (frame_wise.FrameWiseDetector if recipe.targets == "steps" else SoundClassifier).figure
+    by_clip = MultiLabelClassifier if run.dataset.multi_label else SoundClassifier
+    figure = (frame_wise.FrameWiseDetector if recipe.targets == "steps" else by_clip).figure
     if run.held_out:
         best = callbacks.RelocatableCheckpoint(
             out, Path(BEST).stem, figure, mode="max", save_weights_only=True, save_on_train_epoch_end=False,
