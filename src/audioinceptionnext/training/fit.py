@@ -21,7 +21,7 @@ from audioinceptionnext.data.sampling import EpochOrder, balanced_multi_label_we
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, frame_wise, implementations, soft_targets
+from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.fine_tuning import FineTuning
@@ -50,6 +50,7 @@ from audioinceptionnext.training.run_record import (
     read_run_record,
     write_description,
 )
+from audioinceptionnext.training.soft_targets import SUFFIX, read_soft_targets
 from audioinceptionnext.training.splits import set_aside
 from audioinceptionnext.training.teacher import Teacher, open_teacher, with_fold
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
@@ -259,8 +260,9 @@ def _open_teacher(run: Run, model: StoredModel, clips: Sequence[Clip]) -> tuple[
     names, fold = run.recipe.teacher, (run.details or {}).get("fold")
     if not names:
         return None, None
-    if names.endswith(soft_targets.SUFFIX):
-        return None, soft_targets.read_soft_targets(Path(with_fold(names, fold)), model.labels, clips)
+    if names.endswith(SUFFIX):
+        table = Path(with_fold(names, fold))
+        return None, read_soft_targets(table, model.labels, clips, multi_label=model.multi_label)
     return open_teacher(names, model, fold), None
 
 

@@ -126,14 +126,18 @@ class SoundClassifier(L.LightningModule):
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log-mel and targets of the clips of a batch, and of background after them."""
-        classes, tasks = self.net.config.num_classes, self.model.tasks
-        targets = targets_of(self._labels(batch), classes, tasks, self.recipe.label_smoothing)
+        targets = self.clip_targets(batch)
         if self.soft_targets is not None:
             targets = targets.lerp(self.soft_targets[batch.indices], self.recipe.teacher_share)
         if len(batch.labels):
             return self.batch_transform(batch.waveforms, batch.lengths, targets)
         config = self.net.config
         return torch.zeros(0, 1, config.clip_frames, config.bands, device=self.device), targets
+
+    def clip_targets(self, batch: Batch) -> Tensor:
+        """What the labels of the clips of a batch say, (batch, classes); rows sum to 1."""
+        classes, smoothing = self.net.config.num_classes, self.recipe.label_smoothing
+        return targets_of(self._labels(batch), classes, self.model.tasks, smoothing)
 
     def _any_process_has_clips(self, batch: Batch) -> bool:
         """Whether to do this step. A process without clips takes part with an empty batch, or the others would wait."""
@@ -204,10 +208,7 @@ class SoundClassifier(L.LightningModule):
         self.leave_out(failures)
 
     def leave_out(self, failures: Iterable[tuple[int, str]]) -> None:
-        """Report training clips that cannot be read, each once.
-
-        Args:
-            failures: the index of each, and one line that says why.
+        """Report training clips that cannot be read, each once: its index, and one line that says why.
 
         Raises:
             AinextError: they are too many, see `too_many`.

@@ -25,7 +25,7 @@ def write_soft_targets(path: Path, labels: Sequence[str], clips: Sequence[Clip],
         path: of the file.
         labels: of the data set.
         clips: one row each.
-        probabilities: (clips, classes), rows sum to 1.
+        probabilities: (clips, classes), 0 to 1.
     """
     with replacing(path) as new, new.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file)
@@ -34,10 +34,11 @@ def write_soft_targets(path: Path, labels: Sequence[str], clips: Sequence[Clip],
             writer.writerow((*_identity(clip), *(f"{value:.4f}" for value in row)))
 
 
-def read_soft_targets(path: Path, labels: Sequence[str], clips: Sequence[Clip]) -> Tensor:
-    """What a table of `write_soft_targets` says of these clips, (clips, classes) float32; rows sum to 1.
+def read_soft_targets(path: Path, labels: Sequence[str], clips: Sequence[Clip], *, multi_label: bool = False) -> Tensor:
+    """What a table of `write_soft_targets` says of these clips, (clips, classes) float32.
 
-    A clip is found by the name of its file and of the folder around it, its key and its start.
+    A clip is found by the name of its file and of the folder around it, its key and its start. Unless several labels
+    can be true at a time, rows sum to 1.
 
     Raises:
         FileError: there is no such file, it has other labels, or it lacks a clip.
@@ -58,8 +59,12 @@ def read_soft_targets(path: Path, labels: Sequence[str], clips: Sequence[Clip]) 
     if missing := [clip for clip in clips if _identity(clip) not in found]:
         raise FileError(path, f"it says nothing of {len(missing)} of the training clips, e.g. {missing[0].name}")
     targets = torch.tensor([found[_identity(clip)] for clip in clips])
+    if targets.shape != (len(clips), len(labels)) or not ((targets >= 0) & (targets <= 1)).all():
+        raise FileError(path, "not a table of probabilities from 0 to 1, one for each label")
     total = targets.sum(1, keepdim=True)
-    if targets.shape != (len(clips), len(labels)) or (targets < 0).any() or ((total - 1).abs() > _TOLERANCE).any():
+    if multi_label:
+        return targets
+    if ((total - 1).abs() > _TOLERANCE).any():
         raise FileError(path, "the probabilities of a clip do not sum to 1")
     return targets / total
 
