@@ -81,7 +81,7 @@ def test_folds_keep_sources_whole_and_labels_even() -> None:
     assert np.bincount(folds).tolist() == [32] * 5
     alone = fold_numbers([replace(clip, group=None) for clip in clips])
     counts = np.zeros((5, 4))
-    np.add.at(counts, (alone, [clip.label for clip in clips]), 1)
+    np.add.at(counts, (alone, np.array([clip.label for clip in clips])), 1)
     assert (counts == 8).all()
 
 

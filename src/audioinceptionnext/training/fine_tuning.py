@@ -52,13 +52,13 @@ class FineTuning:
 
     def accept(self, model: StoredModel) -> None:
         """Replace a trained network by the one that the trial accepts, if there is a trial; and say so on stderr."""
-        if self.start is None or self.trial is None:
+        if self.start is None or (trial := self.trial) is None:
             return
-        targets = targets_of_clips(self.trial.clips, len(model.labels))
+        targets = targets_of_clips(trial.clips, len(model.labels))
 
         def loss(net: Network) -> float:
             candidate = replace(model, net=net)
-            features, clip = frozen_features(candidate, self.trial)
+            features, clip = frozen_features(candidate, trial)
             with torch.no_grad():
                 logits = net.classifier(features)
             return clip_loss(logits, clip, targets, model.tasks, multi_label=model.multi_label)
@@ -67,7 +67,7 @@ class FineTuning:
         model.net = accepted.net
         model.info["accepted_share"] = accepted.share
         before, after, best = accepted.losses[0], accepted.losses[-1], min(accepted.losses)
-        what = f"on {counted(len(self.trial), 'training clip')} set aside, the loss was {before:.3f} at the start"
+        what = f"on {counted(len(trial), 'training clip')} set aside, the loss was {before:.3f} at the start"
         print(f"{what}, {after:.3f} at the end; kept {accepted.share:.0%} of the change ({best:.3f})", file=sys.stderr)
 
 

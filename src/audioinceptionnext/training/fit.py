@@ -25,7 +25,7 @@ from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.fine_tuning import FineTuning
-from audioinceptionnext.training.frozen import freeze_norms
+from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
@@ -141,6 +141,8 @@ def train(
         frame_wise.check_settings(recipe, model)
     if recipe.freeze_bn:
         freeze_norms(model.net)
+    if recipe.freeze_statistics:
+        freeze_statistics(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":

@@ -181,7 +181,7 @@ def _regressions(
             loss.backward()
             return loss
 
-        optimizer.step(objective)  # type: ignore[arg-type]
+        optimizer.step(objective)
         found = (weight / deviation).detach()
         yield found, (bias - found @ mean).detach()
 

@@ -130,6 +130,9 @@ class Recipe:
     freeze_bn: bool = False
     """Whether the weights, biases and statistics of every batch normalisation but the stem's stay as they are in the
     initial weights."""
+    freeze_statistics: bool = False
+    """Whether every batch normalisation keeps the statistics of the initial weights, which a few clips would estimate
+    badly. Its weight and bias still learn, unless ``freeze_bn`` says otherwise."""
     body_rate: Annotated[Number, Field(ge=0, le=100)] = 1.0
     """Learning rate of everything but the linear layer, as a multiple of ``learning_rate``."""
     linear_start: bool = False
