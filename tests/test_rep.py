@@ -43,7 +43,6 @@ from audioinceptionnext.studies.study import load_study
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware
-from audioinceptionnext.training.implementations import supported
 from audioinceptionnext.training.initial_model import build_initial_model, open_weights
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
