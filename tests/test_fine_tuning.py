@@ -115,6 +115,14 @@ def test_the_network_starts_with_the_solution_for_its_own_features(start: tuple[
     assert model.net.classifier.weight.abs().max() < 1e-3  # a teacher that knows nothing teaches nothing
 
 
+def test_clips_that_cannot_be_read_change_nothing(start: tuple[StoredModel, Waveforms], tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    model = replace(start[0], net=copy.deepcopy(start[0].net))
+    broken = Waveforms([Clip(tmp_path / "a.wav", n) for n in (0, 1)], Reader(model.sample_rate), 0.8)
+    FineTuning(model, Recipe(linear_start=True), broken)
+    assert same(model.net.state_dict(), start[0].net.state_dict())
+
+
 def test_the_accepted_weights_are_never_worse_than_the_start() -> None:
     start, end = small_net().eval(), small_net().eval()
     for parameter in end.parameters():

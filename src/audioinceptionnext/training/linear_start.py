@@ -49,8 +49,10 @@ class Solution(NamedTuple):
 
 def start_from_linear_solution(
     model: StoredModel, waveforms: Waveforms, targets: Tensor, soft_targets: Tensor | None = None
-) -> Solution:
+) -> Solution | None:
     """Set the linear layer of a model to the `solve`d one for the features that the rest of its network gives.
+
+    With fewer than two clips that can be read, the layer stays as it is.
 
     Args:
         model: its network's ``classifier`` is changed.
@@ -59,7 +61,8 @@ def start_from_linear_solution(
         soft_targets: what to fit in their place, of the same shape; ``targets`` then only choose the penalty.
     """
     features, clip = frozen_features(model, waveforms)
-    read = clip.unique()
+    if len(read := clip.unique()) < 2:
+        return None
     number = torch.full((len(waveforms),), -1)
     number[read] = torch.arange(len(read))
     folds = fold_numbers([waveforms.clips[index] for index in read.tolist()])
@@ -81,7 +84,7 @@ def frozen_features(model: StoredModel, waveforms: Waveforms) -> tuple[Tensor, T
     front, net = model.front_end(), model.folded().eval()
     front.exact = False
     net.classifier = nn.Identity()  # type: ignore[assignment]
-    features, clips = [], []
+    features, clips = [torch.zeros(0, model.net.classifier.in_features)], [torch.zeros(0, dtype=torch.long)]
     items = _stretches(waveforms)
     while stretches := list(itertools.islice(items, BATCH)):
         batch = collate(stretches)
