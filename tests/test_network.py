@@ -29,6 +29,7 @@ from audioinceptionnext.network import (
 from audioinceptionnext.network.blocks import Stem
 from audioinceptionnext.network.published import published_names
 from audioinceptionnext.network.registry import name_of
+from audioinceptionnext.training.frozen import freeze_statistics
 from tests.networks import PUBLISHED, REFERENCE, SHORT, log_mels, seeded, with_statistics
 
 
@@ -125,12 +126,15 @@ def test_dense_gives_a_step_every_32_frames() -> None:
         assert net.dense(log_mels(1, 416 + 5 * 32)).shape == (1, 6, 5)
 
 
-@pytest.mark.parametrize("frames", [416, 500])
-def test_matrix_products_are_the_same_network(frames: int) -> None:
+@pytest.mark.parametrize(("frames", "frozen"), [(416, False), (500, False), (96, True)])
+def test_matrix_products_are_the_same_network(frames: int, frozen: bool) -> None:
     """Outputs, gradients and running statistics of the training form as matrix products, in float64."""
     torch.manual_seed(0)
     plain, fast = (with_statistics(create_model("tiny", 5, **SHORT)).double().train() for _ in range(2))
     fast.load_state_dict(plain.state_dict())
+    if frozen:
+        freeze_statistics(plain)
+        freeze_statistics(fast)
     x = log_mels(3, frames).double()
     expected, found = plain.features(x), matrix_products.features(fast, x, torch.float64)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

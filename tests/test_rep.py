@@ -43,7 +43,6 @@ from audioinceptionnext.studies.study import load_study
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware
-from audioinceptionnext.training.implementations import supported
 from audioinceptionnext.training.initial_model import build_initial_model, open_weights
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
@@ -488,13 +487,10 @@ def test_frozen_normalisations_stay_as_they_are(
     assert kernels and not any(torch.equal(new[key], old[key]) for key in kernels)
 
 
-def test_freezing_needs_weights_and_convolutions(root: Path, tmp_path: Path) -> None:
-    net = create_model("tiny", 2, **NETWORK)
-    assert supported(net, torch.float32) == ["matrix-products", "convolutions"]
-    freeze_norms(net)
-    assert supported(net, torch.float32) == ["convolutions"]
-    with pytest.raises(ParameterError, match="initial_weights: freeze_bn keeps the normalisations"):
-        train(run_on(root, tmp_path / "run", freeze_bn=True))
+@pytest.mark.parametrize("setting", ["freeze_bn", "freeze_statistics"])
+def test_freezing_needs_weights(setting: str, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=f"initial_weights: {setting} keeps the normalisations"):
+        train(run_on(root, tmp_path / "run", **{setting: True}))
 
 
 @pytest.mark.parametrize(("of_weights", "named"), [("base", "rep"), ("rep", "base"), ("cnn", "base"), ("base", "cnn")])

@@ -43,14 +43,15 @@ def diagonal_sums(matrices: Tensor, k: int) -> Tensor:
 class Branches(torch.autograd.Function):
     """The sum of all branches, each a convolution along time and one along frequency with normalisation and ReLU.
 
-    ``apply(h, eps, *parameters)`` takes ``h`` (channels, time, batch, frequency) and `PER_BRANCH` tensors per branch:
-    the kernel (channels, k), and scale and shift (channels,) of its normalisation, along time and then along frequency.
-    It returns the sum, in the shape of ``h``, and the batch statistics (branches, 2 axes, mean and 1/deviation,
-    channels).
+    ``apply(h, eps, fixed, *parameters)`` takes ``h`` (channels, time, batch, frequency) and `PER_BRANCH` tensors per
+    branch: the kernel (channels, k), and scale and shift (channels,) of its normalisation, along time and then along
+    frequency. ``fixed`` are the statistics to normalise with, (branches, 2 axes, mean and variance, channels); None
+    takes those of the batch. It returns the sum, in the shape of ``h``, and the batch statistics (branches, 2 axes,
+    mean and 1/deviation, channels), which are not set if ``fixed`` is given.
     """
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, eps: float, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, h: Tensor, eps: float, fixed: Tensor | None, *parameters: Tensor) -> tuple[Tensor, Tensor]:
         channels, time, batch, frequency = h.shape
         branches = [parameters[i : i + PER_BRANCH] for i in range(0, len(parameters), PER_BRANCH)]
         matrices = [
@@ -63,15 +64,18 @@ class Branches(torch.autograd.Function):
         for part in _channel_chunks(h):
             x, out = h[part].flatten(2), total[part].flatten(1, 2)
             for i, ((along_time, along_frequency), p) in enumerate(zip(matrices, branches, strict=True)):
-                y, mean, scale = _normalise(torch.bmm(along_time[part], x), p[1][part], p[2][part], eps)
-                statistics[i, 0, 0, part], statistics[i, 0, 1, part] = mean, scale
+                own = (None, None) if fixed is None else fixed[i, :, :, part]
+                y, mean, scale = _normalise(torch.bmm(along_time[part], x), p[1][part], p[2][part], eps, own[0])
+                if fixed is None:
+                    statistics[i, 0, 0, part], statistics[i, 0, 1, part] = mean, scale
                 y = torch.bmm(y.relu_().view(-1, time * batch, frequency), along_frequency[part])
-                y, mean, scale = _normalise(y, p[4][part], p[5][part], eps)
-                statistics[i, 1, 0, part], statistics[i, 1, 1, part] = mean, scale
+                y, mean, scale = _normalise(y, p[4][part], p[5][part], eps, own[1])
+                if fixed is None:
+                    statistics[i, 1, 0, part], statistics[i, 1, 1, part] = mean, scale
                 y.relu_()
                 out.copy_(y) if i == 0 else out.add_(y)
         ctx.save_for_backward(h, statistics, *parameters)
-        ctx.matrices, ctx.eps = matrices, eps
+        ctx.matrices, ctx.eps, ctx.fixed = matrices, eps, fixed
         ctx.mark_non_differentiable(statistics)
         return total, statistics
 
@@ -92,15 +96,17 @@ class Branches(torch.autograd.Function):
                 own = g_parameters[i * PER_BRANCH :][:PER_BRANCH]
                 # The activations of the forward pass. Its statistics are stored, but normalising again is one call.
                 u = torch.bmm(along_time, x)
-                y = _normalise(u, scale, shift, ctx.eps)[0].relu_().view(-1, time * batch, frequency)
+                fixed = (None, None) if ctx.fixed is None else ctx.fixed[i, :, :, part]
+                y = _normalise(u, scale, shift, ctx.eps, fixed[0])[0].relu_().view(-1, time * batch, frequency)
                 v = torch.bmm(y, along_frequency)
-                z = _normalise(v, scale2, shift2, ctx.eps)[0]
+                z = _normalise(v, scale2, shift2, ctx.eps, fixed[1])[0]
 
                 g = aten.threshold_backward(g_sum, z, 0)
-                g, own[4][part], own[5][part] = _normalise_back(g, v, scale2, statistics[i, 1, :, part], ctx.eps)
+                batch_of = statistics[i, :, :, part]
+                g, own[4][part], own[5][part] = _normalise_back(g, v, scale2, batch_of[1], ctx.eps, fixed[1])
                 g_matrices[i][1][part] = torch.bmm(y.mT, g)
                 g = aten.threshold_backward(torch.bmm(g, along_frequency.mT), y, 0).view(u.shape)
-                g, own[1][part], own[2][part] = _normalise_back(g, u, scale, statistics[i, 0, :, part], ctx.eps)
+                g, own[1][part], own[2][part] = _normalise_back(g, u, scale, batch_of[0], ctx.eps, fixed[0])
                 g_matrices[i][0][part] = torch.bmm(g, x.mT)
                 if i == 0:
                     torch.bmm(along_time.mT, g, out=g_x)
@@ -110,7 +116,7 @@ class Branches(torch.autograd.Function):
             at = i * PER_BRANCH
             g_parameters[at] = diagonal_sums(g_time.to(accumulator_dtype(h)), parameters[at].shape[1])
             g_parameters[at + 3] = diagonal_sums(g_frequency.to(accumulator_dtype(h)).mT, parameters[at + 3].shape[1])
-        return g_h, None, *g_parameters
+        return g_h, None, None, *g_parameters
 
 
 def accumulator_dtype(x: Tensor) -> torch.dtype:
@@ -125,27 +131,34 @@ def _channel_chunks(h: Tensor) -> list[slice]:
     return [slice(first, min(channels, first + step)) for first in range(0, channels, step)]
 
 
-def _normalise(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch normalisation of (channels, …), with its mean and 1/deviation."""
+def _normalise(
+    x: Tensor, scale: Tensor, shift: Tensor, eps: float, fixed: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch normalisation of (channels, …) with ``fixed`` mean and variance (2, channels), or with those of the batch.
+
+    Also returns the mean and 1/deviation of the batch, if these were computed.
+    """
     # PyTorch wants the channels second: here is one sample of them.
     flat = x.view(1, x.shape[0], -1)
-    y, mean, inverse = aten.native_batch_norm(flat, scale, shift, None, None, True, 0.0, eps)
-    return y.view(x.shape), mean, inverse
+    mean, variance = (None, None) if fixed is None else fixed.contiguous()
+    y, *of_batch = aten.native_batch_norm(flat, scale, shift, mean, variance, fixed is None, 0.0, eps)
+    return y.view(x.shape), *of_batch
 
 
 def _normalise_back(
-    g: Tensor, x: Tensor, scale: Tensor, statistics: Tensor, eps: float
+    g: Tensor, x: Tensor, scale: Tensor, of_batch: Tensor, eps: float, fixed: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, scale and shift of `_normalise`."""
+    """Gradients of x, scale and shift of `_normalise`; ``of_batch`` are the mean and 1/deviation that it returned."""
+    mean, variance = (None, None) if fixed is None else fixed.contiguous()
     g_x, g_scale, g_shift = aten.native_batch_norm_backward(
         g.view(1, x.shape[0], -1),
         x.view(1, x.shape[0], -1),
         scale,
-        None,
-        None,
-        statistics[0].contiguous(),
-        statistics[1].contiguous(),
-        True,
+        mean,
+        variance,
+        of_batch[0].contiguous(),
+        of_batch[1].contiguous(),
+        fixed is None,
         eps,
         [True, True, True],
     )

@@ -39,8 +39,11 @@ def supports(net: nn.Module) -> bool:
 def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """`AudioInceptionNeXt.features` in training mode: uses batch statistics, and updates the running ones as usual.
 
+    Normalisations in evaluation mode use their running statistics and leave them as they are. Those of the two
+    convolutions of a mixer, and those of all branches of a block, have to be in the same mode.
+
     Args:
-        net: an unfolded network that `supports` accepts.
+        net: an unfolded network that `supports` accepts, in training mode.
         log_mel: (batch, 1, frames, bands) float32.
         dtype: of the activations. Weights and statistics stay float32.
 
@@ -62,8 +65,8 @@ def _stem(stem: Stem, x: Tensor) -> Tensor:
     conv, norm = stem.conv.conv, stem.conv.norm
     weight = conv.weight.to(x.dtype).contiguous(memory_format=torch.channels_last)  # so that pooling is vectorised
     y = conv2d(x, weight, None, 2, (2, 3)).contiguous(memory_format=torch.channels_last)
-    factor = _count_batch(norm)
-    y = batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, True, factor, norm.eps)
+    factor = _count_batch(norm) if norm.training else 0.0
+    y = batch_norm(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, norm.training, factor, norm.eps)
     return torch.relu_(max_pool2d(y, 3, 2, 1)).permute(1, 2, 0, 3).contiguous()
 
 
@@ -81,7 +84,7 @@ def _block(block: Block, x: Tensor) -> Tensor:
         folded = [_fold(unit, covariance, mean, n, *parameters[3 * i : 3 * i + 3]) for i, unit in enumerate(units)]
         return torch.cat([weight for weight, _ in folded]), torch.cat([bias for _, bias in folded])
 
-    both = FoldedProduct.apply(flat, fold_heads, *(p for unit in units for p in _parameters(unit)))
+    both = _product(flat, units, fold_heads)
     channels = block.head.conv.weight.shape[0]
     shortcut = both[channels:] if len(units) == 2 else flat
 
@@ -94,16 +97,32 @@ def _block(block: Block, x: Tensor) -> Tensor:
         weight, scale, shift = parameters[3:]
         return _fold(squeeze, covariance, mean, n, weight @ expanded, scale, shift, offset=weight @ bias)
 
-    mixed = FoldedProduct.apply(summed.flatten(1), fold_mixer, *_parameters(expand), *_parameters(squeeze))
+    mixed = _product(summed.flatten(1), [expand, squeeze], fold_mixer)
     return torch.relu_(mixed.add_(shortcut)).view(channels, time, batch, frequency)
+
+
+def _product(x: Tensor, units: list[ConvNorm], fold: Fold) -> Tensor:
+    """The folded ``units`` applied to x (channels, n)."""
+    parameters = [p for unit in units for p in _parameters(unit)]
+    if any(unit.norm.training for unit in units):
+        return FoldedProduct.apply(x, fold, *parameters)
+    nothing = parameters[0].new_zeros(())  # fixed normalisations do not depend on the statistics of x
+    weight, bias = fold(nothing, nothing, *parameters)
+    return torch.addmm(bias.to(x.dtype)[:, None], weight.to(x.dtype), x)
 
 
 def _branches(block: Block, h: Tensor) -> Tensor:
     convs = [conv for branch in block.branches if isinstance(branch, Branch) for conv in branch.convs]
-    summed, statistics = Branches.apply(h, block.head.norm.eps, *(p for conv in convs for p in _parameters(conv)))
-    for conv, (mean, inverse) in zip(convs, statistics.flatten(0, 1), strict=True):
-        assert isinstance(conv, ConvNorm)
-        _update_statistics(conv.norm, mean, inverse**-2 - conv.norm.eps, h[0].numel())
+    norms = [conv.norm for conv in convs if isinstance(conv, ConvNorm)]
+    fixed = None
+    if not norms[0].training:
+        both = [torch.stack([norm.running_mean, norm.running_var]) for norm in norms]  # type: ignore[list-item]
+        fixed = torch.stack(both).unflatten(0, (-1, 2))  # (branches, 2 axes, mean and variance, channels)
+    parameters = (p for conv in convs for p in _parameters(conv))
+    summed, statistics = Branches.apply(h, block.head.norm.eps, fixed, *parameters)
+    for norm, (mean, inverse) in zip(norms, statistics.flatten(0, 1), strict=True):
+        if fixed is None:
+            _update_statistics(norm, mean, inverse**-2 - norm.eps, h[0].numel())
     return summed
 
 
@@ -154,6 +173,10 @@ def _fold(
     offset: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weight and bias of the normalisation of ``unit`` applied to ``weight @ x``, plus ``offset`` if there is one."""
+    if not unit.norm.training:
+        assert unit.norm.running_mean is not None and unit.norm.running_var is not None
+        gain = scale * torch.rsqrt(unit.norm.running_var + unit.norm.eps)
+        return gain[:, None] * weight, shift - gain * (unit.norm.running_mean - (0 if offset is None else offset))
     centre = weight @ mean
     variance = ((weight @ covariance) * weight).sum(1).clamp(min=0)
     _update_statistics(unit.norm, centre if offset is None else centre + offset, variance, n)

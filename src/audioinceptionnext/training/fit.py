@@ -24,7 +24,8 @@ from audioinceptionnext.network.storage import StoredModel, save_model
 from audioinceptionnext.training import callbacks, frame_wise, implementations
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.distributed import desynchronise, synchronise
-from audioinceptionnext.training.frozen import freeze_norms
+from audioinceptionnext.training.fine_tuning import FineTuning
+from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model, standardise
@@ -49,7 +50,9 @@ from audioinceptionnext.training.run_record import (
     read_run_record,
     write_description,
 )
-from audioinceptionnext.training.teacher import open_teacher
+from audioinceptionnext.training.soft_targets import SUFFIX, read_soft_targets
+from audioinceptionnext.training.splits import set_aside
+from audioinceptionnext.training.teacher import Teacher, open_teacher, with_fold
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
@@ -138,6 +141,8 @@ def train(
         frame_wise.check_settings(recipe, model)
     if recipe.freeze_bn:
         freeze_norms(model.net)
+    if recipe.freeze_statistics:
+        freeze_statistics(model.net)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
@@ -158,10 +163,12 @@ def train(
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
-    teacher = open_teacher(recipe.teacher, model, (run.details or {}).get("fold")) if recipe.teacher else None
+    training, trial = set_aside(run.dataset, training, recipe.trial_share, recipe.seed)
+    teacher, soft = _open_teacher(run, model, training)
     waveforms = _waveforms(training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
+    tuning = FineTuning(model, recipe, waveforms, _waveforms(trial, reader, None, hardware) if trial else None, soft)
     weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.
@@ -180,6 +187,7 @@ def train(
         noise=noise,
         background=background,
         teacher=teacher,
+        soft_targets=soft,
         record=record,
     )
     validation = None
@@ -202,7 +210,7 @@ def train(
             if resumed is None:
                 write_description(run, record["run"])
         _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
-        return _save(run, module, trainer)
+        return _save(run, module, trainer, tuning)
 
 
 def _fit(
@@ -227,7 +235,7 @@ def _fit(
         raise Interrupted(f"interrupted; resume the run to continue from {checkpoint}") from None
 
 
-def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
+def _save(run: Run, module: SoundClassifier, trainer: L.Trainer, tuning: FineTuning) -> Path | None:
     """Save the last weights or those of the best evaluation, whichever the recipe keeps."""
     best = run.out / BEST
     if run.recipe.keep == "best" and run.held_out:
@@ -243,9 +251,21 @@ def _save(run: Run, module: SoundClassifier, trainer: L.Trainer) -> Path | None:
     model = module.model
     model.net = module.kept.cpu().eval()
     desynchronise(model.net)
+    tuning.accept(model)
     with writing(run.out / MODEL):
         save_model(model, run.out / MODEL)
     return run.out / MODEL
+
+
+def _open_teacher(run: Run, model: StoredModel, clips: Sequence[Clip]) -> tuple[Teacher | None, Tensor | None]:
+    """The networks that the recipe names as teachers, or what a table says in their place of these clips."""
+    names, fold = run.recipe.teacher, (run.details or {}).get("fold")
+    if not names:
+        return None, None
+    if names.endswith(SUFFIX):
+        table = Path(with_fold(names, fold))
+        return None, read_soft_targets(table, model.labels, clips, multi_label=model.multi_label)
+    return open_teacher(names, model, fold), None
 
 
 def _record_to_resume(checkpoint: Path, description: dict[str, Any]) -> dict[str, Any] | None:

@@ -49,6 +49,8 @@ WITHOUT: dict[str, Any] = {
     "label_smoothing": 0,
     "sampling": "uniform",
     "teacher": None,
+    "linear_start": False,
+    "trial_share": 0,
     "eval_clips": 0,
 }
 

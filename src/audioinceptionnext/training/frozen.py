@@ -22,6 +22,14 @@ def freeze_norms(net: nn.Module) -> None:
         norm.eval().requires_grad_(False)
 
 
+def freeze_statistics(net: nn.Module) -> None:
+    """Let every batch normalisation of ``net`` keep its running statistics; its weight and bias still learn."""
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = FrozenBatchNorm
+            module.eval()
+
+
 def has_frozen_norms(net: nn.Module) -> bool:
-    """Whether `freeze_norms` froze normalisations of ``net``."""
+    """Whether normalisations of ``net`` are frozen."""
     return any(isinstance(module, FrozenBatchNorm) for module in net.modules())

@@ -13,7 +13,6 @@ from torch import Tensor
 from audioinceptionnext.network import matrix_products
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.staged import StagedNetwork
-from audioinceptionnext.training.frozen import has_frozen_norms
 
 Implementation = Literal["convolutions", "matrix-products"]
 FeatureMaps = Callable[[Network, Tensor, torch.dtype], Tensor]
@@ -46,9 +45,8 @@ IMPLEMENTATIONS: dict[Implementation, FeatureMaps] = {
 
 def supported(net: Network, dtype: torch.dtype) -> list[Implementation]:
     """The implementations that ``net`` has with activations of ``dtype``."""
-    # fp16 needs a scaled loss, and the statistics of matrix products can leave its range. They are always those of the
-    # batch, which frozen normalisations do not use.
-    both = matrix_products.supports(net) and dtype != torch.float16 and not has_frozen_norms(net)
+    # fp16 needs a scaled loss, and the statistics of matrix products can leave its range.
+    both = matrix_products.supports(net) and dtype != torch.float16
     return ["matrix-products", "convolutions"] if both else ["convolutions"]
 
 

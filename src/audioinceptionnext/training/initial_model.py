@@ -70,8 +70,9 @@ def build_initial_model(
     bands = front.pop("bands")  # `StoredModel` takes them from the network
     log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands, n_fft=front["n_fft"])
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
-    if pretrained is None and recipe.freeze_bn:
-        reason = "freeze_bn keeps the normalisations of trained weights; give the weights to start from"
+    if pretrained is None and (recipe.freeze_bn or recipe.freeze_statistics):
+        setting = "freeze_bn" if recipe.freeze_bn else "freeze_statistics"
+        reason = f"{setting} keeps the normalisations of trained weights; give the weights to start from"
         raise ParameterError("initial_weights", None, reason)
     if pretrained is None and recipe.fine_tunes:
         what = "the recipe fine-tunes trained weights, but none are given, so the network starts from scratch"

@@ -28,10 +28,10 @@ from audioinceptionnext.training.eval_clips import mean_over_clips
 from audioinceptionnext.training.frozen import has_frozen_norms
 from audioinceptionnext.training.hardware import is_first_process
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation, stem_alone
-from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
+from audioinceptionnext.training.optimiser import all_finite, make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Precision, Recipe
 from audioinceptionnext.training.teacher import Teacher
-from audioinceptionnext.training.unreadable import list_reasons, too_many
+from audioinceptionnext.training.unreadable import list_clips, list_reasons, too_many
 
 DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
 RECORD = "audioinceptionnext"  # the key of the run's record in a checkpoint
@@ -50,6 +50,7 @@ class SoundClassifier(L.LightningModule):
         class_weights: (classes,), weights of the loss, with mean 1 over the clips. Background has the weight 1.
         noise, background: see `BatchTransform`.
         teacher: its predictions are a share of the targets.
+        soft_targets: (clips, classes), in place of a teacher's predictions; see `soft_targets`.
         record: written into every checkpoint; JSON values.
 
     Attributes:
@@ -58,6 +59,7 @@ class SoundClassifier(L.LightningModule):
 
     figure: ClassVar[str] = "top1"
     class_weights: Tensor | None
+    soft_targets: Tensor | None
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class SoundClassifier(L.LightningModule):
         noise: Tensor | None = None,
         background: Tensor | None = None,
         teacher: Teacher | None = None,
+        soft_targets: Tensor | None = None,
         record: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -83,6 +86,7 @@ class SoundClassifier(L.LightningModule):
         )
         self.average = MovingAverage(self.net, recipe.ema) if recipe.ema else None
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.register_buffer("soft_targets", soft_targets, persistent=False)
         self.activation_dtype = DTYPES[recipe.precision]
         self.unreadable: dict[int, str] = {}
         self._not_scored: dict[int, str] = {}
@@ -122,12 +126,18 @@ class SoundClassifier(L.LightningModule):
 
     def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Log-mel and targets of the clips of a batch, and of background after them."""
-        classes, tasks = self.net.config.num_classes, self.model.tasks
-        targets = targets_of(self._labels(batch), classes, tasks, self.recipe.label_smoothing)
+        targets = self.clip_targets(batch)
+        if self.soft_targets is not None:
+            targets = targets.lerp(self.soft_targets[batch.indices], self.recipe.teacher_share)
         if len(batch.labels):
             return self.batch_transform(batch.waveforms, batch.lengths, targets)
         config = self.net.config
         return torch.zeros(0, 1, config.clip_frames, config.bands, device=self.device), targets
+
+    def clip_targets(self, batch: Batch) -> Tensor:
+        """What the labels of the clips of a batch say, (batch, classes); rows sum to 1."""
+        classes, smoothing = self.net.config.num_classes, self.recipe.label_smoothing
+        return targets_of(self._labels(batch), classes, self.model.tasks, smoothing)
 
     def _any_process_has_clips(self, batch: Batch) -> bool:
         """Whether to do this step. A process without clips takes part with an empty batch, or the others would wait."""
@@ -177,17 +187,12 @@ class SoundClassifier(L.LightningModule):
         self._folded.clear()  # it has the weights of the epoch before, or a body that is no longer frozen
 
     def on_train_batch_end(self, *_: Any) -> None:
-        if self.trainer.is_last_batch:
-            self._check_weights()
+        # Before the weights are evaluated and saved: the loss of the next step would come too late.
+        if self.trainer.is_last_batch and not all_finite(self.net):
+            raise AinextError(f"the weights are not finite after epoch {self.current_epoch + 1}; {ADVICE}")
         if self.average is not None and self.global_step != self._averaged_at:  # not while gradients accumulate
             self.average.update_parameters(self.net)
             self._averaged_at = self.global_step
-
-    def _check_weights(self) -> None:
-        """Check the weights before they are evaluated and saved: the loss of the next step would come too late."""
-        norms = torch.stack(torch._foreach_norm([p.detach() for p in self.net.parameters()]))
-        if not torch.isfinite(norms).all():  # squares overflow from 1e19 on, far above any useful weight
-            raise AinextError(f"the weights are not finite after epoch {self.current_epoch + 1}; {ADVICE}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.record is not None:
@@ -203,10 +208,7 @@ class SoundClassifier(L.LightningModule):
         self.leave_out(failures)
 
     def leave_out(self, failures: Iterable[tuple[int, str]]) -> None:
-        """Report training clips that cannot be read, each once.
-
-        Args:
-            failures: the index of each, and one line that says why.
+        """Report training clips that cannot be read, each once: its index, and one line that says why.
 
         Raises:
             AinextError: they are too many, see `too_many`.
@@ -244,11 +246,8 @@ class SoundClassifier(L.LightningModule):
     def _diverged(self, batch: Batch, number: int, per_clip: Tensor) -> str:
         bad = gathered(batch.indices[~torch.isfinite(per_clip[: len(batch.indices)])].tolist())
         total = int(summed(torch.tensor(float(len(batch.indices)), device=self.device)))
-        names = ", ".join(self.clips[i].name for i in bad[:3]) if self.clips else ""
-        clips = f"{len(bad) if len(bad) < total else 'all'} of its {counted(total, 'clip')}"
-        what = f"{clips}, e.g. {names}" if bad else "in none of its clips, but in its background"
-        where = f"epoch {self.current_epoch + 1}, batch {number + 1} ({what})"
-        return f"the loss is not a number in {where}; {ADVICE}"
+        what = list_clips([self.clips[i].name for i in bad] if self.clips else [], len(bad), total)
+        return f"the loss is not a number in epoch {self.current_epoch + 1}, batch {number + 1} ({what}); {ADVICE}"
 
     # Evaluation
 

@@ -48,13 +48,10 @@ class MultiLabelClassifier(SoundClassifier):
         self._scores: list[np.ndarray] = []
         self._truth: list[np.ndarray] = []
 
-    def _inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def clip_targets(self, batch: Batch) -> Tensor:
+        """What the labels of the clips of a batch say, (batch, classes), 0 to 1."""
         smoothing = self.recipe.label_smoothing
-        targets = (1 - smoothing) * self.true_labels(batch) + smoothing * self.shares
-        if len(batch.labels):
-            return self.batch_transform(batch.waveforms, batch.lengths, targets)
-        config = self.net.config
-        return torch.zeros(0, 1, config.clip_frames, config.bands, device=self.device), targets
+        return (1 - smoothing) * self.true_labels(batch) + smoothing * self.shares
 
     def true_labels(self, batch: Batch) -> Tensor:
         """(batch, classes): 1 for each label that is true, and 0 for the others."""

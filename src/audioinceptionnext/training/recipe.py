@@ -130,8 +130,21 @@ class Recipe:
     freeze_bn: bool = False
     """Whether the weights, biases and statistics of every batch normalisation but the stem's stay as they are in the
     initial weights."""
+    freeze_statistics: bool = False
+    """Whether every batch normalisation keeps the statistics of the initial weights, which a few clips would estimate
+    badly. Its weight and bias still learn, unless ``freeze_bn`` says otherwise."""
     body_rate: Annotated[Number, Field(ge=0, le=100)] = 1.0
     """Learning rate of everything but the linear layer, as a multiple of ``learning_rate``."""
+    linear_start: bool = False
+    """Whether the linear layer starts as the logistic regression on the frozen features of the training clips. It
+    replaces the linear layer of the initial weights too."""
+    trial_share: Annotated[Number, Share] = 0.0
+    """Share of the training clips (in whole sources) that are set aside, to decide how much of what a run has changed
+    is kept: all, nothing, or weights in between. So a run never ends worse on them than it started. 0 turns this
+    off."""
+    layer_decay: Annotated[Number, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each block of the body to the one before it, so that what lies near the input
+    changes least."""
     precision: Precision = "bf16"
     """Precision of the activations; fp16 needs a GPU."""
 
@@ -181,8 +194,8 @@ class Recipe:
     """A folder of recordings for half of them; the others are generated (noise, hum, near silence)."""
     teacher: str | None = None
     """Trained models (names or files, separated by commas) whose mean prediction for each augmented crop becomes a
-    share of its target; the rest is the label. ``{fold}`` in a name stands for the fold that a cross-validation holds
-    out."""
+    share of its target; the rest is the label. Or a table (.csv) of such predictions for the whole clips, which
+    `tools/soft_targets.py` writes. ``{fold}`` in a name stands for the fold that a cross-validation holds out."""
     teacher_share: Annotated[Number, Field(ge=0, le=1)] = 0.8
     """The teacher's share of the target."""
     speed: Annotated[Pair, rising(0.5, 2, "the slowest and the fastest")] = (1.0, 1.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -55,6 +56,17 @@ def split_clips(
     if not inside:
         raise AinextError(f"{dataset.name}: there are no labelled clips to train on")
     return inside, outside
+
+
+def set_aside(dataset: Dataset, clips: Sequence[Clip], share: float, seed: int) -> tuple[Clips, Clips]:
+    """Divide the training clips of a run into those that it learns from and those that decide between its weights.
+
+    Args:
+        dataset: of the clips.
+        clips: to divide.
+        share, seed: as ``hold_out`` and ``seed`` of `split_clips`. With a share of 0, no clip is set aside.
+    """
+    return _hold_out(replace(dataset, clips=tuple(clips)), share, seed) if share else (tuple(clips), ())
 
 
 def _hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Clips, Clips]:

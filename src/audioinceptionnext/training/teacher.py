@@ -73,11 +73,7 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
     """
     networks = []
     for name in names.split(","):
-        name = name.strip()
-        if FOLD in name:
-            if fold is None:
-                raise ParameterError("teacher", name, f"only a cross-validation gives {FOLD} a number")
-            name = name.replace(FOLD, str(fold))
+        name = with_fold(name.strip(), fold)
         model = open_weights(name)
         if (model.labels, model.tasks) != (student.labels, student.tasks):
             reason = f"its {len(model.labels)} classes are not the {len(student.labels)} classes of this run"
@@ -93,3 +89,14 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
             raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
     return Teacher(networks, student.tasks, student.multi_label)
+
+
+def with_fold(name: str, fold: object) -> str:
+    """A teacher's name with the number of the fold that a cross-validation holds out in place of `FOLD`.
+
+    Raises:
+        ParameterError: it needs a fold, and there is none.
+    """
+    if FOLD in name and fold is None:
+        raise ParameterError("teacher", name, f"only a cross-validation gives {FOLD} a number")
+    return name.replace(FOLD, str(fold))
