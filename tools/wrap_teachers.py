@@ -31,7 +31,8 @@ AISFX = {
     "name": "aisfx",
     "sample_rate": "44100",
     "licence": "CC BY 4.0",
-    "source": "aiSFX: Ma and Lerch, 2022, Representation Learning for the Automatic Indexing of Sound Effects Libraries",
+    "source": "aiSFX: Ma and Lerch, 2022, Representation Learning for the Automatic Indexing of Sound Effects "
+    "Libraries",
 }
 # The magnitude of a spectrum does not depend on where its phase is measured from. From the centre of the window, the
 # real part depends only on the even half of a frame, and the imaginary part only on the odd one. `after` and `before`
@@ -262,7 +263,7 @@ def wrap(folder: Path, out: Path) -> None:
         print(path)
 
 
-def front_ends(folder: Path):  # noqa: ANN201
+def front_ends(folder: Path):
     spec = importlib.util.spec_from_file_location("front_ends", folder / "front_ends.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -33,12 +33,13 @@ def fit_thresholds(peak: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
     Args:
         peak: (clips, classes), see `peaks`.
-        targets: (clips,) class indices; below 0 for clips of none of the classes, such as noise or speech.
+        targets: (clips,) class indices, below 0 for clips of none of the classes, such as noise or speech; or (clips,
+            classes) bool, where several can be true.
     """
-    own = targets[:, None] == np.arange(peak.shape[1])
-    reached = peak[None] >= GRID[:, None, None]  # (thresholds, clips, classes)
-    right = (reached & own).sum(axis=1).astype(np.float64)  # (thresholds, classes)
-    wrong = (reached & ~own).sum(axis=1).astype(np.float64)
+    own = targets if targets.ndim == 2 else targets[:, None] == np.arange(peak.shape[1])
+    reached = [peak >= threshold for threshold in GRID]  # (clips, classes) each
+    right = np.stack([(r & own).sum(axis=0) for r in reached]).astype(np.float64)  # (thresholds, classes)
+    wrong = np.stack([(r & ~own).sum(axis=0) for r in reached]).astype(np.float64)
     missed = own.sum(axis=0) - right
     right, wrong, missed = (
         counts + MEAN_CLASS_WEIGHT * counts.mean(axis=1, keepdims=True) for counts in (right, wrong, missed)

@@ -38,6 +38,7 @@ def build_initial_model(
     recipe: Recipe,
     initial_weights: str | None = None,
     tasks: Mapping[str, int] | None = None,
+    multi_label: bool = False,
 ) -> StoredModel:
     """Build the network of a recipe, with fresh or with trained weights.
 
@@ -49,7 +50,7 @@ def build_initial_model(
         recipe: names the network and its settings.
         initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same, and
             both models predict clips, or both steps.
-        tasks: see `StoredModel`.
+        tasks, multi_label: see `StoredModel`. A model that predicts steps is multi-label in any case.
 
     Raises:
         ParameterError: there is no such network or setting, the front end is impossible, the weights do not fit, or the
@@ -60,6 +61,7 @@ def build_initial_model(
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
     by_step = recipe.targets == "steps"
+    multi_label |= by_step
     if by_step:  # a clip is a single step
         front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     elif pretrained is not None and recipe.clip_seconds is None and pretrained.frame_wise:
@@ -90,7 +92,7 @@ def build_initial_model(
         except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
             raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
     else:
-        kept = (pretrained.labels, pretrained.tasks, pretrained.multi_label) == (labels, dict(tasks or {}), by_step)
+        kept = (pretrained.labels, pretrained.tasks, pretrained.multi_label) == (labels, dict(tasks or {}), multi_label)
         net = _adapt(pretrained, len(labels), kept, frames, front["hop_ms"], bands, recipe.dropout)
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
@@ -101,7 +103,7 @@ def build_initial_model(
     info = {"recipes": [*recipes, recipe.as_dict()]}
     mode: Mode = "dense" if (longer or by_step) and net.convolutional else "windows"
     tasks = dict(tasks or {})
-    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=by_step, tasks=tasks)
+    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=multi_label, tasks=tasks)
 
 
 def _check_architecture(recipe: Recipe, pretrained: StoredModel) -> None:

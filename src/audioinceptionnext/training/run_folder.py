@@ -22,6 +22,7 @@ MODEL, RUN, RECIPE, CLIPS = "model.safetensors", "run.json", "recipe.yaml", clip
 ONNX, FIGURES, REPORT = "model.onnx", "figures.json", "report"
 LOG, TENSORBOARD, WANDB = "log", "tensorboard", "wandb"
 OUTPUTS, DONE = "outputs.npz", "fold.json"  # of a fold
+LESSONS, TABLE = "lessons", "labels.csv"  # of a student
 LOCK = "run.lock"
 
 
@@ -109,12 +110,12 @@ def remove_run(out: Path) -> None:
     if not is_run(out):
         return
     versions = [path for name in (LOG, TENSORBOARD) for path in _versions(out / name)]
-    for folder in (*versions, out / WANDB):
+    for folder in (*versions, out / WANDB, out / LESSONS):
         with writing(folder):
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder)
     remove_report(out / REPORT)
-    for name in (LAST, BEST, MODEL, RECIPE, CLIPS, ONNX, FIGURES, OUTPUTS, DONE, RUN):
+    for name in (LAST, BEST, MODEL, RECIPE, CLIPS, ONNX, FIGURES, TABLE, OUTPUTS, DONE, RUN):
         with writing(out / name):
             (out / name).unlink(missing_ok=True)
     for name in (LOG, TENSORBOARD):
