@@ -55,7 +55,10 @@ def main() -> None:
         "measured": options.measured,
         "data": model.info["data"],
         "labels": list(model.labels),
+        "kind": metadata["kind"],
     }
+    description |= {"identifiers": model.identifiers} if model.identifiers else {}
+    description |= {"groups": model.groups} if model.groups else {}
     (folder / "model.json").write_text(json.dumps(description, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(f"{path}: {description['bytes'] / 1e6:.1f} MB, sha256 {description['sha256'][:12]}…")
 

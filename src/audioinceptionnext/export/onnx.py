@@ -271,6 +271,10 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         texts["tasks"] = json.dumps(model.tasks, ensure_ascii=False)
     if model.remove_dc:
         texts["remove_dc"] = "true"
+    if model.identifiers:
+        texts["identifiers"] = json.dumps(model.identifiers)
+    if model.groups:
+        texts["groups"] = json.dumps(model.groups, ensure_ascii=False)
     if model.thresholds:
         texts["thresholds"] = json.dumps(model.thresholds)
     return {key: str(value) for key, value in values.items()} | texts

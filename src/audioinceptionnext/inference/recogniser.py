@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import warnings as python_warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import ModelError, ParameterError, printable
-from audioinceptionnext.inference.backends import Backend, open_session
+from audioinceptionnext.errors import printable
+from audioinceptionnext.inference.model import Model
 from audioinceptionnext.inference.recordings import Recording, each_recording, mono_blocks_of
-from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
+from audioinceptionnext.inference.steps import StepPredictor
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, is_number
-from audioinceptionnext.results.thresholds import Threshold, settings_for
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.thresholds import Threshold
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
-from audioinceptionnext.results.types import Score
 
 TOP_K = 5
 
 
-class Recogniser:
+class Recogniser(Model):
     """A loaded model. `audioinceptionnext.load` makes one.
 
     A recogniser may be used by several threads at a time. Pickling stores the name or file that it was loaded from, so
@@ -53,62 +49,14 @@ class Recogniser:
             ``{"verb": 97, "noun": 300}``. The probabilities of each part sum to 1. Empty if one of all labels is true.
         task_of: the name of the task of each label; empty if there are no tasks.
         thresholds: one onset threshold per class, or empty if the file has none.
+        identifiers: one per label, such as AudioSet's ``/m/09x0r``, or empty if the file has none.
+        groups: the names of groups with their labels, by which `choose` finds them; empty if the file has none.
         metadata: all metadata of the file.
 
     >>> model = audioinceptionnext.load("kitchen20")
     >>> model.predict("kitchen-scene.flac").segments[0]
     Segment(start=0.0, end=5.36, label='water-flowing', score=0.8545193374156952)
     """
-
-    def __init__(
-        self,
-        content: bytes,
-        source: str,
-        name: str | None = None,
-        threads: int | None = None,
-        backend: Backend = "auto",
-        mode: Mode | None = None,
-    ) -> None:
-        self._session = open_session(content, source, backend, threads)
-        self.metadata: dict[str, str] = dict(self._session.metadata)
-        if self.metadata.get("input") != "waveform" or "labels" not in self.metadata:
-            raise ModelError(
-                source, "does not take a waveform, or has no labels; `ainext export` writes files that fit"
-            )
-        if self.metadata.get("format") != FILE_FORMAT:
-            raise ModelError(source, "was exported by another version; export it again with `ainext export`")
-        try:
-            self.labels: tuple[str, ...] = tuple(json.loads(self.metadata["labels"]))
-            self.name = name or self.metadata["name"]
-            self.multi_label = self.metadata["kind"] == "multi-label"
-            self.mode: str = mode or self.metadata["mode"]
-            if self.mode not in ("clips", self.metadata["mode"]):
-                reason = f"{source} can be used as {self.metadata['mode']} or as clips"
-                raise ParameterError("mode", self.mode, reason)
-            self.sample_rate = int(self.metadata["sample_rate"])
-            self.thresholds = tuple(float(value) for value in json.loads(self.metadata.get("thresholds", "[]")))
-            if len(self.thresholds) not in (0, len(self.labels)):
-                raise KeyError("thresholds")
-            self.tasks: dict[str, int] = dict(json.loads(self.metadata.get("tasks", "{}")))
-            if self.tasks and sum(self.tasks.values()) != len(self.labels):
-                raise KeyError("tasks")
-            names = [task for task, size in self.tasks.items() for _ in range(size)]
-            self.task_of: dict[str, str] = dict(zip(self.labels, names, strict=False))
-            self._predictor = StepPredictor(self._session, self.metadata, self.mode)
-            grid = self._predictor.grid
-            self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
-            # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
-            self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate
-        except ParameterError:
-            raise
-        except (KeyError, ValueError) as error:
-            raise ModelError(source, f"its metadata are incomplete or damaged ({error}); export it again") from error
-        self.step_seconds = self._predictor.grid.step / self.sample_rate
-        self._origin: tuple[Callable[..., Recogniser], tuple[Any, ...]] | None = None
-
-    def __repr__(self) -> str:
-        steps = f"one step every {self.step_seconds:g} s"
-        return f"<Recogniser {self.name!r}: {len(self.labels)} labels, {self.sample_rate} Hz, {self.mode}, {steps}>"
 
     def predict(
         self,
@@ -119,6 +67,8 @@ class Recogniser:
         threshold: Threshold | None = None,
         settings: SegmentationSettings | None = None,
         step_seconds: float | None = None,
+        labels: str | Iterable[str] | None = None,
+        ignore: str | Iterable[str] | None = None,
         track: int | None = None,
         progress: Callable[[float], None] | None = None,
         on_packet: Callable[[], None] | None = None,
@@ -134,10 +84,12 @@ class Recogniser:
             sample_rate: of the array, in Hz, if it is not the model's. A file states its own.
             top_k: number of labels for the recording as a whole.
             threshold: the probability that a segment must reach at least once: one for all labels, or a mapping such
-                as ``{"blender": 0.9}``, where all other labels keep theirs. The model's own unless given.
+                as ``{"blender": 0.9, "group:Animal": 0.7}``, where all other labels keep theirs. The model's own
+                unless given.
             settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
+            labels, ignore: which labels to look for, as for `choose`. The result has no others.
             track: number of a file's sound track, from 1 on; the first that can be decoded and is not silent unless
                 given.
             progress: called with the seconds processed so far.
@@ -145,16 +97,17 @@ class Recogniser:
 
         Raises:
             MediaError: the file cannot be read, or has no sound or not so many tracks.
-            ParameterError: ``step_seconds`` is none of these, ``threshold`` names no label of the model or is no
-                probability, or ``track`` is no whole number from 1 on, or given with an array; the array is empty, or
-                has another shape or type, or values that look like integers; or ``sample_rate`` is out of range, or
-                given with a file.
+            ParameterError: ``step_seconds`` is none of these; ``threshold``, ``labels`` or ``ignore`` names no label of
+                the model; a threshold is no probability; ``track`` is no whole number from 1 on, or given with an
+                array; the array is empty, or has another shape or type, or values that look like integers; or
+                ``sample_rate`` is out of range, or given with a file.
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
         ('microwave', 5, (85, 20))
         """
-        settings = settings_for(self.labels, self.thresholds, threshold, settings=settings)
+        chosen = self if labels is None and ignore is None else self.choose(labels, ignore)
+        settings = chosen.segmentation_settings(threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
 
@@ -162,7 +115,7 @@ class Recogniser:
         blocks = mono_blocks_of(
             recording, rate, block_seconds, warnings.append, sample_rate=sample_rate, track=track, on_packet=on_packet
         )
-        samples, thumbnail = 0, LogMelThumbnail()
+        samples, loud, thumbnail = 0, 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
 
         def measured() -> Iterator[np.ndarray]:
@@ -174,7 +127,8 @@ class Recogniser:
                     progress(samples / self.sample_rate)
 
         for prediction in self._predictor.predict_blocks(measured(), step):
-            parts.append(prediction.probabilities)
+            parts.append(np.take(prediction.probabilities, chosen._columns, axis=1))
+            loud += int((prediction.probabilities > 0).any(axis=1).sum())  # false for NaN
             thumbnail.add(prediction.log_mel)
         for line in [] if isinstance(recording, str | os.PathLike) else warnings:
             python_warnings.warn(line, stacklevel=2)  # a file's reader looks at the result
@@ -183,14 +137,14 @@ class Recogniser:
             warnings.append("the model gave no number for some steps (NaN): they count as 0")
             probabilities = np.nan_to_num(probabilities, nan=0.0, posinf=0.0, neginf=0.0)
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
-        segments = find_segments(probabilities, seconds, self.window_seconds, duration, self.labels, settings)
+        segments = find_segments(probabilities, seconds, self.window_seconds, duration, chosen.labels, settings)
         return Recognition(
             file=str(recording) if isinstance(recording, str | os.PathLike) else "",
             duration=duration,
             model=self.name,
-            clip=self._ranked(recording_probabilities(probabilities), max(0, top_k)),
+            clip=chosen._label_set.ranked(recording_probabilities(probabilities, loud), max(0, top_k)),
             segments=[replace(one, task=self.task_of.get(one.label)) for one in segments],
-            labels=self.labels,
+            labels=chosen.labels,
             probabilities=probabilities,
             step_seconds=seconds,
             window_seconds=self.window_seconds,
@@ -198,24 +152,8 @@ class Recogniser:
             sample_rate=self.sample_rate,
             warnings=warnings,
             onset_threshold=min(settings.class_thresholds, default=settings.onset_threshold),
-            tasks=self.tasks,
+            tasks=chosen.tasks,
         )
-
-    def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
-        """Settings with this model's own thresholds, except where others are given.
-
-        Args:
-            threshold: as for `predict`.
-            others: as for `SegmentationSettings`. An ``onset_threshold`` holds for all labels that ``threshold`` does
-                not name.
-
-        Raises:
-            ParameterError: the model has no such label, or a value is out of range.
-
-        >>> settings = model.segmentation_settings({"blender": 0.9}, min_duration=1.0)
-        >>> model.predict("kitchen-scene.flac", settings=settings).segments
-        """
-        return settings_for(self.labels, self.thresholds, threshold, **others)
 
     def embed(self, recordings: Recording | Iterable[Recording], *, sample_rate: int | None = None) -> np.ndarray:
         """Feature vectors of recordings, for a classifier, a search or a map.
@@ -290,58 +228,10 @@ class Recogniser:
             assert prediction.features is not None
             yield prediction.features, prediction.probabilities.max(axis=1) > 0
 
-    def _ranked(self, probabilities: np.ndarray, top_k: int) -> list[Score]:
-        """The most probable labels of a recording, of each task ``top_k``."""
-        found: list[Score] = []
-        first = 0
-        parts: list[tuple[str | None, int]] = [*self.tasks.items()] or [(None, len(self.labels))]
-        for task, size in parts:
-            best = first + np.argsort(-probabilities[first : first + size], kind="stable")[:top_k]
-            found += [Score(self.labels[i], float(probabilities[i]), task) for i in best]
-            first += size
-        return found
 
-    def __deepcopy__(self, memo: Any) -> Recogniser:
-        """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
-        return self
+def recording_probabilities(probabilities: np.ndarray, loud: int | None = None) -> np.ndarray:
+    """(steps, classes) to (classes,): for the recording as a whole, the mean over the steps that are not silent.
 
-    def __reduce__(self) -> tuple[Callable[..., Recogniser], tuple[Any, ...]]:
-        if self._origin is None:
-            raise TypeError(f"{self!r} was made from bytes; one that audioinceptionnext.load made can be pickled")
-        return self._origin
-
-    def loaded_by(self, loader: Callable[..., Recogniser], *arguments: Any) -> Recogniser:
-        """Remember how to load this model again, which is what pickling does. Returns the recogniser itself."""
-        self._origin = loader, arguments
-        return self
-
-    def check_step(self, step_seconds: float | None, on_warning: Callable[[str], None] | None = None) -> int:
-        """The distance from one step to the next, in samples.
-
-        Above the model's own, it is the nearest multiple of it, with a warning if that is more than 1 % away.
-
-        Raises:
-            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames.
-        """
-        grid, seconds = self._predictor.grid, self.step_seconds
-        if step_seconds is None:
-            return grid.step
-        if is_number(step_seconds) and seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
-            multiple = round(step_seconds / seconds)
-            if not math.isclose(multiple * seconds, step_seconds, rel_tol=0.01):
-                asked = f"a step every {step_seconds:g} s is no multiple of the {seconds:g} s of {self.name}"
-                line = f"{asked}; there is one every {multiple * seconds:g} s"
-                python_warnings.warn(line, stacklevel=2) if on_warning is None else on_warning(line)
-            return multiple * grid.step
-        if is_number(step_seconds) and 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
-            parts = round(seconds / step_seconds)
-            if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
-                return grid.step // parts
-        others = "a multiple of it, or a fraction of it such as one half"
-        reason = f"{self.name} has a step every {seconds:g} s; give that, {others}"
-        raise ParameterError("step_seconds", step_seconds, reason)
-
-
-def recording_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """(steps, classes) to (classes,): for the recording as a whole, the mean over the steps that are not silent."""
-    return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()))
+    ``loud`` is the number of these, where the probabilities are of some labels only, which may all be 0.
+    """
+    return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()) if loud is None else loud)

@@ -23,7 +23,7 @@ from audioinceptionnext.audio.capture import SampleConverter
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, is_number
-from audioinceptionnext.results.thresholds import Threshold, settings_for
+from audioinceptionnext.results.thresholds import Threshold
 from audioinceptionnext.results.types import Segment
 
 MAX_LOOKAHEAD_S = 60.0  # far more than a network can see
@@ -59,7 +59,7 @@ class Stream:
     thread.
 
     Args:
-        recogniser: in any mode, which the stream follows.
+        recogniser: in any mode, which the stream follows. `Recogniser.choose` makes one of some labels only.
         step_seconds: time from one step to the next, as for `Recogniser.predict`; the model's own unless given.
         threshold: the probability that a segment must reach, for all labels or by label, as for `Recogniser.predict`.
         settings: how probabilities become segments, in place of ``threshold``.
@@ -110,8 +110,8 @@ class Stream:
         self._grid = grid = replace(self._predictor.grid, step=recogniser.check_step(step_seconds, self._lines.append))
         self._live = self._predictor.live_grid(grid.step, self._samples_ahead(lookahead, recogniser.name))
         self.step_seconds = grid.step / self._rate
-        settings = settings_for(recogniser.labels, recogniser.thresholds, threshold, settings=settings)
-        self._task_of = recogniser.task_of
+        settings = recogniser.segmentation_settings(threshold, settings=settings)
+        self._task_of, self._columns = recogniser.task_of, recogniser._columns
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
         rate = self._rate if sample_rate is None else sample_rate
         self._converter = SampleConverter(rate, self._rate, self._lines.append)
@@ -214,6 +214,7 @@ class Stream:
         before = self._predicted * grid.step - first
         places = (before + np.arange(count) * grid.step) // self._live.unit
         rows, log_mel = self._predictor.predict_turn(seen, places, self._live.unit, mirrored)
+        rows = np.take(rows, self._columns, axis=1)
         # A step's frames lie in the middle of its window; those of the first and the last step reach to its ends.
         margin = max(0, (grid.clip_frames - grid.step_frames) // 2)
         parts = []

@@ -16,6 +16,7 @@ from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.registry import build_network
+from audioinceptionnext.results.labels import LabelSet
 
 Mode = Literal["dense", "windows"]  # of a file; a recogniser also has the mode `clips`
 FORMAT = "audioinceptionnext/1"
@@ -54,9 +55,11 @@ class StoredModel:
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
             as ``{"verb": 97, "noun": 300}``. Empty if one of all labels is true.
         remove_dc: whether the front end subtracts the running mean of the waveform, see `LogMel`.
+        identifiers: one per label, such as AudioSet's ``/m/09x0r``; empty if there are none.
+        groups: the names of groups with their labels, by which people choose among many; a label may be in several.
 
     Raises:
-        ParameterError: the number of labels is not the number of classes, or the tasks do not add up to it.
+        ParameterError: the number of labels is not the number of classes, or what belongs to the labels does not fit.
     """
 
     net: Network
@@ -72,6 +75,8 @@ class StoredModel:
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
     remove_dc: bool = False
+    identifiers: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -79,9 +84,8 @@ class StoredModel:
         if len(self.labels) != self.net.config.num_classes:
             reason = f"{len(self.labels)} labels for {self.net.config.num_classes} classes; give one per class"
             raise ParameterError("labels", None, reason)
-        if self.tasks and sum(self.tasks.values()) != len(self.labels):
-            reason = f"they have {sum(self.tasks.values())} labels in all, but there are {len(self.labels)}"
-            raise ParameterError("tasks", self.tasks, reason)
+        self.groups = {name: tuple(members) for name, members in self.groups.items()}
+        LabelSet(self.labels, tuple(self.identifiers), self.groups, self.thresholds or (), self.tasks)  # checks them
 
     @property
     def frame_wise(self) -> bool:
@@ -131,6 +135,8 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         "thresholds": json.dumps(model.thresholds),
         "multi_label": json.dumps(model.multi_label),
         "tasks": json.dumps(model.tasks),
+        "identifiers": json.dumps(model.identifiers),
+        "groups": json.dumps(model.groups, ensure_ascii=False),
         "info": json.dumps(model.info, ensure_ascii=False),
     }
     weights = {
@@ -178,6 +184,8 @@ def load_model(path: str | Path) -> StoredModel:
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
             multi_label=json.loads(header.get("multi_label", "false")),
             tasks=json.loads(header.get("tasks", "{}")),
+            identifiers=tuple(json.loads(header.get("identifiers", "[]"))),
+            groups=json.loads(header.get("groups", "{}")),
             info=json.loads(header["info"]),
         )
     except (KeyError, ValueError, RuntimeError, TypeError) as error:

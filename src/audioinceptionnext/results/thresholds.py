@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
 
 Threshold = float | Mapping[str, float]  # of all labels, or by label
@@ -17,6 +18,7 @@ def settings_for(
     own: Sequence[float],
     threshold: Threshold | None = None,
     *,
+    groups: Mapping[str, Sequence[str]] | None = None,
     settings: SegmentationSettings | None = None,
     onset_threshold: float | None = None,
     **others: Any,
@@ -26,7 +28,9 @@ def settings_for(
     Args:
         labels: of the model, one per class.
         own: the model's onset thresholds, (classes,), or empty.
-        threshold: the onset threshold of all labels; or a mapping from labels to theirs.
+        threshold: the onset threshold of all labels; or a mapping from labels, patterns and groups (see `LabelSet`) to
+            theirs. That of a label counts before that of a pattern or a group, and among these the last one.
+        groups: of the labels, by name.
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
         others: further settings, as for `SegmentationSettings`.
@@ -52,15 +56,18 @@ def settings_for(
     )
     if not by_label:
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
-    for label, value in by_label.items():
-        if label not in labels:
-            several = "," in str(label) and "=" in str(label)
-            instead = "repeat threshold for each label" if several else suggest(str(label), labels)
-            raise ParameterError("threshold", None, f"there is no label {label!r}; {instead}")
-        check_probability("threshold", value, f"{label}={value}")
-    rest = own if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
-    chosen = dict(zip(labels, rest, strict=True)) | {label: float(value) for label, value in by_label.items()}
-    return replace(settings, class_thresholds=tuple(chosen.values()))
+    known = LabelSet(tuple(labels), groups=groups or {})
+    chosen = list(own) if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
+    exact: dict[int, float] = {}
+    for name, value in by_label.items():
+        if not (places := known.find(str(name))):
+            several = "," in str(name) and "=" in str(name)
+            instead = "repeat threshold for each label" if several else known.nearest(str(name))
+            raise ParameterError("threshold", None, f"there is no label {name!r}; {instead}")
+        check_probability("threshold", value, f"{name}={value}")
+        for place in places:
+            (exact if known.is_label(str(name)) else chosen)[place] = float(value)  # type: ignore[index]
+    return replace(settings, class_thresholds=tuple(exact.get(i, value) for i, value in enumerate(chosen)))
 
 
 def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:

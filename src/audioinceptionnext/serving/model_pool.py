@@ -13,17 +13,12 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
 from audioinceptionnext.serving.errors import RequestError
 
+# From model.json. Descriptions of older models lack some of these.
 _COPIED = (
-    "name",
-    "labels",
-    "sample_rate",
-    "mode",
-    "parameters",
-    "gmac",
-    "bytes",
-    "licence",
-    "measured",
-)  # from model.json
+    *("name", "labels", "sample_rate", "mode", "parameters", "gmac", "bytes", "licence", "measured"),
+    *("kind", "identifiers", "groups"),
+)
+_UNSTATED: dict[str, Any] = {"kind": "single-label", "identifiers": [], "groups": {}}
 
 
 class ModelPool:
@@ -48,7 +43,7 @@ class ModelPool:
         for name in names:
             if name in entries:
                 description = entries[name].description
-                self._descriptions[name] = {key: description[key] for key in _COPIED if key in description}
+                self._descriptions[name] = _UNSTATED | {key: description[key] for key in _COPIED if key in description}
             else:  # a file, which is offered under the name that it states
                 recogniser = load(name, threads=1, backend=backend)
                 self._loaded[recogniser.name] = recogniser
@@ -91,4 +86,7 @@ def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size if path.is_file() else 0,
         "licence": None,
         "measured": None,
+        "kind": recogniser.metadata["kind"],
+        "identifiers": list(recogniser.identifiers),
+        "groups": {name: list(members) for name, members in recogniser.groups.items()},
     }

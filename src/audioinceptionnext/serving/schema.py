@@ -70,6 +70,9 @@ class Model(BaseModel):
     bytes: int
     licence: str | None
     measured: str | None
+    kind: str = Field(description="Whether one label or several can be true at a time: single-label or multi-label.")
+    identifiers: list[str] = Field(description="One per label, such as AudioSet's /m/09x0r; empty if there are none.")
+    groups: dict[str, list[str]] = Field(description="Groups of labels by name, for labels and ignore.")
     default: bool
 
 
