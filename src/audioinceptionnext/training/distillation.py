@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import ParameterError, writing
+from audioinceptionnext.errors import ParameterError, counted, writing
 from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
 from audioinceptionnext.evaluation.thresholds import fit_thresholds
 from audioinceptionnext.network.storage import StoredModel
@@ -48,11 +48,11 @@ WITHOUT: dict[str, Any] = {
 }
 
 
-def check_settings(recipe: Recipe, model: StoredModel) -> None:
-    """Check that the settings and the network make sense for mixtures.
+def check_settings(recipe: Recipe, model: StoredModel, processes: int) -> None:
+    """Check that the settings and the network make sense for mixtures, in so many processes.
 
     Raises:
-        ParameterError: one of them does not.
+        ParameterError: one of them does not, or there are fewer mixtures than a batch of each length takes.
     """
     for name, needed in WITHOUT.items():
         if (value := getattr(recipe, name)) != needed:
@@ -62,6 +62,9 @@ def check_settings(recipe: Recipe, model: StoredModel) -> None:
         raise ParameterError("crops", None, "mixtures need lengths, such as 2.4,4.8")
     if not model.net.convolutional:
         raise ParameterError("network", recipe.network, "it predicts clip by clip; mixtures need convolutions")
+    if recipe.mixtures < (least := recipe.batch_size * processes * len(recipe.crops)):
+        reason = f"give at least a batch of each of the {counted(len(recipe.crops), 'length')}, {least}"
+        raise ParameterError("mixtures", recipe.mixtures, reason)
 
 
 class Student(SoundClassifier):

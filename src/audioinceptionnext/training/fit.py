@@ -14,8 +14,7 @@ import torch
 
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, frame_wise, implementations
-from audioinceptionnext.training.distillation import Student
+from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory
@@ -132,6 +131,9 @@ def train(
         frame_wise.check_settings(recipe, model)
     if recipe.freeze_bn:
         freeze_norms(model.net)
+    if teachers is not None:
+        distillation.check_settings(recipe, model, hardware.processes)
+        model.identifiers = teachers.head.identifiers
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
@@ -193,7 +195,7 @@ def _save(run: Run, module: SoundClassifier, trainer: L.Trainer, validation: Any
     model = module.model
     model.net = module.kept.cpu().eval()
     desynchronise(model.net)
-    if isinstance(module, Student) and validation is not None:
+    if isinstance(module, distillation.Student) and validation is not None:
         write_figures(run.out, module.conclude(model, validation, run.out))
     with writing(run.out / MODEL):
         save_model(model, run.out / MODEL)

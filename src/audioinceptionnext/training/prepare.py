@@ -16,7 +16,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import Draw, EpochOrder, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
-from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.errors import counted
 from audioinceptionnext.inference.parallel import available_cores
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training import distillation, frame_wise
@@ -124,7 +124,6 @@ def prepare_lessons(
 ) -> Prepared:
     """Make the module that learns from teachers, and loaders of their lessons. For the rest, see `prepare_clips`."""
     recipe, processes = run.recipe, trainer.world_size
-    distillation.check_settings(recipe, model)
 
     def read(clips: Sequence[Clip], rate: int, seconds: float) -> Waveforms:
         return _waveforms(clips, Reader(rate, run.dataset.sample_rate), seconds, hardware, recipe.seed)
@@ -167,17 +166,11 @@ def _open_lessons(
     Returns:
         The lessons to learn from, of the training recordings; those to be scored on, of the held-out ones, of which
         there is about one for twenty (None without such recordings); and what training recordings cannot be read.
-
-    Raises:
-        ParameterError: there are fewer mixtures than a batch of each length takes.
     """
     recipe, front = run.recipe, model.front_end()
     rate = max(model.sample_rate, teachers.head.sample_rate)
     whole, lengths = recipe.batch_size * processes, len(recipe.crops)
     batches = recipe.mixtures // whole
-    if batches < lengths:
-        reason = f"give at least a batch of each of the {counted(lengths, 'length')}, {whole * lengths}"
-        raise ParameterError("mixtures", recipe.mixtures, reason)
     made_by = {
         "teachers": teachers.digests,
         "rate": rate,
