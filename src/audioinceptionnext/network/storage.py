@@ -14,7 +14,7 @@ from safetensors.torch import save
 from audioinceptionnext.errors import ModelError, ParameterError, kind_of_file, replacing
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
-from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.frontend import N_FFT, LogMel
 from audioinceptionnext.network.registry import build_network
 
 Mode = Literal["dense", "windows"]  # of a file; a recogniser also has the mode `clips`
@@ -53,7 +53,7 @@ class StoredModel:
             otherwise the softmax to all, or to those of each task.
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
             as ``{"verb": 97, "noun": 300}``. Empty if one of all labels is true.
-        remove_dc: whether the front end subtracts the running mean of the waveform, see `LogMel`.
+        remove_dc, n_fft: of the front end, see `LogMel`.
 
     Raises:
         ParameterError: the number of labels is not the number of classes, or the tasks do not add up to it.
@@ -72,6 +72,7 @@ class StoredModel:
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
     remove_dc: bool = False
+    n_fft: int = N_FFT
 
     def __post_init__(self) -> None:
         self.clip_seconds = self.clip_seconds or self.net.config.clip_frames * self.hop_ms / 1000
@@ -90,7 +91,7 @@ class StoredModel:
 
     def front_end(self) -> LogMel:
         """A new front end with these settings."""
-        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands, self.remove_dc)
+        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands, self.remove_dc, self.n_fft)
 
     @property
     def clip_samples(self) -> int:
@@ -124,6 +125,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
                 "hop_ms": model.hop_ms,
                 "clip_seconds": model.clip_seconds,
                 "remove_dc": model.remove_dc,
+                "n_fft": model.n_fft,
             }
         ),
         "run": model.mode,
