@@ -53,12 +53,14 @@ def seeded(dataset: str, seed: int) -> tuple[dict[str, Tensor], Tensor]:
     return weights, torch.from_numpy(module.inputs(dataset, seed))
 
 
-def by_librosa(waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128) -> np.ndarray:
+def by_librosa(
+    waveform: np.ndarray, rate: int, window_ms: float, hop_ms: float, bands: int = 128, n_fft: int = 2048
+) -> np.ndarray:
     window, hop = round(rate * window_ms / 1000), round(rate * hop_ms / 1000)
     spectrum = librosa.stft(
-        waveform, n_fft=2048, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
+        waveform, n_fft=n_fft, hop_length=hop, win_length=window, window="hann", center=True, pad_mode="constant"
     )
-    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=bands, fmin=0, fmax=rate / 2, htk=True, norm=None)
+    filters = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=bands, fmin=0, fmax=rate / 2, htk=True, norm=None)
     return np.log(filters @ np.abs(spectrum) + 1e-6).T
 
 

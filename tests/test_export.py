@@ -22,7 +22,7 @@ from audioinceptionnext.network.published import load_published, published_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.initial_model import build_initial_model
+from audioinceptionnext.training.initial_model import build_initial_model, open_weights
 from audioinceptionnext.training.recipe import Recipe
 from tests import exports
 from tests.audio_files import pink
@@ -100,9 +100,10 @@ def test_the_front_end_is_kept_as_formulas(files: dict[str, Path], model: Stored
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredModel, dict[str, Path]]:
-    """A model with 64 bands and clips of 208 frames, which are 6.5 steps of 32, as two files: dense and windows."""
+    """A model with a shorter transform, 64 bands and clips of 208 frames, which are 6.5 steps of 32, as two files."""
     torch.manual_seed(2)
-    recipe = Recipe(network="tiny", bands=64, window_ms=25, hop_ms=10, network_settings={"depths": (1, 1, 1, 1)})
+    settings = {"depths": (1, 1, 1, 1)}
+    recipe = Recipe(network="tiny", bands=64, window_ms=25, hop_ms=10, n_fft=1024, network_settings=settings)
     model = build_initial_model(LABELS, recipe)
     model.net = with_statistics(model.net)
     model.net.classifier.weight.data.mul_(30)
@@ -110,16 +111,20 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredModel, dict[s
     return model, {mode: export_onnx(model, folder / f"{mode}.onnx", mode=mode) for mode in ("dense", "windows")}
 
 
-def test_bands_are_the_networks(other: tuple[StoredModel, dict[str, Path]], tmp_path: Path) -> None:
+def test_the_front_end_travels_with_the_model(other: tuple[StoredModel, dict[str, Path]], tmp_path: Path) -> None:
     model, files = other
     assert (model.net.config.bands, model.front_end().bands, model.net.config.clip_frames) == (64, 64, 208)
     save_model(model, tmp_path / "m.safetensors")
     again = build_initial_model(("a", "b"), Recipe(), str(tmp_path / "m.safetensors"))
-    assert (again.front_end().bands, again.hop_ms, again.net.config.clip_frames) == (64, 10, 208)
+    front = again.front_end()
+    assert (front.bands, front.n_fft, again.hop_ms, again.net.config.clip_frames) == (64, 1024, 10, 208)
+    assert build_initial_model(("a", "b"), Recipe(n_fft=2048), str(tmp_path / "m.safetensors")).n_fft == 2048
+    assert open_weights("kitchen20").n_fft == 2048  # stored before there was this setting
     waveform = pink(60_000, 24_000)
     for path in files.values():
+        assert ort.InferenceSession(path).get_modelmeta().custom_metadata_map["n_fft"] == "1024"
         _, log_mel = run(path, waveform=waveform[None])
-        assert np.abs(log_mel[0] - by_librosa(waveform, 24_000, 25, 10, 64)).max() < 1e-4
+        assert np.abs(log_mel[0] - by_librosa(waveform, 24_000, 25, 10, 64, 1024)).max() < 1e-4
     result = load(files["dense"]).predict(waveform)
     assert result.log_mel is not None and result.log_mel.shape[1] == 64
     assert (result.step_seconds, result.window_seconds) == (pytest.approx(0.32), pytest.approx(2.08))

@@ -19,22 +19,51 @@ from tests.audio_files import pink
 from tests.networks import by_librosa
 
 SETTINGS = [(24_000, 10, 5), (16_000, 20, 10)]
+SHORT = (24_000, 21.333, 12.5, 64)  # a window of 512 samples, for a transform of as many
 REAL = Path(__file__).parents[2] / "shared" / "data" / "kitchen20" / "audio"
 
 
 @pytest.mark.parametrize(
-    ("rate", "window_ms", "hop_ms", "bands"),
-    [(24_000, 10, 5, 128), (16_000, 20, 10, 128), (22_050, 10, 5, 128), (8_000, 25, 10, 128), (24_000, 25, 10, 64)],
+    ("rate", "window_ms", "hop_ms", "bands", "n_fft"),
+    [
+        (24_000, 10, 5, 128, 2048),
+        (16_000, 20, 10, 128, 2048),
+        (22_050, 10, 5, 128, 2048),
+        (8_000, 25, 10, 128, 2048),
+        (24_000, 25, 10, 64, 2048),
+        (24_000, 25, 10, 64, 1024),
+        (*SHORT, 512),
+    ],
 )
 @pytest.mark.parametrize("samples", [49_919, 49_920, 49_921, 5_000, 100, 1])
-def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, bands: int, samples: int) -> None:
+def test_equals_librosa(rate: int, window_ms: float, hop_ms: float, bands: int, n_fft: int, samples: int) -> None:
     waveform = pink(max(samples, 3000), rate)[:samples]
-    front = LogMel(rate, window_ms, hop_ms, bands)
+    front = LogMel(rate, window_ms, hop_ms, bands, n_fft=n_fft)
     with torch.no_grad():
         found = front(torch.from_numpy(waveform)[None])
-    expected = by_librosa(waveform, rate, window_ms, hop_ms, bands)
+    expected = by_librosa(waveform, rate, window_ms, hop_ms, bands, n_fft)
     assert found.shape == (1, 1, front.frames(samples), bands)
     assert np.abs(found[0, 0].numpy() - expected).max() < 2e-3
+
+
+@pytest.mark.parametrize("remove_dc", [False, True])
+def test_a_transform_as_short_as_the_window(remove_dc: bool) -> None:
+    front = LogMel(*SHORT, remove_dc=remove_dc, n_fft=512)
+    assert (front.window, front.hop) == (512, 300)
+    waveform = torch.from_numpy(pink(50_000, 24_000) + np.float32(0.02))[None]
+    kept = without_dc(waveform, 300, 24_000) if remove_dc else waveform
+    expected = by_librosa(kept[0].double().numpy(), *SHORT, n_fft=512)
+    with torch.no_grad():
+        assert np.abs(front(waveform)[0, 0].numpy() - expected).max() < 1e-5
+        front.exact = False  # rounds faint magnitudes beside loud ones, so that these differ, and not their logarithms
+        assert np.abs(front(waveform)[0, 0].exp().numpy() - np.exp(expected)).max() < 1e-4
+
+
+def test_the_window_fits_into_the_transform() -> None:
+    with pytest.raises(ParameterError, match=r"window_ms is 25: .* do not fit at 24000 Hz and an n_fft of 512"):
+        LogMel(24_000, 25, 10, 64, n_fft=512)
+    with pytest.raises(ParameterError, match="bands is 300: give 1 to 256"):
+        LogMel(24_000, 20, 10, 300, n_fft=512)
 
 
 def test_computed_tables_equal_the_stored_ones() -> None:

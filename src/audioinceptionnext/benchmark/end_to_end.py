@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +192,11 @@ def serve_published(channel: Channel, recording: str, network: str, step_seconds
     waveform = decode.read(recording, rate, 0.0, PUBLISHED_S)
     starts = range(0, max(1, len(waveform) - size + 1), round(step_seconds * rate))
     window, hop = round(front["window_ms"] * rate / 1000), round(front["hop_ms"] * rate / 1000)
-
-    filters = librosa.filters.mel(sr=rate, n_fft=2048, n_mels=front["bands"], htk=True, norm=None)
+    stft = partial(librosa.stft, n_fft=front["n_fft"], win_length=window, hop_length=hop, pad_mode="constant")
+    filters = librosa.filters.mel(sr=rate, n_fft=front["n_fft"], n_mels=front["bands"], htk=True, norm=None)
 
     def log_mel(clip: np.ndarray) -> np.ndarray:
-        spectrum = librosa.stft(clip, n_fft=2048, win_length=window, hop_length=hop, window="hann", pad_mode="constant")
-        return np.log(filters @ np.abs(spectrum) + 1e-6).T[: front["clip_frames"]]
+        return np.log(filters @ np.abs(stft(clip)) + 1e-6).T[: front["clip_frames"]]
 
     front_s = network_s = 0.0
     steps = 0

@@ -103,7 +103,7 @@ def open_other(kind: str, ours: Subject) -> Subject:
     settings: dict[str, Any] = {"clip_frames": config.clip_frames, "bands": config.bands}
     if kind == SUCCESSOR and isinstance(config, StagedConfig):
         settings |= {"widths": config.widths, "depths": config.depths, "kernels": config.kernels}
-    names = ("sample_rate", "window_ms", "hop_ms", "clip_seconds", "remove_dc")
+    names = ("sample_rate", "window_ms", "hop_ms", "clip_seconds", "remove_dc", "n_fft")
     front_end = {name: getattr(stored, name) for name in names}
     untrained = _untrained(kind, config.num_classes, settings, front_end)
     return Subject(untrained, f"{kind}, random weights", trained=False)
@@ -239,7 +239,8 @@ class Preparation:
         mode: Mode | None = "dense" if stored.net.convolutional and not subject.trained else None
         export_onnx(stored, model, mode=mode, name=Path(subject.source).stem)
         onnx.utils.extract_model(model, front_end, ["waveform"], ["log_mel"], check_model=False)
-        settings = {name: getattr(stored, name) for name in ("sample_rate", "window_ms", "hop_ms", "clip_samples")}
+        names = ("sample_rate", "window_ms", "hop_ms", "n_fft", "clip_samples")
+        settings = {name: getattr(stored, name) for name in names}
         settings |= {"bands": config.bands, "clip_frames": config.clip_frames}
         torch.save({"net": stored.net.eval(), "front_end": settings}, published)
         return Files(str(model), str(front_end), str(published))

@@ -259,6 +259,7 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         "temperature": model.temperature,
         "sample_rate": model.sample_rate,
         "hop_samples": hop,
+        "n_fft": model.n_fft,
         "clip_samples": model.clip_samples,
         "clip_frames": exported.clip_frames,
         "step_frames": STEP_FRAMES,

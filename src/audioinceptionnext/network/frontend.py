@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.errors import ParameterError
 
-N_FFT = 2048  # samples. It is longer than the window, so that the spectrum is interpolated between the window's bins.
+N_FFT = 2048  # samples; as published, longer than the window, so that the spectrum is interpolated between its bins
 BANDS = 128
 LOG_OFFSET = 1e-6
 MEAN_S = 0.2  # half the length over which `without_dc` averages, and the distance at which a sample no longer counts
@@ -96,13 +96,13 @@ def without_dc(waveform: Tensor, hop: int, sample_rate: int) -> Tensor:
 class LogMel(nn.Module):
     """Waveform ``(batch, samples)`` to log-mel ``(batch, 1, frames, bands)``, ``frames = 1 + samples // hop``.
 
-    It is the natural logarithm of (mel + 1e-6), where mel sums the magnitudes of a centred, zero-padded STFT (``n_fft``
-    2048, periodic Hann window), as ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)`` gives it.
+    It is the natural logarithm of (mel + 1e-6), where mel sums the magnitudes of a centred, zero-padded STFT (periodic
+    Hann window), as ``librosa.stft`` followed by ``librosa.filters.mel(htk=True, norm=None)`` gives it.
 
-    The window (10 or 20 ms) is far shorter than ``n_fft``, and a magnitude does not depend on where the phase is
-    measured from. If that is the window's centre, the real part of the spectrum depends only on the even half of a
-    frame and the imaginary part only on the odd half. That makes two small matrix products, which are exact, less
-    work than a 2048-point FFT, and made of operations that every runtime has.
+    A magnitude does not depend on where the phase is measured from. If that is the window's centre, the real part of
+    the spectrum depends only on the even half of a frame and the imaginary part only on the odd half. That makes two
+    small matrix products, which are exact, and made of operations that every runtime has. The window (10 or 20 ms) as
+    published is far shorter than ``n_fft``, so that they are less work than a 2048-point FFT.
 
     The spectrum is computed in float64. In float32 the rounding of loud low frequencies covers faint high ones, and
     real clips differed from librosa by up to 0.006. The tables are stored as pairs of float32 (value and remainder), so
@@ -115,6 +115,8 @@ class LogMel(nn.Module):
         bands: number of mel bands; 128 as published.
         remove_dc: whether the running mean of the waveform is subtracted first, see `without_dc`. Published networks do
             not, and their log-mel stays exactly theirs.
+        n_fft: samples of the Fourier transform, to which the window is padded with zeros; 2048 as published. With
+            fewer, the bins are further apart, and as many bands need less work.
 
     Attributes:
         window, hop: in samples.
@@ -141,18 +143,19 @@ class LogMel(nn.Module):
         hop_ms: float = 5,
         bands: int = BANDS,
         remove_dc: bool = False,
+        n_fft: int = N_FFT,
     ) -> None:
         super().__init__()
         self.sample_rate, self.window_ms, self.hop_ms, self.bands = sample_rate, window_ms, hop_ms, bands
-        self.remove_dc = remove_dc
+        self.remove_dc, self.n_fft = remove_dc, n_fft
         self.exact = self.stored = True
         self.window = round(sample_rate * window_ms / 1000)  # samples
         self.hop = round(sample_rate * hop_ms / 1000)  # samples
-        if not 2 <= self.window <= N_FFT or self.hop < 1:
-            reason = f"this window and a hop of {hop_ms} ms do not fit at {sample_rate} Hz"
+        if not 2 <= self.window <= n_fft or self.hop < 1:
+            reason = f"this window and a hop of {hop_ms} ms do not fit at {sample_rate} Hz and an n_fft of {n_fft}"
             raise ParameterError("window_ms", window_ms, reason)
-        if not 1 <= bands <= N_FFT // 2:
-            raise ParameterError("bands", bands, f"give 1 to {N_FFT // 2}")
+        if not 1 <= bands <= n_fft // 2:
+            raise ParameterError("bands", bands, f"give 1 to {n_fft // 2}")
         *waves, filters = self.tables()
         self.register_buffer("filters", filters.float(), persistent=False)  # (bins, bands)
         for name, exact in zip(("cosines", "sines"), waves, strict=True):
@@ -165,11 +168,12 @@ class LogMel(nn.Module):
         n = torch.arange(1, self.window // 2 + 1)
         weight = torch.sin(n.double() * _exact(math.pi / self.window)).square()
         weight = weight * torch.where(2 * n == self.window, 0.5, 1.0)  # the middle sample pairs with itself
-        bins = torch.arange(N_FFT // 2 + 1)
+        bins = torch.arange(self.n_fft // 2 + 1)
         # Whole turns are subtracted as integers. Sines only, since ONNX Runtime 1.19 has no cosine of float64.
-        angle = ((2 * n - self.window)[:, None] * bins % (2 * N_FFT)).double() * _exact(math.pi / N_FFT)
+        angle = ((2 * n - self.window)[:, None] * bins % (2 * self.n_fft)).double() * _exact(math.pi / self.n_fft)
         cosines, sines = torch.sin(angle + _exact(math.pi / 2)), torch.sin(angle)
-        return weight[:, None] * cosines, weight[:, None] * sines, mel_filters(self.sample_rate, bands=self.bands)
+        filters = mel_filters(self.sample_rate, self.n_fft, self.bands)
+        return weight[:, None] * cosines, weight[:, None] * sines, filters
 
     def frames(self, samples: int) -> int:
         """Number of frames of a waveform with this number of samples."""
@@ -181,7 +185,7 @@ class LogMel(nn.Module):
         hop, window, half = self.hop, self.window, self.window // 2
         count = self.frames(waveform.shape[-1])
         # Frame t covers the samples from t * hop - window / 2 on, as with librosa's centred padding.
-        left = N_FFT // 2 - (N_FFT - window) // 2
+        left = self.n_fft // 2 - (self.n_fft - window) // 2
         chunks = -(-window // hop)
         padded = nn.functional.pad(waveform, (left, chunks * hop))
         # A window fits into a few whole hops side by side, so frames are slices of a reshaped waveform, not a gather.

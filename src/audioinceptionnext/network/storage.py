@@ -14,7 +14,7 @@ from safetensors.torch import save
 from audioinceptionnext.errors import ModelError, ParameterError, kind_of_file, replacing
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.folding import fold
-from audioinceptionnext.network.frontend import LogMel
+from audioinceptionnext.network.frontend import N_FFT, LogMel
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.results.labels import LabelSet
 
@@ -54,7 +54,7 @@ class StoredModel:
             otherwise the softmax to all, or to those of each task.
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
             as ``{"verb": 97, "noun": 300}``. Empty if one of all labels is true.
-        remove_dc: whether the front end subtracts the running mean of the waveform, see `LogMel`.
+        remove_dc, n_fft: of the front end, see `LogMel`.
         identifiers: one per label, such as AudioSet's ``/m/09x0r``; empty if there are none.
         groups: the names of groups with their labels, by which people choose among many; a label may be in several.
 
@@ -75,6 +75,7 @@ class StoredModel:
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
     remove_dc: bool = False
+    n_fft: int = N_FFT
     identifiers: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -94,7 +95,7 @@ class StoredModel:
 
     def front_end(self) -> LogMel:
         """A new front end with these settings."""
-        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands, self.remove_dc)
+        return LogMel(self.sample_rate, self.window_ms, self.hop_ms, self.net.config.bands, self.remove_dc, self.n_fft)
 
     @property
     def clip_samples(self) -> int:
@@ -128,6 +129,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
                 "hop_ms": model.hop_ms,
                 "clip_seconds": model.clip_seconds,
                 "remove_dc": model.remove_dc,
+                "n_fft": model.n_fft,
             }
         ),
         "run": model.mode,

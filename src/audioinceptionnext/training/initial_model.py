@@ -17,7 +17,7 @@ from audioinceptionnext.models.names import find_model, list_models
 from audioinceptionnext.network import NetworkConfig, create_model
 from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.baselines import BASELINES
-from audioinceptionnext.network.frontend import BANDS, LogMel
+from audioinceptionnext.network.frontend import BANDS, N_FFT, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import open_published
 from audioinceptionnext.network.storage import Mode, StoredModel, load_model
@@ -30,6 +30,7 @@ FRONT_END: dict[str, Any] = {
     "clip_seconds": 2.08,
     "bands": BANDS,
     "remove_dc": False,
+    "n_fft": N_FFT,
 }
 
 
@@ -68,7 +69,7 @@ def build_initial_model(
         reason = f"a clip of these weights is one step of {pretrained.clip_seconds:g} s; give the length of your clips"
         raise ParameterError("clip_seconds", None, reason)
     bands = front.pop("bands")  # `StoredModel` takes them from the network
-    log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands)
+    log_mel = LogMel(front["sample_rate"], front["window_ms"], front["hop_ms"], bands, n_fft=front["n_fft"])
     frames = log_mel.frames(round(front["sample_rate"] * front["clip_seconds"]) - 1)
     if pretrained is None and recipe.freeze_bn:
         reason = "freeze_bn keeps the normalisations of trained weights; give the weights to start from"

@@ -174,7 +174,7 @@ def _open_lessons(
     made_by = {
         "teachers": teachers.digests,
         "rate": rate,
-        "front_end": [front.sample_rate, front.window, front.hop, front.bands, front.remove_dc],
+        "front_end": [front.sample_rate, front.window, front.hop, front.n_fft, front.bands, front.remove_dc],
         "recipe": {name: getattr(recipe, name) for name in MIXED_BY},
         "processes": processes,
     }

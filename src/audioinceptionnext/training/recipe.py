@@ -77,6 +77,9 @@ class Recipe:
     """Window of the front end in ms. None takes that of the initial weights; without such weights, 10."""
     hop_ms: Annotated[Number | None, Positive] = None
     """Distance between frames in ms. None takes that of the initial weights; without such weights, 5."""
+    n_fft: Annotated[Whole | None, Positive] = None
+    """Samples of the front end's Fourier transform, at least those of the window. Fewer are faster. None takes those of
+    the initial weights; without such weights, 2,048."""
     clip_seconds: Annotated[Number | None, Positive] = None
     """Length of a clip. None takes that of the initial weights; without such weights, 2.08."""
     bands: Annotated[Whole | None, Positive] = None

@@ -79,9 +79,11 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
         if model.multi_label != student.multi_label:
             reason = "several of its labels can be true at a time, but only one of this run's"
             raise ParameterError("teacher", name, reason)
-        ours, theirs = ([getattr(m, key) for key in FRONT_END] + [m.net.config.bands] for m in (student, model))
+        ours, theirs = (
+            [getattr(m, key) for key in FRONT_END] + [m.net.config.bands, m.n_fft] for m in (student, model)
+        )
         if ours != theirs:
-            front_end = "{} Hz, {:g} ms windows every {:g} ms, {} bands"
+            front_end = "{} Hz, {:g} ms windows every {:g} ms, {} bands, n_fft {}"
             reason = f"its front end is {front_end.format(*theirs)}; this run has {front_end.format(*ours)}"
             raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
