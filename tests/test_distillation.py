@@ -32,7 +32,7 @@ from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.onnx_teacher import OnnxTeacher, Teachers, resampled
 from audioinceptionnext.training.optimiser import rate_factor
 from audioinceptionnext.training.recipe import Recipe, load_recipe
-from audioinceptionnext.training.run_folder import FIGURES, LESSONS, TABLE
+from audioinceptionnext.training.run_folder import FIGURES, LESSONS, RUN, TABLE, remove_run
 from audioinceptionnext.training.run_record import Run
 from tests.audio_files import sine, write_wav
 from tests.command import ainext, last_line, refused
@@ -369,6 +369,24 @@ def test_a_file_with_other_outputs_is_no_teacher(files: dict[str, Path], tmp_pat
         Teachers(str(tmp_path / "features.onnx"))
     both = Teachers(f"{tmp_path / 'features.onnx'},{files['dense']}")
     assert both.head.name == str(files["dense"]) and both.each[0].labels == ()
+
+
+def test_the_labels_of_a_run_are_those_of_the_teacher(recordings: Path, files: dict[str, Path], tmp_path: Path) -> None:
+    run = run_of(recordings, tmp_path / "run", files["dense"])
+    others = with_labels(run.dataset, ("a", "b"))
+    with pytest.raises(ParameterError, match=r"the run has 2 labels that are not those of the teacher"):
+        train(Run(others, run.training, run.held_out, run.out, run.recipe), hardware=ALONE)
+
+
+def test_removing_a_run_removes_its_lessons_alone(tmp_path: Path) -> None:
+    (tmp_path / RUN).write_text('{"recipe": {}}')
+    for name in ("0123456789abcdef", "mine"):
+        (tmp_path / LESSONS / name).mkdir(parents=True)
+        (tmp_path / LESSONS / name / "000000.npy").touch()
+    (tmp_path / TABLE).touch()
+    remove_run(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npy")] == [f"{LESSONS}/mine/000000.npy"]
+    assert not (tmp_path / TABLE).exists()
 
 
 def test_wrong_calls_end_with_one_line(recordings: Path, files: dict[str, Path], tmp_path: Path) -> None:

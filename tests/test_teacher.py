@@ -82,5 +82,5 @@ def test_teachers_are_averaged_taken_by_fold_and_refused_if_they_do_not_fit(teac
         AinextError, match=r"front end is 24000 Hz, 10 ms .* every 5 ms, 128 bands; this run has .* every 10"
     ):
         open_teacher(names[0], replace(model, hop_ms=10.0))
-    with pytest.raises(AinextError, match="its front end is .* 128 bands, n_fft 2048; this run has .* n_fft 512"):
+    with pytest.raises(AinextError, match=r"its front end is .* 128 bands, n_fft 2048; this run has .* n_fft 512"):
         open_teacher(names[0], replace(model, n_fft=512))

@@ -48,16 +48,26 @@ WITHOUT: dict[str, Any] = {
 }
 
 
-def check_settings(recipe: Recipe, model: StoredModel, processes: int) -> None:
-    """Check that the settings and the network make sense for mixtures, in so many processes.
+def check_settings(recipe: Recipe, model: StoredModel, labels: tuple[str, ...], processes: int) -> None:
+    """Check that the settings and the network make sense for mixtures.
+
+    Args:
+        recipe: the settings.
+        model: the student.
+        labels: of the teacher.
+        processes: that train together.
 
     Raises:
-        ParameterError: one of them does not, or there are fewer mixtures than a batch of each length takes.
+        ParameterError: one of them does not, the student has other labels than the teacher, or there are fewer mixtures
+            than a batch of each length takes.
     """
     for name, needed in WITHOUT.items():
         if (value := getattr(recipe, name)) != needed:
             ending = "leave it out" if needed is None else f"it has to be {needed}"
             raise ParameterError(name, value, f"mixtures that a teacher labels do not go with it; {ending}")
+    if model.labels != labels:
+        reason = f"the run has {counted(len(model.labels), 'label')} that are not those of the teacher"
+        raise ParameterError("teacher", recipe.teacher, f"{reason}; only a single run takes them from it")
     if not recipe.crops:
         raise ParameterError("crops", None, "mixtures need lengths, such as 2.4,4.8")
     if not model.net.convolutional:

@@ -132,7 +132,7 @@ def train(
     if recipe.freeze_bn:
         freeze_norms(model.net)
     if teachers is not None:
-        distillation.check_settings(recipe, model, hardware.processes)
+        distillation.check_settings(recipe, model, teachers.head.labels, hardware.processes)
         model.identifiers = teachers.head.identifiers
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
