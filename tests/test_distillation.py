@@ -152,7 +152,9 @@ def test_lessons_hold_what_the_runtime_says_of_the_waveform_that_the_student_get
         np.testing.assert_allclose(part["log_mel"], log_mel[:, :frames], atol=0.01)
 
 
-def test_a_teacher_hears_its_own_rate(recordings: Path, teacher: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_teacher_gets_waveforms_at_its_own_rate(
+    recordings: Path, teacher: Callable[..., Path], tmp_path: Path
+) -> None:
     """A tone stays that tone at another rate, and two teachers of different rates answer side by side."""
     tone = sine(440, 1.0, RATE)[None]
     for rate in (16_000, 44_100):
@@ -398,8 +400,7 @@ def test_wrong_calls_end_with_one_line(recordings: Path, files: dict[str, Path],
     assert "--teacher: this recipe learns from teachers" in refused(*start, "--root", recordings)
     assert "none.onnx: no such file" in refused(*start, "--root", recordings, "--teacher", "none.onnx")
     assert "not an ONNX model" in refused(*start, "--root", recordings, "--teacher", recordings / "broken.wav")
-    assert "mixup is 0.2: mixtures" in last_line(*taught, recordings, "--set", "mixup=0.2")
-    assert "give at least a batch of each of the 2 lengths, 128" in last_line(
-        *taught, recordings, "--set", "mixtures=9"
-    )
+    assert "mixup=0.2: mixtures that a teacher labels do not" in last_line(*taught, recordings, "--set", "mixup=0.2")
+    few = last_line(*taught, recordings, "--set", "mixtures=9")
+    assert "mixtures=9: give at least a batch of each of the 2 lengths, 128" in few
     assert not (tmp_path / "run").exists()
