@@ -21,8 +21,8 @@ import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
-from audioinceptionnext.evaluation.evaluate import map_labels, predict_clips
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions, predict_clips
+from audioinceptionnext.evaluation.evaluate import map_labels
 from audioinceptionnext.export.clips import Input, input_batches, model_inputs, rendered_clips
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.export.quantise import Precision, convert_precision

@@ -20,7 +20,7 @@ from audioinceptionnext.cli import main
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms, collate
-from audioinceptionnext.evaluation.evaluate import predict_clips
+from audioinceptionnext.evaluation.clip_predictions import predict_clips
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model

@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from audioinceptionnext.audio.decode import read
-from audioinceptionnext.cli.evaluate import print_figures
+from audioinceptionnext.cli.figures import print_figures
 from audioinceptionnext.data import Clip
 from audioinceptionnext.errors import FileError, MissingDependencyError
 from audioinceptionnext.evaluation.calibration import (

@@ -37,7 +37,8 @@ def main() -> None:
     if options.calibration:
         figures = json.loads(options.calibration.read_text(encoding="utf-8"))
         model.temperature = figures["temperature"] or 1.0
-        model.thresholds = tuple(figures["thresholds"][label] for label in model.labels)
+        if figures["thresholds"]:
+            model.thresholds = tuple(figures["thresholds"][label] for label in model.labels)
     model.info |= {"name": options.name, "licence": options.licence}
     folder = ROOT / "src" / "audioinceptionnext" / "models" / "zoo" / options.name
     save_model(model, folder / "training.safetensors", torch.float16)

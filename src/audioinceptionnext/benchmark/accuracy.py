@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from audioinceptionnext.benchmark.backends import in_batches
 from audioinceptionnext.benchmark.measurement import Bench, Log, Measured
@@ -15,6 +16,8 @@ from audioinceptionnext.benchmark.subjects import BATCH_SIZE, CALIBRATION_CLIPS,
 from audioinceptionnext.data import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import MediaError, ModelError, ParameterError
+from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
+from audioinceptionnext.evaluation.multi_label import true_labels
 from audioinceptionnext.inference.recogniser import recording_probabilities
 from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.frontend import LogMel, loud_steps
@@ -26,7 +29,8 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
 
     Raises:
         ParameterError: none of the clips is labelled, or none of the networks is trained.
-        ModelError: a trained network is multi-label or has several tasks, or does not know one of the classes.
+        ModelError: a trained network is multi-label where the data set is not (or the reverse), has several tasks, or
+            does not know one of the classes.
     """
     if all(clip.label == UNLABELLED for clip in clips):
         raise ParameterError("data", dataset.name, "none of the chosen clips is labelled; choose other folds or splits")
@@ -37,7 +41,10 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
         if subject.stored.tasks:
             reason = "has several tasks, of which each has a top-1; give a model of one task"
             raise ModelError(subject.source, reason)
-        if subject.stored.multi_label:
+        if dataset.multi_label and not subject.stored.multi_label:
+            reason = f"finds one label per clip, but several of those of {dataset.name} can be true"
+            raise ModelError(subject.source, f"{reason}; give a multi-label model")
+        if subject.stored.multi_label and not dataset.multi_label:
             raise ModelError(subject.source, "is multi-label, which has no top-1; give a single-label model")
         if unknown := [label for label in dataset.labels if label not in subject.stored.labels]:
             reason = f"does not know the class {unknown[0]!r} of {dataset.name}; give a model trained on its classes"
@@ -46,6 +53,8 @@ def check_can_score(dataset: Dataset, clips: Sequence[Clip], subjects: Mapping[s
 
 def score(bench: Bench, dataset: Dataset, clips: Sequence[Clip], log: Log) -> list[str]:
     """Fill in the accuracy of each row that runs a trained network: ``accuracy`` (top-1, %) and ``clips``.
+
+    Of a multi-label data set, it is ``map`` (mean average precision, %) in place of ``accuracy``.
 
     Each clip is predicted as `ainext evaluate` does it: as a whole, in the mode that the network was trained for, with
     the probabilities of its steps averaged.
@@ -62,7 +71,9 @@ def score(bench: Bench, dataset: Dataset, clips: Sequence[Clip], log: Log) -> li
     for source, rows in by_subject.items():
         stored = rows[0].subject.stored
         front_end, reader = stored.front_end(), Reader(stored.sample_rate, dataset.sample_rate)
-        right: dict[int, list[bool]] = {measured.number: [] for measured in rows}
+        found: dict[int, list[np.ndarray]] = {measured.number: [] for measured in rows}
+        truth: dict[int, list[Clip]] = {measured.number: [] for measured in rows}
+        numbers = [stored.labels.index(label) for label in dataset.labels]
         for number, clip in enumerate(labelled, start=1):
             if number % 20 == 0 or number == len(labelled):
                 log(f"{source}: {number} of {len(labelled)} clips")
@@ -75,14 +86,24 @@ def score(bench: Bench, dataset: Dataset, clips: Sequence[Clip], log: Log) -> li
                 if measured not in bench.running:
                     continue
                 try:
-                    best = stored.labels[int(clip_probabilities(measured, log_mel).argmax())]
-                    right[measured.number].append(best == dataset.labels[clip.label])
+                    found[measured.number].append(clip_probabilities(measured, log_mel))
+                    truth[measured.number].append(clip)
                 except RowFailed as error:
                     bench.stop(measured, error)
         for measured in rows:
-            if measured in bench.running and (own := right[measured.number]):
-                measured.accuracy = {"accuracy": 100 * float(np.mean(own)), "clips": len(own)}
+            if measured in bench.running and (own := truth[measured.number]):
+                figure = _figure(np.stack(found[measured.number]), own, numbers, dataset.multi_label)
+                measured.accuracy = figure | {"clips": len(own)}
     return list(unreadable)
+
+
+def _figure(probabilities: np.ndarray, clips: list[Clip], numbers: list[int], multi_label: bool) -> dict[str, Any]:
+    """The accuracy or the mean average precision; ``numbers`` are the model's indices of the data set's labels."""
+    if not multi_label:
+        right = probabilities.argmax(1) == [numbers[clip.label] for clip in clips]
+        return {"accuracy": 100 * float(right.mean())}
+    true = true_labels(clips, len(numbers))
+    return {"map": mean_precision(frame_precision(probabilities[:, numbers], true))}
 
 
 def calibration_clips(dataset: Dataset, clips: Sequence[Clip]) -> Callable[[Subject], np.ndarray]:
@@ -147,4 +168,5 @@ def clip_probabilities(measured: Measured, log_mel: np.ndarray) -> np.ndarray:
         size = max(measured.nanoseconds, default=BATCH_SIZE)  # a batch size that the row is warmed up for
         logits = in_batches(measured.process.request, log_mel[frames], size)[:, 0]
     loud = loud_steps(log_mel, starts, clip)
-    return recording_probabilities(softmax(logits / stored.temperature, axis=1) * loud[:, None])
+    scaled = logits / stored.temperature
+    return recording_probabilities((expit(scaled) if stored.multi_label else softmax(scaled, axis=1)) * loud[:, None])

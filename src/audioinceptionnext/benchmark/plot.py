@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.benchmark.tables import threads
+from audioinceptionnext.benchmark.tables import accuracy_name, threads
 from audioinceptionnext.errors import replacing
 
 COLOURS = {
@@ -35,10 +35,11 @@ def draw_chart(document: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = document["rows"]
-    scored = [row for row in rows if "accuracy" in row]
+    figure_name = accuracy_name(rows)
+    scored = [row for row in rows if figure_name in row]
     by_accuracy = len(scored) >= 2
     rows = scored if by_accuracy else rows
-    points = [(row["ms_per_clip"], row["accuracy"] if by_accuracy else row["parameters"] / 1e6) for row in rows]
+    points = [(row["ms_per_clip"], row[figure_name] if by_accuracy else row["parameters"] / 1e6) for row in rows]
     figure = Figure(figsize=(11, 6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -53,7 +54,8 @@ def draw_chart(document: dict[str, Any], path: Path) -> None:
     best = pareto_front(points, higher_is_better=by_accuracy)
     axes.plot([x for x, _ in best], [y for _, y in best], color="0.75", linewidth=1.5, zorder=1)
     axes.set_xlabel(f"ms per clip, batch {document['batch_sizes'][0]}, {threads(document)}; lower is better")
-    axes.set_ylabel("top-1 accuracy, %; higher is better" if by_accuracy else "parameters, million; lower is better")
+    accuracy = "mean average precision" if figure_name == "map" else "top-1 accuracy"
+    axes.set_ylabel(f"{accuracy}, %; higher is better" if by_accuracy else "parameters, million; lower is better")
     axes.set_title(document["machine"].split(";")[0], fontsize=10, color="0.3")
     axes.grid(True, which="both", alpha=0.2)
     axes.margins(0.08, 0.15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,14 +118,19 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
+def accuracy_name(rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Which of ``accuracy`` and ``map`` these rows have, if any."""
+    return next((name for name in ("accuracy", "map") for row in rows if name in row), None)
+
+
 def cells(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a document, as text."""
     sizes = [str(size) for size in document["batch_sizes"]]
     header = ["", "row", "parameters", "GMAC"]
     header += ["ms", "25-75 %", *(f"ms, batch {size}" for size in sizes[1:]), "x real time", "peak MB"]
     header += ["same top-1", "largest difference", "ratio"]
-    scored = any("accuracy" in row for row in document["rows"])
-    header += ["top-1"] if scored else []
+    figure = accuracy_name(document["rows"])
+    header += [{"accuracy": "top-1", "map": "mAP"}[figure]] if figure else []
     lines = []
     for row in document["rows"]:
         agreement, by_size = row["agreement"], row["by_batch_size"]
@@ -133,7 +139,7 @@ def cells(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         line += [_ms(by_size[size]["ms_per_clip"]) if size in by_size else "" for size in sizes[1:]]
         line += [f"{row['realtime_factor']:.0f}", f"{row['peak_rss_mb']:.0f}"]
         line += [f"{agreement['top1']:.1f} %", f"{agreement['largest_difference']:.1g}", f"{row['ratio']:.2f}"]
-        line += [f"{row['accuracy']:.1f} %" if "accuracy" in row else ""] if scored else []
+        line += [f"{row[figure]:.1f} %" if figure in row else ""] if figure else []
         lines.append(line)
     return header, lines
 

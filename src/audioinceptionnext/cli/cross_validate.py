@@ -52,7 +52,7 @@ def cross_validate(
 
     Example: [bold]ainext cross-validate --data esc10 --root ESC-50 --out runs/esc10[/bold]
     """
-    from audioinceptionnext.cli.evaluate import print_figures
+    from audioinceptionnext.cli.figures import print_figures
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training.cross_validation import CrossValidation
@@ -70,7 +70,7 @@ def cross_validate(
     if initial_weights is not None and FOLD not in initial_weights:
         open_weights(initial_weights)  # before the data set, which may take long to read
     dataset = load_dataset(data, root, audio)
-    dataset.check_one_label("cross-validation")
+    dataset.check_one_task("cross-validation")
     unknown_sources = not dataset.folds and any(clip.group is None for clip in dataset.clips)
     dataset = dataset.leak_free(num_folds) if leak_free else dataset.with_folds(num_folds)
     if unknown_sources:

@@ -39,7 +39,10 @@ def check(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help=f"Check this kind of data set: {shared.DATA_SETS}.", autocompletion=_data_sets
+            metavar="NAME",
+            help=f"Check this kind of data set: {shared.DATA_SETS}. A csv list with a column `labels` (names separated "
+            "by ;) may have any number of labels per clip.",
+            autocompletion=_data_sets,
         ),
     ],
     root: shared.Root,
@@ -120,6 +123,9 @@ def _print_report(report: DataReport) -> None:
     if report.parts:
         parts = "   ".join(f"{part}: {clips:,}" for part, clips in report.parts.items())
         console.print(f"{'folds' if report.folded else 'splits':11}{parts}")
+    if report.labels_per_clip != 1:
+        none = f", {report.without_label:,} with none" if report.without_label else ""
+        console.print(f"labels     {report.labels_per_clip:.2f} per clip{none}")
     if report.unlabelled:
         console.print(f"unlabelled {report.unlabelled:,}")
     if report.groups:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,6 +13,7 @@ import typer
 
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.export import Mode
+from audioinceptionnext.cli.figures import print_figures, print_step_figures
 from audioinceptionnext.errors import FileError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def evaluate(
     calibrate: Annotated[
         bool,
         typer.Option(
-            "--calibrate", help="Fit the temperature to these clips, and store it in the model (a .safetensors file)."
+            "--calibrate",
+            help="Fit the temperature to these clips (and the thresholds, if several labels can be true), and store it "
+            "in the model (a .safetensors file).",
         ),
     ] = False,
     resamples: Annotated[
@@ -98,7 +100,7 @@ def evaluate(
 
     dataset = published = load_dataset(data, root, audio)
     if calibrate:
-        dataset.check_one_label("calibration")
+        dataset.check_one_task("calibration")
     dataset = dataset.leak_free() if leak_free else dataset
     chosen, others = dataset.select(folds, split)
     clips: Sequence[Clip] = evaluation.unseen_sources(chosen, others) if unseen_sources else chosen
@@ -116,7 +118,7 @@ def evaluate(
     if seen and calibrate:
         reason = f"{model} was trained on {len(seen):,} of these clips; fit it to clips that are new to the model"
         raise ParameterError("calibrate", calibrate, reason)
-    if calibrate and recogniser.multi_label:
+    if calibrate and recogniser.multi_label and not dataset.multi_label:
         reason = f"{model} is multi-label, and a temperature fits models of which one label is true at a time"
         raise ParameterError("calibrate", calibrate, reason)
     if clips and all(clip.label == UNLABELLED for clip in clips):
@@ -144,7 +146,7 @@ def evaluate(
     if predictions is not None:
         _write_predictions(predictions, result.predictions, recogniser, dataset, eval_clips)
     if calibrate:
-        _calibrate(Path(model), result)
+        _calibrate(Path(model), result, resamples)
     if report is not None:
         figures["report"] = str(result.report(report))
     if as_json:
@@ -182,12 +184,6 @@ def _score_steps(
     _end(figures["unreadable"])
 
 
-def print_step_figures(figures: dict[str, Any], what: str) -> None:
-    """Print the figures of `evaluate_frames` in a line; ``what`` is what they call a recording."""
-    where = f"{counted(figures['recordings'], what)} ({figures['hours']:.2f} hours)"
-    print(f"mAP of the steps {figures['frame_map']:.1f} %, segment F1 {figures['segment_f1']:.1f} % on {where}")
-
-
 def _end(unreadable: Sequence[str]) -> None:
     """Print what could not be read, and exit with code 1 if there is anything."""
     for message in unreadable:
@@ -222,77 +218,20 @@ def _write_predictions(
     print(f"{printable(path)}: {counted(len(predictions.clips), 'clip')}", file=sys.stderr)
 
 
-def _calibrate(path: Path, evaluation: Evaluation) -> None:
+def _calibrate(path: Path, evaluation: Evaluation, resamples: int) -> None:
     from audioinceptionnext.network.storage import load_model, save_model
 
-    model, factor = load_model(path), evaluation.predictions.temperature()
-    if factor is None:
+    model, thresholds = load_model(path), None
+    if evaluation.dataset.multi_label:
+        factor, thresholds = evaluation.fit(resamples)
+    else:
+        factor = evaluation.predictions.temperature()
+    if factor is None and thresholds is None:
         reason = f"{path} makes too few mistakes on these clips to fit a temperature; score more clips"
         raise ParameterError("calibrate", True, reason)
-    model.temperature *= factor  # the stored temperature is in the predictions already
+    model.temperature *= factor or 1.0  # the stored temperature is in the predictions already
+    model.thresholds = tuple(thresholds) if thresholds else model.thresholds
     save_model(model, path)
     evaluation.figures["temperature"] = model.temperature
-    print(f"{printable(path)}: temperature {model.temperature:.3f} stored", file=sys.stderr)
-
-
-MAX_CLASSES = 50  # in the table; of more classes it shows the best and the worst
-
-
-def print_figures(figures: dict[str, Any], title: str) -> None:
-    """Print the figures as a table; with tasks, those of all together and then a table for each."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from audioinceptionnext.evaluation.intervals import FEW_SOURCES
-
-    console = Console(highlight=False)
-    console.print(Text(printable(title), "bold"), soft_wrap=True)
-    if "per_class" not in figures:
-        console.print(f"  action: top-1 {figures['top1']:.1f} %, top-5 {figures['top5']:.1f} %")
-        for task, own in figures.items():
-            if isinstance(own, dict) and "per_class" in own:
-                known: dict[str, Any] = {key: figures[key] for key in ("clips", "sources") if key in figures}
-                print_figures(known | own, task)
-        return
-    intervals = figures.get("intervals", {})
-    names = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC"}
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    for key, name in names.items():
-        if key == "top5" and len(figures["per_class"]) <= 5:
-            continue  # always 100 %
-        percent = key != "mauc"
-        low, high = intervals.get(key, (math.nan, math.nan))
-        interval = f"({low:.1f} to {high:.1f})" if percent else f"({low:.3f} to {high:.3f})"
-        interval = interval if key in intervals else ""
-        value = f"{figures[key]:.1f} %" if percent else f"{figures[key]:.3f}"
-        table.add_row(name, value, interval)
-    if figures.get("temperature") is not None:  # None if there are too few mistakes to fit one
-        table.add_row("temperature", f"{figures['temperature']:.3f}", "")
-    console.print(table)
-    if "folds" in figures:
-        by_fold = "   ".join(f"{name}: {fold['top1']:.1f} %" for name, fold in figures["folds"].items())
-        console.print(f"top-1 of each fold   {by_fold}")
-    if unseen := figures.get("unseen_sources"):
-        own = unseen.get("intervals", {}).get("top1")
-        console.print(
-            f"top-1 of the {counted(unseen['clips'], 'clip')} whose recording is in no other fold   "
-            f"{unseen['top1']:.1f} %{f' ({own[0]:.1f} to {own[1]:.1f})' if own else ''}"
-        )
-    sources = figures.get("sources")
-    if intervals:
-        over = f"over {counted(sources, 'recording')}" if sources else "over the clips"
-        few = (sources or figures.get("clips", FEW_SOURCES)) < FEW_SOURCES
-        narrow = "; of so few, they are too narrow" if few else ""
-        console.print(f"in brackets: 95 % bootstrap intervals, {over}{narrow}\n", style="dim")
-    elif "intervals" in figures:
-        clips = f"{counted(sources, 'recording')}" if sources else "these clips"
-        console.print(f"no 95 % intervals: {clips} cannot tell how far others would move the figures\n", style="dim")
-    table = Table(box=None, show_header=False, padding=(0, 2))
-    ranked = sorted(figures["per_class"].items(), key=lambda item: -item[1])
-    half = MAX_CLASSES // 2
-    for label, accuracy in ranked if len(ranked) <= MAX_CLASSES else [*ranked[:half], *ranked[-half:]]:
-        table.add_row(Text(printable(label)), f"{accuracy:.1f} %")
-    console.print(table)
-    if len(ranked) > MAX_CLASSES:
-        console.print(f"(the best and the worst {half} of {len(ranked)} classes; --json prints all)", style="dim")
+    also = " and thresholds" if thresholds else ""
+    print(f"{printable(path)}: temperature {model.temperature:.3f}{also} stored", file=sys.stderr)

@@ -118,7 +118,7 @@ def export(
         bool,
         typer.Option(
             "--force",
-            help="Write the file even if it agrees with float32 on fewer than 99 % of the clips.",
+            help="Write the file even if it agrees with float32 on fewer than 99 % of the clips (or reported labels).",
             rich_help_panel=_CHECK,
         ),
     ] = False,
@@ -160,7 +160,7 @@ def export(
     }
     if agreement is not None:
         result["agreement"] = {
-            "top1": round(100 * agreement.top1, 2),
+            "same_labels" if agreement.of_labels else "top1": round(100 * agreement.top1, 2),
             "worst": round(agreement.worst, 5),
             "mean_difference": round(agreement.mean_difference, 6),
             "clips": agreement.clips,
@@ -174,7 +174,7 @@ def export(
     print(f"{printable(out)}: {result['bytes'] / 1e6:.1f} MB, {classes}, mode {result['mode']}")
     if agreement is not None:
         print(
-            f"It has the same best class as float32 for {_share(agreement, data)}. The probabilities differ by at most "
+            f"It {_has(agreement)} {_share(agreement, data)}. The probabilities differ by at most "
             f"{agreement.worst:.3f}, by {agreement.mean_difference:.5f} on average."
         )
 
@@ -224,9 +224,16 @@ def _read(reader: Reader, clips: Iterable[Clip]) -> Iterator[np.ndarray]:
             print(f"ainext: warning: left out: {error}", file=sys.stderr)
 
 
+def _has(agreement: Agreement) -> str:
+    return "agrees with float32 on" if agreement.of_labels else "has the same best class as float32 for"
+
+
 def _share(agreement: Agreement, data: str | None) -> str:
     """``99.50 % of 200 clips of kitchen20``; of rendered clips those that count, if not all do."""
     share = f"{100 * agreement.top1:.2f} % of"
+    if agreement.of_labels:
+        clips = f"{counted(agreement.clips, 'clip')} of {data}" if data else f"{agreement.clips} rendered clips"
+        return f"{share} the {counted(agreement.counted, 'label')} that either reports, in {clips}"
     if data is not None:
         return f"{share} {counted(agreement.clips, 'clip')} of {data}"
     if agreement.counted == agreement.clips:
@@ -236,7 +243,7 @@ def _share(agreement: Agreement, data: str | None) -> str:
 
 def _report_disagreement(agreement: Agreement, out: Path, precision: Precision, data: str | None, force: bool) -> None:
     """Print that the file does not agree with float32, and exit unless ``force``."""
-    line = f"{precision} has the same best class as float32 for only {_share(agreement, data)}; 99 % are required"
+    line = f"{precision} {_has(agreement)} only {_share(agreement, data)}; 99 % are required"
     if force:
         print(f"ainext: warning: {printable(out)}: written, but {line}", file=sys.stderr)
         return

@@ -68,6 +68,7 @@ def _in_words(entry: ModelEntry) -> str:
         [
             f"{entry.name}: {figures}, {about['licence']}",
             f"measured: {about['measured']}",
+            *(["kind: multi-label (several labels can be true at once)"] if about.get("kind") == "multi-label" else []),
             f"file: {printable(entry.path)}",
             f"\n{counted(len(labels), 'label')}:",
             *labels,

@@ -125,7 +125,7 @@ def train(
     else:
         share = 0.2 if hold_out is None else hold_out
         training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=share, seed=settings.seed)
-    training = limit_per_class(training, per_class, settings.seed) if per_class else training
+    training = limit_per_class(training, per_class, settings.seed, dataset.kinds) if per_class else training
     if is_first_process():
         shared.print_clip_counts(dataset, training, held_out)
     if held_out and not by_step and not taught:
@@ -143,7 +143,7 @@ def train(
         print(json.dumps(rounded(found), ensure_ascii=False, indent=2))
         return
     if "frame_map" in found:
-        from audioinceptionnext.cli.evaluate import print_step_figures
+        from audioinceptionnext.cli.figures import print_step_figures
 
         print_step_figures(found, "held-out recording")
     if "teacher_map" in found:
@@ -151,8 +151,8 @@ def train(
             f"{counted(found['mixtures'], 'held-out mixture')}: KL {found['kl']:.2f}, mAP against the teacher "
             f"{found['teacher_map']:.1f} % over {counted(found['labels_with_decisions'], 'label')}"
         )
-    if "top1" in found:
-        from audioinceptionnext.cli.evaluate import print_figures
+    if "report" in found:
+        from audioinceptionnext.cli.figures import print_figures
 
         print_figures(found, f"{found['model_file']} on {counted(found['clips'], 'held-out clip')}")
         print(f"report: {printable(found['report'])}")

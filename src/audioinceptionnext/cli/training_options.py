@@ -38,7 +38,14 @@ DATA_SETS = (
 recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 hardware_option = partial(typer.Option, rich_help_panel="Hardware")
 
-Data = Annotated[str, typer.Option(metavar="NAME", help=f"Choose the kind of data set: {DATA_SETS}.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"Choose the kind of data set: {DATA_SETS}. A csv list with a column `labels` (names separated by ;) may "
+        "have any number of labels per clip.",
+    ),
+]
 Root = Annotated[Path, typer.Option(metavar="DIR", help="Read the data set from this folder.")]
 Audio = Annotated[
     Path | None,

@@ -2,7 +2,7 @@
 
 The clips of a data set that lists several segments per recording (EPIC-SOUNDS, or a CSV list with ``start`` and
 ``end``) are gathered by recording. A recording counts as annotated from its start to its end: where no segment is,
-there is no sound of any class.
+there is no sound of any class. Of a multi-label list, a segment is one of each of its labels.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ def annotated_recordings(
                 raise
             on_unreadable(str(error))
             continue
-        rows = [(clip.start, seconds if clip.end is None else clip.end, clip.label) for clip in own]
-        recordings.append(Stretch(replace(whole, end=seconds, group=own[0].group), np.array(rows, float)))
+        rows = [(c.start, seconds if c.end is None else c.end, label) for c in own for label in c.labels]
+        segments = np.array(rows, float).reshape(-1, 3)
+        recordings.append(Stretch(replace(whole, end=seconds, group=own[0].group), segments))
     return recordings
 
 

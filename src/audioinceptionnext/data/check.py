@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
+from audioinceptionnext.data.clip import NONE_OF_THEM, UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.inspection import ClipInspection, RecordingInspection, describe_overrun, inspect_clips
 from audioinceptionnext.errors import printable
 
@@ -73,6 +73,8 @@ class DataReport:
         recordings: number of files, or of recordings in an HDF5 file.
         groups: number of sources that the clips name.
         unlabelled: number of clips without a label.
+        labels_per_clip: their mean number, over the clips whose labels are known.
+        without_label: number of clips that have none of the labels, in a multi-label data set.
         decoded: False if only headers were read, so that silence, damage and duplicates are unknown.
         parts: number of clips in each split, or in each fold if there are no splits.
         classes: number of clips of each class.
@@ -106,6 +108,8 @@ class DataReport:
     silent: tuple[str, ...]
     duplicates: tuple[Duplicate, ...]
     leaks: tuple[Leak, ...]
+    labels_per_clip: float = 1.0
+    without_label: int = 0
 
     @property
     def folded(self) -> bool:
@@ -182,6 +186,8 @@ def _report(dataset: Dataset, recordings: list[RecordingInspection], fast: bool)
             Leak(group, len(clips), tuple(sorted({part_of(clip) for clip in clips})))
             for group, clips in sorted(dataset.leaks().items())
         ),
+        labels_per_clip=statistics.fmean([len(c.labels) for c in dataset.clips if c.label != UNLABELLED] or [0]),
+        without_label=sum(clip.label == NONE_OF_THEM for clip in dataset.clips),
     )
 
 
@@ -206,6 +212,10 @@ def _classes(dataset: Dataset) -> tuple[ClassCount, ...]:
     )
 
 
+def _named(dataset: Dataset, clip: Clip) -> str:
+    return ", ".join(dataset.labels[number] for number in clip.labels) or "none"
+
+
 def _durations(seconds: list[float]) -> Durations | None:
     if not seconds:
         return None
@@ -225,7 +235,7 @@ def _duplicates(dataset: Dataset, inspections: list[ClipInspection]) -> tuple[Du
     duplicates = [
         Duplicate(
             tuple(printable(clip.name) for clip in clips),
-            tuple(sorted({", ".join(dataset.labels[n] for n in clip.labels) for clip in clips if clip.labels})),
+            tuple(sorted({_named(dataset, clip) for clip in clips if clip.label != UNLABELLED})),
             len({part_of(clip) for clip in clips}) > 1,
         )
         for clips in identical.values()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from audioinceptionnext.errors import AinextError, ParameterError, counted
 
-UNLABELLED = -1
+UNLABELLED = -1  # not known which labels are true
+NONE_OF_THEM = -2  # known: none of the labels is true
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Clip:
 
     Attributes:
         path: the audio or video file, or an HDF5 file.
-        label: index into `Dataset.labels`; `UNLABELLED` in a test set whose labels are not published.
+        label: index into `Dataset.labels`; `UNLABELLED` in a test set whose labels are not published; in a multi-label
+            data set, `NONE_OF_THEM` if none is true.
         start, end: seconds from the start of the recording. An ``end`` of None is the end of the recording.
         fold: the cross-validation fold; None in a data set without folds.
         split: ``train``, ``validation`` or ``test``; None in a data set without splits.
@@ -27,7 +29,7 @@ class Clip:
         padded: whether the clip counts as long as stated where its recording ends before it does. Its last frame is
             then repeated, as in the published code for EPIC-SOUNDS.
         also: indices of further labels that are true, such as the noun beside the verb. In a data set with tasks, the
-            label of each task after the first, in their order.
+            label of each task after the first, in their order; in a multi-label one, ascending.
     """
 
     path: Path
@@ -44,8 +46,8 @@ class Clip:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """All labels that are true, the one in ``label`` first; none if the clip is `UNLABELLED`."""
-        return () if self.label == UNLABELLED else (self.label, *self.also)
+        """All labels that are true, the one in ``label`` first; none if the clip is `UNLABELLED` or `NONE_OF_THEM`."""
+        return () if self.label < 0 else (self.label, *self.also)
 
     @property
     def name(self) -> str:
@@ -69,6 +71,7 @@ class Dataset:
         sample_rate: of recordings in HDF5 files, which do not state it, in Hz. Other files state their own.
         tasks: the names and sizes of consecutive parts of the labels, of each of which one is true for every clip, such
             as ``{"verb": 97, "noun": 300}``; empty if one of all labels is.
+        multi_label: whether any number of the labels can be true for a clip.
 
     >>> dataset = load_dataset("kitchen20", "Kitchen20")
     >>> training, held_out = dataset.select(folds="1-4")
@@ -82,6 +85,7 @@ class Dataset:
     problems: tuple[str, ...] = field(default=(), repr=False)
     sample_rate: int = 24_000
     tasks: dict[str, int] = field(default_factory=dict)
+    multi_label: bool = False
 
     @property
     def folds(self) -> tuple[int, ...]:
@@ -93,11 +97,25 @@ class Dataset:
         """The names of the splits in alphabetical order; empty without splits."""
         return tuple(sorted({clip.split for clip in self.clips if clip.split is not None}))
 
-    def check_one_label(self, what: str) -> None:
-        """Check that a clip has one label only. Raises `AinextError`, which names what cannot be done with more."""
+    def check_one_task(self, what: str) -> None:
+        """Check that the labels are one task. Raises `AinextError`, which names what cannot be done with more."""
         if self.tasks:
             names = " and ".join(self.tasks)
             raise AinextError(f"{self.name}: its clips have a {names} each, with which {what} is not possible yet")
+
+    def check_one_label(self, what: str) -> None:
+        """Check that a clip has one label only. Raises `AinextError`, which names what cannot be done with more."""
+        self.check_one_task(what)
+        if self.multi_label:
+            reason = f"several of its labels can be true at once, with which {what} is not possible yet"
+            raise AinextError(f"{self.name}: {reason}")
+
+    def kinds(self, clip: Clip) -> tuple[int, ...]:
+        """The labels by which clips are divided evenly and counted: the only one, the first task's, or all.
+
+        `NONE_OF_THEM` is a kind too.
+        """
+        return (clip.labels if self.multi_label else ()) or (clip.label,)
 
     def select(self, folds: str | None = None, split: str | None = None) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
         """Divide the clips into those of some folds or splits, and all others.
@@ -199,6 +217,9 @@ class Dataset:
             raise ParameterError("num_folds", len(names), f"the {sources} of {self.name} cannot fill them")
         fold_of: dict[str, int] = {}
         count: Counter[tuple[int, int]] = Counter()  # clips by (fold, class)
+        total = Counter(label for clip in self.clips for label in self.kinds(clip))
+        # Where a clip has several labels, a frequent one must not decide alone.
+        weight = {label: 1 / clips if self.multi_label else 1 for label, clips in total.items()}
         size: Counter[int] = Counter()
         whole = {n: c[0].fold for n, c in groups.items() if c[0].fold is not None and len({x.fold for x in c}) == 1}
         rest = sorted(groups.keys() - whole.keys(), key=lambda name: (-len(groups[name]), name))
@@ -206,9 +227,10 @@ class Dataset:
             clips = groups[name]
             own = whole.get(name)
             choice = [own] if own is not None else sorted({c.fold for c in clips if c.fold is not None}) or names
-            fold = min(choice, key=lambda f: (sum(count[f, c.label] for c in clips), size[f], f))
+            own_labels = [label for clip in clips for label in self.kinds(clip)]
+            fold = min(choice, key=lambda f: (sum(weight[n] * count[f, n] for n in own_labels), size[f], f))
             fold_of[name] = fold
             size[fold] += len(clips)
-            count.update((fold, clip.label) for clip in clips)
+            count.update((fold, label) for label in own_labels)
         kept = (replace(c, fold=fold_of[c.group], split=None) for c in self.clips if c.group is not None)
         return replace(self, clips=tuple(kept))

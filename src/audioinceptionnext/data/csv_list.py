@@ -1,18 +1,26 @@
 """A CSV list of your own recordings: one row per clip, which may be a part of a recording.
 
-Columns: ``path`` (or ``filename``), ``label`` (or ``category``, ``class``), and as needed ``start`` and ``end``
-(seconds), ``fold``, ``split`` (train, validation, test), ``group`` (or ``source_id``: clips of one source), ``id``.
-Other columns are ignored. Paths are relative to the folder of the list, or to ``audio/`` in it.
+Columns: ``path`` (or ``filename``, ``fname``), ``label`` (or ``category``, ``class``), and as needed ``start`` and
+``end`` (seconds), ``fold``, ``split`` (train, validation, test), ``group`` (or ``source_id``: clips of one source),
+``id``. Other columns are ignored. Paths are relative to the folder of the list, or to ``audio/`` in it; ``.wav`` may be
+left out.
+
+With a column ``labels`` in place of ``label``, any number of labels can be true for a clip. Their names are separated
+by ``;``. In a list without any ``;``, as FSD50K's, a comma separates too, but not one that a space follows: that is
+part of a name, as in AudioSet's "Waves, surf". Rows of the same clip are one clip with the labels of all of them. No
+name says that none of the labels is true.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from audioinceptionnext.data import clip_list
-from audioinceptionnext.data.clip import Clip, Dataset
+from audioinceptionnext.data.clip import NONE_OF_THEM, Clip, Dataset
 from audioinceptionnext.data.recordings import Recordings, recordings_at
 from audioinceptionnext.data.table import (
     BadRow,
@@ -30,7 +38,7 @@ from audioinceptionnext.data.table import (
 from audioinceptionnext.errors import FileError, printable
 
 COLUMNS = {
-    "path": ("path", "filename"),
+    "path": ("path", "filename", "fname"),
     "label": ("label", "category", "class"),
     "start": ("start",),
     "end": ("end",),
@@ -40,27 +48,37 @@ COLUMNS = {
     "id": ("id",),
 }
 NEEDED = ("path", "label")
+SEVERAL = "labels"  # in place of the column label
+SEPARATOR = ";"
 _USUAL_NAMES = ("meta.csv", "clips.csv")
 
 
 def load(root: Path, audio: Path | None = None) -> Dataset:
     """Read the list at ``root``. Labels are sorted by name, or by value if all are numbers.
 
+    The data set is multi-label if the list has a column ``labels``.
+
     Args:
         root: a ``.csv`` file, or a folder that holds ``meta.csv``, ``clips.csv`` or a single other list.
         audio: a folder that paths are relative to, or an HDF5 file whose recordings they name.
 
     Raises:
-        FileError: there is no list or more than one, a column is missing or misspelt, or no row can be used.
+        FileError: there is no list or more than one, a column is missing, misspelt or one too many, no row names a
+            label, or no row can be used.
     """
     table = _renamed(read_table(_list_in(root), (), "a clip list"))
-    labels = sorted_labels({row["label"] for _, row in table.rows if row["label"]})
+    several = any(SEVERAL in row for _, row in table.rows)
+    table = _one_row_per_clip(table) if several else table
+    labels = sorted_labels({name for _, row in table.rows for name in _names(row)})
+    if several and not labels:
+        raise FileError(table.path, f"no row names a label; write the names into the column {SEVERAL}")
     index = {label: number for number, label in enumerate(labels)}
     locations = _Locations(table.path.parent, audio)
     seen: dict[object, int] = {}
 
     def make(line: int, row: Row) -> Clip:
-        if not row["label"]:
+        first, *others = sorted(index[name] for name in _names(row)) or [NONE_OF_THEM]
+        if first == NONE_OF_THEM and not several:
             raise BadRow("no label")
         if not row["path"]:
             raise BadRow("no path")
@@ -70,7 +88,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         path, key = locations.find(row["path"])
         clip = Clip(
             path,
-            index[row["label"]],
+            first,
             start,
             end,
             fold=whole_number(row, "fold") if "fold" in row else None,
@@ -78,6 +96,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
             group=row.get("group") or None,
             key=key,
             id=row.get("id") or None,
+            also=tuple(others),
         )
         for identity in ((path, key, start, end), clip.id):
             if identity is not None and seen.setdefault(identity, line) != line:
@@ -85,7 +104,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
                 raise BadRow(f"{what} is already in line {seen[identity]}")
         return clip
 
-    return table.dataset("csv", labels, make)
+    return replace(table.dataset("csv", labels, make), multi_label=several)
 
 
 class _Locations:
@@ -103,9 +122,9 @@ class _Locations:
                 raise MissingClip(Path(f"{self.hdf5.place}:{name}"))
             return found
         for spelling in dict.fromkeys((name, composed(name), unicodedata.normalize("NFD", name))):
-            for folder in self.folders:
-                if is_file(folder / spelling):
-                    return folder / spelling, None
+            for path in (folder / f"{spelling}{ending}" for folder in self.folders for ending in ("", ".wav")):
+                if is_file(path):
+                    return path, None
         raise MissingClip(self.folders[0] / name)
 
 
@@ -126,16 +145,44 @@ def _renamed(table: Table) -> Table:
     """The table with its columns renamed to the keys of `COLUMNS`, and without other columns."""
     columns = list(table.rows[0][1]) if table.rows else []
     names = {}
-    for ours, aliases in COLUMNS.items():
+    known = dict(COLUMNS)
+    if SEVERAL in columns:
+        if "label" in columns:
+            raise FileError(table.path, f"has a column label and a column {SEVERAL}; keep one of them")
+        known["label"] = (SEVERAL,)
+    for ours, aliases in known.items():
         if found := next((alias for alias in aliases if alias in columns), None):
-            names[found] = ours
+            names[found] = SEVERAL if found == SEVERAL else ours
             continue
+        spellings = (*aliases, SEVERAL) if ours == "label" else aliases
         for column in columns:
-            if near := difflib.get_close_matches(column.lower(), aliases, 1, cutoff=0.85):
+            if near := difflib.get_close_matches(column.lower(), spellings, 1, cutoff=0.85):
                 raise FileError(table.path, f"has a column {printable(column)!r}; did you mean {near[0]}?")
         if ours in NEEDED:
-            needed = f"no column {' or '.join(aliases)}; it has {printable(', '.join(columns)) or 'no complete row'}"
+            needed = f"no column {' or '.join(spellings)}; it has {printable(', '.join(columns)) or 'no complete row'}"
             raise FileError(table.path, needed)
     rows = [(line, {names[old]: value for old, value in row.items() if old in names}) for line, row in table.rows]
-    rows = [(line, row | {"label": composed(row["label"])}) for line, row in rows]
+    rows = [(line, row | {key: composed(row[key]) for key in ("label", SEVERAL) if key in row}) for line, row in rows]
     return Table(table.path, rows, table.problems)
+
+
+def _names(row: Row) -> list[str]:
+    """The labels of a row, each once."""
+    text = row[SEVERAL].split(SEPARATOR) if SEVERAL in row else [row["label"]]
+    return list(dict.fromkeys(name for part in text if (name := part.strip())))
+
+
+def _one_row_per_clip(table: Table) -> Table:
+    """The table with all labels of a clip in its first row, separated by `SEPARATOR`."""
+    commas = not any(SEPARATOR in row[SEVERAL] for _, row in table.rows)
+    found: dict[object, tuple[int, Row]] = {}
+    for line, row in table.rows:
+        text = re.sub(r",(?!\s)", SEPARATOR, row[SEVERAL]) if commas else row[SEVERAL]
+        clip = (row["path"] or line, row.get("start"), row.get("end"))
+        first, kept = found.setdefault(clip, (line, row | {SEVERAL: ""}))
+        odd = next((key for key in ("fold", "split", "group", "id") if row.get(key) != kept.get(key)), None)
+        if odd is None:
+            kept[SEVERAL] += SEPARATOR + text
+        else:
+            table.problems.append((line, f"{odd} is {row[odd]!r}, but {kept[odd]!r} in line {first}, of the same clip"))
+    return Table(table.path, list(found.values()), table.problems)

@@ -121,3 +121,21 @@ def balanced_weights(labels: Sequence[int], classes: int) -> Tensor:
     known = found >= 0
     count = torch.bincount(found[known], minlength=classes)
     return torch.where(known, 1 / count.double().clamp(min=1)[found.clamp(min=0)], 0.0)
+
+
+def balanced_multi_label_weights(labels: Sequence[Sequence[int]]) -> Tensor:
+    """Weights for `EpochOrder` where a clip has several labels: the sum of those that each label alone would give.
+
+    This is usual for AudioSet (Gong, Chung and Glass, 2021, "PSLA").
+
+    Args:
+        labels: the class indices of each clip; any number that is below 0 stands for a class of its own.
+
+    Returns:
+        (clips,) float64.
+
+    >>> balanced_multi_label_weights([[0], [0, 1]]).tolist()
+    [0.5, 1.5]
+    """
+    count = Counter(label for own in labels for label in own)
+    return torch.tensor([sum(1 / count[label] for label in own) for own in labels], dtype=torch.float64)

@@ -13,6 +13,7 @@ from audioinceptionnext.data.clip import Clip, Dataset
 from audioinceptionnext.errors import FileError, counted, printable
 
 Row = dict[str, str]
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 SPLITS = {
     "train": "train",
@@ -107,7 +108,7 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
     problems: list[tuple[int, str]] = []
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = max(",;\t", key=file.readline().count)
+            delimiter = max(_DELIMITERS, key=file.readline().count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter)
             names = [name.strip() for name in (header or next(reader, []))]
@@ -115,7 +116,9 @@ def read_table(path: Path, columns: Sequence[str], what: str, header: Sequence[s
                 if len(values) == len(names):
                     rows.append((reader.line_num, dict(zip(names, map(str.strip, values), strict=True))))
                 elif values:
-                    hint = " (put a value with a comma in quotes)" if len(values) > len(names) else ""
+                    hint = (
+                        f" (put a value with a {_DELIMITERS[delimiter]} in quotes)" if len(values) > len(names) else ""
+                    )
                     problems.append((reader.line_num, f"{len(values)} values for {len(names)} columns{hint}"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(path, f"not a CSV list in UTF-8 ({error}); save it as one") from None

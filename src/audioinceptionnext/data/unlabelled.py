@@ -71,4 +71,4 @@ def split_recordings(
 def with_labels(dataset: Dataset, labels: Sequence[str]) -> Dataset:
     """The data set with the labels of a teacher, which none of its clips has."""
     clips = tuple(replace(clip, label=UNLABELLED, also=()) for clip in dataset.clips)
-    return replace(dataset, labels=tuple(labels), clips=clips, tasks={})
+    return replace(dataset, labels=tuple(labels), clips=clips, tasks={}, multi_label=False)

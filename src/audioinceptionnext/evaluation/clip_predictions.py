@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from audioinceptionnext.data import Clip
+from audioinceptionnext.data.reader import Reader
+from audioinceptionnext.errors import MediaError
 from audioinceptionnext.evaluation.calibration import enough, fit_temperature, log_probabilities, tempered
+from audioinceptionnext.evaluation.clip_starts import clip_starts
 from audioinceptionnext.evaluation.thresholds import fit_thresholds, peaks
-from audioinceptionnext.inference.recogniser import recording_probabilities
+from audioinceptionnext.inference.recogniser import Recogniser, recording_probabilities
+
+Progress = Callable[[int, int], None]  # called with the number of clips done, and of all clips
 
 
 @dataclass
@@ -80,3 +85,59 @@ class ClipPredictions:
     def thresholds(self, temperature: float = 1.0) -> list[float]:
         """The onset threshold of each class for probabilities at this temperature, see `fit_thresholds`."""
         return fit_thresholds(peaks([tempered(steps, temperature) for steps in self.outputs]), self.targets).tolist()
+
+
+def predict_clips(
+    recogniser: Recogniser,
+    clips: Sequence[Clip],
+    reader: Reader,
+    *,
+    eval_clips: int = 0,
+    progress: Progress | None = None,
+) -> ClipPredictions:
+    """Predict each clip. A clip that cannot be read is listed in ``unreadable``, and the others go on.
+
+    Args:
+        recogniser: the model.
+        clips: their labels are not used.
+        reader: at the model's sample rate.
+        eval_clips, progress: as for `evaluate`.
+    """
+    predictions = ClipPredictions()
+    for number, clip in enumerate(clips, start=1):
+        try:
+            waveform = reader.read(clip)
+            if not len(waveform):
+                raise MediaError(clip.name, "holds no sound")
+            if eval_clips:
+                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.full_length(clip, len(waveform)))
+            else:
+                steps = recogniser.predict(waveform).probabilities
+            predictions.clips.append(clip)
+            predictions.outputs.append(steps)
+        except MediaError as error:
+            predictions.unreadable.append(str(error))
+        if progress is not None:
+            progress(number, len(clips))
+    return predictions
+
+
+def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, length: int) -> np.ndarray:
+    """(count, classes): the probabilities of windows at the places that `clip_starts` gives.
+
+    Args:
+        length: samples that count, at least those of the waveform. Of a window that reaches beyond the waveform's end,
+            what is there is used. A waveform shorter than a window is used whole, each time.
+    """
+    samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
+    starts = clip_starts(length, samples, count)
+    by_start: dict[int, np.ndarray] = {}
+    for start in starts:
+        if start not in by_start:
+            window = waveform[min(start, len(waveform) - 1) :][:samples]
+            if len(window) < samples:
+                # The frame that is repeated is the one centred on the end, as published and in training. For audio of a
+                # whole number of hops `predict` would leave that frame out.
+                window = np.append(window, np.float32(0))
+            by_start[start] = recogniser.predict(window).probabilities[0]
+    return np.stack([by_start[start] for start in starts])

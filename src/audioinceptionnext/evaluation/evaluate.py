@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, MediaError, ModelError, ParameterError, counted
+from audioinceptionnext.errors import AinextError, ModelError, ParameterError, counted
 from audioinceptionnext.evaluation.calibration import Calibration, calibrate, enough
-from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
-from audioinceptionnext.evaluation.clip_starts import clip_starts
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions, Progress, predict_clips
 from audioinceptionnext.evaluation.intervals import bootstrap, known, sources
 from audioinceptionnext.evaluation.joint import joint_accuracy
+from audioinceptionnext.evaluation.label_report import write_label_report
 from audioinceptionnext.evaluation.metrics import score
-from audioinceptionnext.evaluation.report_folder import MAX_AUDIO_SECONDS, write_report, write_tasks_index
-from audioinceptionnext.evaluation.report_pages import SEEN
+from audioinceptionnext.evaluation.multi_label import at_temperature, fit_to, score_labels
+from audioinceptionnext.evaluation.report_files import MAX_AUDIO_SECONDS
+from audioinceptionnext.evaluation.report_folder import write_report, write_tasks_index
+from audioinceptionnext.evaluation.report_pages import FITTED, SEEN
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load
+from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
-Progress = Callable[[int, int], None]  # called with the number of clips done, and of all clips
+RESAMPLES = 1000  # of the bootstrap
 
 
 @dataclass
@@ -73,6 +74,14 @@ class Evaluation:
             for name, evaluation in self.by_task().items():
                 evaluation.report(folder / name, f"{title}: {name}", training_logs)
             return write_tasks_index(folder, title, self.figures, list(self.dataset.tasks))
+        shared: dict[str, Any] = {
+            "intervals": self.figures.get("intervals"),
+            "title": title,
+            "read": lambda clip: (self.reader.read(clip, 0, MAX_AUDIO_SECONDS), self.reader.sample_rate),
+            "training_logs": training_logs,
+        }
+        if self.dataset.multi_label:
+            return write_label_report(folder, self.figures, self.predictions, self.dataset.labels, **shared)
         return write_report(
             folder,
             self.figures,
@@ -80,18 +89,32 @@ class Evaluation:
             self.predictions.targets,
             self.dataset.labels,
             self.predictions.clips,
-            intervals=self.figures.get("intervals"),
             calibration=self.calibration(),
-            title=title,
-            read=lambda clip: (self.reader.read(clip, 0, MAX_AUDIO_SECONDS), self.reader.sample_rate),
-            training_logs=training_logs,
+            **shared,
         )
 
+    def fit(self, resamples: int = RESAMPLES) -> tuple[float | None, list[float] | None]:
+        """Fit the temperature and the thresholds of a multi-label model to these clips, as `fit_to` does.
+
+        The predictions and the figures are from then on those of the model with both.
+        """
+        temperature, thresholds = fit_to(self.predictions, len(self.dataset.labels))
+        if temperature is not None:
+            self.predictions = at_temperature(self.predictions, temperature)
+        before = [row["threshold"] for row in self.figures["per_label"].values()]
+        self.figures |= score_labels(self.predictions, self.dataset.labels, thresholds or before, resamples)
+        self.figures[FITTED] = thresholds is not None
+        return temperature, thresholds
+
     def calibration(self) -> Calibration | None:
-        """How far probabilities and accuracy agree, see `calibrate`; None if these clips cannot tell."""
-        if self.figures.get(SEEN) or not enough(self.predictions.probabilities, self.predictions.targets):
+        """How far probabilities and accuracy agree, see `calibrate`; None if these clips cannot tell.
+
+        Also None of a multi-label model or data set, since a temperature for a softmax says nothing of them.
+        """
+        found, several = self.predictions, self.dataset.multi_label or self.figures.get("kind") == "multi-label"
+        if several or self.figures.get(SEEN) or not enough(found.probabilities, found.targets):
             return None
-        return calibrate(self.predictions.probabilities, self.predictions.targets, self.predictions.groups)
+        return calibrate(found.probabilities, found.targets, found.groups)
 
 
 def evaluate(
@@ -100,7 +123,7 @@ def evaluate(
     recogniser: Recogniser,
     *,
     eval_clips: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model on labelled clips.
@@ -115,7 +138,7 @@ def evaluate(
         progress: called with the number of clips done and their total.
 
     Raises:
-        ModelError: the data set has a class that the model does not know.
+        ModelError: the data set has a class that the model does not know, or is multi-label and the model is not.
         AinextError: no clip has a label, or none can be read.
 
     >>> dataset = load_dataset("kitchen20", "Kitchen20")
@@ -138,8 +161,12 @@ def map_labels(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) 
     """Number the labels of the data set and of the clips as the model does, which may know more of them.
 
     Raises:
-        ModelError: the model does not know one of the data set's classes, or has other tasks.
+        ModelError: the model does not know one of the data set's classes, has other tasks, or is not multi-label where
+            the data set is.
     """
+    if dataset.multi_label and not recogniser.multi_label:
+        reason = f"finds one label per clip, but several of those of {dataset.name} can be true; train or fine-tune"
+        raise ModelError(recogniser.name, f"{reason} a model on it first")
     if recogniser.tasks != dataset.tasks:
         has = " and ".join(f"{size} of the task {name}" for name, size in recogniser.tasks.items()) or "one task only"
         reason = f"has labels of {has}, unlike {dataset.name}; train or fine-tune a model on it first"
@@ -153,8 +180,7 @@ def map_labels(recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) 
         raise ModelError(recogniser.name, reason)
     numbers = [index[label] for label in dataset.labels]
     mapped = [
-        c if c.label == UNLABELLED else replace(c, label=numbers[c.label], also=tuple(numbers[n] for n in c.also))
-        for c in clips
+        c if c.label < 0 else replace(c, label=numbers[c.label], also=tuple(numbers[n] for n in c.also)) for c in clips
     ]
     return replace(dataset, labels=recogniser.labels), mapped
 
@@ -165,16 +191,19 @@ def figures_of(
     recogniser: Recogniser | None,
     *,
     eval_clips: int = 0,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
+    thresholds: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """The figures of predictions, as ``ainext evaluate`` prints them in JSON.
 
-    With tasks, there are figures for each, and those of ``action`` count a clip if all of its labels are right.
+    With tasks, there are figures for each, and those of ``action`` count a clip if all of its labels are right. Of a
+    multi-label data set, they are those of `score_labels`.
 
     Args:
         dataset, eval_clips, resamples: as for `evaluate`.
         predictions: of labelled clips.
         recogniser: the model that the figures name; None where the clips were predicted by several models.
+        thresholds: the onset threshold of each label of a multi-label data set; the model's, or else the usual one.
 
     Raises:
         AinextError: none of the clips could be read.
@@ -186,6 +215,7 @@ def figures_of(
     figures: dict[str, Any] = {"data": dataset.name}
     if recogniser is not None:
         figures |= {"model": recogniser.name, "mode": recogniser.mode}
+        figures |= {"kind": "multi-label"} if recogniser.multi_label else {}
     if eval_clips:
         figures["eval_clips"] = eval_clips
     figures["clips"] = len(predictions.clips)
@@ -193,6 +223,10 @@ def figures_of(
         figures["sources"] = sources(predictions.groups)
     if unreadable:
         figures["unreadable"] = len(unreadable)
+    if dataset.multi_label:
+        own = thresholds or (recogniser.thresholds if recogniser is not None else ())
+        usual = [ONSET_THRESHOLD] * len(dataset.labels)
+        return figures | score_labels(predictions, dataset.labels, own or usual, resamples)
     if not dataset.tasks:
         return figures | _scored(predictions, dataset.labels, resamples)
     parts, labels = predictions.by_task(dataset.tasks), iter(dataset.labels)
@@ -259,59 +293,3 @@ def open_model(model: str, mode: Mode | None = None) -> Recogniser:
     name = file.absolute().parent.name if file.stem == "model" else file.stem  # as a run calls its model.onnx
     with tempfile.TemporaryDirectory() as folder:
         return load(export_onnx(load_model(file), Path(folder, "model.onnx"), name=name, mode=mode))  # type: ignore[arg-type]
-
-
-def predict_clips(
-    recogniser: Recogniser,
-    clips: Sequence[Clip],
-    reader: Reader,
-    *,
-    eval_clips: int = 0,
-    progress: Progress | None = None,
-) -> ClipPredictions:
-    """Predict each clip. A clip that cannot be read is listed in ``unreadable``, and the others go on.
-
-    Args:
-        recogniser: the model.
-        clips: their labels are not used.
-        reader: at the model's sample rate.
-        eval_clips, progress: as for `evaluate`.
-    """
-    predictions = ClipPredictions()
-    for number, clip in enumerate(clips, start=1):
-        try:
-            waveform = reader.read(clip)
-            if not len(waveform):
-                raise MediaError(clip.name, "holds no sound")
-            if eval_clips:
-                steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.full_length(clip, len(waveform)))
-            else:
-                steps = recogniser.predict(waveform).probabilities
-            predictions.clips.append(clip)
-            predictions.outputs.append(steps)
-        except MediaError as error:
-            predictions.unreadable.append(str(error))
-        if progress is not None:
-            progress(number, len(clips))
-    return predictions
-
-
-def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, length: int) -> np.ndarray:
-    """(count, classes): the probabilities of windows at the places that `clip_starts` gives.
-
-    Args:
-        length: samples that count, at least those of the waveform. Of a window that reaches beyond the waveform's end,
-            what is there is used. A waveform shorter than a window is used whole, each time.
-    """
-    samples = round(recogniser.window_seconds * recogniser.sample_rate) - 1
-    starts = clip_starts(length, samples, count)
-    by_start: dict[int, np.ndarray] = {}
-    for start in starts:
-        if start not in by_start:
-            window = waveform[min(start, len(waveform) - 1) :][:samples]
-            if len(window) < samples:
-                # The frame that is repeated is the one centred on the end, as published and in training. For audio of a
-                # whole number of hops `predict` would leave that frame out.
-                window = np.append(window, np.float32(0))
-            by_start[start] = recogniser.predict(window).probabilities[0]
-    return np.stack([by_start[start] for start in starts])

@@ -18,7 +18,7 @@ FIGURES = ("top1", "top5", "mca", "map", "mauc")
 SCALE = {"top1": 100, "top5": 100, "mca": 100, "map": 100, "mauc": 1}  # as in `metrics.score`
 MIN_SOURCES = 5  # of fewer, there are not even 40 different resamples, so no 2.5 % of them
 FEW_SOURCES = 20  # with fewer, any bootstrap interval is too narrow
-_MAX_WEIGHTS = 4_000_000  # held in memory at a time: 32 MB
+MAX_WEIGHTS = 4_000_000  # held in memory at a time: 32 MB
 
 
 def bootstrap(
@@ -76,11 +76,11 @@ def bootstrap(
     members = np.arange(clips) if groups is None else group_numbers(groups)
     chunks = [
         weighted_figures(probabilities, targets, weights)
-        for weights in draw_weights(members, resamples, seed, max(1, _MAX_WEIGHTS // clips))
+        for weights in draw_weights(members, resamples, seed, max(1, MAX_WEIGHTS // clips))
     ]
     measured = weighted_figures(probabilities, targets, np.ones((clips, 1)))
     return {
-        name: _interval(np.concatenate([chunk[name] for chunk in chunks]), float(measured[name][0]), level)
+        name: interval(np.concatenate([chunk[name] for chunk in chunks]), float(measured[name][0]), level)
         for name in FIGURES
     }
 
@@ -108,7 +108,7 @@ def known(
     return {name: [low, high] for name, (low, high) in intervals.items() if low < high and low <= figures[name] <= high}
 
 
-def _interval(values: np.ndarray, measured: float, level: float) -> tuple[float, float]:
+def interval(values: np.ndarray, measured: float, level: float) -> tuple[float, float]:
     """Quantiles of the resamples' values, shifted by twice the distance of their median from the measured figure."""
     values = values[np.isfinite(values)]
     if not len(values) or not np.isfinite(measured):
@@ -143,12 +143,12 @@ def weighted_figures(probabilities: np.ndarray, targets: np.ndarray, weights: np
     by_class = csr_matrix((np.ones(len(targets)), (targets, np.arange(len(targets)))), (classes, len(targets)))
     found = {"top1": right @ weights / total, "top5": within @ weights / total}
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: a class without a clip
-        found["mca"] = _mean_of_known((by_class @ (weights * right[:, None])) / (by_class @ weights))
+        found["mca"] = mean_of_known((by_class @ (weights * right[:, None])) / (by_class @ weights))
     precision = np.full((classes, weights.shape[1]), np.nan)
     auc = precision.copy()
     for c in np.unique(targets):
         precision[c], auc[c] = ranking(probabilities[:, c], targets == c, weights)
-    found |= {"map": _mean_of_known(precision), "mauc": _mean_of_known(auc)}
+    found |= {"map": mean_of_known(precision), "mauc": mean_of_known(auc)}
     return {name: SCALE[name] * found[name] for name in FIGURES}
 
 
@@ -179,7 +179,7 @@ def draw_weights(members: np.ndarray, resamples: int, seed: int, chunk: int) -> 
         yield np.stack(counts, axis=1).astype(float)[members]
 
 
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
+def mean_of_known(values: np.ndarray) -> np.ndarray:
     """(classes, resamples) to (resamples,): the mean of the values that are not NaN, or NaN if all are."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):

@@ -162,17 +162,18 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def draw_learning(*logs: Path) -> Figure:
-    """Draw the learning curve of a run over its steps: the loss, and below it top-1 of the held-out clips.
+    """Draw the learning curve of a run over its steps: the loss, and below it top-1 (or mAP) of the held-out clips.
 
     Args:
         logs: Lightning's metrics.csv, with the columns ``step``, ``loss``, ``val_loss`` (of the held-out clips) and
-            ``top1``, each filled in some of its rows. A run that was resumed has one for each start, in their order;
-            what a later one repeats counts.
+            ``top1`` or ``map``, each filled in some of its rows. A run that was resumed has one for each start, in
+            their order; what a later one repeats counts.
 
     Raises:
         FileError: a file cannot be read, or is not such a log.
     """
-    loss, held_out, top1 = (column(logs, name) for name in ("loss", "val_loss", "top1"))
+    loss, held_out, top1, precision = (column(logs, name) for name in ("loss", "val_loss", "top1", "map"))
+    name, top1 = ("top-1", top1) if len(top1) else ("mAP", precision)
     if not len(loss):
         raise FileError(logs[-1], "not a training log: no step has a loss")
     figure = new_figure(8.0, 4.6 if len(top1) else 2.8)
@@ -190,7 +191,7 @@ def draw_learning(*logs: Path) -> Figure:
         axes[1].axhline(best[1], color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
         note = f"best {best[1]:.1f} %"
         axes[1].annotate(note, (loss[0, 0], best[1]), (0, 4), textcoords="offset points", fontsize=8, color=INK)
-        axes[1].set_ylabel("top-1 of held-out clips (%)", fontsize=9, color=INK)
+        axes[1].set_ylabel(f"{name} of held-out clips (%)", fontsize=9, color=INK)
         axes[1].margins(y=0.15)
     axes[-1].set_xlabel("step", fontsize=9, color=INK)
     for ax in axes:

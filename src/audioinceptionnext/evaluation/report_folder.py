@@ -8,13 +8,8 @@ metrics.json     all figures       per_class.csv      predictions.csv
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.errors import AinextError, FileError, check_can_write, replacing, writing
+from audioinceptionnext.errors import FileError, check_can_write, replacing, writing
 from audioinceptionnext.evaluation import plots, report_pages
 from audioinceptionnext.evaluation.calibration import (
     MIN_CLIPS,
@@ -31,20 +26,24 @@ from audioinceptionnext.evaluation.calibration import (
     expected_calibration_error,
     reliability,
 )
-from audioinceptionnext.evaluation.flac import flac
 from audioinceptionnext.evaluation.per_class import ClassFigures, class_table, confusion_counts, frequent_confusions
-from audioinceptionnext.evaluation.report_files import AUDIO_FOLDER, StagedFiles
+from audioinceptionnext.evaluation.report_files import (
+    AUDIO_FOLDER,
+    MAX_MISTAKES,
+    ReadClip,
+    StagedFiles,
+    cell,
+    csv_text,
+    json_text,
+    write_audio,
+)
 from audioinceptionnext.results.plot import check_can_plot
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_MISTAKES = 50  # on the page of mistakes, each with its audio
-MAX_AUDIO_SECONDS = 30.0  # of each mistake
 MAX_GUESSES = 5  # columns of predictions.csv
 MAX_CONFUSIONS = 15  # rows of the table of frequent confusions
-
-ReadClip = Callable[[Clip], tuple[np.ndarray, int]]
 
 
 def check_can_report(folder: Path) -> None:
@@ -111,7 +110,7 @@ def write_report(
     with tempfile.TemporaryDirectory(prefix=".report-", dir=folder) as temporary:
         staged = StagedFiles(folder, Path(temporary))
         staged.write_text("metrics.json", _metrics_json(content))
-        staged.write_text("per_class.csv", _csv(ClassFigures._fields, (map(_cell, row) for row in table)))
+        staged.write_text("per_class.csv", csv_text(ClassFigures._fields, (map(cell, row) for row in table)))
         staged.write_text("predictions.csv", _predictions_csv(content))
         staged.write_bytes("confusion.png", plots.png(plots.draw_confusion(content.counts, labels)))
         if content.ece is not None:
@@ -209,20 +208,7 @@ def _metrics_json(content: _Content) -> str:
         "calibration": calibration,
         "confusion": {"labels": list(content.labels), "counts": content.counts.tolist()},
     }
-    text = json.dumps(_plain(document), ensure_ascii=False, indent=2)
-    # Put lists of numbers on one line. In JSON, a line break after "[" is never part of a string.
-    return re.sub(r"\[\n\s+([-\d.e,\s]+?)\n\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: rounded, with Python's numbers for numpy's, and None for NaN."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return round(float(value), 6) if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+    return json_text(document)
 
 
 def _predictions_csv(content: _Content) -> str:
@@ -239,19 +225,7 @@ def _predictions_csv(content: _Content) -> str:
         for column in order[1:guesses]:
             row += [content.labels[column], f"{scores[column]:.4f}"]
         rows.append(row)
-    return _csv(fields, rows)
-
-
-def _csv(fields: Sequence[str], rows: Any) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)  # RFC 4180 with CRLF, so that a bare "\r" in a label is quoted too
-    writer.writerow(fields)
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    return "" if value is None else f"{value:.2f}" if isinstance(value, float) else value
+    return csv_text(fields, rows)
 
 
 def _reliability_diagram(content: _Content, ece: float) -> Figure:
@@ -272,7 +246,7 @@ def _list_mistakes(
     mistakes = []
     for number, row in enumerate(worst, start=1):
         clip, scores, target = content.clips[row], content.probabilities[row], content.targets[row]
-        audio, why_no_audio = _write_audio(staged, f"{AUDIO_FOLDER}/{number:02}.flac", clip, read)
+        audio, why_no_audio = write_audio(staged, f"{AUDIO_FOLDER}/{number:02}.flac", clip, read)
         first, *others = content.ranked[row][:3]
         guesses = [first, *(column for column in others if column != target)]
         mistakes.append(
@@ -288,17 +262,3 @@ def _list_mistakes(
             )
         )
     return mistakes, len(wrong)
-
-
-def _write_audio(staged: StagedFiles, name: str, clip: Clip, read: ReadClip | None) -> tuple[str | None, str]:
-    """Write the audio of a clip. Returns its file name, or None and the reason why there is no audio."""
-    if read is None:
-        return None, ""
-    try:
-        samples, rate = read(clip)
-    except AinextError as error:
-        return None, str(error)
-    if not len(samples):
-        return None, "no sound"
-    staged.write_bytes(name, flac(samples[: round(MAX_AUDIO_SECONDS * rate)], rate))
-    return name, ""

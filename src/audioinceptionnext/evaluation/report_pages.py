@@ -20,8 +20,10 @@ HEADLINES = {
     "mca": "Mean class accuracy",
     "map": "Mean average precision",
     "mauc": "Mean AUC",
+    "f1": "Mean F1",
 }
 SEEN = "seen_in_training"  # the figure that counts the clips that the model was trained on
+FITTED = "thresholds_fitted"  # whether the thresholds were fitted to the very clips that are scored
 LONG_TABLE = 25  # classes; a longer table scrolls in a frame of its own
 
 
@@ -77,9 +79,9 @@ def index_page(
     return render(
         "evaluation/index.html.j2",
         title=title,
-        about=_about(title, figures),
+        about=about(title, figures),
         headlines=[
-            *_headlines(figures, intervals or {}, len(table)),
+            *shown_figures(figures, intervals or {}, len(table)),
             *([("Calibration error", f"{100 * ece:.1f}\u00a0%", "")] if ece is not None else []),
         ],
         intervals=intervals,
@@ -104,8 +106,8 @@ def tasks_page(title: str, figures: Mapping[str, Any], tasks: Sequence[str]) -> 
     return render(
         "evaluation/tasks.html.j2",
         title=title,
-        about=_about(title, figures),
-        headlines=_headlines(figures, {}),
+        about=about(title, figures),
+        headlines=shown_figures(figures, {}),
         tasks=tasks,
     )
 
@@ -129,9 +131,9 @@ def mistakes_page(title: str, mistakes: Sequence[Mistake], total: int) -> str:
     )
 
 
-def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
+def about(title: str, figures: Mapping[str, Any]) -> list[str]:
     """What was evaluated: all short entries of the figures that are not results."""
-    known = {*HEADLINES, "per_class", "clips", "data", "model"}
+    known = {*HEADLINES, "per_class", "clips", "data", "model", FITTED}
     entries = [str(figures[name]) for name in ("model", "data") if name in figures and str(figures[name]) not in title]
     entries += [counted(figures["clips"], "clip")] if "clips" in figures else []
     for name, value in figures.items():
@@ -140,7 +142,7 @@ def _about(title: str, figures: Mapping[str, Any]) -> list[str]:
     return entries
 
 
-def _headlines(
+def shown_figures(
     figures: Mapping[str, Any], intervals: Mapping[str, tuple[float, float]], classes: int | None = None
 ) -> list[tuple[str, str, str]]:
     """The name, the value and the interval of each figure."""

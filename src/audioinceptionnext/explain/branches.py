@@ -61,7 +61,8 @@ def contributions(probe: Probe, windows: Tensor, loud: Tensor, index: int) -> np
                 with _switched_off(net, levels, numbers, set(range(kernels)) - on):
                     logits.setdefault((stage, on), []).append(probe.logits(net.blocks[numbers[0] :](x)))
             x = net.blocks[numbers[0] : numbers[-1] + 1](x)
-    odds = {key: log_odds(torch.cat(parts), loud, index) for key, parts in logits.items()}
+    multi_label = probe.model.multi_label
+    odds = {key: log_odds(torch.cat(parts), loud, index, multi_label) for key, parts in logits.items()}
     return np.array(
         [shapley_values({on: odds[stage, on] for on in coalitions}, kernels) for stage in range(len(stages))]
     )

@@ -89,7 +89,7 @@ def explain(
     windows = probe.windows(log_mel)
     features = probe.features(windows)
     with torch.no_grad():
-        scores = probabilities(probe.logits(features), loud)
+        scores = probabilities(probe.logits(features), loud, probe.model.multi_label)
     index = int(scores.argmax()) if label is None else labels.index(label)
     best = np.argsort(-scores, kind="stable")[:TOP_K]
     return Explanation(

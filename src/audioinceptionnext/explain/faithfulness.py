@@ -100,7 +100,8 @@ def faithfulness(
 
     def score_of(log_mel: np.ndarray) -> tuple[float, float]:
         logits = probe.logits(probe.features(probe.windows(log_mel)))
-        return float(probabilities(logits, loud)[index]), log_odds(logits, loud, index)
+        score = probabilities(logits, loud, model.multi_label)[index]
+        return float(score), log_odds(logits, loud, index, model.multi_label)
 
     mask, rng = explanation.important(share), np.random.default_rng(seed)
     masks = [mask]

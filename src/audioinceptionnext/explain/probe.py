@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from audioinceptionnext.errors import AinextError, ModelError
 from audioinceptionnext.inference.steps import StepGrid
@@ -53,18 +54,17 @@ class Probe:
         step_frames: frames from one step to the next.
 
     Raises:
-        AinextError: the network has no feature map over time and frequency, knows one class only, is multi-label, or
-            has several tasks.
+        AinextError: the network has no feature map over time and frequency, knows one class only (unless it is
+            multi-label), or has several tasks.
     """
 
     def __init__(self, model: StoredModel) -> None:
-        if model.multi_label or model.tasks:
-            kind = "multi-label models" if model.multi_label else "models of several tasks"
-            raise AinextError(f"{kind} cannot be explained yet; give a single-label model")
+        if model.tasks:
+            raise AinextError("models of several tasks cannot be explained yet; give a model of one task")
         if not model.net.convolutional:
             kind = model.net.config.architecture
             raise AinextError(f"a network of the kind {kind} has no feature map over time and frequency to explain")
-        if len(model.labels) < 2:
+        if len(model.labels) < 2 and not model.multi_label:
             raise AinextError(f"this model knows only one class, {model.labels[0]}, so there is no decision to explain")
         self.model, self.net = model, model.folded()
         self.clip_frames, self.step_frames = model.net.config.clip_frames, model.net.step_frames
@@ -127,13 +127,17 @@ class Probe:
         return torch.from_numpy(loud_steps(log_mel, np.arange(steps) * self.step_frames, clip))
 
 
-def probabilities(logits: Tensor, loud: Tensor) -> np.ndarray:
+def probabilities(logits: Tensor, loud: Tensor, multi_label: bool = False) -> np.ndarray:
     """(steps, classes) to (classes,) float64: the probabilities of the excerpt, the mean over its loud steps."""
-    return logits[loud].double().softmax(1).mean(0).numpy()
+    own = logits[loud].double()
+    return (own.sigmoid() if multi_label else own.softmax(1)).mean(0).numpy()
 
 
-def log_odds(logits: Tensor, loud: Tensor, index: int) -> float:
+def log_odds(logits: Tensor, loud: Tensor, index: int, multi_label: bool = False) -> float:
     """``log(p / (1 - p))`` of the probability of class ``index`` in the excerpt, exact even for p close to 0 or 1."""
+    if multi_label:
+        own = logits[loud, index].double()
+        return float(logsigmoid(own).logsumexp(0) - logsigmoid(-own).logsumexp(0))
     logs = logits[loud].double().log_softmax(1)
     others = torch.cat([logs[:, :index], logs[:, index + 1 :]], dim=1)
     return float(logs[:, index].logsumexp(0) - others.flatten().logsumexp(0))

@@ -13,8 +13,10 @@ from audioinceptionnext.errors import AinextError
 from audioinceptionnext.inference.backends import open_session
 from audioinceptionnext.inference.recogniser import recording_probabilities
 
-MIN_AGREEMENT = 0.99  # share of clips with the same top-1, below which a file of lower precision is not worth having
-MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count
+# Share of clips with the same top-1, or of the labels that either file reports, below which a file of lower precision
+# is not worth having.
+MIN_AGREEMENT = 0.99
+MIN_COUNTED = 20  # with fewer clips whose best class is clear, all clips count; so with labels that are reported
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Agreement:
     """How well two files agree. A clip's probabilities are the mean over the steps that are not digital silence.
 
     Attributes:
-        top1: share of the counted clips, 0 to 1, for which both files have the same best class.
+        top1: share of the counted clips, 0 to 1, for which both files have the same best class; of a multi-label model,
+            share of the counted labels of clips that either file reports, which both report.
         worst, mean_difference: the largest and the mean difference of the probabilities, over all classes and clips.
         clips: number of clips.
-        counted: number of clips that count for ``top1``.
+        counted: number of clips that count for ``top1``, or of labels of clips.
+        of_labels: whether it is of labels that are reported.
     """
 
     top1: float
@@ -33,6 +37,7 @@ class Agreement:
     mean_difference: float
     clips: int
     counted: int
+    of_labels: bool = False
 
     @property
     def enough(self) -> bool:
@@ -46,6 +51,7 @@ def compare(
     inputs: Iterable[np.ndarray],
     min_lead: float = 0.0,
     tasks: Sequence[int] = (),
+    thresholds: Sequence[float] | None = None,
 ) -> Agreement:
     """Predict the same clips with both files and compare the probabilities.
 
@@ -57,6 +63,9 @@ def compare(
             `MIN_COUNTED` clips do, all count.
         tasks: sizes of the parts of the labels of which each has a best class, see `StoredModel.tasks`. Files agree on
             a clip if they do in every part.
+        thresholds: of a multi-label model, those from which on its labels are reported. ``min_lead`` is then the
+            distance of the first file's probability from them. If fewer than `MIN_COUNTED` labels are reported, best
+            classes are compared all the same.
 
     Raises:
         AinextError: there are no clips.
@@ -69,14 +78,29 @@ def compare(
     if not pairs:
         raise AinextError(f"there are no clips to compare {b_path} with {a_path} on; give at least one")
     a, b = (np.stack(side) for side in zip(*pairs, strict=True))  # each (clips, classes)
-    same, clear, difference = np.ones(len(a), bool), np.ones(len(a), bool), np.abs(a - b)
+    if thresholds is not None and (reported := _reported_by_both(a, b, np.asarray(thresholds), min_lead)) is not None:
+        return _agreement(a, b, reported, of_labels=True)
+    same, clear = np.ones(len(a), bool), np.ones(len(a), bool)
     cuts = np.cumsum(tasks, dtype=int)[:-1]
     for first, second in zip(np.split(a, cuts, axis=1), np.split(b, cuts, axis=1), strict=True):
         same &= first.argmax(1) == second.argmax(1)
         best = np.sort(first, axis=1)[:, -2:]
         clear &= (best[:, -1] - best[:, 0] >= min_lead) | (first.shape[1] == 1)
-    counted = same[clear] if clear.sum() >= MIN_COUNTED else same
-    return Agreement(float(counted.mean()), float(difference.max()), float(difference.mean()), len(pairs), len(counted))
+    return _agreement(a, b, same[clear] if clear.sum() >= MIN_COUNTED else same)
+
+
+def _agreement(a: np.ndarray, b: np.ndarray, counted: np.ndarray, of_labels: bool = False) -> Agreement:
+    difference = np.abs(a - b)
+    worst, mean = float(difference.max()), float(difference.mean())
+    return Agreement(float(counted.mean()), worst, mean, len(a), len(counted), of_labels)
+
+
+def _reported_by_both(a: np.ndarray, b: np.ndarray, thresholds: np.ndarray, min_lead: float) -> np.ndarray | None:
+    """Whether both files report a label, for each label of a clip that one of them does; None if these are too few."""
+    either, both = (a >= thresholds) | (b >= thresholds), (a >= thresholds) & (b >= thresholds)
+    clear = either & (np.abs(a - thresholds) >= min_lead)
+    chosen = clear if clear.sum() >= MIN_COUNTED else either
+    return both[chosen] if chosen.sum() >= MIN_COUNTED else None
 
 
 def _predictor(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -28,6 +28,7 @@ from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_param
 from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.storage import Mode, StoredModel
 from audioinceptionnext.network.tasks import softmax
+from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
 OPSET = 18
 MAX_FOLDED = (
@@ -203,7 +204,8 @@ def export_checked(
             convert_to_openvino(made.with_suffix(".onnx"), made)
             files.insert(0, made.with_suffix(".bin"))
         inputs, tasks = model_inputs(model, input, clips.comparison), list(model.tasks.values())
-        agreement = compare(source, made, inputs, clips.min_lead, tasks)
+        thresholds = (model.thresholds or [ONSET_THRESHOLD] * len(model.labels)) if model.multi_label else None
+        agreement = compare(source, made, inputs, clips.min_lead, tasks, thresholds)
         if agreement.enough or force:
             for file in files:
                 file.replace(path.with_suffix(file.suffix))

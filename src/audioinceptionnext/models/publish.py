@@ -25,7 +25,11 @@ LICENCES = frozenset(
     | {"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 )
 OWN_DATA = ("folder", "csv")  # ways to read a user's own data, which are not names of data sets
-_MEASURED = re.compile(r"(?:top-1 )?([\d.]+) %(.*)")  # as model.json states it
+# As model.json states it; what a figure without a name is depends on the kind of the model.
+_MEASURED = {
+    "single-label": re.compile(r"(?:top-1 )?([\d.]+) %(.*)"),
+    "multi-label": re.compile(r"mAP ([\d.]+) %(.*)"),
+}
 _LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]*\)")  # to a file that the repository does not have
 _MAX_LABELS = 40  # that a card lists
 
@@ -174,6 +178,7 @@ def _config(model: Recogniser, model_files: ModelFiles) -> dict[str, Any]:
         "clip_samples": int(metadata["clip_samples"]),
         "step_seconds": round(model.step_seconds, 6),
         "mode": model.mode,
+        "kind": "multi-label" if model.multi_label else "single-label",
         "precision": metadata.get("precision"),
         "temperature": float(metadata.get("temperature", 1)),
         "kind": metadata.get("kind"),
@@ -214,7 +219,7 @@ def _front_matter(config: dict[str, Any]) -> str:
     if data and data not in OWN_DATA:
         values["datasets"] = [data]
     if results := _results(config):
-        values |= {"metrics": ["accuracy"], "model_name": config["name"], "eval_results": results}
+        values |= {"metrics": [results[0].metric_type], "model_name": config["name"], "eval_results": results}
     card = ModelCardData(
         library_name="audioinceptionnext",
         pipeline_tag="audio-classification",
@@ -225,10 +230,11 @@ def _front_matter(config: dict[str, Any]) -> str:
 
 
 def _results(config: dict[str, Any]) -> list[Any]:
-    """The accuracy that ``model.json`` states, with the text around it, which says how it was measured."""
+    """The accuracy (or mAP) that ``model.json`` states, with the text around it, which says how it was measured."""
     from huggingface_hub import EvalResult
 
-    match = _MEASURED.match(config.get("measured", ""))
+    several = config["kind"] == "multi-label"
+    match = _MEASURED[config["kind"]].match(config.get("measured", ""))
     if match is None:
         return []
     data = config.get("data", "own")
@@ -237,9 +243,9 @@ def _results(config: dict[str, Any]) -> list[Any]:
             task_type="audio-classification",
             dataset_type=data,
             dataset_name="own recordings" if data in (*OWN_DATA, "own") else data,
-            metric_type="accuracy",
+            metric_type="mean_average_precision" if several else "accuracy",
             metric_value=float(match[1]),
-            metric_name=f"top-1 in %{match[2]}",
+            metric_name=f"{'mAP' if several else 'top-1'} in %{match[2]}",
         )
     ]
 
@@ -266,6 +272,7 @@ def _about(config: dict[str, Any]) -> str:
             f"probabilities every {1000 * config['step_seconds']:.0f} ms out",
         ),
         ("Mode", f"`{config['mode']}`"),
+        *([("Kind", "`multi-label`: several labels can be true at once, or none")] * (config["kind"] == "multi-label")),
         ("Data", config.get("data", "not stated")),
         ("Licence of the weights", config.get("licence", "not stated")),
     ]

@@ -116,7 +116,7 @@ def _predict(unit: Unit, settings: dict[str, Any], dataset: Any, clips: Any) -> 
     from dataclasses import replace
 
     from audioinceptionnext.data.reader import Reader
-    from audioinceptionnext.evaluation.evaluate import predict_clips
+    from audioinceptionnext.evaluation.clip_predictions import predict_clips
     from audioinceptionnext.export.onnx import export_onnx
     from audioinceptionnext.models.load import load
     from audioinceptionnext.network.storage import load_model

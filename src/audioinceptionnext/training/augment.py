@@ -15,6 +15,7 @@ from audioinceptionnext.network.frontend import hz_to_mel, mel_to_hz
 
 LONGEST_TAIL = 0.6  # seconds; with a reverberation time of one second, the tail has then fallen by 36 dB
 MIN_POWER = 1e-12  # of the smallest magnitude in a log-mel, 1e-6
+AUDIBLE_DB = 20.0  # a sound that is softened by more than this need not be found in a mixture
 NEPER_PER_DB = math.log(10) / 20  # the front end takes the natural logarithm of a magnitude
 
 
@@ -85,6 +86,33 @@ def mixup(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tenso
     other = torch.randperm(len(log_mel), device=log_mel.device)
     s, t = share[:, None, None, None], share.view(-1, *[1] * (targets.ndim - 1))
     return s * log_mel + (1 - s) * log_mel[other], t * targets + (1 - t) * targets[other]
+
+
+def mix_sounds(log_mel: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Add another clip to each clip, at the same or a lower level, and keep the labels of both.
+
+    What sounds in a mixture are both sounds, and not a share of each. So powers add up, and the target of a label is
+    the larger one of both (as "hard" mixup in the baseline of DCASE 2021, task 4), unless the other clip is softened by
+    more than `AUDIBLE_DB`.
+
+    Args:
+        log_mel: (batch, 1, frames, bands), of magnitudes.
+        targets: (batch, classes), 0 to 1.
+        alpha: the share of the power is Beta(alpha, alpha), of which the clip itself has the larger part; 0 adds
+            nothing.
+
+    Returns:
+        log-mel and targets with the same shapes.
+    """
+    if alpha <= 0:
+        return log_mel, targets
+    share = torch.distributions.Beta(alpha, alpha).sample((len(log_mel),)).to(log_mel)
+    share = torch.minimum(share, 1 - share)  # of the other clip
+    other = torch.randperm(len(log_mel), device=log_mel.device)
+    level = torch.stack([1 - share, share]).clamp(min=1e-12).log()[..., None, None, None]
+    mixed = torch.logaddexp(2 * log_mel + level[0], 2 * log_mel[other] + level[1]) / 2
+    audible = (share >= 10 ** (-AUDIBLE_DB / 10))[:, None]
+    return mixed, torch.maximum(targets, targets[other] * audible)
 
 
 def change_pitch(log_mel: Tensor, semitones: float, sample_rate: int) -> Tensor:

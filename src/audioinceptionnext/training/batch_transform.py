@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.network.frontend import LogMel
 from audioinceptionnext.network.tasks import undecided
-from audioinceptionnext.training.augment import change_pitch, mixup, random_gain, reverberate
+from audioinceptionnext.training.augment import change_pitch, mix_sounds, mixup, random_gain, reverberate
 from audioinceptionnext.training.background import background, background_count
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.spec_augment import VERSIONS
@@ -26,8 +26,13 @@ class BatchTransform(nn.Module):
         noise, background: (pieces, samples), recordings to mix into clips, and recordings to add as clips of no
             class; None where they are generated. See `noise.read_noise`.
         tasks: see `StoredModel`.
+
+    Attributes:
+        keeps_labels: whether any number of labels can be true: then mixing adds sounds and keeps the labels of both,
+            and none is true for background.
     """
 
+    keeps_labels = False
     noise: Tensor | None
     background: Tensor | None
 
@@ -60,8 +65,8 @@ class BatchTransform(nn.Module):
         Args:
             waveforms: (batch, samples).
             lengths: (batch,), the number of samples that are not padding.
-            targets: (batch, classes), rows sum to 1; or those of steps, (batch, steps, classes), for which each crop
-                begins where its waveform does.
+            targets: (batch, classes), rows sum to 1 unless several labels can be true; or those of steps, (batch,
+                steps, classes), for which each crop begins where its waveform does.
 
         Returns:
             log-mel (batch, 1, frames, bands) and targets as given, mixed if the recipe says so. Clips of
@@ -84,11 +89,11 @@ class BatchTransform(nn.Module):
             x = change_pitch(x, recipe.pitch_semitones, rate)
         if recipe.time_warp:
             x = spec_augment.time_warp(x, recipe.time_warp)
-        x, targets = mixup(x, targets, recipe.mixup)
+        x, targets = (mix_sounds if self.keeps_labels else mixup)(x, targets, recipe.mixup)
         if recipe.background_share:
             extra = self._background(background_count(recipe.background_share, len(x)), seconds, x.device)
             x = torch.cat([x, extra])
-            target = undecided(targets.shape[1], self.tasks).to(targets)
+            target = undecided(targets.shape[1], self.tasks, 0 if self.keeps_labels else 1).to(targets)
             targets = torch.cat([targets, target.expand(len(extra), -1)])
         x = spec_augment.mask(x, *recipe.frequency_masks, 3)
         x = spec_augment.mask(x, *recipe.time_masks, 2)

@@ -15,15 +15,15 @@ from audioinceptionnext.data import Dataset
 from audioinceptionnext.data.clip import UNLABELLED, Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import ParameterError, counted, writing
-from audioinceptionnext.evaluation.clip_predictions import ClipPredictions
+from audioinceptionnext.evaluation.clip_predictions import ClipPredictions, predict_clips
 from audioinceptionnext.evaluation.evaluate import (
     Evaluation,
     figures_of,
     finite,
     open_model,
-    predict_clips,
     unseen_sources,
 )
+from audioinceptionnext.evaluation.multi_label import fit_to
 from audioinceptionnext.network.registry import name_of
 from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.training.fit import Interrupted, train
@@ -74,7 +74,7 @@ class CrossValidation:
             ParameterError: ``folds`` names folds that do not exist.
             AinextError: as `fit.train`.
         """
-        self.dataset.check_one_label("cross-validation")
+        self.dataset.check_one_task("cross-validation")
         predictions, unseen = ClipPredictions(), ClipPredictions()
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]
@@ -95,12 +95,13 @@ class CrossValidation:
         if 0 < len(unseen.clips) < len(predictions.clips):  # sources lie in several folds: the figures without those
             figures["unseen_sources"] = figures_of(self.dataset, unseen, None, eval_clips=self.eval_clips)
         figures |= _calibration(self.dataset, predictions)
-        top1 = np.array([figures_of_fold["top1"] for figures_of_fold in figures_by_fold.values()])
+        main = "map" if self.dataset.multi_label else "top1"
+        values = np.array([figures_of_fold[main] for figures_of_fold in figures_by_fold.values()])
         figures |= {
             "model": self._network(fold),
             "folds": figures_by_fold,
-            "top1_mean_of_folds": float(top1.mean()),
-            "top1_deviation_of_folds": float(top1.std(ddof=1)) if len(top1) > 1 else 0.0,
+            f"{main}_mean_of_folds": float(values.mean()),
+            f"{main}_deviation_of_folds": float(values.std(ddof=1)) if len(values) > 1 else 0.0,
             "minutes": sum(figures_of_fold["minutes"] for figures_of_fold in figures_by_fold.values()),
             "recipe": self.recipe.as_dict(),
         }
@@ -135,7 +136,8 @@ class CrossValidation:
         train(run, resume=resume, overwrite=self.overwrite, hardware=self.hardware)
         minutes = (time.monotonic() - started) / 60
         predictions, figures = score_fold(self.dataset, clips, folder, minutes=minutes, eval_clips=self.eval_clips)
-        print(f"fold {fold}: top-1 {figures['top1']:.1f} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
+        figure = f"mAP {figures['map']:.1f}" if self.dataset.multi_label else f"top-1 {figures['top1']:.1f}"
+        print(f"fold {fold}: {figure} %, {minutes:.1f} minutes", file=sys.stderr, flush=True)
         return predictions, figures
 
     def _forget(self, folds: list[int]) -> None:
@@ -201,6 +203,9 @@ def _read_fold(clips: list[Clip], folder: Path) -> tuple[ClipPredictions, dict[s
 
 def _calibration(dataset: Dataset, predictions: ClipPredictions) -> dict[str, Any]:
     """Temperature and thresholds for a model that is trained on all folds, which has no held-out clips of its own."""
+    if dataset.multi_label:
+        temperature, found = fit_to(predictions, len(dataset.labels))
+        return {"temperature": temperature, "thresholds": found and dict(zip(dataset.labels, found, strict=True))}
     temperature = predictions.temperature()
     thresholds = predictions.thresholds(temperature or 1.0)
     return {"temperature": temperature, "thresholds": dict(zip(dataset.labels, thresholds, strict=True))}

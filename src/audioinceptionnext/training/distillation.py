@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from audioinceptionnext.errors import ParameterError, counted, writing
 from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
-from audioinceptionnext.evaluation.thresholds import fit_thresholds
+from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID, fit_thresholds
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import random_gain
 from audioinceptionnext.training.lessons import LessonBatch, Lessons
@@ -238,7 +238,7 @@ class Student(SoundClassifier):
         precision, counts = average_precision(said.numpy(), decided)
         thresholds = [math.nan] * len(model.labels)
         if model.multi_label:
-            thresholds = fit_thresholds(torch.sigmoid(said).numpy(), decided).tolist()
+            thresholds = fit_thresholds(torch.sigmoid(said).numpy(), decided, MULTI_LABEL_GRID).tolist()
             model.thresholds = tuple(thresholds)
         with writing(out / TABLE), (out / TABLE).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

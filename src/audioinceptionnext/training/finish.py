@@ -23,7 +23,8 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     Writes ``model.onnx``, and if clips are held out ``figures.json`` and ``report/``. If the clips and the mistakes
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
     published evaluation averages the softmax as it is, nor with several tasks, which one temperature does not fit.
-    Models that were trained on steps are scored on whole recordings, without a report or a temperature.
+    Of a multi-label data set, the onset thresholds of the labels are fitted and stored too, and the figures are those
+    with both. Models that were trained on steps are scored on whole recordings, without a report or a temperature.
 
     Args:
         run: what was trained.
@@ -48,12 +49,19 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
         return found | json.loads((run.out / FIGURES).read_text(encoding="utf-8"))
     eval_clips = run.recipe.eval_clips
     evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
-    temperature = None if eval_clips or run.dataset.tasks else evaluation.predictions.temperature()
-    if temperature is not None:
-        model.temperature = temperature
+    temperature: float | None = None
+    thresholds: list[float] | None = None
+    if run.dataset.multi_label and not eval_clips:
+        temperature, thresholds = evaluation.fit()
+    elif not eval_clips and not run.dataset.tasks:
+        temperature = evaluation.predictions.temperature()
+    if temperature is not None or thresholds is not None:
+        model.temperature = temperature or 1.0
+        model.thresholds = tuple(thresholds) if thresholds else None
         with writing(run.out):
             save_model(model, weights)
             export_onnx(model, onnx, name=run.out.name or "model")
+    if temperature is not None:
         evaluation.figures["temperature"] = temperature
     page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", training_logs(run.out))
     write_figures(run.out, evaluation.figures)

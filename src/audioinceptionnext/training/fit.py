@@ -125,7 +125,7 @@ def train(
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
     teachers = Teachers(recipe.teacher) if recipe.targets == "teacher" else None
-    several = teachers is not None and teachers.head.multi_label
+    several = run.dataset.multi_label if teachers is None else teachers.head.multi_label
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks, several)
     if recipe.targets == "steps":
         frame_wise.check_settings(recipe, model)

@@ -49,9 +49,9 @@ def build_initial_model(
     Args:
         labels: one per class.
         recipe: names the network and its settings.
-        initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same, and
-            both models predict clips, or both steps.
-        tasks, multi_label: see `StoredModel`. A model that predicts steps is multi-label in any case.
+        initial_weights: see `open_weights`. The linear layer is fresh unless their labels and tasks are the same, both
+            models predict clips or both steps, and both or neither are multi-label.
+        tasks, multi_label: see `StoredModel`. With targets of steps, it is multi-label in any case.
 
     Raises:
         ParameterError: there is no such network or setting, the front end is impossible, the weights do not fit, or the
@@ -62,7 +62,6 @@ def build_initial_model(
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
     by_step = recipe.targets == "steps"
-    multi_label |= by_step
     if by_step:  # a clip is a single step
         front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     elif pretrained is not None and recipe.clip_seconds is None and pretrained.frame_wise:
@@ -93,7 +92,8 @@ def build_initial_model(
         except (TypeError, ValueError) as error:  # a value of another type, or one that torch refuses
             raise ParameterError("network_settings", recipe.network_settings, str(error)) from error
     else:
-        kept = (pretrained.labels, pretrained.tasks, pretrained.multi_label) == (labels, dict(tasks or {}), multi_label)
+        before = (pretrained.labels, pretrained.tasks, pretrained.multi_label, pretrained.frame_wise)
+        kept = before == (labels, dict(tasks or {}), multi_label or by_step, by_step)
         net = _adapt(pretrained, len(labels), kept, frames, front["hop_ms"], bands, recipe.dropout)
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
@@ -104,7 +104,7 @@ def build_initial_model(
     info = {"recipes": [*recipes, recipe.as_dict()]}
     mode: Mode = "dense" if (longer or by_step) and net.convolutional else "windows"
     tasks = dict(tasks or {})
-    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=multi_label, tasks=tasks)
+    return StoredModel(net, labels, **front, mode=mode, info=info, multi_label=multi_label or by_step, tasks=tasks)
 
 
 def _check_architecture(recipe: Recipe, pretrained: StoredModel) -> None:

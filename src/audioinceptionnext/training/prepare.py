@@ -14,7 +14,7 @@ from torch import Tensor
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.data.sampling import Draw, EpochOrder, balanced_weights
+from audioinceptionnext.data.sampling import Draw, EpochOrder, balanced_multi_label_weights, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import counted
 from audioinceptionnext.inference.parallel import available_cores
@@ -26,6 +26,7 @@ from audioinceptionnext.training.initial_model import standardise
 from audioinceptionnext.training.lessons import LessonLoader, LessonOrder, Lessons, cache_name
 from audioinceptionnext.training.mixtures import Mixer
 from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.multi_label import MultiLabelClassifier, label_shares
 from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.onnx_teacher import Teachers
 from audioinceptionnext.training.recipe import Recipe
@@ -81,6 +82,10 @@ def prepare_clips(
         training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
         frame_wise.start_from_shares(model.net, stretches.shares)
         make_module = partial(frame_wise.FrameWiseDetector, stretches)
+    elif run.dataset.multi_label:
+        shares = label_shares(training, len(run.dataset.labels))
+        frame_wise.start_from_shares(model.net, shares)
+        make_module = partial(MultiLabelClassifier, shares)
     noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
@@ -88,8 +93,7 @@ def prepare_clips(
     waveforms = _waveforms(training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
-    balanced = balanced_weights([c.label for c in training], len(run.dataset.labels))
-    weights = balanced if recipe.sampling == "balanced" else None
+    weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.
     drop_last = recipe.drop_last and len(waveforms) >= recipe.batch_size * trainer.world_size
@@ -224,9 +228,16 @@ def _max_seconds(model: StoredModel, recipe: Recipe) -> float:
     return BatchTransform(model.front_end(), recipe, model.clip_seconds).longest + 2 * recipe.shift_seconds
 
 
+def _sampling_weights(run: Run, clips: Sequence[Clip]) -> Tensor:
+    if run.dataset.multi_label:
+        return balanced_multi_label_weights([run.dataset.kinds(clip) for clip in clips])
+    return balanced_weights([clip.label for clip in clips], len(run.dataset.labels))
+
+
 def _class_weights(run: Run, recipe: Recipe) -> Tensor | None:
     """(classes,): the inverse of each class's number of clips, with mean 1 over the clips; 0 for an empty class."""
     if recipe.loss_weights != "balanced":
         return None
-    count = torch.bincount(torch.tensor([c.label for c in run.training]), minlength=len(run.dataset.labels)).float()
+    labels = torch.tensor([label for clip in run.training for label in clip.labels])
+    count = torch.bincount(labels, minlength=len(run.dataset.labels)).float()
     return torch.where(count > 0, count.sum() / ((count > 0).sum() * count.clamp(min=1)), 0.0)

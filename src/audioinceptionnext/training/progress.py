@@ -17,6 +17,7 @@ NAMES = {
     "loss": "loss",
     "val_loss": "held-out loss",
     "top1": "top-1",
+    "map": "mAP",
     "frame_map": "mAP of the steps",
     "kl": "KL",
     "teacher_map": "mAP against the teacher",

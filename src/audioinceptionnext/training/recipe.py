@@ -67,9 +67,10 @@ class Recipe:
     """Whether the recipe is meant for trained weights. A run without them gets a warning."""
 
     targets: Targets = "clip"
-    """What the predictions are compared with: the label of each ``clip``; or, in ``steps``, with the annotated segments
-    of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops`` are stretches of
-    recordings. With ``teacher``, they are what teachers say of mixtures of recordings, which need no labels."""
+    """What the predictions are compared with: the label (or the labels) of each ``clip``; or, in ``steps``, with the
+    annotated segments of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops``
+    are stretches of recordings. With ``teacher``, they are what teachers say of mixtures of recordings, which need no
+    labels."""
 
     sample_rate: Annotated[Whole | None, Positive] = None
     """Sample rate in Hz. None takes that of the initial weights; without such weights, 24,000."""
@@ -140,9 +141,11 @@ class Recipe:
     sampling: Balance = "uniform"
     """``balanced`` gives every class the same share of clips."""
     label_smoothing: Annotated[Number, Share] = 0.0
-    """Share of the target that is spread evenly over the classes."""
+    """Share of the target that is spread evenly over the classes; of a multi-label data set, according to how frequent
+    each label is."""
     mixup: Annotated[Number, Field(ge=0, le=100)] = 0.0
-    """Alpha of mixup's Beta distribution; 0 turns it off."""
+    """Alpha of mixup's Beta distribution; 0 turns it off. Of a multi-label data set, the sounds of two clips are added,
+    and the labels of both stay true."""
     crops: Annotated[
         Lengths,
         require(
@@ -173,7 +176,8 @@ class Recipe:
     """Lowest and highest power of the tail relative to the direct sound."""
     background_share: Annotated[Number, Field(ge=0, le=0.9)] = 0.0
     """Number of clips that belong to none of the classes, added to each batch as a share of its size. The network
-    learns to give every class the same probability there (outlier exposure). 0 turns this off."""
+    learns to give every class the same probability there (outlier exposure); of a multi-label data set, that none is
+    true. 0 turns this off."""
     background: Folder | None = None
     """A folder of recordings for half of them; the others are generated (noise, hum, near silence)."""
     teacher: str | None = None
@@ -213,8 +217,8 @@ class Recipe:
     evaluate_every: Annotated[Whole, Field(ge=1, le=100_000)] = 5
     """Number of epochs from one evaluation to the next."""
     patience: Annotated[Whole, Field(ge=0, le=100_000)] = 0
-    """Training stops after this many evaluations without a better top-1 (with ``targets: steps``, mean average
-    precision of the steps); 0 turns this off."""
+    """Training stops after this many evaluations without a better top-1 (mean average precision if several labels can
+    be true); 0 turns this off."""
     keep: Keep = "last"
     """The weights that become the model: those of the ``last`` epoch or of the ``best`` evaluation. The best one is
     chosen on the held-out clips, so their accuracy is then an optimistic estimate."""

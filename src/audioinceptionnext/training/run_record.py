@@ -51,6 +51,7 @@ class Run:
             "data": self.dataset.name,
             "labels": list(self.dataset.labels),
             **({"tasks": self.dataset.tasks} if self.dataset.tasks else {}),
+            **({"multi_label": True} if self.dataset.multi_label else {}),
             "clips": len(self.training),
             "held_out": len(self.held_out),
             "training_digest": digest(self.training),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def split_clips(
             raise ParameterError("split", None, reason)
         split = "train"
     if folds is None and split is None and not dataset.folds and hold_out:
-        inside, outside = _hold_out(dataset.clips, hold_out, seed)
+        inside, outside = _hold_out(dataset, hold_out, seed)
     else:
         inside, outside = dataset.select(folds, split)
         for name in ("validation", "test"):
@@ -56,18 +57,20 @@ def split_clips(
     return inside, outside
 
 
-def _hold_out(clips: Clips, share: float, seed: int) -> tuple[Clips, Clips]:
+def _hold_out(dataset: Dataset, share: float, seed: int) -> tuple[Clips, Clips]:
+    clips, kinds = dataset.clips, dataset.kinds
     groups: defaultdict[str, list[Clip]] = defaultdict(list)
     for index, clip in enumerate(clips):
         groups[f"group {clip.group}" if clip.group is not None else f"clip {index}"].append(clip)
-    total = Counter(clip.label for clip in clips)
+    total = Counter(label for clip in clips for label in kinds(clip))
     wanted = {label: max(1, round(share * count)) for label, count in total.items()}
     held: Counter[int] = Counter()  # clips by class
     names = [list(groups)[place] for place in np.random.default_rng(seed).permutation(len(groups))]
     taken: set[int] = set()
-    for label in sorted(total):
+    # The rarest of several labels come first, since clips of a frequent one are easily found (Sechidis et al., 2011).
+    for label in sorted(total, key=(lambda n: (total[n], n)) if dataset.multi_label else None):
         for name in names:
-            own = Counter(clip.label for clip in groups[name])
+            own = Counter(label for clip in groups[name] for label in kinds(clip))
             # Every class in the group has to keep some clips to learn from.
             if held[label] < wanted[label] and own[label] and all(held[c] + own[c] < total[c] for c in own):
                 held += own
@@ -76,11 +79,23 @@ def _hold_out(clips: Clips, share: float, seed: int) -> tuple[Clips, Clips]:
     return tuple(c for c in clips if id(c) not in taken), tuple(c for c in clips if id(c) in taken)
 
 
-def limit_per_class(clips: Clips, per_class: int, seed: int = 0) -> Clips:
-    """At most ``per_class`` clips of each class, chosen by ``seed``, in the order that they had."""
-    order = np.random.default_rng(seed).permutation(len(clips))
-    taken: defaultdict[int, list[int]] = defaultdict(list)
-    for index in order:
-        if len(taken[clips[index].label]) < per_class:
-            taken[clips[index].label].append(int(index))
-    return tuple(clips[index] for index in sorted(i for indices in taken.values() for i in indices))
+def limit_per_class(
+    clips: Clips, per_class: int, seed: int = 0, kinds: Callable[[Clip], tuple[int, ...]] = lambda clip: (clip.label,)
+) -> Clips:
+    """At most ``per_class`` clips of each class, chosen by ``seed``, in the order that they had.
+
+    Args:
+        clips: to choose from.
+        per_class: their number.
+        seed: of the choice.
+        kinds: the classes of a clip, see `Dataset.kinds`. A clip of several is taken if one of them needs it, so that a
+            frequent class may have more.
+    """
+    taken: set[int] = set()
+    count: Counter[int] = Counter()
+    for index in np.random.default_rng(seed).permutation(len(clips)):
+        own = kinds(clips[index])
+        if any(count[label] < per_class for label in own):
+            count.update(own)
+            taken.add(int(index))
+    return tuple(clips[index] for index in sorted(taken))

@@ -26,11 +26,13 @@ class Teacher:
 
     Args:
         networks: in their folded form.
-        tasks: see `StoredModel`.
+        tasks, multi_label: see `StoredModel`.
     """
 
-    def __init__(self, networks: Sequence[Network], tasks: Mapping[str, int] | None = None) -> None:
-        self.networks, self.tasks = networks, tasks or {}
+    def __init__(
+        self, networks: Sequence[Network], tasks: Mapping[str, int] | None = None, multi_label: bool = False
+    ) -> None:
+        self.networks, self.tasks, self.multi_label = networks, tasks or {}, multi_label
 
     @torch.no_grad()
     def __call__(self, log_mel: Tensor, dtype: torch.dtype) -> Tensor:
@@ -41,7 +43,8 @@ class Teacher:
             dtype: of the activations.
 
         Returns:
-            (batch, classes): the mean of the probabilities over networks and steps. They sum to 1 in each task.
+            (batch, classes): the mean of the probabilities over networks and steps. They sum to 1 in each task, unless
+            several labels can be true.
         """
         total = torch.zeros((), device=log_mel.device)
         for net in self.networks:
@@ -49,7 +52,9 @@ class Teacher:
             with torch.autocast(log_mel.device.type, dtype, enabled=dtype != torch.float32):
                 maps = net.features(log_mel)
             with torch.autocast(log_mel.device.type, enabled=False):
-                total = total + softmax(net.pooled_logits(maps.float()), self.tasks).mean(1)
+                logits = net.pooled_logits(maps.float())
+                steps = torch.sigmoid(logits) if self.multi_label else softmax(logits, self.tasks)
+                total = total + steps.mean(1)
         return total / len(self.networks)
 
 
@@ -62,7 +67,8 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
         fold: replaces `FOLD` in the names, since a teacher must not have learnt from what the student is scored on.
 
     Raises:
-        ParameterError: a teacher has other classes or another front end, or is multi-label, or its name needs a fold.
+        ParameterError: a teacher has other classes or another front end, or is multi-label where the student is not (or
+            the reverse), or its name needs a fold.
         AinextError: its weights cannot be read.
     """
     networks = []
@@ -77,7 +83,8 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
             reason = f"its {len(model.labels)} classes are not the {len(student.labels)} classes of this run"
             raise ParameterError("teacher", name, reason)
         if model.multi_label != student.multi_label:
-            reason = "several of its labels can be true at a time, but only one of this run's"
+            one = "several of {} labels can be true at a time, but only one of {}"
+            reason = one.format("its", "this run's") if model.multi_label else one.format("this run's", "its")
             raise ParameterError("teacher", name, reason)
         ours, theirs = (
             [getattr(m, key) for key in FRONT_END] + [m.net.config.bands, m.n_fft] for m in (student, model)
@@ -87,4 +94,4 @@ def open_teacher(names: str, student: StoredModel, fold: object = None) -> Teach
             reason = f"its front end is {front_end.format(*theirs)}; this run has {front_end.format(*ours)}"
             raise ParameterError("teacher", name, reason)
         networks.append(model.folded().eval())
-    return Teacher(networks, student.tasks)
+    return Teacher(networks, student.tasks, student.multi_label)

@@ -17,11 +17,10 @@ from audioinceptionnext.training.distillation import Student
 from audioinceptionnext.training.frame_wise import FrameWiseDetector
 from audioinceptionnext.training.hardware import Hardware, slurm_environment
 from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.multi_label import MultiLabelClassifier
 from audioinceptionnext.training.progress import progress
 from audioinceptionnext.training.run_folder import BEST, LAST, LOG, TENSORBOARD
 from audioinceptionnext.training.run_record import Run
-
-FIGURES = {"clip": SoundClassifier.figure, "steps": FrameWiseDetector.figure, "teacher": Student.figure}
 
 
 def check_loggers(hardware: Hardware) -> None:
@@ -52,7 +51,8 @@ def make_trainer(run: Run, hardware: Hardware) -> L.Trainer:
         out, Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
     used: list[L.Callback] = [last, bar := progress(), callbacks.InterruptOnSigterm()]
-    figure = FIGURES[recipe.targets]
+    by_clip = MultiLabelClassifier if run.dataset.multi_label else SoundClassifier
+    figure = {"clip": by_clip, "steps": FrameWiseDetector, "teacher": Student}[recipe.targets].figure
     if run.held_out:
         best = callbacks.RelocatableCheckpoint(
             out, Path(BEST).stem, figure, mode="max", save_weights_only=True, save_on_train_epoch_end=False,
