@@ -51,8 +51,8 @@ TORCH = installed("torch")()
 # These files are of the workshop. Without torch they are not collected, and every other file has to work. In the other
 # files, tests of the workshop have the mark `workshop`, or use one of its fixtures.
 WORKSHOP = (
-    "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "embed",
-    "end_to_end", "epic_sounds", "events", "explain", "export", "fine_tuning", "frame_wise", "frontend", "hub",
+    "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "distillation",
+    "embed", "end_to_end", "epic_sounds", "events", "explain", "export", "fine_tuning", "frame_wise", "frontend", "hub",
     "loading", "multi_label", "network", "order", "paper", "pcen", "published_training", "quantise", "recipes",
     "rendering", "rep", "report", "run_folder", "safe_pickle", "several_processes", "splits", "study", "tasks",
     "teacher", "thresholds", "training", "training_parts", "trust",

@@ -191,7 +191,7 @@ def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_published_front_ends_keep_an_offset_and_ours_remove_it(tmp_path: Path) -> None:
-    ours = {"modern", "digits", "kitchen20", "kitchen20-speech", "rendered"}
+    ours = {"modern", "digits", "distil", "kitchen20", "kitchen20-speech", "rendered"}
     for name in names():
         assert load_recipe(name).remove_dc is (True if name in ours else None)
     settings = {"depths": [1, 1, 1, 1], "widths": [4, 4, 8, 8]}

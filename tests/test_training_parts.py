@@ -21,7 +21,6 @@ from audioinceptionnext.training import averaging, progress
 from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.fit import _class_weights
 from audioinceptionnext.training.frozen import freeze_norms
 from audioinceptionnext.training.implementations import (
     IMPLEMENTATIONS,
@@ -31,6 +30,7 @@ from audioinceptionnext.training.implementations import (
 )
 from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
+from audioinceptionnext.training.prepare import _class_weights
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_record import Run, read_run_record
 from audioinceptionnext.training.spec_augment import mask

@@ -51,7 +51,6 @@ def main() -> None:
         "parameters": int(metadata["parameters"]),
         "gmac": float(metadata["gmac"]),
         "mode": metadata["mode"],
-        "kind": metadata["kind"],
         "sample_rate": int(metadata["sample_rate"]),
         "licence": options.licence,
         "measured": options.measured,

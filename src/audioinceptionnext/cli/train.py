@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +31,14 @@ def train(
         typer.Option("--train-split", help="Train on these splits, if the data set has splits.", show_default="train"),
     ] = None,
     hold_out: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Hold out this share of a data set without folds or splits.")
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Hold out this share of a data set without folds or splits.",
+            show_default="0.2; 0.05 without labels",
+        ),
+    ] = None,
     per_class: Annotated[
         int | None, typer.Option(min=1, help="Train on at most this many clips of each class.", show_default="all")
     ] = None,
@@ -39,6 +46,12 @@ def train(
     recipe: shared.RecipeName = None,
     initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
+    teacher: Annotated[
+        str | None,
+        shared.recipe_option(
+            metavar="FILE[,FILE]", help="Learn from these teachers: ONNX files for the recipe distil, else models."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out from its last epoch.")] = False,
     overwrite: shared.Overwrite = False,
     network: shared.NetworkName = None,
@@ -74,9 +87,9 @@ def train(
     """
     settings = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
-        learning_rate=learning_rate, precision=precision, seed=seed,
+        learning_rate=learning_rate, precision=precision, seed=seed, teacher=teacher,
     )  # fmt: skip
-    from audioinceptionnext.data import load_dataset
+    from audioinceptionnext.data import load_dataset, unlabelled
     from audioinceptionnext.data.annotated import by_recording
     from audioinceptionnext.evaluation.report_folder import check_can_report
     from audioinceptionnext.training import fit
@@ -93,20 +106,30 @@ def train(
     fit.check_call(out, hardware, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights)
     if initial_weights is not None:
         open_weights(initial_weights)  # before the data set, which may take long to read
-    dataset = load_dataset(data, root, audio)
-    by_step = settings.targets == "steps"
+    by_step, taught = settings.targets == "steps", settings.targets == "teacher"
+    read = unlabelled.read_recordings if taught and data == "folder" else partial(load_dataset, data)
+    dataset = read(root, audio)
     if by_step:
         dataset = by_recording(dataset)
         if per_class:
             reason = "targets of steps take all segments of a recording; leave it out"
             raise ParameterError("per_class", per_class, reason)
-    training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=hold_out, seed=settings.seed)
+    details: dict[str, object] = {"folds": folds, "split": split, "per_class": per_class}
+    if taught:
+        from audioinceptionnext.training.onnx_teacher import Teachers
+
+        teachers = Teachers(settings.teacher)
+        details["teachers"] = teachers.digests
+        dataset = unlabelled.with_labels(dataset, teachers.head.labels)
+        training, held_out = unlabelled.split_recordings(dataset, root, hold_out, folds=folds, split=split)
+    else:
+        share = 0.2 if hold_out is None else hold_out
+        training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=share, seed=settings.seed)
     training = limit_per_class(training, per_class, settings.seed, dataset.kinds) if per_class else training
     if is_first_process():
         shared.print_clip_counts(dataset, training, held_out)
-    if held_out and not by_step:
+    if held_out and not by_step and not taught:
         check_can_report(out / "report")
-    details = {"folds": folds, "split": split, "per_class": per_class}
     run = Run(dataset, training, held_out, out, settings, initial_weights, details)
     weights = fit.train(run, resume=resume, overwrite=overwrite, hardware=hardware)
     if weights is None:  # one of several processes; the first one does the rest
@@ -123,6 +146,11 @@ def train(
         from audioinceptionnext.cli.figures import print_step_figures
 
         print_step_figures(found, "held-out recording")
+    if "teacher_map" in found:
+        print(
+            f"{counted(found['mixtures'], 'held-out mixture')}: KL {found['kl']:.2f}, mAP against the teacher "
+            f"{found['teacher_map']:.1f} % over {counted(found['labels_with_decisions'], 'label')}"
+        )
     if "report" in found:
         from audioinceptionnext.cli.figures import print_figures
 

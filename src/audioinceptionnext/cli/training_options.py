@@ -140,7 +140,7 @@ def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequ
     print(f"{dataset.name}: {counted(len(training), 'clip')} to train on, {len(held_out)} held out", file=sys.stderr)
     present = {label for clip in training for label in clip.labels}
     absent = [label for number, label in enumerate(dataset.labels) if number not in present]
-    if absent:
+    if absent and present:
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         print(f"no clips to train on of the class {printable(absent[0])}{more}", file=sys.stderr)
     print_problems(dataset)

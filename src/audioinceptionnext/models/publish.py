@@ -181,7 +181,6 @@ def _config(model: Recogniser, model_files: ModelFiles) -> dict[str, Any]:
         "kind": "multi-label" if model.multi_label else "single-label",
         "precision": metadata.get("precision"),
         "temperature": float(metadata.get("temperature", 1)),
-        "kind": metadata.get("kind"),
         "thresholds": dict(zip(model.labels, model.thresholds, strict=True)) if model.thresholds else None,
         "identifiers": model.identifiers or None,
         "groups": model.groups or None,

@@ -32,7 +32,7 @@ class FineTuning:
 
     >>> tuning = FineTuning(model, recipe, waveforms, trial)
     >>> train(model.net)
-    >>> tuning.accepted(model)
+    >>> tuning.accept(model)
     """
 
     def __init__(

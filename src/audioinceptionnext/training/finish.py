@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import writing
-from audioinceptionnext.evaluation.evaluate import evaluate, rounded
+from audioinceptionnext.evaluation.evaluate import evaluate
 from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training.run_folder import FIGURES, ONNX, REPORT, training_logs
-from audioinceptionnext.training.run_record import Run
+from audioinceptionnext.training.run_record import Run, write_figures
 
 
 def finish_run(run: Run, weights: Path) -> dict[str, Any]:
@@ -43,8 +43,10 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
         return found
     if run.recipe.targets == "steps":
         figures = evaluate_frames(run.dataset, run.held_out, load(onnx))
-        _write_figures(run, figures)
+        write_figures(run.out, figures)
         return found | figures
+    if run.recipe.targets == "teacher":  # `train` has scored the student, since only it has the lessons
+        return found | json.loads((run.out / FIGURES).read_text(encoding="utf-8"))
     eval_clips = run.recipe.eval_clips
     evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
     temperature: float | None = None
@@ -62,11 +64,5 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     if temperature is not None:
         evaluation.figures["temperature"] = temperature
     page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", training_logs(run.out))
-    _write_figures(run, evaluation.figures)
+    write_figures(run.out, evaluation.figures)
     return found | evaluation.figures | {"report": str(page)}
-
-
-def _write_figures(run: Run, figures: dict[str, Any]) -> None:
-    with writing(run.out / FIGURES):
-        text = json.dumps(rounded(figures), indent=2, ensure_ascii=False)
-        (run.out / FIGURES).write_text(text, encoding="utf-8")

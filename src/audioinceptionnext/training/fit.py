@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import sys
 import warnings
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
 
-from audioinceptionnext.data import Clip
-from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.data.sampling import EpochOrder, balanced_multi_label_weights, balanced_weights
-from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, frame_wise, implementations
-from audioinceptionnext.training.batch_transform import BatchTransform
+from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.fine_tuning import FineTuning
 from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
 from audioinceptionnext.training.hardware import Hardware, is_first_process, keep_memory
 from audioinceptionnext.training.implementations import Implementation
-from audioinceptionnext.training.initial_model import build_initial_model, standardise
+from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
-from audioinceptionnext.training.multi_label import MultiLabelClassifier, label_shares
-from audioinceptionnext.training.noise import read_noise
+from audioinceptionnext.training.onnx_teacher import Teachers
+from audioinceptionnext.training.prepare import prepare_clips, prepare_lessons
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import (
     BEST,
@@ -49,10 +41,8 @@ from audioinceptionnext.training.run_record import (
     matches_checkpoint,
     read_run_record,
     write_description,
+    write_figures,
 )
-from audioinceptionnext.training.soft_targets import SUFFIX, read_soft_targets
-from audioinceptionnext.training.splits import set_aside
-from audioinceptionnext.training.teacher import Teacher, open_teacher, with_fold
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
@@ -135,7 +125,8 @@ def train(
         torch.set_num_threads(hardware.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    several = run.dataset.multi_label
+    teachers = Teachers(recipe.teacher) if recipe.targets == "teacher" else None
+    several = run.dataset.multi_label if teachers is None else teachers.head.multi_label
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks, several)
     if recipe.targets == "steps":
         frame_wise.check_settings(recipe, model)
@@ -143,64 +134,20 @@ def train(
         freeze_norms(model.net)
     if recipe.freeze_statistics:
         freeze_statistics(model.net)
+    if teachers is not None:
+        distillation.check_settings(recipe, model, teachers.head.labels, hardware.processes)
+        model.identifiers = teachers.head.identifiers
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":
         raise ParameterError("precision", "fp16", "it needs a GPU; give bf16 or float32")
 
-    reader = Reader(model.sample_rate, run.dataset.sample_rate)
-    training, held_out = run.training, run.held_out
-    make_module: Callable[..., SoundClassifier] = SoundClassifier
-    if recipe.targets == "steps":
-        stretches = frame_wise.cut(run.dataset, training, held_out, reader, recipe)
-        training, held_out = ([stretch.clip for stretch in part] for part in (stretches.training, stretches.held_out))
-        frame_wise.start_from_shares(model.net, stretches.shares)
-        make_module = partial(frame_wise.FrameWiseDetector, stretches)
-    elif several:
-        shares = label_shares(training, len(run.dataset.labels))
-        frame_wise.start_from_shares(model.net, shares)
-        make_module = partial(MultiLabelClassifier, shares)
-    noise = read_noise(recipe.noise, model.sample_rate) if recipe.noise else None
-    folder = recipe.background if recipe.background_share else None
-    background = read_noise(folder, model.sample_rate, "background") if folder else None
-    training, trial = set_aside(run.dataset, training, recipe.trial_share, recipe.seed)
-    teacher, soft = _open_teacher(run, model, training)
-    waveforms = _waveforms(training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
-    if run.initial_weights is None and recipe.standardise == "data":
-        standardise(model, waveforms)
-    tuning = FineTuning(model, recipe, waveforms, _waveforms(trial, reader, None, hardware) if trial else None, soft)
-    weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
-    ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    # A data set that has no full batch is still trained on.
-    drop_last = recipe.drop_last and len(waveforms) >= recipe.batch_size * trainer.world_size
-    order = EpochOrder(len(waveforms), recipe.batch_size, recipe.seed, weights=weights, drop_last=drop_last, **ranks)
-    batches = loader(waveforms, recipe.batch_size, order=order, workers=hardware.loader_workers)
-    requested = hardware.implementation or (resumed or {}).get("implementation")
-    record["implementation"] = _choose_implementation(model, recipe, requested, trainer)
-    module = make_module(
-        model,
-        recipe,
-        math.ceil(len(batches) / recipe.accumulate),
-        clips=training,
-        implementation=record["implementation"],
-        class_weights=_class_weights(run, recipe),
-        noise=noise,
-        background=background,
-        teacher=teacher,
-        soft_targets=soft,
-        record=record,
-    )
-    validation = None
+    implementation = hardware.implementation or (resumed or {}).get("implementation")
+    record["implementation"] = _choose_implementation(model, recipe, implementation, trainer)
     if not run.held_out and (recipe.patience or recipe.keep == "best") and is_first_process():
         print("ainext: warning: no clips are held out, so patience and keep=best have no effect", file=sys.stderr)
-    if waveforms.keep != "memory" and is_first_process():
-        print(f"opening {counted(len(training), 'clip')}, to find those that cannot be read", file=sys.stderr)
-    module.leave_out(waveforms.unreadable())
-    if held_out:
-        to_score = _waveforms(held_out, reader, None, hardware)
-        module.leave_unscored(missing := to_score.unreadable())
-        module.check_scored(len(held_out) - len(missing))
-        validation = loader(to_score, recipe.batch_size, workers=hardware.loader_workers)
+    prepare = prepare_clips if teachers is None else partial(prepare_lessons, teachers)
+    module, batches, validation, tuning = prepare(run, model, hardware, trainer, record)
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:
             stack.enter_context(holding(run.out))
@@ -210,7 +157,7 @@ def train(
             if resumed is None:
                 write_description(run, record["run"])
         _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
-        return _save(run, module, trainer, tuning)
+        return _save(run, module, trainer, validation, tuning)
 
 
 def _fit(
@@ -235,8 +182,10 @@ def _fit(
         raise Interrupted(f"interrupted; resume the run to continue from {checkpoint}") from None
 
 
-def _save(run: Run, module: SoundClassifier, trainer: L.Trainer, tuning: FineTuning) -> Path | None:
-    """Save the last weights or those of the best evaluation, whichever the recipe keeps."""
+def _save(
+    run: Run, module: SoundClassifier, trainer: L.Trainer, validation: Any, tuning: FineTuning | None
+) -> Path | None:
+    """Save the last weights or those of the best evaluation, whichever the recipe keeps. A student is scored, too."""
     best = run.out / BEST
     if run.recipe.keep == "best" and run.held_out:
         if best.is_file() and matches_checkpoint(best, module.record):  # it could have been left by another run
@@ -251,21 +200,13 @@ def _save(run: Run, module: SoundClassifier, trainer: L.Trainer, tuning: FineTun
     model = module.model
     model.net = module.kept.cpu().eval()
     desynchronise(model.net)
-    tuning.accept(model)
+    if tuning is not None:
+        tuning.accept(model)
+    if isinstance(module, distillation.Student) and validation is not None:
+        write_figures(run.out, module.conclude(model, validation, run.out))
     with writing(run.out / MODEL):
         save_model(model, run.out / MODEL)
     return run.out / MODEL
-
-
-def _open_teacher(run: Run, model: StoredModel, clips: Sequence[Clip]) -> tuple[Teacher | None, Tensor | None]:
-    """The networks that the recipe names as teachers, or what a table says in their place of these clips."""
-    names, fold = run.recipe.teacher, (run.details or {}).get("fold")
-    if not names:
-        return None, None
-    if names.endswith(SUFFIX):
-        table = Path(with_fold(names, fold))
-        return None, read_soft_targets(table, model.labels, clips, multi_label=model.multi_label)
-    return open_teacher(names, model, fold), None
 
 
 def _record_to_resume(checkpoint: Path, description: dict[str, Any]) -> dict[str, Any] | None:
@@ -280,37 +221,6 @@ def _record_to_resume(checkpoint: Path, description: dict[str, Any]) -> dict[str
     record = read_run_record(checkpoint)
     check_same(record["run"], description, checkpoint)
     return record
-
-
-def _waveforms(
-    clips: Sequence[Clip], reader: Reader, seconds: float | None, hardware: Hardware, seed: int = 0
-) -> Waveforms:
-    def progress(done: int, of: int) -> None:
-        if sys.stderr.isatty() and (done % 50 == 0 or done == of):
-            print(f"\rdecoding {done}/{of} clips", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-    workers = hardware.loader_workers
-    return Waveforms(clips, reader, seconds, seed=seed, cache=hardware.cache, workers=workers, progress=progress)
-
-
-def _max_seconds(model: StoredModel, recipe: Recipe) -> float:
-    """The most seconds of a clip that a step can use. To be shifted, it needs what is around the crop as well."""
-    return BatchTransform(model.front_end(), recipe, model.clip_seconds).longest + 2 * recipe.shift_seconds
-
-
-def _sampling_weights(run: Run, clips: Sequence[Clip]) -> Tensor:
-    if run.dataset.multi_label:
-        return balanced_multi_label_weights([run.dataset.kinds(clip) for clip in clips])
-    return balanced_weights([clip.label for clip in clips], len(run.dataset.labels))
-
-
-def _class_weights(run: Run, recipe: Recipe) -> Tensor | None:
-    """(classes,): the inverse of each class's number of clips, with mean 1 over the clips; 0 for an empty class."""
-    if recipe.loss_weights != "balanced":
-        return None
-    labels = torch.tensor([label for clip in run.training for label in clip.labels])
-    count = torch.bincount(labels, minlength=len(run.dataset.labels)).float()
-    return torch.where(count > 0, count.sum() / ((count > 0).sum() * count.clamp(min=1)), 0.0)
 
 
 def _choose_implementation(

@@ -72,6 +72,8 @@ def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         return (step + 1) / warm
     if recipe.schedule == "cosine":
         return 0.5 + 0.5 * math.cos(math.pi * min(1.0, (step - warm) / max(1, total - warm)))
+    if recipe.schedule == "constant":
+        return min(1.0, (total - step) / max(1, round(total * recipe.decay)))
     epoch = step // steps_per_epoch
     reached = [int(first) for first in recipe.rate_at if int(first) <= epoch]
     return float(recipe.rate_at[max(reached)]) if reached else 1.0

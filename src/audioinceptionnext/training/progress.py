@@ -13,7 +13,15 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from audioinceptionnext.training.callbacks import print_line
 
 LINE_SECONDS = 60.0  # within an epoch, there is at most one line in this time
-NAMES = {"loss": "loss", "val_loss": "held-out loss", "top1": "top-1", "map": "mAP", "frame_map": "mAP of the steps"}
+NAMES = {
+    "loss": "loss",
+    "val_loss": "held-out loss",
+    "top1": "top-1",
+    "map": "mAP",
+    "frame_map": "mAP of the steps",
+    "kl": "KL",
+    "teacher_map": "mAP against the teacher",
+}
 
 
 class _Clock:

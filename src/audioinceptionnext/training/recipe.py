@@ -6,19 +6,17 @@ A setting is declared once: its type, its range or choices, its default, and wha
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable
 from dataclasses import asdict, field
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
 from audioinceptionnext.errors import FileError, ParameterError, suggest
+from audioinceptionnext.training.setting_errors import with_errors_of_one_line
 from audioinceptionnext.training.setting_types import (
     Factors,
     Folder,
@@ -36,17 +34,16 @@ from audioinceptionnext.training.setting_types import (
 
 FOLDER = Path(__file__).parent / "recipes"
 SUFFIXES = (".yaml", ".yml")
-PHRASES = {"int": "a whole number", "float": "a number", "string": "text"}  # by the first word of pydantic's error
 PARENT = "like"  # the key of a recipe file that names the recipe from which it differs
 
 Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["cosine", "steps"]
+Schedule = Literal["cosine", "steps", "constant"]
 Precision = Literal["bf16", "fp16", "float32"]
 Balance = Literal["uniform", "balanced"]
 Keep = Literal["last", "best"]
 Standardise = Literal["data", "nothing"]
 SpecAugmentVersion = Literal["textbook", "published"]
-Targets = Literal["clip", "steps"]
+Targets = Literal["clip", "steps", "teacher"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -72,7 +69,8 @@ class Recipe:
     targets: Targets = "clip"
     """What the predictions are compared with: the label (or the labels) of each ``clip``; or, in ``steps``, with the
     annotated segments of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops``
-    are stretches of recordings."""
+    are stretches of recordings. With ``teacher``, they are what teachers say of mixtures of recordings, which need no
+    labels."""
 
     sample_rate: Annotated[Whole | None, Positive] = None
     """Sample rate in Hz. None takes that of the initial weights; without such weights, 24,000."""
@@ -118,9 +116,12 @@ class Recipe:
     nesterov: bool = False
     """Whether the momentum of SGD is Nesterov's, as in the published code."""
     schedule: Schedule = "cosine"
-    """``cosine`` lets the rate fall to 0 along half a wave; ``steps`` multiplies it by the factors of ``rate_at``."""
+    """``cosine`` lets the rate fall to 0 along half a wave; ``steps`` multiplies it by the factors of ``rate_at``;
+    ``constant`` keeps it, and lets it fall to 0 in the last steps, see ``decay``."""
     rate_at: Factors = field(default_factory=dict)
     """``{epoch: factor}``: from that epoch on, the schedule ``steps`` multiplies the rate by the factor."""
+    decay: Annotated[Number, Share] = 0.2
+    """Share of the steps, at the end, in which the schedule ``constant`` lets the rate fall."""
     warmup: Annotated[Number, Share] = 0.0
     """Share of the steps in which the rate rises from 0."""
     gradient_norm: Annotated[Number, Field(ge=0)] = 0.0
@@ -195,9 +196,18 @@ class Recipe:
     teacher: str | None = None
     """Trained models (names or files, separated by commas) whose mean prediction for each augmented crop becomes a
     share of its target; the rest is the label. Or a table (.csv) of such predictions for the whole clips, which
-    `tools/soft_targets.py` writes. ``{fold}`` in a name stands for the fold that a cross-validation holds out."""
+    `tools/soft_targets.py` writes. ``{fold}`` in a name stands for the fold that a cross-validation holds out. With
+    ``targets: teacher``, ONNX files, which docs/onnx.md describes."""
     teacher_share: Annotated[Number, Field(ge=0, le=1)] = 0.8
     """The teacher's share of the target."""
+    mixtures: Annotated[Whole, Field(ge=1, le=10_000_000)] = 50_000
+    """Number of mixtures that ``targets: teacher`` makes of the recordings. Each epoch uses all of them."""
+    probability_weight: Annotated[Number, Field(ge=0, le=1_000)] = 0.25
+    """Weight of the cross-entropy to the teacher's probabilities (summed over labels) with ``targets: teacher``."""
+    logit_weight: Annotated[Number, Field(ge=0, le=1_000)] = 0.05
+    """Weight of the squared difference from the teacher's logits, both at least -9; with ``targets: teacher``."""
+    feature_weight: Annotated[Number, Field(ge=0, le=1_000)] = 2.0
+    """Weight of the difference from each teacher's features; with ``targets: teacher``."""
     speed: Annotated[Pair, rising(0.5, 2, "the slowest and the fastest")] = (1.0, 1.0)
     """Slowest and fastest speed; changes pitch and tempo together."""
     pitch_semitones: Annotated[Number, Field(ge=0, le=12)] = 0.0
@@ -246,40 +256,7 @@ class Recipe:
 SETTINGS: dict[str, FieldInfo] = Recipe.__pydantic_fields__  # type: ignore[attr-defined]
 
 
-def _with_errors_of_one_line(init: Callable[..., None]) -> Callable[..., None]:
-    @wraps(init)
-    def checked(self: Recipe, /, **values: Any) -> None:
-        try:
-            init(self, **values)
-        except ValidationError as error:
-            raise _refusal(error, values) from None
-
-    return checked
-
-
-def _refusal(error: ValidationError, values: dict[str, Any]) -> ParameterError:
-    """The first of pydantic's errors in this project's words."""
-    first = error.errors()[0]
-    name, said = str(first["loc"][0]), first.get("ctx", {}).get("error")
-    if isinstance(said, ParameterError):
-        return said
-    if name not in SETTINGS:
-        return ParameterError(name, None, f"there is no such setting; {suggest(name, SETTINGS)}")
-    if first["type"] == "literal_error":
-        return ParameterError(name, values[name], f"choose from {', '.join(get_args(SETTINGS[name].annotation))}")
-    if phrase := PHRASES.get(first["type"].split("_")[0]):
-        return ParameterError(name, values[name], f"give {phrase}")
-    limits = {key: getattr(m, key) for m in SETTINGS[name].metadata for key in ("gt", "ge", "le") if hasattr(m, key)}
-    return ParameterError(name, values[name], f"give a number {_range(**limits)}")
-
-
-def _range(gt: float = 0, ge: float | None = None, le: float = math.inf) -> str:
-    if ge is None:
-        return f"above {gt:g} and at most {le:g}"
-    return f"from {ge:g} to {le:g}" if math.isfinite(le) else f"of at least {ge:g}"
-
-
-Recipe.__init__ = _with_errors_of_one_line(Recipe.__init__)  # type: ignore[method-assign]
+Recipe.__init__ = with_errors_of_one_line(Recipe.__init__, SETTINGS)  # type: ignore[method-assign]
 Recipe.__doc__ = "\n".join(  # `help` shows no docstrings of attributes
     [inspect.cleandoc(Recipe.__doc__ or ""), "", "Attributes:"]
     + [f"    {name}: {setting.description}" for name, setting in SETTINGS.items()]

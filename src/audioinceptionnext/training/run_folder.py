@@ -22,6 +22,7 @@ MODEL, RUN, RECIPE, CLIPS = "model.safetensors", "run.json", "recipe.yaml", clip
 ONNX, FIGURES, REPORT = "model.onnx", "figures.json", "report"
 LOG, TENSORBOARD, WANDB = "log", "tensorboard", "wandb"
 OUTPUTS, DONE = "outputs.npz", "fold.json"  # of a fold
+LESSONS, TABLE = "lessons", "label-precision.csv"  # of a student of teachers
 LOCK = "run.lock"
 
 
@@ -54,7 +55,7 @@ def check_out(out: Path, *, resume: bool = False, overwrite: bool = False) -> No
         if any((out / name).is_file() for name in (MODEL, LAST, BEST)):
             reason = "holds a run that is not finished; resume or overwrite it, or give another folder"
             raise ParameterError("out", out, reason)
-    own = (CLIPS,) if is_run(out) or (resume and (out / LAST).is_file()) else (CLIPS, RUN, RECIPE, ONNX, FIGURES)
+    own = (CLIPS,) if is_run(out) or (resume and (out / LAST).is_file()) else (CLIPS, RUN, RECIPE, ONNX, FIGURES, TABLE)
     for name in own:
         if (out / name).exists() and not (name == CLIPS and clip_list.is_clip_list(out / name)):
             reason = f"holds a file {name} that is not of a run; move or rename it, or give another folder"
@@ -109,15 +110,16 @@ def remove_run(out: Path) -> None:
     if not is_run(out):
         return
     versions = [path for name in (LOG, TENSORBOARD) for path in _versions(out / name)]
-    for folder in (*versions, out / WANDB):
+    lessons = (out / LESSONS).glob("[0-9a-f]" * 16)
+    for folder in (*versions, *lessons, out / WANDB):
         with writing(folder):
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder)
     remove_report(out / REPORT)
-    for name in (LAST, BEST, MODEL, RECIPE, CLIPS, ONNX, FIGURES, OUTPUTS, DONE, RUN):
+    for name in (LAST, BEST, MODEL, RECIPE, CLIPS, ONNX, FIGURES, TABLE, OUTPUTS, DONE, RUN):
         with writing(out / name):
             (out / name).unlink(missing_ok=True)
-    for name in (LOG, TENSORBOARD):
+    for name in (LOG, TENSORBOARD, LESSONS):
         with contextlib.suppress(OSError):  # it is not there, or holds other files
             (out / name).rmdir()
 

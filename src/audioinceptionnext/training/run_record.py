@@ -15,9 +15,10 @@ import torch
 from audioinceptionnext.data import Clip, Dataset
 from audioinceptionnext.data.clip_list import write_clip_list
 from audioinceptionnext.errors import AinextError, FileError, replacing, writing
+from audioinceptionnext.evaluation.evaluate import rounded
 from audioinceptionnext.training.module import RECORD
 from audioinceptionnext.training.recipe import Recipe, as_yaml
-from audioinceptionnext.training.run_folder import CLIPS, RECIPE, RUN
+from audioinceptionnext.training.run_folder import CLIPS, FIGURES, RECIPE, RUN
 
 DIGESTS = {"training_digest": "other clips to train on", "held_out_digest": "other clips held out"}
 
@@ -71,6 +72,13 @@ def write_description(run: Run, description: dict[str, Any]) -> None:
             new.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (run.out / RECIPE).write_text(as_yaml(run.recipe), encoding="utf-8")
         write_clip_list(run.out / CLIPS, run.dataset.labels, {"train": run.training, "held-out": run.held_out})
+
+
+def write_figures(out: Path, figures: dict[str, Any]) -> None:
+    """Write ``figures.json`` into the folder of a run."""
+    with writing(out / FIGURES):
+        text = json.dumps(rounded(figures), indent=2, ensure_ascii=False)
+        (out / FIGURES).write_text(text, encoding="utf-8")
 
 
 def digest(clips: Sequence[Clip]) -> str:

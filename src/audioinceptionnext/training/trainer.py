@@ -12,7 +12,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from audioinceptionnext.errors import MissingDependencyError, ParameterError
-from audioinceptionnext.training import callbacks, frame_wise
+from audioinceptionnext.training import callbacks
+from audioinceptionnext.training.distillation import Student
+from audioinceptionnext.training.frame_wise import FrameWiseDetector
 from audioinceptionnext.training.hardware import Hardware, slurm_environment
 from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.multi_label import MultiLabelClassifier
@@ -50,7 +52,7 @@ def make_trainer(run: Run, hardware: Hardware) -> L.Trainer:
     )
     used: list[L.Callback] = [last, bar := progress(), callbacks.InterruptOnSigterm()]
     by_clip = MultiLabelClassifier if run.dataset.multi_label else SoundClassifier
-    figure = (frame_wise.FrameWiseDetector if recipe.targets == "steps" else by_clip).figure
+    figure = {"clip": by_clip, "steps": FrameWiseDetector, "teacher": Student}[recipe.targets].figure
     if run.held_out:
         best = callbacks.RelocatableCheckpoint(
             out, Path(BEST).stem, figure, mode="max", save_weights_only=True, save_on_train_epoch_end=False,
