@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -181,10 +181,10 @@ class LessonLoader:
         threads: number of threads.
     """
 
-    def __init__(self, lessons: Lessons, order: EpochOrder, threads: int) -> None:
+    def __init__(self, lessons: Lessons, order: Iterable[Draw], threads: int) -> None:
         self.lessons, self.threads = lessons, threads
-        # By this name Lightning finds the order, whose epoch it sets.
-        self.batch_sampler = BatchSampler(order, lessons.size, drop_last=False)
+        # By this name Lightning finds the order, whose epoch it sets. PyTorch's types know numbers alone.
+        self.batch_sampler = BatchSampler(cast(Any, order), lessons.size, drop_last=False)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -193,7 +193,7 @@ class LessonLoader:
         pool = ThreadPoolExecutor(self.threads, "lessons")
         waiting: deque[Future[LessonBatch]] = deque()
         try:
-            for draws in self.batch_sampler:
+            for draws in cast(Iterable[list[Draw]], self.batch_sampler):
                 waiting.append(pool.submit(self.lessons.batch, [draw.index for draw in draws]))
                 if len(waiting) > self.threads:
                     yield waiting.popleft().result()

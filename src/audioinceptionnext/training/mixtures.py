@@ -81,7 +81,7 @@ class Mixer:
                 skipped = max(0, -first)
                 part = waveform[skipped : max(skipped, samples - first)]
                 placed[first + skipped : first + skipped + len(part)] = part
-        sounding = max(1, np.count_nonzero(placed))
+        sounding = max(1, int(np.count_nonzero(placed)))
         level = math.sqrt(float(np.square(placed).sum()) / sounding)
         return placed / np.float32(max(level, 1e-3))  # silence stays silent
 
@@ -116,7 +116,8 @@ class Mixer:
             heights = rng.uniform(-recipe.equaliser_db, recipe.equaliser_db, 8)
             gain_db += np.interp(octaves, np.linspace(0, 8, 8), heights)
         if rng.random() < LIMITED:
-            limit = math.exp(rng.uniform(*map(math.log, LIMIT_HZ)))
+            lowest, highest = LIMIT_HZ
+            limit = math.exp(rng.uniform(math.log(lowest), math.log(highest)))
             gain_db -= np.clip((hertz - limit) * FALL_DB, 0, 60)
         response = _db(gain_db).astype(np.complex64)
         if rng.random() < recipe.reverb_probability:
