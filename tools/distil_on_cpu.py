@@ -1,0 +1,427 @@
+"""Distil two teachers into one student on two CPU cores, without labels: how the weights of `everyday` began.
+
+    python tools/distil_on_cpu.py answers --corpus CORPUS.npz [MORE.npz ...] --teachers FOLDER --out answers &
+    python tools/distil_on_cpu.py answers --corpus CORPUS.npz [MORE.npz ...] --teachers FOLDER --held-out --count 24 \\
+        --out held-out
+    python tools/distil_on_cpu.py learn --answers answers --held-out held-out --out run --seconds 9000
+
+Two processes work beside each other. One draws mixtures, asks the teachers, and writes the log-mel and the answers of a
+few hundred mixtures into each file. The other learns from all files that are there, and prefers those from which it has
+learnt least. Answers take three times as long as a step, so each is used a few times. The corpus is that of
+`distil_on_gpu.py`, and so are mixtures, teachers and loss, with two differences: aiSFX answers a third of the mixtures,
+and what the student sees is altered a little each time (level, colour, noise, masks, a turn in time).
+
+`ainext train --recipe distil` does the same as a command of the product, with a fixed number of mixtures. This tool
+takes what it gets until it is stopped, and goes on from ``run/run.pt``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import distil_on_gpu as shared
+import numpy as np
+import onnxruntime
+import torch
+import torch.nn.functional as F
+from distil_on_gpu import RATE, ROOM
+from torch import Tensor, nn
+
+from audioinceptionnext.network import frontend
+
+STUDENT_RATE, WINDOW, HOP, BANDS = 24_000, 512, 300, 64
+PIECES = {192: 192, 384: 96}  # frames of a mixture, and the mixtures of a file
+BATCHES = {192: 96, 384: 48}
+TEACHERS = ("logits", "general", "hidden", "effects")
+EFFECTS_SHARE = 3  # every third mixture is answered by aiSFX
+RENDERED = ("rendered", "render", "fluid-")  # packages of which half as much is drawn
+
+
+# Mixtures and answers -----------------------------------------------------------------------------------------------
+
+
+def held_out(corpus: Path) -> np.ndarray:
+    """(recordings,) bool: what a corpus says itself, or every twentieth."""
+    stored = np.load(corpus)
+    return stored["held_out"] if "held_out" in stored else np.arange(len(stored["lengths"])) % 20 == 7
+
+
+class Mixtures(shared.Mixtures):
+    """Those of several corpora, faster on a CPU: only what is added up is read."""
+
+    def __init__(self, corpora: list[Path], shares: list[float], seed: int) -> None:
+        self.device = torch.device("cpu")
+        self.random = torch.Generator().manual_seed(seed)
+        samples, starts, lengths, weights, held = [], [], [], [], []
+        for path, share in zip(corpora, shares, strict=True):
+            stored = np.load(path)
+            packages = [name.rsplit("/", 2)[-2] for name in stored["names"].tolist()]
+            count = {package: packages.count(package) for package in set(packages)}
+            seconds = np.clip(stored["lengths"] / RATE, 0.3, 60)
+            weight = seconds**0.5 / np.array([count[package] for package in packages]) ** 0.35
+            weight[[package.startswith(RENDERED) for package in packages]] *= 0.5
+            out = held_out(path)
+            weights.append(weight / weight[~out].sum() * share)
+            held.append(out)
+            starts.append(stored["starts"] + sum(map(len, samples)))
+            lengths.append(stored["lengths"])
+            samples.append(stored["samples"])
+        self.samples = torch.from_numpy(np.concatenate(samples))
+        self.starts = torch.from_numpy(np.concatenate(starts))
+        self.lengths = torch.from_numpy(np.concatenate(lengths))
+        weight, out = np.concatenate(weights), np.concatenate(held)
+        self.weights = {"train": torch.from_numpy(np.where(out, 0, weight))}
+        self.weights["held out"] = torch.from_numpy(np.where(out, weight, 0))
+
+    def draw(self, batch: int, seconds: float, part: str = "train", augment: bool = True) -> Tensor:
+        n, u = round(seconds * RATE), self.uniform
+        number = torch.multinomial(torch.tensor([0.4, 0.4, 0.2]), batch, replacement=True, generator=self.random) + 1
+        owner = torch.repeat_interleave(torch.arange(batch), number)
+        k = len(owner)
+        first = torch.ones(k, dtype=torch.bool)
+        first[1:] = owner[1:] != owner[:-1]
+        which = torch.multinomial(self.weights[part], k, replacement=True, generator=self.random)
+        lengths, starts = self.lengths[which][:, None].float(), self.starts[which][:, None]
+        speed = torch.exp(u(k, 1, low=-0.22, high=0.22)) if augment else torch.ones(k, 1)
+        played = lengths / speed
+        offset = -u(k, 1) * (n - played)
+        pause, repeats = u(k, 1, low=0.02, high=1.5) * RATE, u(k, 1) < 0.4
+        gains = torch.where(first, 1.0, 10 ** (u(k, low=-20, high=0) / 20))
+        mixture = torch.zeros(batch, n)
+        for at in range(0, k, 32):
+            s = slice(at, at + 32)
+            when = torch.arange(n, dtype=torch.float32) + offset[s]
+            repeated = torch.remainder(when, played[s] + pause[s])
+            when = torch.where(repeats[s] & (played[s] < n), repeated, when)
+            x = shared._read(self.samples, starts[s], lengths[s], when * speed[s])
+            active = (x != 0).sum(1, keepdim=True).clamp(min=1)
+            level = (x.square().sum(1, keepdim=True) / active).sqrt()
+            mixture.index_add_(0, owner[s], x * (gains[s][:, None] / level.clamp(min=1e-3)))
+        return self.augmented(mixture) if augment else mixture * 0.05
+
+    def augmented(self, mixture: Tensor) -> Tensor:
+        batch, samples = mixture.shape
+        u = self.uniform
+        points = 98_304 if samples + ROOM <= 98_304 else 172_032
+        spectrum = torch.fft.rfft(mixture, points)
+        hertz = torch.linspace(0, RATE / 2, spectrum.shape[1])
+        place = (torch.log2(hertz.clamp(min=62.5) / 62.5) / 8 * 7).clamp(0, 6.999)
+        lower = place.long()
+        heights = u(batch, 8, low=-8, high=8) * (u(batch, 1) < 0.5)
+        curve = torch.lerp(heights[:, lower], heights[:, lower + 1], place - lower)
+        limit = torch.exp(u(batch, 1, low=math.log(3000), high=math.log(12_000)))
+        limited = u(batch, 1) < 0.15
+        curve = curve - torch.where(limited, (hertz - limit).clamp(min=0) * 0.05, 0).clamp(max=60)
+        spectrum = spectrum * 10 ** (curve / 20)
+        wet = torch.nonzero(u(batch) < 0.35)[:, 0]
+        if len(wet):
+            tail = torch.arange(ROOM) / RATE
+            decay = torch.exp(-6.9 * tail / u(len(wet), 1, low=0.1, high=0.9))
+            room = torch.randn(len(wet), ROOM, generator=self.random) * decay
+            room = room / room.square().sum(1, keepdim=True).sqrt()
+            gain = 10 ** (u(len(wet), 1, low=-14, high=2) / 20)
+            spectrum[wet] *= 1 + gain * torch.fft.rfft(room, points)
+        sound = torch.fft.irfft(spectrum, points)[:, :samples]
+        sound = sound / sound.square().mean(1, keepdim=True).sqrt().clamp(min=1e-3)
+        noisy = torch.nonzero(u(batch) < 0.4)[:, 0]
+        if len(noisy):
+            white = torch.fft.rfft(torch.randn(len(noisy), samples, generator=self.random))
+            white = white / torch.arange(1, white.shape[1] + 1) ** u(len(noisy), 1)
+            noise = torch.fft.irfft(white, samples)
+            noise = noise / noise.square().mean(1, keepdim=True).sqrt()
+            sound[noisy] += 10 ** (u(len(noisy), 1, low=-50, high=0) / 20) * noise
+        return (sound * 10 ** (u(batch, 1, low=-55, high=-14) / 20)).clamp(-1, 1)
+
+
+class Teachers(shared.Teachers):
+    """mn04 in ONNX Runtime, and aiSFX in bf16 for some of the mixtures."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, torch.device("cpu"), torch.bfloat16)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(folder / "mn04_as.onnx", options)
+
+    def answers(self, waveform: Tensor, share: int) -> dict[str, np.ndarray]:
+        x = waveform[:, 1:] - 0.97 * waveform[:, :-1]
+        x = F.pad(x[:, None], (512, 512), mode="reflect")[:, 0]
+        power = torch.stft(x, 1024, 320, 1024, self.window, center=False, return_complex=True).abs().square()
+        log_mel = ((self.general_filters @ power + 1e-5).log() + 4.5) / 5
+        names = ["logits", "features_map", "hidden"]
+        logits, general, hidden = self.session.run(names, {"spec": log_mel[:, None].numpy()})
+        effects = np.full((len(waveform), 512), np.nan, np.float32)
+        effects[::share] = self._effects(waveform[::share]).numpy()
+        return {"logits": logits, "general": general.reshape(len(general), -1), "hidden": hidden, "effects": effects}
+
+    def _effects(self, waveform: Tensor) -> Tensor:
+        y = shared.resample(waveform, waveform.shape[1] * 441 // 320)
+        y = y / y.abs().amax(1, keepdim=True).clamp(min=1e-9)
+        spectrum = torch.stft(y, 2048, 1024, 2048, self.effects_window, pad_mode="constant", return_complex=True)
+        spec = (spectrum.abs().square().mT @ self.effects_filters * 1e4 + 1).log10() / 9.457798957824707
+        spec = F.pad(spec, (0, 0, 0, max(0, 100 - spec.shape[1])))
+        blocks = spec.unfold(1, 100, 100).mT  # side by side: overlapping ones take twice as long
+        embedded = self.effects(blocks.flatten(0, 1))["embedding"].unflatten(0, blocks.shape[:2])
+        return embedded.mean(1).clamp(min=0).sqrt()
+
+
+def log_mel(waveform: Tensor) -> Tensor:
+    """(batch, samples) at `STUDENT_RATE` to (batch, samples / HOP, BANDS), equal to `frontend.LogMel`."""
+    waveform = frontend.without_dc(waveform, HOP, STUDENT_RATE)
+    window = torch.hann_window(WINDOW)
+    spectrum = torch.stft(waveform, WINDOW, HOP, WINDOW, window, pad_mode="constant", return_complex=True).abs()
+    filters = frontend.mel_filters(STUDENT_RATE, WINDOW, BANDS).float()
+    return (spectrum.mT[:, : waveform.shape[1] // HOP] @ filters + frontend.LOG_OFFSET).log()
+
+
+@torch.no_grad()
+def write_answers(args: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    mixtures = Mixtures(args.corpus, args.share or [1 / len(args.corpus)] * len(args.corpus), args.seed)
+    teachers = Teachers(args.teachers)
+    part = "held out" if args.held_out else "train"
+    for number in itertools.count() if args.count is None else range(args.count):
+        frames = list(PIECES)[number % 2]
+        # Half of the held-out mixtures are as they were recorded.
+        augment = not args.held_out or number % 4 > 1
+        waveform = mixtures.draw(PIECES[frames], frames * HOP / STUDENT_RATE, part, augment)
+        found = teachers.answers(waveform, 1 if args.held_out else EFFECTS_SHARE)
+        found["log_mel"] = log_mel(shared.resample(waveform, waveform.shape[1] * 3 // 4)).numpy()
+        path = args.out / f"{args.seed:04d}-{number:05d}.npz"
+        new = path.with_suffix(".new")
+        with new.open("wb") as file:
+            np.savez(file, **{name: values.astype(np.float16) for name, values in found.items()})
+        new.replace(path)
+
+
+# Learning -----------------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """All files in memory, and new ones as they appear."""
+
+    def __init__(self, folder: Path, rng: np.random.Generator) -> None:
+        self.folder, self.rng = folder, rng
+        self.files: dict[int, dict[str, dict[str, np.ndarray]]] = {frames: {} for frames in PIECES}
+        self.uses: dict[str, float] = {}
+
+    def refresh(self) -> None:
+        known = set().union(*self.files.values())
+        for path in sorted(self.folder.glob("*.npz")):
+            if path.name not in known:
+                stored = np.load(path)
+                arrays = {name: stored[name] for name in ("log_mel", *TEACHERS)}
+                self.files[arrays["log_mel"].shape[1]][path.name] = arrays
+
+    def batch(self, frames: int) -> dict[str, Tensor]:
+        """Rows of four files; those that were used least are the likeliest."""
+        names, size = list(self.files[frames]), BATCHES[frames] // 4
+        weights = np.array([1 / (1 + self.uses.get(name, 0)) ** 2 for name in names])
+        rows = []
+        for name in self.rng.choice(names, 4, replace=False, p=weights / weights.sum()):
+            arrays = self.files[frames][name]
+            length = len(arrays["log_mel"])
+            chosen = self.rng.choice(length, size, replace=False)
+            self.uses[name] = self.uses.get(name, 0) + size / length
+            rows.append({key: values[chosen] for key, values in arrays.items()})
+        return {key: torch.from_numpy(np.concatenate([row[key] for row in rows])).float() for key in rows[0]}
+
+
+def altered(x: Tensor, rng: np.random.Generator) -> Tensor:
+    """Log-mels (batch, frames, bands) with another level, colour and noise, turned in time, and with masks."""
+    n, frames, bands = x.shape
+    curve = F.interpolate(torch.randn(n, 1, 6) * 0.25, size=bands, mode="linear", align_corners=True)
+    x = x + curve + (torch.rand(n, 1, 1) - 0.5) * 1.4
+    floor = x.mean((1, 2), keepdim=True) - torch.rand(n, 1, 1) * 6 - 1.5
+    noisy = torch.logaddexp(x, floor + 0.3 * torch.randn(n, frames, bands))
+    x = torch.where(torch.rand(n, 1, 1) < 0.4, noisy, x)
+    out = x.clone()
+    for row, source in zip(out, x, strict=True):
+        if rng.random() < 0.7:
+            row.copy_(row.roll(int(rng.integers(frames)), 0))
+        if rng.random() < 0.3:
+            width = rng.integers(2, 9)
+            first = rng.integers(bands - width)
+            row[:, first : first + width] = source.mean()
+        if rng.random() < 0.3:
+            width = rng.integers(4, 17)
+            first = rng.integers(frames - width)
+            row[first : first + width] = source.mean()
+    return out
+
+
+def loss_of(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    known = ~torch.isnan(teacher["effects"][:, 0])
+    silent = torch.zeros_like(student["effects"])
+    loss, divergence = shared.loss_of({**student, "effects": silent}, {**teacher, "effects": silent})
+    if known.any():
+        loss = loss + F.smooth_l1_loss(student["effects"][known], teacher["effects"][known])
+    return loss, divergence
+
+
+class Run:
+    """A student, its optimiser, and the moving average of its weights."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.rng = args, np.random.default_rng(args.seed)
+        torch.manual_seed(args.seed)
+        self.answers = Answers(args.answers, self.rng)
+        while not all(len(files) >= 4 for files in self.answers.files.values()):
+            self.answers.refresh()
+            time.sleep(1)
+        self.student = shared.Student(args.width, "matrix-products")
+        decayed = [p for p in self.student.parameters() if p.ndim > 1]
+        other = [p for p in self.student.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": 0.02}, {"params": other, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98), foreach=True)
+        self.step, self.hours = 0, 0.0
+        if (args.out / "run.pt").is_file():
+            saved = torch.load(args.out / "run.pt", map_location="cpu", weights_only=True)
+            self.student.load_state_dict(saved["student"])
+            self.optimiser.load_state_dict(saved["opt"])
+            self.step, self.hours, self.average, self.stats = (saved[k] for k in ("step", "hours", "ema", "stats"))
+            self.answers.uses = saved["uses"]
+        else:
+            self._start()
+        self.warm_from = self.step
+
+    def _start(self) -> None:
+        rows = [row for files in self.answers.files.values() for row in list(files.values())[:3]]
+        log_mels = torch.from_numpy(rows[0]["log_mel"]).float()
+        self.student.net.mean.copy_(log_mels.mean())
+        self.student.net.std.copy_(log_mels.std())
+        self.stats = {}
+        for name in TEACHERS[1:]:
+            values = torch.from_numpy(np.concatenate([row[name] for row in rows])).float()
+            values = values[~values.isnan().any(1)]
+            self.stats[name] = (values.mean(0), values.std(0).clamp(min=1e-2))
+        logits = torch.from_numpy(np.concatenate([row["logits"] for row in rows])).float()
+        with torch.no_grad():  # without it, the first steps would learn nothing but that labels are rare
+            self.student.net.classifier.bias.copy_(logits.clamp(min=-9).mean(0))
+        self.average = {name: values.detach().clone() for name, values in self.student.state_dict().items()}
+
+    def targets(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        scaled = {name: (batch[name] - mean) / std for name, (mean, std) in self.stats.items()}
+        return {"logits": batch["logits"], **scaled}
+
+    def learn(self) -> float:
+        """One step; returns the divergence from the teacher."""
+        frames = list(BATCHES)[self.step % 2]
+        batch = self.answers.batch(frames)
+        said = self.student(altered(batch["log_mel"], self.rng)[:, None], torch.bfloat16)
+        loss, divergence = loss_of(said, self.targets(batch))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+        self.optimiser.step()
+        self.step += 1
+        self.hours += len(batch["logits"]) * frames * HOP / STUDENT_RATE / 3600
+        share = 1 - min(0.999, (self.step + 1) / (self.step + 20))
+        with torch.no_grad():
+            for name, values in self.student.state_dict().items():
+                if values.is_floating_point():
+                    self.average[name].lerp_(values, share)
+                else:
+                    self.average[name].copy_(values)
+        return float(divergence)
+
+    def save(self) -> None:
+        new = self.args.out / "run.new"
+        kept = {"step": self.step, "hours": self.hours, "ema": self.average, "stats": self.stats}
+        kept |= {"student": self.student.state_dict(), "opt": self.optimiser.state_dict(), "uses": self.answers.uses}
+        torch.save(kept, new)
+        new.replace(self.args.out / "run.pt")
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """Save the averaged weights, with the normalisations' statistics anew, and score them."""
+        student = copy.deepcopy(self.student)
+        student.load_state_dict(self.average)
+        norms = [m for m in student.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None
+        student.train()
+        for i in range(16):
+            student(self.answers.batch(list(BATCHES)[i % 2])["log_mel"][:, None], torch.bfloat16)
+        student.eval()
+        student.features = shared.IMPLEMENTATIONS["convolutions"]  # type: ignore[assignment]
+        said, taught, divergence = [], [], []
+        for path in sorted(self.args.held_out.glob("*.npz")):
+            stored = np.load(path)
+            batch = {name: torch.from_numpy(stored[name]).float() for name in ("log_mel", *TEACHERS)}
+            found = student(batch["log_mel"][:, None], torch.float32)
+            divergence.append(loss_of(found, self.targets(batch))[1] * len(found["logits"]))
+            said.append(found["logits"])
+            taught.append(batch["logits"])
+        scores, decisions = torch.cat(said), torch.cat(taught) > 0
+        precision, labels = shared.mean_average_precision(scores, decisions)
+        net = {name[4:]: values for name, values in student.state_dict().items() if name.startswith("net.")}
+        torch.save({"net": net, "step": self.step, "hours": self.hours}, self.args.out / "averaged.pt")
+        return {"held_kl": float(sum(divergence)) / len(scores), "held_map": precision, "labels": labels}
+
+
+def learn(args: argparse.Namespace) -> None:
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    run = Run(args)
+    began = said = saved = time.time()
+    divergences: list[float] = []
+    while (elapsed := time.time() - began) < args.seconds:
+        rate = args.rate * min(1, (run.step - run.warm_from + 1) / args.warmup)
+        if args.decay:
+            rate *= min(1, (args.seconds - elapsed) / args.decay) + 1e-3
+        for group in run.optimiser.param_groups:
+            group["lr"] = rate
+        divergences.append(run.learn())
+        if run.step % 50 == 0:
+            run.answers.refresh()
+        if time.time() - said > 60:
+            row = {"step": run.step, "hours": round(run.hours, 2), "kl": round(float(np.mean(divergences)), 3)}
+            print(json.dumps(row), flush=True)
+            divergences, said = [], time.time()
+        if time.time() - saved > 900:
+            run.save()
+            print(json.dumps(run.evaluate()), flush=True)
+            saved = time.time()
+    run.save()
+    print(json.dumps(run.evaluate()), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    command: Any = commands.add_parser("answers", help="write mixtures with the teachers' answers")
+    command.set_defaults(run=write_answers)
+    command.add_argument("--corpus", type=Path, nargs="+", required=True)
+    command.add_argument("--share", type=float, nargs="+", help="of the mixtures' recordings, for each corpus")
+    command.add_argument("--teachers", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--held-out", action="store_true", help="of the recordings that are held out")
+    command.add_argument("--count", type=int, help="of files; without end unless given")
+    command.add_argument("--seed", type=int, default=1)
+    command = commands.add_parser("learn", help="train a student on these answers")
+    command.set_defaults(run=learn)
+    command.add_argument("--answers", type=Path, required=True)
+    command.add_argument("--held-out", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--seconds", type=float, required=True)
+    command.add_argument("--decay", type=float, default=0, help="seconds at the end over which the rate falls to 0")
+    command.add_argument("--warmup", type=int, default=300, help="steps")
+    command.add_argument("--rate", type=float, default=2.5e-3)
+    command.add_argument("--width", type=float, default=0.5)
+    command.add_argument("--threads", type=int, default=1)
+    command.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
