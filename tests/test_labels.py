@@ -13,16 +13,26 @@ import numpy as np
 import pytest
 
 from audioinceptionnext import load
-from audioinceptionnext.errors import FileError, ModelError, ParameterError
+from audioinceptionnext.audio import decode
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.results.labels import LabelSet
-from audioinceptionnext.results.thresholds import read_thresholds, settings_for
 from tests.audio_files import kitchen, write_wav
 from tests.command import ainext, refused
 
-NAMES = ("Speech", "Dog", "Cat", "Waves, surf", "Ocean", "Smoke detector, smoke alarm", "Dog, wild", "What?")
+NAMES = (
+    "Speech",
+    "Dog",
+    "Cat",
+    "Waves, surf",
+    "Ocean",
+    "Smoke detector, smoke alarm",
+    "Dog, wild",
+    "What?",
+    "[a] sound",
+)
 GROUPS = {"Animal": ("Dog", "Cat", "Dog, wild"), "Dog": ("Dog", "Dog, wild"), "Water, all": ("Waves, surf", "Ocean")}
 LABELS = LabelSet(NAMES, groups=GROUPS)
 SMALL = "kitchen20-small"
@@ -32,21 +42,24 @@ TEACHERS = Path(__file__).parents[2] / "shared" / "teachers"
 @pytest.mark.parametrize(
     ("labels", "ignore", "places"),
     [
-        (None, None, range(8)),
+        (None, None, range(9)),
         ("Dog", None, [1]),
         ("dog,  SPEECH ", None, [0, 1]),
         ("Waves, surf", None, [3]),  # a label with a comma is recognised whole, and so is the longest one
         ("Dog, wild,Cat", None, [2, 6]),
         ("Cat,Dog,waves,  surf", None, [1, 2, 3]),
+        ("Cat,Waves,surf", None, [2, 3]),
+        (["Waves ,surf"], "group : Dog", [3]),
         (["Cat", "Waves, surf,Dog"], None, [1, 2, 3]),
         ("smoke detector*", None, [5]),
-        ("*o*", "dog*", [4, 5]),
+        ("*o*", "dog*", [4, 5, 8]),
         ("What?", None, [7]),  # a label first, then a pattern
+        ("[A]*", None, [8]),  # brackets stand for themselves
         ("group:animal", None, [1, 2, 6]),
         ("Group: Animal,Ocean", "Cat", [1, 4, 6]),
         ("group:water, all, Speech", None, [0, 3, 4]),
         ("group:*a*", "group:Dog", [2, 3, 4]),
-        (None, "group:Animal,speech", [3, 4, 5, 7]),
+        (None, "group:Animal,speech", [3, 4, 5, 7, 8]),
     ],
 )
 def test_labels_are_chosen_by_name_pattern_and_group(labels: Any, ignore: Any, places: Any) -> None:
@@ -133,6 +146,18 @@ def test_a_recogniser_of_some_labels_is_used_like_any_other(model: Recogniser, w
     assert np.array_equal(chosen.embed(waveform), model.embed(waveform))
 
 
+def test_settings_are_those_of_the_recogniser_that_predicts(model: Recogniser, waveform: np.ndarray) -> None:
+    chosen = model.choose("blender,water*,eat")
+    settings = chosen.segmentation_settings({"blender": 0.02, "water*": 0.9})
+    found = chosen.predict(waveform, settings=settings, labels="water*,blender").segments
+    assert found == chosen.predict(waveform, settings=settings, labels="blender").segments
+    assert {one.label for one in found} == {"blender"}
+    for use in (lambda: model.predict(waveform, settings=settings, labels="eat,water*,blender"),
+                lambda: Stream(model, settings=settings)):  # fmt: skip
+        with pytest.raises(ParameterError, match=f"settings: they have thresholds for 3 labels, but {SMALL} has 20"):
+            use()
+
+
 def test_a_stream_of_some_labels(model: Recogniser, waveform: np.ndarray) -> None:
     def steps_of(stream: Stream) -> list[np.ndarray]:
         return [step.probabilities for step in stream.push(waveform) + stream.finish()]
@@ -140,42 +165,6 @@ def test_a_stream_of_some_labels(model: Recogniser, waveform: np.ndarray) -> Non
     chosen = model.choose("water*,eat")
     every, found = steps_of(Stream(model)), steps_of(Stream(chosen, threshold={"blender": 0.2}))
     assert np.array_equal(found, np.take(every, [model.labels.index(one) for one in chosen.labels], axis=1))
-
-
-# Thresholds
-
-
-def test_thresholds_of_patterns_and_groups() -> None:
-    own = [0.5] * 8
-    given = {"Dog": 0.9, "group:animal": 0.6, "*og*": 0.7, "waves, SURF": 0.2}
-    expected = (0.5, 0.9, 0.6, 0.2, 0.5, 0.5, 0.7, 0.5)  # a label's own counts first, and then what comes last
-    assert settings_for(NAMES, own, given, groups=GROUPS).class_thresholds == expected
-    with pytest.raises(ParameterError, match="no label 'group:Anmal'; did you mean Animal"):
-        settings_for(NAMES, own, {"group:Anmal": 0.5}, groups=GROUPS)
-
-
-def test_thresholds_in_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "thresholds.txt"
-    path.write_text("\ufeff# quiet ones\n\n0.4\nWaves, surf = 0.2\n  group:Animal=0.6\na = b = 0.3\n", encoding="utf-8")
-    assert read_thresholds(path) == (0.4, {"Waves, surf": 0.2, "group:Animal": 0.6, "a = b": 0.3})
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("a = 0.5\nb = x", "line 2: give a probability"),
-        ("a = 0.5\n\na = 0.6", "line 3: a has another value"),
-        ("2", "line 1: "),
-        (b"\xff\xfe", "cannot be read as text"),
-    ],
-)
-def test_a_file_of_thresholds_that_is_wrong(tmp_path: Path, text: str | bytes, line: str) -> None:
-    path = tmp_path / "thresholds.txt"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(FileError, match=line):
-        read_thresholds(path)
-    with pytest.raises(FileError, match="no such file"):
-        read_thresholds(tmp_path / "none.txt")
 
 
 # The command line
@@ -190,14 +179,19 @@ def test_predict_and_listen_take_the_same_labels_and_thresholds(sound: Path, tmp
     path = tmp_path / "thresholds.txt"
     path.write_text("0.5\nwater* = 0.03\nblender = 0.9\n")
     options = ("--model", SMALL, "--labels", "blender,water*,eat", "--ignore", "Eat", "--threshold", path)
-    found = ainext("predict", sound, *options, "--threshold", "blender=0.02", "--json").json[
-        0
-    ]  # counts before the file
-    result = model.predict(sound, labels="blender,water*", threshold={"blender": 0.02, "water*": 0.03})
+    options += ("--threshold", "blender=0.02")  # counts before the file
+    found = ainext("predict", sound, *options, "--json").json[0]
+    thresholds = {"blender": 0.02, "water*": 0.03}
+    result = model.predict(sound, labels="blender,water*", threshold=thresholds)
     assert [one["label"] for one in found["clip"]] == [one.label for one in result.clip]
     assert found["segments"] == [one.as_dict() for one in result.segments] and found["segments"]
-    heard = ainext("listen", sound, *options, "--threshold", "0.01", "--json").out.splitlines()
-    assert {json.loads(line)["label"] for line in heard} <= {"blender", "water-flowing"} and heard
+    listened = [json.loads(line) for line in ainext("listen", sound, *options, "--json").out.splitlines()]
+    stream = Stream(model.choose("blender,water*"), threshold=thresholds)
+    steps = stream.push(decode.read(sound, 24_000)) + stream.finish()
+    expected = [one.as_dict() for step in steps for one in step.segments]
+    places = [{name: one[name] for name in ("start", "end", "label")} for one in listened]
+    assert places == [{name: one[name] for name in ("start", "end", "label")} for one in expected]
+    assert {one["label"] for one in listened} == {"blender", "water-flowing"}
 
 
 def test_wrong_labels_and_thresholds_end_the_command_in_one_line(sound: Path, tmp_path: Path) -> None:
@@ -223,6 +217,10 @@ def test_hundreds_of_labels_are_listed_by_group(tmp_path: Path, monkeypatch: pyt
     flat = " ".join(out.split())
     assert all(f"{label} " in f"{flat} " for label in labels)
     assert ainext("models", "mine", "--json").json["groups"] == groups
+    few = description | {"labels": ["a", "b"], "groups": {"Low": ["a"]}}
+    (folder / "model.json").write_text(json.dumps(few), encoding="utf-8")
+    out = ainext("models", "mine").out
+    assert "2 labels in 1 group," in out and "group:Low (1)\n  a\n\nin no group (1)\n  b" in out
 
 
 # In files

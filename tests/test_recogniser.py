@@ -156,7 +156,7 @@ def test_thresholds_by_label_are_those_of_files_and_of_streams() -> None:
     given = {one.label for step in live.push(waveform) + live.finish() for one in step.segments}
     assert given and label not in given
     for make in (model.predict, lambda sound, **options: ain.Stream(model, **options)):
-        with pytest.raises(ParameterError, match="no label 'blnder'; did you mean blender"):
+        with pytest.raises(ParameterError, match="no label matches 'blnder'; did you mean blender"):
             make(waveform, threshold={"blnder": 0.5})
 
 

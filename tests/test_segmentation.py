@@ -250,7 +250,7 @@ def test_thresholds_in_python_are_checked(value: Any) -> None:
     if value is not None:
         with pytest.raises(ParameterError, match=f"^threshold is {value!r}: give a probability above 0"):
             settings_for(LABELS, (), value)
-    with pytest.raises(ParameterError, match="no label 'Ketle'; did you mean kettle"):
+    with pytest.raises(ParameterError, match="no label matches 'Ketle'; did you mean kettle"):
         settings_for(LABELS, (), {"Ketle": 0.5})
     with pytest.raises(ParameterError, match="give only one of the two"):
         settings_for(LABELS, (), 0.5, settings=SegmentationSettings())

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
 
 _NO_BREAK = "\u00a0"
-_MAX_LINES = 60  # labels that are listed one on each line, if they have groups
 
 
 def models(
@@ -81,8 +80,8 @@ def _in_words(entry: ModelEntry) -> str:
 
 
 def _labels_in_words(labels: list[str], groups: dict[str, list[str]]) -> list[str]:
-    """The labels, one on each line; hundreds of them in paragraphs, by the groups that are part of no other."""
-    if len(labels) <= _MAX_LINES or not groups:
+    """The labels: in paragraphs, by the groups that are part of no other; one on each line if there are no groups."""
+    if not groups:
         return [f"\n{counted(len(labels), 'label')}:", *map(printable, labels)]
     sets = {name: frozenset(members) for name, members in groups.items()}
     largest = {name: members for name, members in sets.items() if not any(members < other for other in sets.values())}

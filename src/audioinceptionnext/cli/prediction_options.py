@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -82,7 +83,8 @@ OnsetThreshold = Annotated[
         "-t",
         metavar="P|LABEL=P|FILE",
         help="Set the probability that a segment must reach at least once, for all labels or for some, as in "
-        "blender=0.9 or 'group:Animal=0.7'. May be repeated. A file has one of these on each line.",
+        "blender=0.9 or 'group:Animal=0.7'. May be repeated. A file such as thresholds.txt has one of these on each "
+        "line.",
         show_default="the model's, or 0.5",
         rich_help_panel=_SEGMENTS,
     ),
@@ -162,14 +164,17 @@ def segmentation_settings(
 
     texts = onset_threshold or []
     files = [text for text in texts if _names_a_file(text)]
-    everywhere, by_label = parse_thresholds([text for text in texts if text not in files])
-    for file in files:  # what the command line itself says counts before them
-        rest, more = read_thresholds(file)
-        everywhere, by_label = rest if everywhere is None else everywhere, more | by_label
+    # What the command line itself says comes last, since that counts before the files.
+    typed = [text for text in texts if text not in files]
+    layers = [
+        *map(read_thresholds, files),
+        parse_thresholds(typed, ", or a file such as thresholds.txt or ./thresholds"),
+    ]
+    everywhere = [number for number, _ in layers if number is not None]
     given = {} if offset_threshold is None else {"offset_threshold": offset_threshold}
     return recogniser.segmentation_settings(
-        by_label,
-        onset_threshold=everywhere,
+        [by_label for _, by_label in layers],
+        onset_threshold=everywhere[-1] if everywhere else None,
         **given,
         smoothing=smoothing,
         min_duration=min_duration,
@@ -178,8 +183,14 @@ def segmentation_settings(
 
 
 def _names_a_file(text: str) -> bool:
-    """Whether the value of the option is a file, rather than a threshold."""
+    """Whether the value of the option is a file, rather than a threshold: its name has a suffix or a folder.
+
+    A file called ``blender`` is none, so that what a value means does not depend on what lies in the current folder.
+    """
     with suppress(ValueError):
         float(text.rpartition("=")[2])
         return False
-    return Path(text).is_file() or bool(Path(text).suffix and "=" not in text)
+    named = Path(text).suffix[1:2].isalpha() or "/" in text or os.sep in text
+    with suppress(OSError):  # the name is too long, for instance
+        return named and ("=" not in text or Path(text).is_file())
+    return False

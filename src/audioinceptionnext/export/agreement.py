@@ -25,7 +25,7 @@ class Agreement:
 
     Attributes:
         top1: share of the counted clips, 0 to 1, for which both files have the same best class; of a multi-label model,
-            share of the counted labels of clips that either file reports, which both report.
+            share of the counted labels of clips that either file reports in one step or more, which both report.
         worst, mean_difference: the largest and the mean difference of the probabilities, over all classes and clips.
         clips: number of clips.
         counted: number of clips that count for ``top1``, or of labels of clips.
@@ -64,22 +64,23 @@ def compare(
         tasks: sizes of the parts of the labels of which each has a best class, see `StoredModel.tasks`. Files agree on
             a clip if they do in every part.
         thresholds: of a multi-label model, those from which on its labels are reported. ``min_lead`` is then the
-            distance of the first file's probability from them. If fewer than `MIN_COUNTED` labels are reported, best
-            classes are compared all the same.
+            distance of the first file's highest probability from them, or half of that of 0 or 1 if these are nearer.
+            If fewer than `MIN_COUNTED` labels are reported, best classes are compared all the same.
 
     Raises:
         AinextError: there are no clips.
         ModelError: a file is not an ONNX model.
     """
     predict_a, predict_b = _predictor(Path(a_path)), _predictor(Path(b_path))
-    pairs = [
-        tuple(recording_probabilities(run(values[None])[0]) for run in (predict_a, predict_b)) for values in inputs
-    ]
+    pairs = [tuple(_mean_and_peak(run(values[None])[0]) for run in (predict_a, predict_b)) for values in inputs]
     if not pairs:
         raise AinextError(f"there are no clips to compare {b_path} with {a_path} on; give at least one")
-    a, b = (np.stack(side) for side in zip(*pairs, strict=True))  # each (clips, classes)
-    if thresholds is not None and (reported := _reported_by_both(a, b, np.asarray(thresholds), min_lead)) is not None:
-        return _agreement(a, b, reported, of_labels=True)
+    # Each (clips, classes).
+    (a, a_peaks), (b, b_peaks) = (np.stack(side, axis=1) for side in zip(*pairs, strict=True))
+    if thresholds is not None:
+        reported = _reported_by_both(a_peaks, b_peaks, np.asarray(thresholds), min_lead)
+        if reported is not None:
+            return _agreement(a, b, reported, of_labels=True)
     same, clear = np.ones(len(a), bool), np.ones(len(a), bool)
     cuts = np.cumsum(tasks, dtype=int)[:-1]
     for first, second in zip(np.split(a, cuts, axis=1), np.split(b, cuts, axis=1), strict=True):
@@ -87,6 +88,11 @@ def compare(
         best = np.sort(first, axis=1)[:, -2:]
         clear &= (best[:, -1] - best[:, 0] >= min_lead) | (first.shape[1] == 1)
     return _agreement(a, b, same[clear] if clear.sum() >= MIN_COUNTED else same)
+
+
+def _mean_and_peak(steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, classes) to (classes,) each: for the clip as a whole, and the highest of all steps."""
+    return recording_probabilities(steps), steps.max(axis=0)
 
 
 def _agreement(a: np.ndarray, b: np.ndarray, counted: np.ndarray, of_labels: bool = False) -> Agreement:
@@ -98,7 +104,9 @@ def _agreement(a: np.ndarray, b: np.ndarray, counted: np.ndarray, of_labels: boo
 def _reported_by_both(a: np.ndarray, b: np.ndarray, thresholds: np.ndarray, min_lead: float) -> np.ndarray | None:
     """Whether both files report a label, for each label of a clip that one of them does; None if these are too few."""
     either, both = (a >= thresholds) | (b >= thresholds), (a >= thresholds) & (b >= thresholds)
-    clear = either & (np.abs(a - thresholds) >= min_lead)
+    # Below a threshold of 0.08 nothing is 0.1 away from it: there, what leads by less is clear.
+    needed = np.minimum(min_lead, np.minimum(thresholds, 1 - thresholds) / 2)
+    clear = either & (np.abs(a - thresholds) >= needed)
     chosen = clear if clear.sum() >= MIN_COUNTED else either
     return both[chosen] if chosen.sum() >= MIN_COUNTED else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -92,21 +92,32 @@ class Model:
         """Settings with this model's own thresholds, except where others are given.
 
         Args:
-            threshold: as for `predict`. It may also name labels that `choose` left out.
+            threshold: as for `predict`. It may also name labels that `choose` left out, and be a list of mappings, of
+                which each counts before those ahead of it.
             others: as for `SegmentationSettings`. An ``onset_threshold`` holds for all labels that ``threshold`` does
                 not name. In place of all, ``settings`` of the whole model become those of the chosen labels.
 
         Raises:
-            ParameterError: the model has no such label, or a value is out of range.
+            ParameterError: the model has no such label, a value is out of range, or ``settings`` are for another number
+                of labels.
 
         >>> settings = model.segmentation_settings({"blender": 0.9}, min_duration=1.0)
         >>> model.predict("kitchen-scene.flac", settings=settings).segments
         """
         every = self._all_labels
         settings = settings_for(every.names, every.thresholds, threshold, groups=every.groups, **others)
-        if len(own := settings.class_thresholds) != len(every.names):
-            return settings
-        return replace(settings, class_thresholds=tuple(own[column] for column in self._columns))
+        if len(settings.class_thresholds) == len(every.names):
+            return _take(settings, self._columns)
+        if settings.class_thresholds and len(settings.class_thresholds) != len(self.labels):
+            reason = f"they have thresholds for {len(settings.class_thresholds)} labels, but {self.name} has"
+            instead = "make them with the segmentation_settings of the same choice of labels"
+            raise ParameterError("settings", None, f"{reason} {len(self.labels)} here; {instead}")
+        return settings
+
+    def _settings_for(self, chosen: Self, threshold: Threshold | None, **others: Any) -> SegmentationSettings:
+        """Settings for some of this model's labels, from what this model's `segmentation_settings` takes."""
+        settings = self.segmentation_settings(threshold, **others)
+        return _take(settings, [self._columns.index(column) for column in chosen._columns])
 
     def __deepcopy__(self, memo: Any) -> Self:
         """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
@@ -147,6 +158,12 @@ class Model:
         others = "a multiple of it, or a fraction of it such as one half"
         reason = f"{self.name} has a step every {seconds:g} s; give that, {others}"
         raise ParameterError("step_seconds", step_seconds, reason)
+
+
+def _take(settings: SegmentationSettings, places: Sequence[int]) -> SegmentationSettings:
+    """The settings of some labels, if they differ by label."""
+    own = settings.class_thresholds
+    return replace(settings, class_thresholds=tuple(own[place] for place in places)) if own else settings
 
 
 def _load_and_choose(loader: Callable[..., Any], arguments: tuple[Any, ...], labels: tuple[str, ...]) -> Any:

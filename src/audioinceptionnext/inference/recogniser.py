@@ -86,7 +86,8 @@ class Recogniser(Model):
             threshold: the probability that a segment must reach at least once: one for all labels, or a mapping such
                 as ``{"blender": 0.9, "group:Animal": 0.7}``, where all other labels keep theirs. The model's own
                 unless given.
-            settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` makes them.
+            settings: how probabilities become segments, in place of ``threshold``; `segmentation_settings` of this
+                recogniser, whatever ``labels`` are, makes them.
             step_seconds: time from one step to the next: the model's ``step_seconds``, a multiple of it, or a half, a
                 quarter and so on down to one frame.
             labels: which labels to look for, as for `choose`. The result has no others.
@@ -108,7 +109,7 @@ class Recogniser(Model):
         ('microwave', 5, (85, 20))
         """
         chosen = self if labels is None and ignore is None else self.choose(labels, ignore)
-        settings = chosen.segmentation_settings(threshold, settings=settings)
+        settings = self._settings_for(chosen, threshold, settings=settings)
         step = self.check_step(step_seconds)
         warnings: list[str] = []
 

@@ -40,6 +40,7 @@ class Step:
         label, score: the most probable label and its probability; None and 0 in digital silence.
         log_mel: (frames, bands) float32 of that stretch, as far as it is known.
         segments: the segments that this step completes, ordered by start. Nothing that follows can lengthen them.
+        open: the segments that go on after this step, as they are so far.
     """
 
     start: float
@@ -49,6 +50,7 @@ class Step:
     score: float
     log_mel: np.ndarray
     segments: tuple[Segment, ...] = ()
+    open: tuple[Segment, ...] = ()
 
 
 class Stream:
@@ -178,10 +180,11 @@ class Stream:
         while (left := total - self._predicted) > 0:
             # Nothing follows, so that all of them are seen at once, unless each of them sees its own window only.
             last += self._predict(1 if self._predictor.mode == "clips" else left, self._received, last=left)
-        rows = np.array([row for row, _ in last]).reshape(-1, len(self.labels))
-        segments = self._segmenter.finish(rows, self.seconds)
-        steps = [self._step(row, log_mel, []) for row, log_mel in last[:-1]]
-        return steps + [self._step(row, log_mel, segments) for row, log_mel in last[-1:]]
+        self._segmenter.end(len(last), self.seconds)
+        steps = [self._step(row, log_mel, self._segmenter.push(row[None])) for row, log_mel in last[:-1]]
+        for row, log_mel in last[-1:]:
+            steps.append(self._step(row, log_mel, self._segmenter.finish(row[None], self.seconds)))
+        return steps
 
     def open_segments(self) -> list[Segment]:
         """The segments that have not ended yet, as they are so far. A step returns each of them when it is complete."""
@@ -236,7 +239,8 @@ class Stream:
         self._given += 1
         best = int(row.argmax())
         label = self.labels[best] if row[best] > 0 else None
-        return Step(start, end, row, label, float(row[best]), log_mel, tuple(self._shifted(segments)))
+        ended = tuple(self._shifted(segments))
+        return Step(start, end, row, label, float(row[best]), log_mel, ended, tuple(self.open_segments()))
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.results.types import Score
 
 GROUP = "group:"  # what the name of a group begins with where labels are chosen
-_WILD = frozenset("*?[")
+_WILD = frozenset("*?")
 _NEAREST = 3  # names that an error suggests
 _LISTED = 20  # names that it lists if none is near, of a model with hundreds
 
@@ -117,7 +118,7 @@ class LabelSet:
         if exact := self._places.get(wanted):
             return exact
         if wanted.startswith(GROUP):
-            groups = [one for one in self.groups if _matches(_folded(one), wanted.removeprefix(GROUP).strip())]
+            groups = [one for one in self.groups if _matches(_folded(one), wanted.removeprefix(GROUP))]
             members = {label for one in groups for label in self.groups[one]}
             return [i for i, label in enumerate(self.names) if label in members]
         return sorted(place for label, places in self._places.items() if _matches(label, wanted) for place in places)
@@ -138,7 +139,7 @@ class LabelSet:
         """What to give instead of a name that `find` does not know, for the end of an error."""
         wanted, known = _folded(name), list(self.names)
         if wanted.startswith(GROUP):
-            wanted, known = wanted.removeprefix(GROUP).strip(), list(self.groups)
+            wanted, known = wanted.removeprefix(GROUP), list(self.groups)
             if not known:
                 return "this model has no groups"
         by_folded = {_folded(one): one for one in known}
@@ -162,12 +163,13 @@ class LabelSet:
     def _find_all(self, names: str | Iterable[str], parameter: str) -> set[int]:
         texts = [names] if isinstance(names, str) else list(names)
         wanted = dict.fromkeys(name for text in texts for name in self._split(text))
-        found = {place for name in wanted for place in self._find_or_raise(name, parameter)}
+        found = {place for name in wanted for place in self.find_or_raise(name, parameter)}
         if not found:
             raise ParameterError(parameter, None, "give the name of a label, a pattern or a group")
         return found
 
-    def _find_or_raise(self, name: str, parameter: str) -> list[int]:
+    def find_or_raise(self, name: str, parameter: str) -> list[int]:
+        """The same as `find`, with an error for ``parameter`` in place of an empty list."""
         if not (found := self.find(name)):
             kind = "group" if _folded(name).startswith(GROUP) else "label"
             raise ParameterError(parameter, None, f"no {kind} matches {name[:100]!r}; {self.nearest(name[:100])}")
@@ -175,22 +177,23 @@ class LabelSet:
 
     def _split(self, text: str) -> list[str]:
         """The names that commas separate. At each place, the longest one that is a label or a group counts."""
-        whole = self._places.keys() | {GROUP + _folded(one) for one in self.groups}
+        whole = self._places.keys() | {_folded(GROUP + one) for one in self.groups}
         most = max(map(len, (name.split(",") for name in whole)))  # parts of a name
         parts = text.split(",")
         found: list[str] = []
         while parts:
             ends = range(min(most, len(parts)), 0, -1)
-            end = next((end for end in ends if _folded(",".join(parts[:end])).replace(GROUP + " ", GROUP) in whole), 1)
+            end = next((end for end in ends if _folded(",".join(parts[:end])) in whole), 1)
             found.append(",".join(parts[:end]).strip())
             del parts[:end]
         return [one for one in found if one]
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    """The same for all ways of writing a name: ``Waves,surf`` is ``waves, surf``."""
+    return re.sub(r"\s*([,:])\s*", r"\1", " ".join(text.split())).casefold()
 
 
 def _matches(name: str, pattern: str) -> bool:
     """Whether a name is what a pattern stands for, both in lower case."""
-    return name == pattern or (bool(_WILD & set(pattern)) and fnmatchcase(name, pattern))
+    return name == pattern or (bool(_WILD & set(pattern)) and fnmatchcase(name, pattern.replace("[", "[[]")))

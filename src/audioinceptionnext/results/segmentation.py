@@ -205,7 +205,7 @@ class Segmenter:
         return duration if step == steps else min(place, duration)
 
     def push(self, rows: np.ndarray) -> list[Segment]:
-        """Take further steps, not including the last one, and return the segments that they complete.
+        """Take further steps and return the segments that they complete. The last step needs `end` or `finish`.
 
         Args:
             rows: probabilities, (n, classes) float32.
@@ -216,6 +216,10 @@ class Segmenter:
         self._steps += len(rows)
         return self._advance(self._steps - self._reach)
 
+    def end(self, steps: int, duration: float) -> None:
+        """Learn that so many further steps follow, and how long the whole recording is in seconds."""
+        self._end = self._steps + steps, duration
+
     def finish(self, rows: np.ndarray, duration: float) -> list[Segment]:
         """Take the last steps and return all remaining segments.
 
@@ -223,7 +227,7 @@ class Segmenter:
             rows: probabilities of the last steps, (n, classes) float32; n may be 0.
             duration: of the whole recording, in seconds.
         """
-        self._end = self._steps + len(rows), duration
+        self.end(len(rows), duration)
         found = [one for at in range(0, len(rows), PORTION) for one in self.push(rows[at : at + PORTION])]
         found += self._advance(self._steps)
         for column in list(self._open):

@@ -12,7 +12,9 @@ from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
 
-Threshold = float | Mapping[str, float]  # of all labels, or by label
+_SHOWN = 100  # characters of what was given that an error shows
+# Of all labels, or by label; or several by label, of which each counts before those ahead of it.
+Threshold = float | Mapping[str, float] | Sequence[Mapping[str, float]]
 
 
 def settings_for(
@@ -31,7 +33,8 @@ def settings_for(
         labels: of the model, one per class.
         own: the model's onset thresholds, (classes,), or empty.
         threshold: the onset threshold of all labels; or a mapping from labels, patterns and groups (see `LabelSet`) to
-            theirs. That of a label counts before that of a pattern or a group, and among these the last one.
+            theirs. That of a label counts before that of a pattern or a group, and among these the last one. Of a list
+            of such mappings, each counts before all that the ones ahead of it say.
         groups: of the labels, by name.
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
@@ -47,33 +50,40 @@ def settings_for(
         if threshold is not None:
             raise ParameterError("threshold", None, "the settings have thresholds, too; give only one of the two")
         return settings
-    by_label: Mapping[str, float] = {}
+    layers: list[Mapping[str, float]] = []
     if isinstance(threshold, Mapping):
-        by_label = threshold
+        layers = [threshold]
+    elif isinstance(threshold, Sequence) and threshold and all(isinstance(one, Mapping) for one in threshold):
+        layers = list(threshold)
     elif threshold is not None:
         check_probability("threshold", threshold)
         onset_threshold = float(threshold)
     settings = SegmentationSettings.from_threshold(
         ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **others
     )
-    if not by_label:
+    if not any(layers):
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
     known = LabelSet(tuple(labels), groups=groups or {})
     chosen = list(own) if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
-    exact: dict[int, float] = {}
-    for name, value in by_label.items():
-        if not (places := known.find(str(name))):
-            several = "," in str(name) and "=" in str(name)
-            instead = "repeat threshold for each label" if several else known.nearest(str(name))
-            raise ParameterError("threshold", None, f"there is no label {name!r}; {instead}")
-        check_probability("threshold", value, f"{name}={value}")
-        for place in places:
-            (exact if known.is_label(str(name)) else chosen)[place] = float(value)
-    return replace(settings, class_thresholds=tuple(exact.get(i, value) for i, value in enumerate(chosen)))
+    for by_label in layers:
+        texts = {str(name): value for name, value in by_label.items()}
+        for name in sorted(texts, key=known.is_label):  # labels last, since these count
+            if "," in name and "=" in name and not known.find(name):
+                reason = f"no label matches {name[:_SHOWN]!r}; repeat threshold for each label"
+                raise ParameterError("threshold", None, reason)
+            places = known.find_or_raise(name, "threshold")
+            check_probability("threshold", texts[name], f"{name}={texts[name]}")
+            for place in places:
+                chosen[place] = float(texts[name])
+    return replace(settings, class_thresholds=tuple(chosen))
 
 
-def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, float]]:
+def parse_thresholds(texts: Iterable[str], or_else: str = "") -> tuple[float | None, dict[str, float]]:
     """The threshold of all labels, None if there is none, and those by label.
+
+    Args:
+        texts: a number, or a label, a pattern or a group with one, as in ``blender=0.9``.
+        or_else: what else can be given, which the error for a text that is neither says.
 
     Raises:
         ParameterError: a text is neither a number nor a label with a number, or two texts contradict each other.
@@ -83,7 +93,7 @@ def parse_thresholds(texts: Iterable[str]) -> tuple[float | None, dict[str, floa
     """
     found: dict[str, float] = {}
     for text in texts:
-        _add(text, found)
+        _add(text, found, or_else)
     everywhere = found.pop("", None)
     return everywhere, found
 
@@ -98,7 +108,8 @@ def read_thresholds(path: str | PathLike[str]) -> tuple[float | None, dict[str, 
         FileError: the file cannot be read, or a line is none of these.
 
     >>> everywhere, by_label = read_thresholds("thresholds.txt")
-    >>> model.predict("dinner.mp4", threshold=by_label)
+    >>> settings = model.segmentation_settings(by_label, onset_threshold=everywhere)
+    >>> model.predict("dinner.mp4", settings=settings)
     """
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
@@ -116,17 +127,17 @@ def read_thresholds(path: str | PathLike[str]) -> tuple[float | None, dict[str, 
     return everywhere, found
 
 
-def _add(text: str, found: dict[str, float]) -> None:
+def _add(text: str, found: dict[str, float], or_else: str = "") -> None:
     """Add a threshold to those by label, where that of all labels has an empty one."""
     label, _, number = text.rpartition("=")  # a label may contain an equals sign, a number does not
     label = label.strip()
     try:
         value = float(number)
     except ValueError:
-        reason = "give a probability above 0 and at most 1, alone or with a label, as in blender=0.9"
+        reason = f"give a probability above 0 and at most 1, alone or with a label, as in blender=0.9{or_else}"
         more = "; repeat it for each label" if "," in text else ""
-        raise ParameterError("threshold", text or "empty", reason + more) from None
-    check_probability("threshold", value, f"{label}={value}" if label else value)
+        raise ParameterError("threshold", text[:_SHOWN] or "empty", reason + more) from None
+    check_probability("threshold", value, f"{label[:_SHOWN]}={value}" if label else value)
     if found.setdefault(label, value) != value:
-        reason = f"{label or 'the threshold of all labels'} has another value already; give one"
-        raise ParameterError("threshold", text, reason)
+        reason = f"{label[:_SHOWN] or 'the threshold of all labels'} has another value already; give one"
+        raise ParameterError("threshold", text[:_SHOWN], reason)

@@ -15,7 +15,6 @@ from audioinceptionnext.audio.samples import kind_of_bytes
 from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
-from audioinceptionnext.results.types import Segment
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.model_pool import ModelPool
@@ -66,10 +65,9 @@ class LiveSession:
         query = ListenParameters.read(self.socket.query_params.multi_items())
         sample_type, channels = np.dtype(ENCODINGS[query.encoding]), query.channels
         self._include_log_mel = bool(query.include)
-        recogniser = query.chosen(await run_in_threadpool(self.models.get, query.model))
+        recogniser, settings = await run_in_threadpool(query.of_model, self.models.get)
         rate = recogniser.sample_rate if query.rate is None else query.rate
         rate = int(rate) if rate == int(rate) else rate  # as messages show it
-        settings = query.settings(recogniser)
         try:
             stream = Stream(
                 recogniser,
@@ -93,9 +91,9 @@ class LiveSession:
             self.metrics.audio.labels("live").inc(len(samples) / rate)
             # In a thread, and one message at a time: a client that sends faster than this has to wait.
             for step in await run_in_threadpool(stream.push, samples):
-                await self._send(step, stream.open_segments())
+                await self._send(step)
         for step in await run_in_threadpool(stream.finish):
-            await self._send(step, [])
+            await self._send(step)
 
     async def _receive(self) -> bytes | None:
         """The next samples; None when the client has announced the end."""
@@ -120,7 +118,7 @@ class LiveSession:
         self._rest = data[end:]
         return np.frombuffer(data[:end], sample_type).reshape(-1, channels)
 
-    async def _send(self, step: Step, open_segments: list[Segment]) -> None:
+    async def _send(self, step: Step) -> None:
         best = np.argsort(-step.probabilities, kind="stable")[:TOP_K]
         rounded = np.round(step.probabilities.astype(float), 4).tolist()
         message: dict[str, Any] = {
@@ -132,7 +130,7 @@ class LiveSession:
             "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
             "probabilities": dict(zip(self._labels, rounded, strict=True)),
             "segments": [segment.as_dict() for segment in step.segments],
-            "open": [segment.as_dict() for segment in open_segments],
+            "open": [segment.as_dict() for segment in step.open],
         }
         if self._warnings:
             message["warnings"], self._warnings[:] = list(self._warnings), []

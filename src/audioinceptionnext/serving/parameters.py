@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +15,8 @@ from audioinceptionnext.serving.errors import RequestError
 
 P = TypeVar("P", bound="Parameters")
 
-MAX_NAMES = 10_000  # characters of `labels`: more than the names of all of AudioSet's labels have
+# Parameters that may be repeated, and how many characters they may have in all: more than all of AudioSet's labels.
+_LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000}
 INCLUDES = ("log_mel", "probabilities")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
 _DEFAULTS = SegmentationSettings()
@@ -65,13 +66,13 @@ class Parameters(BaseModel):
     hop: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
     )
-    labels: str = Field(
-        "",
+    labels: list[str] = Field(
+        [],
         description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
-        "as group:Animal; all unless given.",
-        examples=["blender,water*"],
+        "as group:Animal. May be repeated; all unless given.",
+        examples=[["blender,water*"]],
     )
-    ignore: str = Field("", description="Labels to leave out, named in the same way.")
+    ignore: list[str] = Field([], description="Labels to leave out, named in the same way.")
 
     @classmethod
     def read(cls: type[P], given: Iterable[tuple[str, str]]) -> P:
@@ -81,7 +82,8 @@ class Parameters(BaseModel):
             given: names and values, as they arrived.
 
         Raises:
-            RequestError: 422 for an unknown name, a value that does not fit, or two values where one is wanted.
+            RequestError: 422 for an unknown name, a value that does not fit or is too long, or two values where one is
+                wanted.
         """
         values: dict[str, list[str]] = {}
         for name, value in given:
@@ -93,10 +95,13 @@ class Parameters(BaseModel):
             if value not in (seen := values.setdefault(name, [])):
                 seen.append(value)
         for name, seen in values.items():
-            if name != "threshold" and len(seen) > 1:
+            if name not in _LISTS and len(seen) > 1:
                 raise RequestError.of_parameter(name, " and ".join(seen), "give it once")
+            if name in _LISTS and sum(map(len, seen)) > _LISTS[name]:
+                reason = f"give at most {_LISTS[name]:,} characters; patterns and groups are shorter"
+                raise RequestError.of_parameter(name, None, reason)
         try:
-            return cls.model_validate({name: v if name == "threshold" else v[0] for name, v in values.items()})
+            return cls.model_validate({name: v if name in _LISTS else v[0] for name, v in values.items()})
         except ValidationError as error:
             raise cls._refusal(error) from None
 
@@ -110,22 +115,23 @@ class Parameters(BaseModel):
         schema = cls.model_json_schema()["properties"][name]
         return RequestError.of_parameter(name, first["input"] or "empty", f"give {_expected(schema)}")
 
-    def chosen(self, recogniser: Recogniser) -> Recogniser:
-        """The model with the labels that are asked for. Raises `RequestError` (422) if it has no such labels."""
-        for name, text in (("labels", self.labels), ("ignore", self.ignore)):
-            if len(text) > MAX_NAMES:
-                raise RequestError.of_parameter(name, None, "too long: name patterns or groups")
-        try:
-            return recogniser.choose(self.labels or None, self.ignore or None)
-        except ParameterError as error:
-            raise RequestError.of_library(error) from None
+    def of_model(self, get: Callable[[str], Recogniser]) -> tuple[Recogniser, SegmentationSettings]:
+        """The model with the labels that are asked for, and how its probabilities become segments.
 
-    def settings(self, recogniser: Recogniser) -> SegmentationSettings:
-        """How probabilities become segments. Raises `RequestError` (422) for thresholds that the model cannot have."""
+        Thousands of patterns take a second, so that this does not belong on the event loop.
+
+        Args:
+            get: gives the model of a name.
+
+        Raises:
+            RequestError: 404 for an unknown model, 422 for labels or thresholds that it cannot have.
+        """
+        recogniser = get(self.model)
         try:
+            chosen = recogniser.choose(_given(self.labels), _given(self.ignore))
             everywhere, by_label = parse_thresholds(self.threshold)
             others = {} if self.offset_threshold is None else {"offset_threshold": self.offset_threshold}
-            return recogniser.segmentation_settings(
+            settings = chosen.segmentation_settings(
                 by_label,
                 onset_threshold=everywhere,
                 **others,
@@ -135,6 +141,7 @@ class Parameters(BaseModel):
             )
         except ParameterError as error:
             raise RequestError.of_library(error) from None
+        return chosen, settings
 
 
 class PredictParameters(Parameters):
@@ -163,6 +170,11 @@ class ListenParameters(Parameters):
         None, ge=0, lt=1e9, description="Seconds of sound after its window for which a step waits."
     )
     include: Annotated[str, _split(("log_mel",))] = Field("", description="log_mel, to draw the sound.")
+
+
+def _given(texts: list[str]) -> list[str] | None:
+    """A list of names; None if all of it is empty, as a field of a form is that nobody has filled in."""
+    return texts if any(texts) else None
 
 
 def describe_parameters(parameters: type[Parameters]) -> list[dict[str, Any]]:

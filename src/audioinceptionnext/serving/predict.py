@@ -27,6 +27,8 @@ from audioinceptionnext.serving.settings import Settings
 from audioinceptionnext.serving.uploads import Upload, display_name, receive
 from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
 
+MAX_VALUES = 2_000_000  # probabilities in a response, which are some 16 MB of JSON and several times that in memory
+
 
 @dataclass(frozen=True)
 class Job:
@@ -79,6 +81,7 @@ class Predictor:
             starlette.requests.ClientDisconnect: the client has left.
         """
         query = request.query_params.multi_items()
+        self._check()
         job = await self._job(query)  # what is wrong with it is said before a byte of the body is read
         upload = await self._receive(request)
         request.state.received = True
@@ -95,22 +98,26 @@ class Predictor:
             disconnected.cancel()
             upload.close()
 
-    async def _job(self, given: Iterable[tuple[str, str]]) -> Job:
-        parameters = PredictParameters.read(given)
-        recogniser = parameters.chosen(await asyncio.to_thread(self.models.get, parameters.model))
+    def _check(self) -> None:
+        """Refuse the request if the server is busy."""
         try:
-            recogniser.check_step(parameters.hop)
-        except ParameterError as error:
-            raise RequestError.of_library(error) from None
-        return Job(recogniser, parameters, parameters.settings(recogniser))
-
-    async def _receive(self, request: Request) -> Upload:
-        try:  # before a byte of the body is read
             if self._uploads >= self.settings.uploads:
                 raise Busy(retry_after=1)
             self.queue.check()
         except Busy as busy:
             raise _busy(busy) from None
+
+    async def _job(self, given: Iterable[tuple[str, str]]) -> Job:
+        parameters = PredictParameters.read(given)
+        recogniser, settings = await asyncio.to_thread(parameters.of_model, self.models.get)
+        try:
+            recogniser.check_step(parameters.hop)
+        except ParameterError as error:
+            raise RequestError.of_library(error) from None
+        return Job(recogniser, parameters, settings)
+
+    async def _receive(self, request: Request) -> Upload:
+        self._check()  # before a byte of the body is read
         self._uploads += 1
         try:
             return await receive(request, self.folder, self.settings)
@@ -120,6 +127,8 @@ class Predictor:
     def _predict(self, job: Job, upload: Upload, stop: Event) -> dict[str, Any]:
         """Recognise the upload, in a thread of the queue."""
         limit, name = self.settings.max_seconds, display_name(job.parameters.name or upload.name)
+        include = job.parameters.include.split(",")
+        values_per_second = len(job.recogniser.labels) / (job.parameters.hop or job.recogniser.step_seconds)
         too_long = RequestError(413, f"{name}: longer than {limit / 60:g} min, this server's limit: cut it")
 
         clock = DecodingClock(self.settings.decode_seconds)
@@ -130,6 +139,9 @@ class Predictor:
                 raise Cancelled
             if seconds > limit:
                 raise too_long
+            if "probabilities" in include and seconds * values_per_second > MAX_VALUES:
+                reason = f"more than {MAX_VALUES:,} of them: choose fewer labels, a longer hop or a shorter recording"
+                raise RequestError(422, f"probabilities: {reason}", parameter="include")
 
         def on_packet() -> None:
             if stop.is_set():
@@ -152,7 +164,7 @@ class Predictor:
         except (MediaError, ParameterError) as error:
             raise RequestError.of_library(error, name) from None
         result.file = name
-        return _response(result, job.parameters.include.split(","))
+        return _response(result, include)
 
 
 def _response(result: Recognition, include: Collection[str]) -> dict[str, Any]:
