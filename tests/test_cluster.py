@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from audioinceptionnext.cluster import read_failed, read_results
 from audioinceptionnext.cluster.listing import find_recordings, make_tasks
 from audioinceptionnext.cluster.result_folder import ResultFolder
 from audioinceptionnext.cluster.types import MissingRecording, Recording
+from audioinceptionnext.cluster.worker import Job, Worker, pack
 from audioinceptionnext.errors import FileError
 from tests.audio_files import sine, write_wav
 
@@ -269,6 +271,32 @@ def test_the_folder_keeps_each_recording_once(tmp_path: Path) -> None:
     assert [one["warnings"] for one in table if one["warnings"]] == [["ends early"]]
     with pytest.raises(FileError, match=r"model m, not n; give another folder"):
         ResultFolder(tmp_path / "out", {"model": "n", "class_thresholds": (0.5,)})
+
+
+def test_a_run_of_some_labels(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command gives to its workers, without a cluster: they have the labels, and run.json says which."""
+    import ray
+
+    path, rows = archive / "day" / "001.wav", []
+
+    def run_batch(paths: list[str], job: Job, content: bytes, out: Path, **_: object) -> None:
+        recogniser = Worker(job, "x", content, None)
+        with ResultFolder(out, job.as_dict()):
+            task = pack([Recording(str(path), paths[0])])
+            rows.extend(json.loads(row) for row in recogniser({"task": np.array([task])})["rows"])
+        raise SystemExit(0)
+
+    monkeypatch.setattr("audioinceptionnext.cluster.run.run_batch", run_batch)
+    monkeypatch.setattr(ray, "get", lambda given: given)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(was_current_actor_reconstructed=False))
+    call = ("batch", path, "--out", tmp_path / "out", *SETTINGS, "--labels", "water*,blender,eat", "--ignore", "EAT")
+    with pytest.raises(SystemExit):
+        main([*map(str, call), "--threshold", "sweep=0.9"])
+    assert {one["label"] for one in rows[0]["clip"]} == {"blender", "water-flowing"}
+    run = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
+    assert run["labels"] == ["blender", "water-flowing"] and run["class_thresholds"] == [0.049, 0.049]
+    with pytest.raises(FileError, match="labels"):
+        ResultFolder(tmp_path / "out", run | {"labels": None})
 
 
 @posix

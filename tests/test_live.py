@@ -153,6 +153,25 @@ def test_a_stream_ends_as_a_recording_does(files: dict[str, Path], mode: Mode, s
     )
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_says_what_is_open_after_it(files: dict[str, Path], mode: Mode) -> None:
+    """Also if many steps come at once, as those do that wait for the end."""
+    stream = Stream(opened(files, mode), settings=LOW, start=5.0)
+    early = stream.push(scene())
+    steps = early + stream.finish()
+    segmenter = Segmenter(stream.labels, LOW, stream.step_seconds, stream.window_seconds)
+    for number, step in enumerate(steps):
+        if number == len(early):
+            segmenter.end(len(steps) - number, stream.seconds)
+        segmenter.push(step.probabilities[None])
+        assert [(one.label, one.start) for one in step.open] == [
+            (one.label, 5.0 + one.start) for one in segmenter.open_segments()
+        ] or step is steps[-1]
+    assert len(early) > 2 and any(step.open for step in early[:-1]) and not steps[-1].open
+    if len(steps) - len(early) > 1:
+        assert any(step.open for step in steps[len(early) : -1])
+
+
 @pytest.mark.parametrize(("mode", "turn", "after"), [("clips", 1, 0), ("windows", 2, 3840), ("dense", 2, 24_000)])
 def test_a_step_comes_at_the_stated_delay(files: dict[str, Path], mode: Mode, turn: int, after: int) -> None:
     lookahead = 1.0 if mode == "dense" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -17,6 +18,8 @@ from websockets.sync import client as websockets
 from audioinceptionnext import load
 from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import MediaError, ParameterError
+from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.serving import predict
 from audioinceptionnext.serving.metrics import access_log
 from audioinceptionnext.serving.settings import Settings
 from tests.audio_files import kitchen, write_wav
@@ -70,11 +73,14 @@ def test_labels_are_chosen_as_in_python(client: httpx.Client, sound: bytes, serv
     assert found["probabilities"]["labels"] == ["water-flowing"] == [one["label"] for one in found["clip"]]
     query = "threshold=0.01&labels=water*,blender&ignore=Blender"
     assert client.post(f"{PREDICT}?{query}", content=sound).json()["segments"] == found["segments"]
+    several = "threshold=0.01&labels=water*&labels=eat&labels=&ignore=Eat&ignore=blender"
+    assert client.post(f"{PREDICT}?{several}", content=sound).json()["segments"] == found["segments"]
+    assert len(send(client, sound, labels="", top_k=20).json()["clip"]) == 20  # a field that is not filled in
     for wrong, line in (({"labels": "blendr"}, "did you mean blender?"), ({"ignore": "*"}, "leaves no label")):
         refused = send(client, sound, **wrong)
         assert line in problem(refused, 422) and refused.json()["parameter"] == next(iter(wrong))
 
-    url = f"{server.url.replace('http', 'ws')}/v1/listen?{query}&encoding=f32le"
+    url = f"{server.url.replace('http', 'ws')}/v1/listen?{several}&encoding=f32le"
     with websockets.connect(url) as socket:
         socket.send(kitchen(3).astype(np.float32).tobytes())
         socket.send('{"type": "end"}')
@@ -82,6 +88,41 @@ def test_labels_are_chosen_as_in_python(client: httpx.Client, sound: bytes, serv
     assert steps and all(list(step["probabilities"]) == ["water-flowing"] for step in steps)
     listed = client.get("/v1/models").json()["models"][0]
     assert (listed["kind"], listed["groups"], listed["identifiers"]) == ("single-label", {}, [])
+
+
+def test_labels_are_not_chosen_on_the_event_loop(
+    client: httpx.Client, sound: bytes, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = []
+
+    def choose(self: Recogniser, *arguments: object) -> Recogniser:
+        places.append(asyncio._get_running_loop())
+        return self
+
+    monkeypatch.setattr(Recogniser, "choose", choose)
+    assert send(client, sound, labels="blender").status_code == 200
+    with websockets.connect(f"{server.url.replace('http', 'ws')}/v1/listen?labels=blender") as socket:
+        socket.send('{"type": "end"}')
+        list(socket)
+    assert places and not any(places)
+
+
+def test_a_busy_server_says_so_before_it_looks_at_the_labels(sound: bytes) -> None:
+    with serving(models=(SMALL,), uploads=0) as server:
+        refused = httpx.post(f"{server.url}{PREDICT}?labels=nothing", content=sound)
+    assert "the server is busy" in problem(refused, 503)
+
+
+def test_too_many_probabilities_are_refused(
+    client: httpx.Client, sound: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "MAX_VALUES", 50)
+    refused = send(client, sound, include="probabilities")
+    assert "probabilities: more than 50 of them: choose fewer labels, a longer hop or" in problem(refused, 422)
+    assert refused.json()["parameter"] == "include"
+    fewer = send(client, sound, include="probabilities", labels="blender").json()["probabilities"]
+    assert fewer["labels"] == ["blender"] and fewer["steps"]
+    assert send(client, sound, include="log_mel").status_code == 200
 
 
 def test_thresholds_by_label_are_those_of_python(client: httpx.Client, sound: bytes, server: Server) -> None:
@@ -129,7 +170,10 @@ def test_thresholds_by_label_are_those_of_python(client: httpx.Client, sound: by
         ("", {"smoothing": -1}, "smoothing", "give a number from 0 to 86400"),
         ("", {"include": "all"}, "include", "give log_mel or probabilities"),
         ("", {"include": "x" * 5000}, "include", "too long"),
-        ("labels=" + "*," * 6000, {}, "labels", "too long"),
+        ("labels=" + "*," * 6000, {}, "labels", "labels: give at most 10,000 characters"),
+        ("labels=" + "*," * 4000, {"labels": "x" * 3000}, "labels", "give at most 10,000 characters"),
+        ("threshold=" + "*" * 21_000 + "=0.5", {}, "threshold", "give at most 20,000 characters; patterns and groups"),
+        ("threshold=" + "x" * 5000, {}, "threshold", "xxx: give a probability"),
         ("ignore=" + "x" * 500, {}, "ignore", "no label matches 'xxx"),
         ("top_k=%1B[31m", {}, "top_k", "top_k is ?[31m"),
     ],

@@ -261,6 +261,13 @@ def test_train_evaluate_and_predict(tmp_path: Path) -> None:
     assert {(one.label, one.task) for step in steps for one in step.segments} == {
         (one["label"], one["task"]) for one in item["segments"]
     }
+    (some,) = ainext(*call, "--labels", "verb-1,noun-*", "--ignore", "noun-2", "--json").json
+    assert [one["task"] for one in some["clip"]] == ["verb", "noun", "noun"] and some["clip"][0]["label"] == "verb-1"
+    kept = [one for one in item["segments"] if one["label"] == "verb-1" or one["task"] == "noun"]
+    assert some["segments"] == [one for one in kept if one["label"] != "noun-2"]
+    chosen = Stream(load(out / "model.onnx").choose("noun-*"), threshold=0.01)
+    steps = [*chosen.push(decode.read(sound, 24_000)), *chosen.finish()]
+    assert {one.task for step in steps for one in step.segments} == {"noun"}
     header, *rows = ainext(*call, "--format", "csv").out.splitlines()
     assert header == "file,start,end,label,score,task" and len(rows) == len(item["segments"])
     assert all(row.split(",")[-1] == row.split(",")[3].split("-")[0] for row in rows)
