@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.results.labels import LabelSet
@@ -57,7 +57,7 @@ def settings_for(
         layers = list(threshold)
     elif threshold is not None:
         check_probability("threshold", threshold)
-        onset_threshold = float(threshold)
+        onset_threshold = float(cast(float, threshold))
     settings = SegmentationSettings.from_threshold(
         ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **others
     )
