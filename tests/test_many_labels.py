@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from audioinceptionnext.results.html import HtmlReport
+from audioinceptionnext.results.types import Segment
 from tests.browser import SCENE, SMALL, drop, opened, rows, until
 from tests.command import ainext
 from tests.served import serving
+from tests.strategies import recognition
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]
 
@@ -29,7 +32,13 @@ RESULT: dict[str, Any] = {
 }
 MODEL = {"name": "many", "labels": LABELS, "groups": GROUPS, "default": True}
 LANES = "[...document.querySelectorAll('.lane')].filter(lane => lane.offsetHeight).length"
+COLOURS = "bars => bars.map(bar => bar.style.background)"
 SEARCH = "Search for sounds"
+# Collects what is added to lists that are on the page already, which screen readers read out.
+READ_OUT = """window.readOut = [];
+  new MutationObserver((changes) => changes.forEach(({ addedNodes }) =>
+    addedNodes.forEach((node) => node.nodeName === "LI" && readOut.push(node.innerText))))
+  .observe(document.getElementById("live"), { childList: true, subtree: true })"""
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +69,15 @@ def test_sounds_that_are_typed_and_chosen_are_all_that_is_shown(browser: Any, ur
     for page in many(browser, url):
         drop(page, SCENE)
         assert len(rows(page)) == 40
+        assert page.locator(".score .name").all_inner_texts() == OCCURRING[:5]
+        dog, _, bark = page.eval_on_selector_all(".bar", COLOURS)[:3]
         search = page.get_by_role("combobox", name=SEARCH)
         search.press_sequentially("ani")
         assert page.locator("#offers li").all_inner_texts() == ["Animal group of 2, 2 segments"]
         page.locator("#offers li").click()
         assert [row[2] for row in rows(page)] == ["Dog", "Bark"]
         assert page.inner_text("#status") == "2 of 40 segments shown."
+        assert page.eval_on_selector_all(".bar", COLOURS) == [dog, bark]  # labels keep their colours
         assert page.locator(".lane").count() == 2 and page.inner_text("summary") == "Sounds: 2 of 440"
         # Enter takes the first match, arrows another one; labels that contain commas are found like others.
         search.press_sequentially("surf")
@@ -87,13 +99,22 @@ def test_sounds_that_are_typed_and_chosen_are_all_that_is_shown(browser: Any, ur
             *("Animal (group) ×", "Waves, surf ×", "without Bark ×"),
             "Show all sounds",
         ]
+        assert page.locator(".unknown").is_hidden()
         page.select_option("#model", SMALL)  # which has none of them, and few enough sounds to list
         assert page.inner_text("summary") == "Sounds: all 20" and search.is_hidden()
+        assert page.inner_text(".unknown") == "Not in this model: group:Animal, Waves, surf, Bark."
         page.select_option("#model", "many")
         drop(page, SCENE)
         assert len(rows(page)) == 2
         page.get_by_role("button", name="Show all sounds").click()
         assert len(rows(page)) == 40 and page.url == f"{url}/"
+
+        # The search box does not count the segments of a recording that is gone.
+        page.route("**/v1/predict?*", lambda route: route.fulfill(status=422, json={"detail": "damaged"}))
+        drop(page, SCENE)
+        page.get_by_text("damaged").wait_for()
+        search.press_sequentially("ani")
+        assert page.locator("#offers li").all_inner_texts() == ["Animal group of 2"]
 
 
 def test_the_page_saves_what_the_command_gives_for_these_labels(browser: Any, url: str) -> None:
@@ -154,11 +175,13 @@ def test_live_several_sounds_go_on_at_a_time(browser: Any, url: str) -> None:
     going_on = [{"start": 0.0, "end": 1.0, "label": label, "score": 0.3} for label in ("Dog", "Speech")]
     step = {"start": 0.0, "end": 1.0, "delay": 1.0, "label": "Speech", "score": 0.9, "probabilities": scores}
     first, last = step | {"segments": [], "open": going_on}, step | {"end": 2.0, "segments": going_on, "open": []}
+    ended = [[{"start": 0.0, "end": 0.5, "label": "Sound 1", "score": 0.5}]]  # which the first message reports
 
     def answer(socket: Any) -> None:
         def on_message(message: Any) -> None:
             over = isinstance(message, str)
-            socket.send(json.dumps(last if over else first))
+            segments = {"segments": ended.pop()} if ended else {}
+            socket.send(json.dumps(last if over else first | segments))
             if over:
                 socket.close(code=1000)
 
@@ -166,13 +189,37 @@ def test_live_several_sounds_go_on_at_a_time(browser: Any, url: str) -> None:
 
     now = "[...document.querySelectorAll('#live .score.now .name')].map(name => name.innerText).join()"
     shown = now.replace(".now", "")
+    listed = "document.querySelectorAll('.ended li').length"
     for page in many(browser, url, answer):
         page.get_by_role("button", name="Use the microphone").click()
         until(page, f"{now} === 'Speech,Dog' && {shown} === 'Speech,Dog,Sound 1,Bark,Waves, surf'")
+        until(page, f"{listed} === 1")
+        page.evaluate(READ_OUT)
+        for wait_for in (f"{now} === 'Dog' && {shown} === 'Dog,Bark' && {listed} === 0", f"{listed} === 1"):
+            page.get_by_role("combobox", name=SEARCH).fill("animal")
+            page.keyboard.press("Enter")  # the second time, it is no longer chosen
+            until(page, wait_for)
+        assert page.evaluate("readOut") == []
         page.get_by_role("combobox", name=SEARCH).fill("animal")
         page.keyboard.press("Enter")
-        until(page, f"{now} === 'Dog' && {shown} === 'Dog,Bark'")
         page.get_by_role("button", name="Stop").click()
         assert [row[2] for row in rows(page)] == ["Dog"]
         page.get_by_role("button", name="Remove Animal (group)").click()
-        assert sorted(row[2] for row in rows(page)) == ["Dog", "Speech"]
+        assert sorted(row[2] for row in rows(page)) == ["Dog", "Sound 1", "Speech"]
+
+
+def test_a_report_writes_labels_in_its_tables_as_the_page_does(browser: Any, tmp_path: Path) -> None:
+    written = {
+        "clean-dishes": "clean dishes",
+        "snake_case": "snake case",
+        "Hi-hat": "Hi-hat",
+        "École-hiver": "École-hiver",
+        "a-b c": "a-b c",
+    }
+    segments = [Segment(float(n), n + 1.0, label, 0.9) for n, label in enumerate(written)]
+    with HtmlReport(tmp_path / "r.html", "none") as report:
+        report.add(recognition(segments))
+    for page in opened(browser, (tmp_path / "r.html").as_uri()):
+        page.wait_for_selector("details[open] tbody tr")
+        for cells in ("th.label", "details[open] tbody th"):  # made in Python, and by the page's script
+            assert sorted(page.locator(cells).all_inner_texts()) == sorted(written.values())

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Choice, only } from "../../src/audioinceptionnext/page/choice.js";
+import { countShown } from "../../src/audioinceptionnext/page/text.js";
 import { fixtures } from "./fixtures.js";
 
 const { model, cases } = fixtures("labels").json("labels.json");
@@ -48,6 +49,23 @@ test("names that one model lacks are kept for another", () => {
   assert.deepEqual([...kept.labels], ["Waves, surf", "Dog", "Cat"]);
 });
 
+test("a list is split anew for each model", () => {
+  const sea = { labels: ["Waves", "Dog"], groups: {} }; // in which "surf" is a name of its own, and unknown
+  const kept = choice("labels=Waves, surf,wok,gr*&ignore=nothing", sea);
+  assert.deepEqual([[...kept.labels], kept.unknown], [["Waves"], ["surf", "wok", "gr*", "nothing"]]);
+  kept.toggle("labels", kept.offers[1]);
+  kept.setModel(model);
+  assert.deepEqual([...kept.labels], ["Waves, surf", "Dog"]);
+  assert.deepEqual(kept.unknown, ["wok", "gr*", "nothing"]);
+  kept.setModel(sea);
+  assert.deepEqual([...kept.labels], ["Waves", "Dog"]);
+});
+
+test("brackets are letters of a name, not a pattern", () => {
+  assert.deepEqual(choice("labels=[DC]og,[DC]*").unknown, ["[DC]og", "[DC]*"]);
+  assert.deepEqual([...choice("labels=[d*", { labels: ["[Dog]", "Dog"] }).labels], ["[Dog]"]);
+});
+
 test("a result with some labels has the best five of them", () => {
   const labels = ["a", "b", "c", "d", "e", "f", "g"];
   const clip = labels.map((label, rank) => ({ label, score: 0.9 - rank / 10 }));
@@ -55,4 +73,17 @@ test("a result with some labels has the best five of them", () => {
   const found = only({ file: "x.wav", clip, segments }, new Set(["b", "c", "d", "e", "f", "g"]));
   assert.deepEqual([found.file, found.clip.map((one) => one.label).join("")], ["x.wav", "bcdef"]);
   assert.deepEqual(found.segments, segments.slice(1));
+});
+
+test("a result of several tasks has the best five of each", () => {
+  const clip = ["verb", "noun"].flatMap((task) => [..."abcdefg"].map((letter) => ({ label: `${task} ${letter}`, score: 0.1, task })));
+  const all = clip.map(({ label }) => label);
+  const found = only({ clip, segments: [] }, new Set(all.filter((label) => label !== "noun a")));
+  assert.deepEqual(found.clip.map((one) => one.label).join(), [...all.slice(0, 5), ...all.slice(8, 13)].join());
+});
+
+test("the status says in whole words how many segments are shown", () => {
+  const texts = [countShown(2, 1040), countShown(0, 1), countShown(3, 3), countShown(1, 1), countShown(0, 0)];
+  const wanted = ["2 of 1,040 segments shown.", "0 of 1 segment shown.", "All 3 segments shown.", "1 segment.", "0 segments."];
+  assert.deepEqual(texts, wanted);
 });

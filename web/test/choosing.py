@@ -10,11 +10,20 @@ from audioinceptionnext.results.labels import LabelSet
 
 def labels(folder: Path) -> None:
     """What Python chooses of labels, some of which contain commas."""
-    names = ("Speech", "Dog", "Cat", "Waves, surf", "Smoke detector, smoke alarm", "Smoke (odd)", "Tick-tock")
+    names = (
+        "Speech",
+        "Dog",
+        "Cat",
+        "Waves, surf",
+        "Smoke detector, smoke alarm",
+        "Smoke (odd)",
+        "Tick-tock",
+        "Horn [short]",
+    )
     groups = {"Animal": ("Dog", "Cat"), "Alarm, warning": ("Smoke detector, smoke alarm", "Tick-tock")}
     chosen = LabelSet(names, groups=groups)
     texts = ["Dog", "dog, WAVES, surf", "group:animal", "Smoke*", "group:a*", "?at", "*(odd)"]
-    texts.append("group: Alarm, warning,Speech")
+    texts += ["group: Alarm, warning,Speech", "waves,surf", "group : Alarm ,warning", "*[short]"]
     pairs = [(one, None) for one in texts] + [(None, one) for one in texts] + [("*", "Tick-tock,group:Animal")]
     cases = [
         {"labels": one, "ignore": other, "chosen": [names[i] for i in chosen.choose(one, other)]}

@@ -3,11 +3,11 @@ import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
-import { countSegments, make, number, readable } from "./text.js";
+import { countSegments, countShown, make, number, readable } from "./text.js";
 import { Viewer } from "./viewer.js";
 
 const find = (id) => document.getElementById(id);
-const MANY = 60; // labels that are too many to list
+const MAX_LISTED = 60; // labels; of a model with more, none is listed
 const EXAMPLE = new URL("./example.mp3", import.meta.url);
 
 /** engine: an object with the methods of `ServerEngine`. */
@@ -55,7 +55,7 @@ class Page {
 
   #describeModel() {
     const { name, labels } = this.#model;
-    const list = labels.length > MANY ? "search for them below" : labels.map(readable).join(", ");
+    const list = labels.length > MAX_LISTED ? "search for them below" : labels.map(readable).join(", ");
     find("labels").textContent = `${name} recognises ${number(labels.length)} sounds: ${list}.`;
     if (!this.result) this.#offerSounds(name); // otherwise the next recording is recognised by this model
   }
@@ -75,10 +75,9 @@ class Page {
     history.replaceState(null, "", location.pathname + this.choice.query + location.hash);
     this.live?.show(this.choice.labels);
     if (!this.viewer) return;
-    const { segments } = this.#shown;
-    this.viewer.show(this.#shown);
-    const [some, all] = [segments.length, this.result.segments.length];
-    this.#showStatus(some < all ? `${number(some)} of ${countSegments(all)} shown.` : `All ${countSegments(all)} shown.`);
+    const shown = this.#shown;
+    this.viewer.show(shown);
+    this.#showStatus(countShown(shown.segments.length, this.result.segments.length));
   }
 
   get #shown() {
@@ -149,7 +148,7 @@ class Page {
     this.#offerSounds(result.model); // another may have been selected since
     this.url = URL.createObjectURL(file);
     this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
-    if (this.choice.query) this.viewer.show(this.#shown);
+    this.viewer.show(this.#shown); // without a choice too: of all labels' scores it has the best
     this.chooser.setSegments(result.segments);
     const stem = result.file.replace(/\.[^.]*$/, "");
     const downloads = Object.values(FORMATS).map((format) =>
@@ -181,6 +180,7 @@ class Page {
   #clear() {
     this.viewer?.close();
     this.viewer = this.result = null;
+    this.chooser?.setSegments([]);
     this.#describeModel();
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = null;

@@ -2,7 +2,7 @@
 // as in ?labels=Dog,group:Animal&ignore=Speech, so that a link leads to the same view.
 
 const GROUP = "group:";
-const TOP_K = 5; // labels of the recording as a whole
+const TOP_K = 5; // labels of the recording as a whole, of each task
 
 /** "Waves,  surf" and "waves, surf" are the same name. */
 const key = (name) => name.trim().toLowerCase().replaceAll(/\s*([,:])\s*/g, "$1").replaceAll(/\s+/g, " ");
@@ -20,7 +20,9 @@ export class Choice {
     /** What can be chosen: [{name, title, labels}], groups first. */
     this.offers = [...all, ...labels.map((label) => ({ name: label, title: label, labels: [label] }))];
     this.known = new Map(this.offers.map((offer) => [key(offer.name), offer]));
-    for (const [list, texts] of Object.entries(this.given)) this.given[list] = texts.flatMap((text) => this.#names(text));
+    this.mostParts = Math.max(1, ...[...this.known.keys()].map((name) => name.split(",").length));
+    // Split anew: what another model has split at a comma may be one name of this one.
+    for (const [list, names] of Object.entries(this.given)) this.given[list] = this.#names(names.join());
   }
 
   /** The names in a comma-separated list. Names may contain commas themselves: the longest known one counts. */
@@ -28,11 +30,11 @@ export class Choice {
     const parts = text.split(",").filter((part) => part.trim());
     const names = [];
     while (parts.length) {
-      let count = parts.length;
+      let count = Math.min(parts.length, this.mostParts);
       while (count > 1 && !this.known.has(key(parts.slice(0, count).join()))) count--;
       names.push(parts.splice(0, count).join().trim());
     }
-    return names.some((name) => this.find(name)) ? names : [text]; // it may be a name of another model
+    return names;
   }
 
   /** What a name or a pattern such as `Smoke detector*` stands for: {name, title, labels}; undefined if for nothing. */
@@ -40,7 +42,7 @@ export class Choice {
     const found = this.known.get(key(name));
     if (found || !/[*?]/.test(name)) return found;
     const escaped = key(name).replaceAll(/[.+^${}()|[\]\\]/g, "\\$&");
-    const pattern = new RegExp(`^${escaped.replaceAll("*", ".*").replaceAll("?", ".")}$`);
+    const pattern = new RegExp(`^${escaped.replaceAll(/\*+/g, ".*").replaceAll("?", ".")}$`);
     const isGroup = (one) => key(one).startsWith(GROUP);
     const matching = this.offers.filter((offer) => isGroup(offer.name) === isGroup(name) && pattern.test(key(offer.name)));
     const labels = [...new Set(matching.flatMap((offer) => offer.labels))];
@@ -50,6 +52,11 @@ export class Choice {
   /** What of a list, "labels" or "ignore", the model knows: [{name, title, labels}]. */
   chosen(list) {
     return this.given[list].map((name) => this.find(name)).filter(Boolean);
+  }
+
+  /** The names of both lists that the model does not know. */
+  get unknown() {
+    return Object.values(this.given).flatMap((names) => names.filter((name) => !this.find(name)));
   }
 
   has(list, { name }) {
@@ -86,5 +93,14 @@ export class Choice {
 /** A Result (see server.js) with these labels alone, as Python's `labels` gives it. */
 export function only(result, labels) {
   const wanted = ({ label }) => labels.has(label);
-  return { ...result, clip: result.clip.filter(wanted).slice(0, TOP_K), segments: result.segments.filter(wanted) };
+  return { ...result, clip: best(result.clip.filter(wanted)), segments: result.segments.filter(wanted) };
+}
+
+/** The first five scores of each task; a model without tasks is like one with a single task. */
+function best(scores) {
+  const counts = new Map();
+  return scores.filter(({ task }) => {
+    counts.set(task, (counts.get(task) ?? 0) + 1);
+    return counts.get(task) <= TOP_K;
+  });
 }

@@ -1,7 +1,8 @@
 // The search box with which people choose sounds among hundreds: a combobox as the ARIA Authoring Practices describe it.
 import { countSegments, make, number, readable } from "./text.js";
 
-const MANY = 30; // labels from which on the search box is open at first
+const MAX_CLOSED = 30; // labels; of a model with more, the search box is open at first
+const MAX_UNKNOWN = 5; // names that the model does not know and that are shown
 const WAYS = { labels: "Show only", ignore: "Leave out" };
 
 export class Chooser {
@@ -32,10 +33,12 @@ export class Chooser {
     this.chips = make("ul", { class: "chips", "aria-label": "Chosen sounds" });
     this.list.onmousedown = (event) => event.preventDefault(); // the search box keeps the focus
     const box = make("div", { class: "combobox" }, this.input, this.list);
-    this.element = make("details", {}, make("summary", {}, "Sounds: ", this.count), make("div", { class: "search" }, this.way, box), this.none, this.chips);
+    this.unknown = make("p", { class: "quiet unknown" });
+    const details = make("details", {}, make("summary", {}, "Sounds: ", this.count), make("div", { class: "search" }, this.way, box), this.none, this.chips);
+    this.element = make("div", {}, details, this.unknown);
     this.setSegments([]);
     this.#update();
-    this.element.open = choice.all.length > MANY || this.chips.childElementCount > 0;
+    details.open = choice.all.length > MAX_CLOSED || this.chips.childElementCount > 0;
   }
 
   /** segments: of the recording that is shown, with all labels. */
@@ -53,6 +56,9 @@ export class Chooser {
     if (chips.length > 1) chips.push(make("li", {}, make("button", { type: "button", class: "chip", onclick: () => this.#clear() }, "Show all sounds")));
     this.chips.replaceChildren(...chips);
     this.chips.hidden = !chips.length;
+    const { unknown } = choice;
+    this.unknown.textContent = unknown.length ? inWords(unknown) : "";
+    this.unknown.hidden = !unknown.length;
   }
 
   #chip(list, offer) {
@@ -164,4 +170,11 @@ export class Chooser {
 /** "Animal (group)" for a group. */
 function nameOf({ name, title }) {
   return name === title ? readable(title) : `${readable(title)} (group)`;
+}
+
+/** Which names, of the page's address or chosen of another model, the model does not know. */
+function inWords(unknown) {
+  const more = unknown.length - MAX_UNKNOWN;
+  const shown = unknown.slice(0, MAX_UNKNOWN).map((name) => name.slice(0, 100));
+  return `Not in this model: ${shown.join(", ")}${more > 0 ? ` and ${number(more)} more` : ""}.`;
 }

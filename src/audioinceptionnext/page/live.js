@@ -23,7 +23,7 @@ export class Live {
     this.delay = make("span", { class: "time" });
     this.scores = make("div", {});
     this.warning = make("p", { class: "quiet", role: "status" });
-    this.list = make("ol", { class: "ended", "aria-live": "polite", "aria-label": "Segments that have ended" });
+    this.list = emptyList();
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
@@ -100,8 +100,11 @@ export class Live {
   /** Shows these labels alone from now on, of past segments too. labels: a Set. */
   show(labels) {
     this.labels = labels;
-    this.list.replaceChildren();
+    // In another list: screen readers would read out again what is added to this one.
+    const before = this.list;
+    this.list = emptyList();
     this.#list(this.recording?.segments ?? []);
+    before.replaceWith(this.list);
     if (this.step) this.#showNow();
   }
 
@@ -154,4 +157,8 @@ export class Live {
     }
     context.putImageData(image, this.canvas.width - width, 0);
   }
+}
+
+function emptyList() {
+  return make("ol", { class: "ended", "aria-live": "polite", "aria-label": "Segments that have ended" });
 }

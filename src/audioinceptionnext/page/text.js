@@ -22,6 +22,12 @@ export function countSegments(count) {
   return `${number(count)} ${count === 1 ? "segment" : "segments"}`;
 }
 
+/** "2 of 40 segments shown.", "All 40 segments shown."; of one or none, "1 segment." and "0 segments." */
+export function countShown(some, all) {
+  if (some < all) return `${number(some)} of ${countSegments(all)} shown.`;
+  return all > 1 ? `All ${countSegments(all)} shown.` : `${countSegments(all)}.`;
+}
+
 /** 0.876 -> "88 %". */
 export function percent(score) {
   return `${Math.round(100 * score)}\u00a0%`;
@@ -29,7 +35,7 @@ export function percent(score) {
 
 /** "clean-dishes" -> "clean dishes", for the page; files keep the label. "Tick-tock" is written as people write it. */
 export function readable(label) {
-  return /[ A-Z]/.test(label) ? label : label.replaceAll(/[-_]/g, " ");
+  return label.includes(" ") || label !== label.toLowerCase() ? label : label.replaceAll(/[-_]/g, " ");
 }
 
 /** A segment in words: "clean dishes 88 %, 0:01.0 to 0:02.5". */

@@ -10,12 +10,13 @@ export class Viewer {
   /** url: of the recording, or null if it cannot be played. video: whether it has pictures. */
   constructor(result, url, video = false) {
     this.result = result;
+    this.colours = coloursOf(result); // a label keeps its colour, whatever else is shown
     const media = url ? make(video ? "video" : "audio", { src: url, preload: "metadata", playsinline: true }) : null;
     // A file may have the type of a video and hold no pictures.
     media?.addEventListener("loadedmetadata", () => (media.hidden = video && !media.videoHeight));
     this.player = new Player(media, () => this.#update());
     const play = (segment) => this.player.playSegment(segment.start, segment.end);
-    this.timeline = new Timeline(result, coloursOf(result), { play, seek: (seconds) => this.player.seek(seconds) });
+    this.timeline = new Timeline(result, this.colours, { play, seek: (seconds) => this.player.seek(seconds) });
     this.button = make("button", { type: "button", class: "play primary", onclick: () => this.player.toggle() }, "Play");
     this.time = make("span", { class: "time" });
     this.unplayable = make("p", { class: "quiet", hidden: true }, "This browser cannot play the recording. The timeline is complete nevertheless.");
@@ -38,13 +39,13 @@ export class Viewer {
 
   /** Shows another Result of the same recording, such as one with fewer labels; playback goes on. */
   show(result) {
-    this.timeline.showSegments(result.segments, coloursOf(result));
+    this.timeline.showSegments(result.segments, this.colours);
     this.#showTables(result);
   }
 
   #showTables(result) {
     const without = result.segments.length < this.result.segments.length;
-    this.beside.replaceChildren(segmentTable(result.segments, this.play, without), overallScores(result, coloursOf(result)));
+    this.beside.replaceChildren(segmentTable(result.segments, this.play, without), overallScores(result, this.colours));
   }
 
   close() {
