@@ -16,11 +16,20 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.training import linear_start
 from audioinceptionnext.training.acceptance import accept, blend
 from audioinceptionnext.training.fine_tuning import FineTuning, targets_of_clips
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
-from audioinceptionnext.training.linear_start import PENALTIES, clip_loss, fold_numbers, frozen_features, solve
+from audioinceptionnext.training.linear_start import (
+    PENALTIES,
+    _regressions,
+    clip_loss,
+    fold_numbers,
+    frozen_features,
+    solve,
+    start_from_linear_solution,
+)
 from audioinceptionnext.training.optimiser import make_optimiser
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_record import Run
@@ -63,6 +72,23 @@ def test_the_penalty_is_the_best_for_clips_that_were_left_out() -> None:
     nothing = solve(features, clip, targets[torch.randperm(60, generator=torch.Generator().manual_seed(1))], folds)
     assert nothing.penalty == max(PENALTIES)
     assert solve(*cloud(noise=0.01), folds).penalty == min(PENALTIES)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_the_loss_of_left_out_clips_is_the_mean_over_all(multi_label: bool) -> None:
+    features, clip, targets = cloud(clips=30)
+    folds = np.arange(30) ** 2 % 5  # of different sizes
+    found = solve(features, clip, targets, folds, multi_label=multi_label)
+    logits = torch.zeros(len(clip), 3)
+    for number in np.unique(folds):
+        inside = torch.from_numpy(np.flatnonzero(folds != number))
+        left_out = torch.from_numpy(folds == number)[clip]
+        means = features.view(30, 2, 8).mean(1)[inside].double()
+        *_, (weight, bias) = _regressions(
+            means, targets[inside].double(), PENALTIES[: PENALTIES.index(found.penalty) + 1], {}, multi_label
+        )
+        logits[left_out] = torch.nn.functional.linear(features[left_out], weight.float(), bias.float())
+    assert found.loss == pytest.approx(clip_loss(logits, clip, targets, multi_label=multi_label), rel=1e-3)
 
 
 def test_several_labels_of_a_clip_are_solved_each_on_its_own() -> None:
@@ -138,13 +164,57 @@ def test_the_accepted_weights_are_never_worse_than_the_start() -> None:
     assert accept(start, end, lambda net: 1.0).share == 0  # nothing gained, nothing changed
 
 
+def test_a_start_that_is_accepted_is_that_of_all_clips(
+    start: tuple[StoredModel, Waveforms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clips = replace(start[0], net=copy.deepcopy(start[0].net)), start[1].clips
+    waveforms, trial = (Waveforms(part, Reader(model.sample_rate), 0.8) for part in (clips[:8], clips[8:]))
+    soft = torch.rand(12, 2, generator=torch.Generator().manual_seed(0)).softmax(1)
+    tuning = FineTuning(model, Recipe(linear_start=True, teacher_share=0.5), waveforms, trial, soft)
+    few = copy.deepcopy(model.net.classifier.weight.data)
+    for parameter in model.net.parameters():
+        parameter.data += 1.0
+    tuning.accept(model)
+    assert model.info["accepted_share"] == 0
+    wanted = replace(start[0], net=copy.deepcopy(start[0].net))
+    targets = targets_of_clips(clips, 2)
+    start_from_linear_solution(wanted, (waveforms, trial), targets, targets.lerp(soft, 0.5))
+    assert same(model.net.state_dict(), wanted.net.state_dict())
+    assert not torch.allclose(model.net.classifier.weight, few, rtol=0.01)
+
+    batches: list[int] = []
+    front_end = linear_start.crop
+    monkeypatch.setattr(linear_start, "crop", lambda *a, **o: batches.append(len(a[1])) or front_end(*a, **o))
+    torch.nn.init.zeros_(model.net.classifier.weight)
+    tuning = FineTuning(model, Recipe(), waveforms, trial)
+    model.net.classifier.weight.data += wanted.net.classifier.weight
+    tuning.accept(model)
+    assert model.info["accepted_share"] > 0 and len(batches) == 1  # one front end for five candidates
+
+
+def test_a_trial_that_cannot_be_read_changes_nothing(
+    start: tuple[StoredModel, Waveforms], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = replace(start[0], net=copy.deepcopy(start[0].net), info={})
+    (tmp_path / "a.wav").write_bytes(b"no sound")
+    broken = Waveforms([Clip(tmp_path / "a.wav", 0)], Reader(model.sample_rate), 0.8)
+    tuning = FineTuning(model, Recipe(), start[1], broken)
+    model.net.classifier.bias.data += 1
+    tuning.accept(model)
+    assert "accepted_share" not in model.info and not same(model.net.state_dict(), start[0].net.state_dict())
+    assert "none of the 1 training clip set aside can be read, so all of the change is kept" in capsys.readouterr().err
+
+
 def test_a_run_that_would_end_worse_ends_as_it_started(
     root: Path, start: tuple[StoredModel, Waveforms], tmp_path: Path
 ) -> None:
     save_model(start[0], weights := tmp_path / "start.safetensors")
     dataset = load_dataset("kitchen20", root)
     training, held_out = dataset.select("1")
-    recipe = quick(network_settings={}, linear_start=True, trial_share=0.34, epochs=1, learning_rate=50.0)
+    soft = np.eye(2)[[clip.label for clip in training]] * 0.9 + 0.05  # of the clips set aside too
+    write_soft_targets(tmp_path / "all.csv", dataset.labels, training, soft)
+    changes = {"linear_start": True, "trial_share": 0.34, "teacher": str(tmp_path / "all.csv"), "teacher_share": 0.5}
+    recipe = quick(network_settings={}, epochs=1, learning_rate=50.0, **changes)
     path = train(Run(dataset, training, [], tmp_path / "run", recipe, str(weights)), hardware=ALONE)
     assert path is not None
     bad = load_model(path)

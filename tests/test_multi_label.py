@@ -26,7 +26,13 @@ from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, FileError, ModelError, ParameterError
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions, predict_clips
 from audioinceptionnext.evaluation.evaluate import map_labels
-from audioinceptionnext.evaluation.multi_label import at_temperature, fit_to, score_labels, true_labels
+from audioinceptionnext.evaluation.multi_label import (
+    at_temperature,
+    fit_to,
+    label_intervals,
+    score_labels,
+    true_labels,
+)
 from audioinceptionnext.explain.probe import Probe, log_odds, probabilities
 from audioinceptionnext.export.agreement import compare
 from audioinceptionnext.models.publish import write_folder
@@ -306,14 +312,18 @@ def test_a_card_says_that_several_labels_can_be_true(trained: Path, tmp_path: Pa
     assert "several labels can be true" in (tmp_path / "card" / "README.md").read_text(encoding="utf-8")
 
 
-def test_thresholds_and_temperature_are_fitted_again(trained: Path, clips: Path, tmp_path: Path) -> None:
+def test_thresholds_and_temperature_are_fitted_again(
+    trained: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = replace(load_model(trained / "model.safetensors"), temperature=3.0, thresholds=None)
     with torch.no_grad():
         model.net.classifier.bias += 4  # everything is reported
     save_model(model, tmp_path / "mine.safetensors")
     arguments = ("--data", "csv", "--root", clips, "--split", "validation", "--model", tmp_path / "mine.safetensors")
-    found = ainext("evaluate", *arguments, "--calibrate", "--resamples", 0, "--json")
+    computed = count_intervals(monkeypatch)
+    found = ainext("evaluate", *arguments, "--calibrate", "--resamples", 9, "--json")
     assert found.code == 0 and "and thresholds stored" in found.err and found.json["thresholds_fitted"]
+    assert computed == [56] and "intervals" in found.json
     again = load_model(tmp_path / "mine.safetensors")
     assert again.temperature == pytest.approx(found.json["temperature"], abs=1e-4) and again.temperature != 3
     rows = found.json["per_label"].values()
@@ -344,6 +354,18 @@ def test_a_resumed_run_is_the_same(clips: Path, tmp_path: Path, monkeypatch: pyt
     assert (run.out / BEST).is_file()
 
 
+def count_intervals(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of clips of each bootstrap from now on, which takes minutes with hundreds of labels."""
+    computed: list[int] = []
+
+    def intervals(probabilities: np.ndarray, *arguments: Any, **options: Any) -> Any:
+        computed.append(len(probabilities))
+        return label_intervals(probabilities, *arguments, **options)
+
+    monkeypatch.setattr("audioinceptionnext.evaluation.multi_label.label_intervals", intervals)
+    return computed
+
+
 def test_cross_validation_counts_by_mean_average_precision(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -354,11 +376,18 @@ def test_cross_validation_counts_by_mean_average_precision(
         return run.out / "model.safetensors"
 
     monkeypatch.setattr("audioinceptionnext.training.cross_validation.train", untrained)
+    computed = count_intervals(monkeypatch)
     evaluation = CrossValidation(load_dataset("csv", clips), tmp_path, quick(**SETTINGS)).run()
     figures = evaluation.figures
     assert figures["clips"] == 88 and "top1" not in figures and set(figures["thresholds"]) == set(SOUNDS)
     folds = [fold["map"] for fold in figures["folds"].values()]
     assert figures["map_mean_of_folds"] == pytest.approx(np.mean(folds)) and len(folds) == 2
+    thresholds = [*figures["thresholds"].values()]
+    assert figures["thresholds_fitted"] and thresholds != [0.5] * 3 and computed == [88]
+    assert [row["threshold"] for row in figures["per_label"].values()] == thresholds
+    assert figures["f1"] == score_labels(evaluation.predictions, SOUNDS, thresholds)["f1"]
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert (written["f1"], written["thresholds"]) == (figures["f1"], figures["thresholds"])
     assert evaluation.report(tmp_path / "report").is_file()
 
 
@@ -398,7 +427,7 @@ def test_the_temperature_undoes_overconfidence_and_thresholds_find_the_best_f1()
     true = np.random.default_rng(1).random((400, 3)) < 0.3
     found = predictions_of(true, steps=1)
     sharper = at_temperature(found, 0.25)
-    (first, thresholds), (second, again) = fit_to(found, 3), fit_to(sharper, 3)
+    (first, thresholds), (second, again) = fit_to(found, [0.5] * 3), fit_to(sharper, [0.5] * 3)
     assert first is not None and second is not None and thresholds is not None
     assert second == pytest.approx(4 * first, rel=0.01) and again == pytest.approx(thresholds, abs=0.011)
 
@@ -406,7 +435,28 @@ def test_the_temperature_undoes_overconfidence_and_thresholds_find_the_best_f1()
         return score_labels(at_temperature(found, first), "abc", values)["f1"]
 
     assert f1(thresholds) >= max(f1([value] * 3) for value in (0.2, 0.4, 0.6, 0.8)) - 1
-    assert fit_to(ClipPredictions(found.clips[:40], found.outputs[:40]), 3) == (None, None)  # too few
+    assert fit_to(ClipPredictions(found.clips[:40], found.outputs[:40]), [0.5] * 3) == (None, None)  # too few
+
+
+def test_labels_that_are_never_true_keep_their_thresholds_and_move_nothing() -> None:
+    true = np.random.default_rng(1).random((200, 5)) < [0.3, 0, 0.3, 0.3, 0]
+    found, kept = predictions_of(true), [0, 2, 3]
+    clips = several(*(tuple(np.flatnonzero(row).tolist()) for row in true[:, kept]))
+    alone = ClipPredictions(list(clips), [steps[:, kept] for steps in found.outputs])
+    temperature, thresholds = fit_to(found, [0.5, 0.31, 0.5, 0.5, 0.77])
+    assert thresholds is not None and (thresholds[1], thresholds[4]) == (0.31, 0.77)
+    assert (temperature, [thresholds[n] for n in kept]) == fit_to(alone, [0.5] * 3)
+    silent = [replace(clip, label=NONE_OF_THEM, also=()) for clip in found.clips]
+    assert fit_to(ClipPredictions(silent, found.outputs), [0.5] * 5) == (None, None)
+
+
+def test_a_temperature_is_fitted_to_a_part_of_very_many_probabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = predictions_of(np.random.default_rng(1).random((400, 3)) < 0.3)
+    whole = fit_to(found, [0.5] * 3)[0]
+    monkeypatch.setattr("audioinceptionnext.evaluation.multi_label.MAX_VALUES", 1800)  # half of them
+    part = fit_to(found, [0.5] * 3)[0]
+    assert part != whole and part == pytest.approx(whole, rel=0.3)
+    assert {steps.dtype for steps in at_temperature(found, 0.05).outputs} == {np.dtype(np.float32)}
 
 
 # --- From one kind to the other ---

@@ -21,14 +21,14 @@ from audioinceptionnext.training import averaging, progress
 from audioinceptionnext.training.augment import mixup, random_gain, reverberate
 from audioinceptionnext.training.averaging import MovingAverage, recompute_statistics
 from audioinceptionnext.training.batch_transform import crop
-from audioinceptionnext.training.frozen import freeze_norms
+from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
 from audioinceptionnext.training.implementations import (
     IMPLEMENTATIONS,
     Implementation,
     as_convolutions,
     stem_alone,
 )
-from audioinceptionnext.training.module import RECORD
+from audioinceptionnext.training.module import RECORD, SoundClassifier
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule, rate_factor
 from audioinceptionnext.training.prepare import _class_weights
 from audioinceptionnext.training.recipe import Recipe
@@ -176,6 +176,17 @@ def test_precise_statistics_of_frozen_normalisations_need_the_stem_alone() -> No
     found, wanted = (net.state_dict() for net in reversed(nets))
     assert all(torch.equal(found[key], wanted[key]) for key in wanted if "num_batches" not in key)
     assert norms_of(nets[1])[0].running_mean.abs().max() > 0  # type: ignore[union-attr]
+
+
+def test_statistics_that_are_all_frozen_take_no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SoundClassifier] = []
+    monkeypatch.setattr(SoundClassifier, "training_inputs", lambda self, _: asked.append(self) or [])
+    for freeze, wanted in ((freeze_statistics, 0), (freeze_norms, 1)):  # the stem's is not frozen by the second
+        module = module_of(Recipe(precise_bn=2))
+        freeze(module.net)
+        module.trainer = SimpleNamespace(train_dataloader=None, global_step=0)  # type: ignore[assignment]
+        module.recompute_statistics()
+        assert len(asked) == wanted
 
 
 # --- The loss ---

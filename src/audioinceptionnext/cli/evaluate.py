@@ -130,8 +130,14 @@ def evaluate(
         predicted = evaluation.predict_clips(recogniser, clips, reader, eval_clips=eval_clips, progress=_print_progress)
         _write_predictions(predictions, predicted, recogniser, dataset, eval_clips)
         return _end(predicted.unreadable)
+    fitted = calibrate and dataset.multi_label  # the figures are then computed once more
     result = evaluation.evaluate(
-        dataset, clips, recogniser, eval_clips=eval_clips, resamples=resamples, progress=_print_progress
+        dataset,
+        clips,
+        recogniser,
+        eval_clips=eval_clips,
+        resamples=0 if fitted else resamples,
+        progress=_print_progress,
     )
     figures = result.figures
     if seen:

@@ -29,7 +29,7 @@ class Clip:
         padded: whether the clip counts as long as stated where its recording ends before it does. Its last frame is
             then repeated, as in the published code for EPIC-SOUNDS.
         also: indices of further labels that are true, such as the noun beside the verb. In a data set with tasks, the
-            label of each task after the first, in their order; in a multi-label one, ascending.
+            label of each task after the first, in their order; in a multi-label one, in any order.
     """
 
     path: Path

@@ -96,12 +96,13 @@ class Evaluation:
     def fit(self, resamples: int = RESAMPLES) -> tuple[float | None, list[float] | None]:
         """Fit the temperature and the thresholds of a multi-label model to these clips, as `fit_to` does.
 
-        The predictions and the figures are from then on those of the model with both.
+        The predictions and the figures are from then on those of the model with both. Labels that are true for none of
+        the clips keep their thresholds.
         """
-        temperature, thresholds = fit_to(self.predictions, len(self.dataset.labels))
+        before = [row["threshold"] for row in self.figures["per_label"].values()]
+        temperature, thresholds = fit_to(self.predictions, before)
         if temperature is not None:
             self.predictions = at_temperature(self.predictions, temperature)
-        before = [row["threshold"] for row in self.figures["per_label"].values()]
         self.figures |= score_labels(self.predictions, self.dataset.labels, thresholds or before, resamples)
         self.figures[FITTED] = thresholds is not None
         return temperature, thresholds

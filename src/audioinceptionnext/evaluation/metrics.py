@@ -56,7 +56,7 @@ def ranking(
     """Average precision and area under the ROC curve, both 0 to 1: how well scores rank what is positive first.
 
     They equal scikit-learn's ``average_precision_score`` and ``roc_auc_score``, with ``sample_weight`` if there are
-    weights: equal scores are a single step of the curve. Many weightings of the same clips share one sort.
+    weights: equal scores are a single step of the curve.
 
     Args:
         scores: (clips,), finite; larger if a clip is more likely positive.
@@ -66,23 +66,38 @@ def ranking(
     Returns:
         (weightings,) each; NaN where a weighting leaves no positive clip or, for the area, no negative one.
     """
-    order = np.argsort(-scores, kind="stable")
-    ordered, positives = scores[order], np.flatnonzero(positive[order])
-    # Only steps of the curve that hold a positive clip matter. `first` and `last` say where each begins and ends.
-    values = np.unique(ordered[positives])[::-1]
-    first, last = np.searchsorted(-ordered, -values, "left"), np.searchsorted(-ordered, -values, "right")
-    # The sorted clips in parts: before the first step, the first step, between it and the second, …, after the last.
-    cuts = np.concatenate(([0], np.stack((first, last), axis=1).ravel(), [len(order)]))
-    starts = np.append(np.searchsorted(positives, first), len(positives))
-    parts, hits = _sums(order, cuts, weights), _sums(order[positives], starts, weights)
+    return Ranking(scores, positive).figures(weights)
 
-    so_far, hits_so_far = np.cumsum(parts, axis=0), np.cumsum(hits, axis=0)
-    at_step, total, all_hits = so_far[1::2], so_far[-1], hits.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        precision = hits * hits_so_far / np.where(at_step > 0, at_step, 1)
-        misses = total - all_hits
-        beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie counts as half a win
-        return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
+
+class Ranking:
+    """Clips in the order of their scores, of which `ranking` computes figures. Many weightings share one sort.
+
+    Args:
+        scores, positive: as for `ranking`.
+    """
+
+    def __init__(self, scores: np.ndarray, positive: np.ndarray) -> None:
+        order = np.argsort(-scores, kind="stable")
+        ordered, positives = scores[order], np.flatnonzero(positive[order])
+        # Only steps of the curve that hold a positive clip matter. `first` and `last` say where each begins and ends.
+        values = np.unique(ordered[positives])[::-1]
+        first, last = np.searchsorted(-ordered, -values, "left"), np.searchsorted(-ordered, -values, "right")
+        # The sorted clips in parts: before the first step, the first step, between it and the second, …, after all.
+        self._order, self._positive = order, order[positives]
+        self._cuts = np.concatenate(([0], np.stack((first, last), axis=1).ravel(), [len(order)]))
+        self._starts = np.append(np.searchsorted(positives, first), len(positives))
+
+    def figures(self, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """What `ranking` returns, for these weights."""
+        parts = _sums(self._order, self._cuts, weights)
+        hits = _sums(self._positive, self._starts, weights)
+        so_far, hits_so_far = np.cumsum(parts, axis=0), np.cumsum(hits, axis=0)
+        at_step, total, all_hits = so_far[1::2], so_far[-1], hits.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = hits * hits_so_far / np.where(at_step > 0, at_step, 1)
+            misses = total - all_hits
+            beaten = misses - (at_step - hits_so_far) + (parts[1::2] - hits) / 2  # a tie counts as half a win
+            return precision.sum(axis=0) / all_hits, (hits * beaten).sum(axis=0) / (all_hits * misses)
 
 
 def _sums(clips: np.ndarray, cuts: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

@@ -6,10 +6,12 @@ and whether it is reported, which it is if one of the steps reaches its onset th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation.calibration import (
@@ -28,8 +30,10 @@ from audioinceptionnext.evaluation.intervals import (
     known,
     mean_of_known,
 )
-from audioinceptionnext.evaluation.metrics import ranking
+from audioinceptionnext.evaluation.metrics import Ranking, ranking
 from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID, fit_thresholds, peaks
+
+MAX_VALUES = 20_000_000  # of the probabilities of a label at a step to which a temperature is fitted: 80 MB
 
 
 def true_labels(clips: Sequence[Clip], classes: int) -> np.ndarray:
@@ -105,10 +109,11 @@ def label_intervals(
     labels = np.flatnonzero(true.any(0))
     if not len(labels):
         return {"map": (np.nan, np.nan), "mauc": (np.nan, np.nan)}
+    rankings = [Ranking(probabilities[:, c], true[:, c]) for c in labels]
     found: list[list[np.ndarray]] = []
     chunk = max(1, MAX_WEIGHTS // len(true))
     for weights in [np.ones((len(true), 1)), *draw_weights(group_numbers(groups), resamples, seed, chunk)]:
-        columns = [ranking(probabilities[:, c], true[:, c], weights) for c in labels]
+        columns = [ranking.figures(weights) for ranking in rankings]
         found.append([mean_of_known(np.stack(values)) for values in zip(*columns, strict=True)])
     measured, *drawn = found
     return {
@@ -117,61 +122,80 @@ def label_intervals(
     }
 
 
-def fit_to(predictions: ClipPredictions, classes: int) -> tuple[float | None, list[float] | None]:
+def fit_to(predictions: ClipPredictions, before: Sequence[float]) -> tuple[float | None, list[float] | None]:
     """The temperature and the onset thresholds that fit these clips, which the model was not trained on.
 
     The temperature divides the logits of each step before the sigmoid, and is the one with the lowest binary
     cross-entropy. The thresholds are those of the probabilities at this temperature with the best F1 of each label, see
-    `fit_thresholds`.
+    `fit_thresholds`. Labels that are true for none of the clips say nothing of either: a list may not name them at all.
+
+    Args:
+        predictions: of labelled clips.
+        before: the threshold of each label, which those that are true for none of the clips keep.
 
     Returns:
         Both; None for the temperature if these clips are too few or too few decisions at 0.5 are wrong, and None for
-        the thresholds if the clips are too few.
+        the thresholds if the clips are too few or none of the labels is true.
     """
-    if len(predictions.clips) < MIN_CLIPS:
+    true = true_labels(predictions.clips, len(before))
+    named = np.flatnonzero(true.any(0))
+    if len(predictions.clips) < MIN_CLIPS or not len(named):
         return None, None
-    true = true_labels(predictions.clips, classes)
-    mistakes = int(((predictions.probabilities >= 0.5) != true).sum())
-    temperature = None if mistakes < MIN_MISTAKES else _fit_temperature(predictions.outputs, true)
-    peak = peaks(at_temperature(predictions, temperature or 1.0).outputs)
-    return temperature, fit_thresholds(peak, true, MULTI_LABEL_GRID).tolist()
+    true = true[:, named]
+    mistakes = int(((predictions.probabilities[:, named] >= 0.5) != true).sum())
+    temperature = None if mistakes < MIN_MISTAKES else _fit_temperature(predictions.outputs, true, named)
+    peak = _tempered(peaks(predictions.outputs)[:, named], temperature or 1.0)
+    thresholds = np.array(before, float)
+    thresholds[named] = fit_thresholds(peak, true, MULTI_LABEL_GRID)
+    return temperature, thresholds.tolist()
 
 
 def at_temperature(predictions: ClipPredictions, temperature: float) -> ClipPredictions:
     """What the model predicts if its logits are divided by a temperature. Silent steps stay at 0."""
-    outputs = [
-        np.where(steps.any(1, keepdims=True), _sigmoid(_logits(steps) / temperature), 0)
-        for steps in predictions.outputs
-    ]
+    outputs = [_tempered(steps, temperature) for steps in predictions.outputs]
     return ClipPredictions(predictions.clips, outputs, predictions.unreadable)
 
 
-def _fit_temperature(outputs: Sequence[np.ndarray], true: np.ndarray) -> float | None:
+def _tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """(rows, classes) float32; rows of zeros stay as they are."""
+    found = expit(_logits(probabilities) / np.float32(temperature))
+    return np.where(probabilities.any(1, keepdims=True), found, np.float32(0))
+
+
+def _fit_temperature(outputs: Sequence[np.ndarray], true: np.ndarray, named: np.ndarray) -> float | None:
+    """The temperature that fits the labels of these numbers, to which the columns of ``true`` belong.
+
+    Args:
+        outputs: (steps, classes) probabilities of each clip. Of very many, a random part is used.
+        true: (clips, labels) bool.
+        named: (labels,).
+    """
     from scipy.optimize import minimize_scalar
 
-    loud = [(steps[steps.any(1)], row) for steps, row in zip(outputs, true, strict=True) if steps.any()]
+    loud = [(steps, row) for steps, row in zip(outputs, true, strict=True) if steps.any()]
     if not loud:
         return None
-    logits = _logits(np.concatenate([steps for steps, _ in loud]))
-    count = np.array([len(steps) for steps, _ in loud])
+    values = len(named) * sum(len(steps) for steps, _ in loud)
+    chosen = np.random.default_rng(0).permutation(len(loud))[: math.ceil(len(loud) * min(1.0, MAX_VALUES / values))]
+    parts = [(loud[n][0][loud[n][0].any(1)][:, named], loud[n][1]) for n in chosen]
+    count = np.array([len(steps) for steps, _ in parts])
     first = np.concatenate(([0], np.cumsum(count)[:-1]))
-    positive = np.stack([row for _, row in loud])
+    # Logits of what is so: that a label is true where it is, and that it is not where it is not.
+    right = np.concatenate([_logits(steps) * np.where(row, 1, -1).astype(np.float32) for steps, row in parts])
 
     def loss(log_temperature: float) -> float:
-        p = np.add.reduceat(_sigmoid(logits / np.exp(log_temperature)), first) / count[:, None]
-        return -float(np.log(np.maximum(np.where(positive, p, 1 - p), MIN_PROBABILITY)).mean())
+        p = np.add.reduceat(expit(right / np.float32(np.exp(log_temperature))), first) / count[:, None]
+        return -float(np.log(np.maximum(p, MIN_PROBABILITY)).mean())
 
     bounds = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
-    p = np.clip(np.asarray(probabilities, np.float64), MIN_PROBABILITY, 1 - 1e-7)  # float32 rounds what is closer to 1
-    return np.log(p) - np.log1p(-p)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
+    """Float32, which rounds probabilities that are closer to 1 than the bound here."""
+    p = np.asarray(probabilities, np.float32)
+    found: np.ndarray = logit(np.clip(p, np.float32(MIN_PROBABILITY), np.float32(1 - 1e-7)))
+    return found
 
 
 def _percent(part: int, whole: int) -> float | None:

@@ -29,7 +29,7 @@ def peaks(outputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def fit_thresholds(peak: np.ndarray, targets: np.ndarray, grid: np.ndarray = GRID) -> np.ndarray:
-    """The threshold from 0.3 to 0.9 at which each class has the best F1: (classes,).
+    """The threshold on a grid (from 0.3 to 0.9 by default) at which each class has the best F1: (classes,).
 
     F1 is 2 TP / (2 TP + FP + FN) over clips, where a clip counts for every class whose peak reaches its threshold. The
     counts of the mean class are added to those of each class, so that a few clips can move a threshold only so far.

@@ -17,13 +17,13 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import ParameterError, counted, writing
 from audioinceptionnext.evaluation.clip_predictions import ClipPredictions, predict_clips
 from audioinceptionnext.evaluation.evaluate import (
+    RESAMPLES,
     Evaluation,
     figures_of,
     finite,
     open_model,
     unseen_sources,
 )
-from audioinceptionnext.evaluation.multi_label import fit_to
 from audioinceptionnext.network.registry import name_of
 from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.training.fit import Interrupted, train
@@ -75,7 +75,7 @@ class CrossValidation:
             AinextError: as `fit.train`.
         """
         self.dataset.check_one_task("cross-validation")
-        predictions, unseen = ClipPredictions(), ClipPredictions()
+        predictions, unseen = ClipPredictions(), list[Clip]()
         figures_by_fold: dict[str, Any] = {}
         chosen = self.dataset.select(self.folds)[0]
         folds = sorted({clip.fold for clip in chosen if clip.fold is not None})
@@ -90,11 +90,18 @@ class CrossValidation:
                     f"interrupted in fold {fold} ({done}); resume the cross-validation to continue"
                 ) from None
             predictions.add(part)
-            unseen.add(part.only(unseen_sources(part.clips, self.dataset.select(str(fold))[1])))
-        figures = figures_of(self.dataset, predictions, None, eval_clips=self.eval_clips)
-        if 0 < len(unseen.clips) < len(predictions.clips):  # sources lie in several folds: the figures without those
-            figures["unseen_sources"] = figures_of(self.dataset, unseen, None, eval_clips=self.eval_clips)
-        figures |= _calibration(self.dataset, predictions)
+            unseen += unseen_sources(part.clips, self.dataset.select(str(fold))[1])
+        evaluation, calibration = self._pooled(predictions, fold)
+        figures = evaluation.figures
+        if 0 < len(unseen) < len(predictions.clips):  # sources lie in several folds: the figures without those
+            figures["unseen_sources"] = figures_of(
+                self.dataset,
+                evaluation.predictions.only(unseen),
+                None,
+                eval_clips=self.eval_clips,
+                thresholds=[*(calibration["thresholds"] or {}).values()],
+            )
+        figures |= calibration
         main = "map" if self.dataset.multi_label else "top1"
         values = np.array([figures_of_fold[main] for figures_of_fold in figures_by_fold.values()])
         figures |= {
@@ -108,7 +115,24 @@ class CrossValidation:
         path = self.out / FIGURES
         with writing(path):
             path.write_text(_as_json(figures) + "\n", encoding="utf-8")
-        return Evaluation(self.dataset, predictions, figures, self._reader(fold))
+        return evaluation
+
+    def _pooled(self, predictions: ClipPredictions, fold: int) -> tuple[Evaluation, dict[str, Any]]:
+        """The figures of all folds, and what fits a model trained on all of them, which has no held-out clips.
+
+        That is a temperature and thresholds. The figures of a multi-label data set are those with both.
+        """
+        several, labels = self.dataset.multi_label, self.dataset.labels
+        resamples = 0 if several else RESAMPLES  # of several labels, the figures are computed once more
+        figures = figures_of(self.dataset, predictions, None, eval_clips=self.eval_clips, resamples=resamples)
+        evaluation = Evaluation(self.dataset, predictions, figures, self._reader(fold))
+        if several:
+            temperature, thresholds = evaluation.fit()
+        else:
+            temperature = predictions.temperature()
+            thresholds = predictions.thresholds(temperature or 1.0)
+        found = thresholds and dict(zip(labels, thresholds, strict=True))
+        return evaluation, {"temperature": temperature, "thresholds": found}
 
     def run_fold(self, fold: int, training: list[Clip] | None = None) -> tuple[ClipPredictions, dict[str, Any]]:
         """Train the network of a fold, unless that is done, and score the fold's clips.
@@ -199,13 +223,3 @@ def _read_fold(clips: list[Clip], folder: Path) -> tuple[ClipPredictions, dict[s
     kept = [clips[index] for index in stored["clips"]]
     outputs = [stored[f"output{i}"] for i in range(len(kept))]
     return ClipPredictions(kept, outputs, figures["unreadable_clips"]), figures
-
-
-def _calibration(dataset: Dataset, predictions: ClipPredictions) -> dict[str, Any]:
-    """Temperature and thresholds for a model that is trained on all folds, which has no held-out clips of its own."""
-    if dataset.multi_label:
-        temperature, found = fit_to(predictions, len(dataset.labels))
-        return {"temperature": temperature, "thresholds": found and dict(zip(dataset.labels, found, strict=True))}
-    temperature = predictions.temperature()
-    thresholds = predictions.thresholds(temperature or 1.0)
-    return {"temperature": temperature, "thresholds": dict(zip(dataset.labels, thresholds, strict=True))}

@@ -16,7 +16,7 @@ from audioinceptionnext.errors import counted
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.acceptance import accept
-from audioinceptionnext.training.linear_start import clip_loss, frozen_features, start_from_linear_solution
+from audioinceptionnext.training.linear_start import clip_loss, features_of, log_mels, start_from_linear_solution
 from audioinceptionnext.training.recipe import Recipe
 
 
@@ -28,7 +28,8 @@ class FineTuning:
         recipe: its ``linear_start``, ``trial_share`` and ``teacher_share``.
         waveforms: the training clips.
         trial: clips that are set aside from training, which decide what is accepted; None accepts what was trained.
-        soft_targets: (clips, classes), of the training clips; None if there are none.
+        soft_targets: (clips, classes), of the training clips and of those of the trial after them; None if there are
+            none.
 
     >>> tuning = FineTuning(model, recipe, waveforms, trial)
     >>> train(model.net)
@@ -43,22 +44,29 @@ class FineTuning:
         trial: Waveforms | None = None,
         soft_targets: Tensor | None = None,
     ) -> None:
-        self.recipe, self.waveforms, self.trial = recipe, waveforms, trial
+        self.recipe, self.waveforms, self.trial, self.soft_targets = recipe, waveforms, trial, soft_targets
         if recipe.linear_start:
-            targets = targets_of_clips(waveforms.clips, len(model.labels))
-            wanted = None if soft_targets is None else targets.lerp(soft_targets, recipe.teacher_share)
-            start_from_linear_solution(model, waveforms, targets, wanted)
+            self._solve(model, waveforms)
         self.start = copy.deepcopy(model.net) if trial is not None else None
 
     def accept(self, model: StoredModel) -> None:
-        """Replace a trained network by the one that the trial accepts, if there is a trial; and say so on stderr."""
+        """Replace a trained network by the one that the trial accepts, if there is a trial; and say so on stderr.
+
+        If that is the start, a linear start is solved once more, with the clips of the trial too.
+        """
         if self.start is None or (trial := self.trial) is None:
             return
-        targets = targets_of_clips(trial.clips, len(model.labels))
+        stretches = list(log_mels(model, trial))  # the same for all candidates
+        if not stretches:
+            few = f"none of the {counted(len(trial), 'training clip')} set aside can be read"
+            print(f"ainext: warning: {few}, so all of the change is kept", file=sys.stderr)
+            return
+        read = torch.cat([part.clip for part in stretches]).unique()
+        targets = targets_of_clips([trial.clips[index] for index in read.tolist()], len(model.labels))
 
         def loss(net: Network) -> float:
-            candidate = replace(model, net=net)
-            features, clip = frozen_features(candidate, trial)
+            features, clip = features_of(replace(model, net=net), stretches)
+            clip = torch.searchsorted(read, clip)
             with torch.no_grad():
                 logits = net.classifier(features)
             return clip_loss(logits, clip, targets, model.tasks, multi_label=model.multi_label)
@@ -67,8 +75,17 @@ class FineTuning:
         model.net = accepted.net
         model.info["accepted_share"] = accepted.share
         before, after, best = accepted.losses[0], accepted.losses[-1], min(accepted.losses)
-        what = f"on {counted(len(trial), 'training clip')} set aside, the loss was {before:.3f} at the start"
+        what = f"on {counted(len(read), 'training clip')} set aside, the loss was {before:.3f} at the start"
         print(f"{what}, {after:.3f} at the end; kept {accepted.share:.0%} of the change ({best:.3f})", file=sys.stderr)
+        if self.recipe.linear_start and accepted.share == 0:
+            self._solve(model, self.waveforms, trial)
+
+    def _solve(self, model: StoredModel, *waveforms: Waveforms) -> None:
+        """Set the linear layer to the linear start of these clips, which are the training clips or begin with them."""
+        targets = targets_of_clips([clip for part in waveforms for clip in part.clips], len(model.labels))
+        soft = self.soft_targets
+        wanted = None if soft is None else targets.lerp(soft[: len(targets)], self.recipe.teacher_share)
+        start_from_linear_solution(model, waveforms, targets, wanted)
 
 
 def targets_of_clips(clips: Sequence[Clip], classes: int) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from audioinceptionnext.errors import writing
-from audioinceptionnext.evaluation.evaluate import evaluate
+from audioinceptionnext.evaluation.evaluate import RESAMPLES, evaluate
 from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
@@ -48,10 +48,12 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     if run.recipe.targets == "teacher":  # `train` has scored the student, since only it has the lessons
         return found | json.loads((run.out / FIGURES).read_text(encoding="utf-8"))
     eval_clips = run.recipe.eval_clips
-    evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips)
+    fits_thresholds = run.dataset.multi_label and not eval_clips  # the figures are then computed once more
+    resamples = 0 if fits_thresholds else RESAMPLES
+    evaluation = evaluate(run.dataset, run.held_out, load(onnx), eval_clips=eval_clips, resamples=resamples)
     temperature: float | None = None
     thresholds: list[float] | None = None
-    if run.dataset.multi_label and not eval_clips:
+    if fits_thresholds:
         temperature, thresholds = evaluation.fit()
     elif not eval_clips and not run.dataset.tasks:
         temperature = evaluation.predictions.temperature()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class FrozenBatchNorm(nn.BatchNorm2d):
@@ -28,6 +29,11 @@ def freeze_statistics(net: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.__class__ = FrozenBatchNorm
             module.eval()
+
+
+def all_norms_frozen(net: nn.Module) -> bool:
+    """Whether no normalisation of ``net`` has statistics that can change."""
+    return all(isinstance(module, FrozenBatchNorm) for module in net.modules() if isinstance(module, _BatchNorm))
 
 
 def has_frozen_norms(net: nn.Module) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Solution(NamedTuple):
 
 
 def start_from_linear_solution(
-    model: StoredModel, waveforms: Waveforms, targets: Tensor, soft_targets: Tensor | None = None
+    model: StoredModel, waveforms: Sequence[Waveforms], targets: Tensor, soft_targets: Tensor | None = None
 ) -> Solution | None:
     """Set the linear layer of a model to the `solve`d one for the features that the rest of its network gives.
 
@@ -56,44 +56,74 @@ def start_from_linear_solution(
 
     Args:
         model: its network's ``classifier`` is changed.
-        waveforms: the training clips. Those that cannot be read are left out.
+        waveforms: the training clips, in one part or several. Those that cannot be read are left out.
         targets: (clips, classes), 1 for the labels of each clip and 0 for the others.
         soft_targets: what to fit in their place, of the same shape; ``targets`` then only choose the penalty.
     """
-    features, clip = frozen_features(model, waveforms)
-    if len(read := clip.unique()) < 2:
+    found_of = [frozen_features(model, part) for part in waveforms]
+    before = itertools.accumulate(map(len, waveforms[:-1]), initial=0)
+    features = torch.cat([own for own, _ in found_of])
+    clip = torch.cat([own + first for (_, own), first in zip(found_of, before, strict=True)])
+    clips = [clip for part in waveforms for clip in part.clips]
+    read, number = clip.unique(return_inverse=True)
+    if len(read) < 2:
         return None
-    number = torch.full((len(waveforms),), -1)
-    number[read] = torch.arange(len(read))
-    folds = fold_numbers([waveforms.clips[index] for index in read.tolist()])
+    folds = fold_numbers([clips[index] for index in read.tolist()])
     wanted = None if soft_targets is None else soft_targets[read]
-    found = solve(features, number[clip], targets[read], folds, wanted, model.tasks, multi_label=model.multi_label)
+    found = solve(features, number, targets[read], folds, wanted, model.tasks, multi_label=model.multi_label)
     with torch.no_grad():
         model.net.classifier.weight.copy_(found.weight)
         model.net.classifier.bias.copy_(found.bias)
     return found
 
 
-@torch.no_grad()
+class Stretches(NamedTuple):
+    """A batch of stretches of clips.
+
+    Attributes:
+        log_mel: (batch, 1, frames, bands).
+        frames: (batch,), the number of those that are not padding.
+        clip: (batch,), the number of each one's clip.
+    """
+
+    log_mel: Tensor
+    frames: Tensor
+    clip: Tensor
+
+
 def frozen_features(model: StoredModel, waveforms: Waveforms) -> tuple[Tensor, Tensor]:
     """What the linear layer of a model gets of clips, at every step of `DRAWS` stretches of each.
 
     Returns:
         The features (rows, channels) float32, and the number of each row's clip, (rows,).
     """
-    front, net = model.front_end(), model.folded().eval()
+    return features_of(model, log_mels(model, waveforms))
+
+
+@torch.no_grad()
+def log_mels(model: StoredModel, waveforms: Waveforms) -> Iterator[Stretches]:
+    """What the network of a model gets of `DRAWS` stretches of each clip; nothing of clips that cannot be read."""
+    front = model.front_end()
     front.exact = False
-    net.classifier = nn.Identity()  # type: ignore[assignment]
-    features, clips = [torch.zeros(0, model.net.classifier.in_features)], [torch.zeros(0, dtype=torch.long)]
     items = _stretches(waveforms)
     while stretches := list(itertools.islice(items, BATCH)):
         batch = collate(stretches)
         seconds = max(model.clip_seconds, int(batch.lengths.max() + 1) / model.sample_rate)
         x = crop(front, batch.waveforms, batch.lengths, seconds, random=False)
+        yield Stretches(x, batch.lengths // front.hop, batch.indices)
+
+
+@torch.no_grad()
+def features_of(model: StoredModel, stretches: Iterable[Stretches]) -> tuple[Tensor, Tensor]:
+    """`frozen_features` of these stretches."""
+    net = model.folded().eval()
+    net.classifier = nn.Identity()  # type: ignore[assignment]
+    features, clips = [torch.zeros(0, model.net.classifier.in_features)], [torch.zeros(0, dtype=torch.long)]
+    for x, frames, clip in stretches:
         rows = net.pooled_logits(net.features(x))  # (batch, steps, channels)
-        count = net.steps(batch.lengths // front.hop).clamp(max=rows.shape[1])
+        count = net.steps(frames).clamp(max=rows.shape[1])
         features.append(rows[torch.arange(rows.shape[1])[None] < count[:, None]])
-        clips.append(batch.indices.repeat_interleave(count))
+        clips.append(clip.repeat_interleave(count))
     return torch.cat(features), torch.cat(clips)
 
 
@@ -138,18 +168,22 @@ def solve(
     >>> solve(features, torch.arange(len(features)), targets, fold_numbers(clips)).penalty
     1.0
     """
-    rows, truth = features.double(), targets.double()
+    truth = targets.double()
     fitted = truth if wanted is None else wanted.double()
     count = clip.bincount(minlength=len(truth)).double()[:, None]
-    means = torch.zeros(len(truth), rows.shape[1], dtype=rows.dtype).index_add_(0, clip, rows) / count
+    means = torch.zeros(len(truth), features.shape[1], dtype=truth.dtype).index_add_(0, clip, features.double()) / count
     path = partial(_regressions, tasks=tasks or {}, multi_label=multi_label)
     fold = torch.from_numpy(folds)
-    logits = torch.zeros(len(PENALTIES), len(rows), truth.shape[1], dtype=torch.float64)
+    losses = [0.0] * len(PENALTIES)
     for number in fold.unique():
-        inside, left_out = fold != number, (fold == number)[clip]
-        for layer, found in zip(path(means[inside], fitted[inside], PENALTIES), logits, strict=True):
-            found[left_out] = nn.functional.linear(rows[left_out], *layer)
-    losses = [clip_loss(found, clip, truth, tasks, multi_label=multi_label) for found in logits]
+        outside = fold == number
+        left_out = outside[clip]
+        # Fold by fold: the logits of all clips with every penalty take gigabytes with hundreds of labels.
+        rows, own = features[left_out].double(), (outside.cumsum(0) - 1)[clip[left_out]]
+        share = float(outside.double().mean())
+        for place, layer in enumerate(path(means[~outside], fitted[~outside], PENALTIES)):
+            logits = nn.functional.linear(rows, *layer)
+            losses[place] += share * clip_loss(logits, own, truth[outside], tasks, multi_label=multi_label)
     best = losses.index(min(losses))
     *_, (weight, bias) = path(means, fitted, PENALTIES[: best + 1])
     return Solution(weight.float(), bias.float(), PENALTIES[best], losses[best])

@@ -25,7 +25,7 @@ from audioinceptionnext.training.batch_transform import BatchTransform, crop
 from audioinceptionnext.training.callbacks import print_line
 from audioinceptionnext.training.distributed import gathered, processes, summed
 from audioinceptionnext.training.eval_clips import mean_over_clips
-from audioinceptionnext.training.frozen import has_frozen_norms
+from audioinceptionnext.training.frozen import all_norms_frozen, has_frozen_norms
 from audioinceptionnext.training.hardware import is_first_process
 from audioinceptionnext.training.implementations import IMPLEMENTATIONS, Implementation, stem_alone
 from audioinceptionnext.training.optimiser import all_finite, make_optimiser, make_schedule
@@ -281,7 +281,7 @@ class SoundClassifier(L.LightningModule):
 
     def recompute_statistics(self) -> None:
         """Recompute the statistics of the kept network from as many training batches as the recipe says."""
-        if self.recipe.precise_bn:
+        if self.recipe.precise_bn and not all_norms_frozen(self.kept):
             batches = self.training_inputs(self.trainer.train_dataloader)
             net, dtype, forward = self.kept, self.activation_dtype, self.feature_maps
             if isinstance(net, StagedNetwork) and has_frozen_norms(net):

@@ -98,11 +98,13 @@ def prepare_clips(
     folder = recipe.background if recipe.background_share else None
     background = read_noise(folder, model.sample_rate, "background") if folder else None
     training, trial = set_aside(run.dataset, training, recipe.trial_share, recipe.seed)
-    teacher, soft = _open_teacher(run, model, training)
-    waveforms = _waveforms(training, reader, _max_seconds(model, recipe), hardware, recipe.seed)
+    teacher, soft = _open_teacher(run, model, (*training, *trial))
+    seconds = _max_seconds(model, recipe)
+    waveforms = _waveforms(training, reader, seconds, hardware, recipe.seed)
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
-    tuning = FineTuning(model, recipe, waveforms, _waveforms(trial, reader, None, hardware) if trial else None, soft)
+    to_try = _waveforms(trial, reader, seconds, hardware, recipe.seed) if trial else None
+    tuning = FineTuning(model, recipe, waveforms, to_try, soft)
     weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.
@@ -119,7 +121,7 @@ def prepare_clips(
         noise=noise,
         background=background,
         teacher=teacher,
-        soft_targets=soft,
+        soft_targets=None if soft is None else soft[: len(training)],
         record=record,
     )
     validation = None
