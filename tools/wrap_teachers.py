@@ -8,7 +8,8 @@ Each file that is written takes a waveform and states its labels, sample rate an
 
 aiSFX takes blocks of 100 frames (2.32 s), each of which begins in the middle of the one before it. `--side-by-side`
 lets each begin where the one before it ends, which makes one block of 2.4 s (as otherwise), two of 4.8 s in place of
-three, and half as many of a long waveform. Its features then are means over fewer blocks.
+three (85 s of sound per CPU second, not 58), and half as many of a long waveform. Its features then are means over
+fewer blocks.
 """
 
 from __future__ import annotations
