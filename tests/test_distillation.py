@@ -6,8 +6,10 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,26 +20,33 @@ import torch
 import yaml
 
 from audioinceptionnext import load
+from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data.audioset import audioset_groups
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.data.unlabelled import read_recordings, split_recordings, with_labels
+from audioinceptionnext.data.unlabelled import read_recordings, with_labels
 from audioinceptionnext.data.waveforms import Waveforms
-from audioinceptionnext.errors import AinextError, ModelError, ParameterError
+from audioinceptionnext.errors import AinextError, FileError, ModelError, ParameterError
+from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID
 from audioinceptionnext.network.frontend import LogMel
-from audioinceptionnext.network.storage import load_model
+from audioinceptionnext.network.storage import StoredModel, load_model
+from audioinceptionnext.training.cross_validation import CrossValidation
+from audioinceptionnext.training.distillation import name_labels
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.lessons import LessonLoader, LessonOrder, Lessons
 from audioinceptionnext.training.mixtures import Mixer
 from audioinceptionnext.training.module import SoundClassifier
-from audioinceptionnext.training.onnx_teacher import OnnxTeacher, Teachers, resampled
+from audioinceptionnext.training.onnx_teacher import OnnxTeacher, Teachers, open_teachers, resampled
 from audioinceptionnext.training.optimiser import rate_factor
+from audioinceptionnext.training.prepare import _open_lessons
 from audioinceptionnext.training.recipe import Recipe, load_recipe
 from audioinceptionnext.training.run_folder import FIGURES, LESSONS, RUN, TABLE, remove_run
 from audioinceptionnext.training.run_record import Run
+from audioinceptionnext.training.splits import split_recordings
 from tests.audio_files import sine, write_wav
 from tests.command import ainext, last_line, refused
 from tests.networks import LABELS
-from tests.small_sounds import NETWORK, RATE, same, sound, weights
+from tests.small_sounds import NETWORK, RATE, same, small_net, sound, weights
 
 ALONE = Hardware(threads=1, implementation="matrix-products")
 TINY: dict[str, Any] = {
@@ -129,6 +138,13 @@ def test_held_out_mixtures_are_recordings_as_they_are(tmp_path: Path) -> None:
     plain = Mixer(mixer(tmp_path).waveforms, load_recipe("distil"), augmented=False)
     spectrum = np.abs(np.fft.rfft(plain(3, RATE // 2)))
     assert spectrum.argmax() == 500 and spectrum[500] ** 2 > 0.999 * np.sum(spectrum**2)
+
+
+def test_every_recording_plays_at_a_speed_that_is_the_slowest_and_the_fastest(tmp_path: Path) -> None:
+    write_wav(tmp_path / "tone.wav", sine(1000, 3.0, RATE), RATE)
+    quiet = {"equaliser_db": 0, "reverb_probability": 0, "noise_probability": 0, "gain_db": 0}
+    spectrum = np.abs(np.fft.rfft(mixer(tmp_path, speed=[0.8, 0.8], **quiet)(0, RATE // 2)))
+    assert spectrum.argmax() == 400
 
 
 # --- Teachers and lessons ---
@@ -237,6 +253,24 @@ def test_a_recording_stays_on_its_side_while_a_collection_grows(tmp_path: Path) 
     assert split_recordings(read_recordings(tmp_path), tmp_path, 0)[1] == ()
 
 
+def test_recordings_that_are_held_out_are_never_trained_on(recordings: Path) -> None:
+    with pytest.raises(AinextError, match=r"^folder: no recording is left to train on; hold out fewer$"):
+        split_recordings(read_recordings(recordings), recordings, 1.0)
+
+
+def test_the_test_split_is_held_out_from_distillation_only_if_there_is_no_other(tmp_path: Path) -> None:
+    for split, label in product(("train", "validation", "test"), ("dog", "cat")):
+        (tmp_path / split / label).mkdir(parents=True)
+        (tmp_path / split / label / "1.wav").touch()
+    dataset = load_dataset("folder", tmp_path)
+
+    def splits(chosen: str | None = None) -> list[set[str | None]]:
+        return [{clip.split for clip in part} for part in split_recordings(dataset, tmp_path, split=chosen)]
+
+    assert splits() == [{"train"}, {"validation"}]
+    assert splits("train,validation") == [{"train", "validation"}, {"test"}]
+
+
 def test_one_recording_at_least_is_held_out(recordings: Path) -> None:
     training, held_out = split_recordings(read_recordings(recordings), recordings, 0.001)
     assert (len(training), len(held_out)) == (7, 1)
@@ -275,12 +309,17 @@ def test_a_student_learns_from_one_of_our_own_models_by_one_command(
 def test_a_student_begins_with_the_mean_answer_of_its_teacher_and_gets_identifiers_and_thresholds(
     recordings: Path, teacher: Callable[..., Path], tmp_path: Path
 ) -> None:
-    path = teacher(kind="multi-label", identifiers='["/m/1", "/m/2", "/m/3"]')
+    identifiers = ("/m/0bt9lr", "/m/05tny_", "/m/09x0r")  # AudioSet's
+    path = teacher(kind="multi-label", identifiers=json.dumps(identifiers))
     made = train(run_of(recordings, tmp_path / "run", path, epochs=1, learning_rate=0.0), hardware=ALONE)
     assert made is not None
     model = load_model(made)
-    assert model.multi_label and model.identifiers == ("/m/1", "/m/2", "/m/3")
-    assert model.thresholds is not None and all(0.3 <= threshold <= 0.9 for threshold in model.thresholds)
+    assert model.multi_label and model.identifiers == identifiers
+    assert model.groups == audioset_groups(LABELS, identifiers) and "Animal" in model.groups
+    assert model.thresholds is not None
+    halves = np.array(model.thresholds) * 200  # the middle of several that are as good lies on the grid or between two
+    np.testing.assert_allclose(halves, halves.round())
+    assert MULTI_LABEL_GRID[0] <= min(model.thresholds) and max(model.thresholds) <= MULTI_LABEL_GRID[-1]
     parts = [[np.load(file)["logits"] for file in place.iterdir()] for place in (tmp_path / "run" / LESSONS).iterdir()]
     held_out, training = sorted(parts, key=len)
     assert len(held_out) == 2 and len(training) == 4
@@ -305,9 +344,13 @@ def test_a_resumed_run_is_the_same(
     with pytest.raises(AinextError, match=r"^interrupted; resume the run"):
         train(run, hardware=ALONE)
     monkeypatch.undo()
+    shutil.rmtree(run.out / LESSONS)  # they are made again, and are the same
     resumed = train(run, resume=True, hardware=ALONE)
     assert whole is not None and resumed is not None
     assert same(weights(resumed), weights(whole))
+    teacher(kind="single-label")  # another file of the same name
+    with pytest.raises(FileError, match="the run was started with teachers"):
+        train(run, resume=True, hardware=ALONE)
 
 
 def test_another_run_reads_the_lessons_of_the_first_and_goes_on_from_its_weights(
@@ -327,6 +370,27 @@ def test_another_run_reads_the_lessons_of_the_first_and_goes_on_from_its_weights
     assert same({key: weights(second)[key] for key in learnt}, learnt)
 
 
+def test_lessons_of_recordings_in_another_folder_are_others(
+    recordings: Path, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """The number of recordings in a folder decides how often a mixture takes one of them."""
+    moved = tmp_path / "moved"
+    shutil.copytree(recordings, moved)
+    (moved / "far" / "far").mkdir()
+    (moved / "far" / "high.wav").rename(moved / "far" / "far" / "high.wav")
+    model, teachers, names = StoredModel(small_net(3), LABELS), Teachers(str(files["dense"])), []
+    for root in (recordings, moved, recordings):
+        run = run_of(root, tmp_path / "run", files["dense"])
+        clips = sorted(run.training + run.held_out, key=lambda clip: clip.path.name)
+        run = replace(run, training=clips, held_out=())
+        lessons, held_out = _open_lessons(
+            run, model, teachers, ALONE, 1, lambda c, rate, s: Waveforms(c, Reader(rate), s)
+        )
+        assert held_out is None
+        names.append(lessons.folder.name)
+    assert names[0] == names[2] != names[1]
+
+
 def test_the_rate_is_constant_and_falls_at_the_end() -> None:
     recipe = Recipe(schedule="constant", epochs=10, decay=0.2, warmup=0.1)
     factors = [rate_factor(recipe, step, 10) for step in range(100)]
@@ -341,7 +405,12 @@ def test_the_rate_is_constant_and_falls_at_the_end() -> None:
     ("metadata", "source", "reason"),
     [
         ({"sample_rate": None}, "dense", "its metadata do not state sample_rate"),
+        ({"sample_rate": '"fast"'}, "dense", "its metadata do not state sample_rate"),
         ({"labels": None}, "dense", "its metadata do not state labels"),
+        ({"labels": "5"}, "dense", "its metadata do not state labels"),
+        ({"identifiers": "x"}, "dense", "its metadata do not state identifiers"),
+        ({"identifiers": "[1, 2, 3]"}, "dense", "its metadata do not state identifiers"),
+        ({"identifiers": '["/m/09x0r"]'}, "dense", "its metadata have 1 identifier, but one is for each label"),
         ({"kind": None}, "dense", "do not state its kind, which is multi-label or single-label"),
         ({"labels": '["a"]'}, "dense", "its logits are of 3 labels, but its metadata name 1"),
         ({}, "log-mel", "it takes log_mel; a teacher takes a waveform"),
@@ -355,6 +424,26 @@ def test_what_is_no_teacher_is_told(
     with pytest.raises(ModelError, match=reason) as raised:
         OnnxTeacher(str(path))
     assert str(raised.value).startswith(str(path)) and "\n" not in str(raised.value)
+
+
+def test_a_teacher_is_tried_with_the_shortest_waveform_that_it_gets(
+    teacher: Callable[..., Path], tmp_path: Path
+) -> None:
+    """This one takes whole seconds."""
+    whole = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 18]>
+        whole (float[batch, samples] waveform) => (float[batch, steps, 8000] features)
+        {
+            shape = Constant <value_ints = [1, -1, 8000]> ()
+            features = Reshape(waveform, shape)
+        }"""
+    )
+    onnx.helper.set_model_props(whole, {"sample_rate": "8000"})
+    onnx.save(whole, tmp_path / "whole.onnx")
+    names = f"{teacher()},{tmp_path / 'whole.onnx'}"
+    assert open_teachers(load_recipe("distil", {"teacher": names})).channels[1] == 8000
+    with pytest.raises(ModelError, match=r"whole.onnx: it gives nothing for 0.5 s of silence: \S"):
+        open_teachers(load_recipe("distil", {"teacher": names, "crops": [0.5, 2.4]}))
 
 
 def test_a_file_with_other_outputs_is_no_teacher(files: dict[str, Path], tmp_path: Path) -> None:
@@ -376,8 +465,21 @@ def test_a_file_with_other_outputs_is_no_teacher(files: dict[str, Path], tmp_pat
 def test_the_labels_of_a_run_are_those_of_the_teacher(recordings: Path, files: dict[str, Path], tmp_path: Path) -> None:
     run = run_of(recordings, tmp_path / "run", files["dense"])
     others = with_labels(run.dataset, ("a", "b"))
-    with pytest.raises(ParameterError, match=r"the run has 2 labels that are not those of the teacher"):
+    with pytest.raises(ParameterError, match=r"the 2 labels of the run are not those of the teacher"):
         train(Run(others, run.training, run.held_out, run.out, run.recipe), hardware=ALONE)
+
+
+def test_a_cross_validation_of_mixtures_is_refused(recordings: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="mixtures of recordings belong to no fold; train a single run"):
+        CrossValidation(read_recordings(recordings), tmp_path, load_recipe("distil"))
+
+
+def test_identifiers_of_another_list_than_audioset_make_no_groups() -> None:
+    model = StoredModel(small_net(3), LABELS)
+    for identifiers in (("/m/1", "/m/2", "/m/3"), ()):
+        model.groups = {"old": LABELS}
+        name_labels(model, SimpleNamespace(identifiers=identifiers))  # type: ignore[arg-type]
+        assert model.identifiers == identifiers and model.groups == {}
 
 
 def test_removing_a_run_removes_its_lessons_alone(tmp_path: Path) -> None:
@@ -400,7 +502,10 @@ def test_wrong_calls_end_with_one_line(recordings: Path, files: dict[str, Path],
     assert "--teacher: this recipe learns from teachers" in refused(*start, "--root", recordings)
     assert "none.onnx: no such file" in refused(*start, "--root", recordings, "--teacher", "none.onnx")
     assert "not an ONNX model" in refused(*start, "--root", recordings, "--teacher", recordings / "broken.wav")
-    assert "mixup=0.2: mixtures that a teacher labels do not" in last_line(*taught, recordings, "--set", "mixup=0.2")
+    for setting in ("mixup=0.2", "linear_start=True", "trial_share=0.1"):
+        refusal = last_line(*taught, recordings, "--set", setting)
+        assert f"{setting}: mixtures that a teacher labels do not" in refusal
+    assert "--per-class 3: without labels there are no classes" in refused(*taught, recordings, "--per-class", 3)
     few = last_line(*taught, recordings, "--set", "mixtures=9")
     assert "mixtures=9: give at least a batch of each of the 2 lengths, 128" in few
     assert not (tmp_path / "run").exists()

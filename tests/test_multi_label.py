@@ -94,6 +94,7 @@ def test_lists_of_fsd50k_are_read_as_they_are(tmp_path: Path) -> None:
     [
         ("path,labels", ("a.wav,",), "no row names a label; write the names into the column labels"),
         ("path,label,labels", ("a.wav,Dog,Dog",), "has a column label and a column labels; keep one of them"),
+        ("path,category,labels", ("a.wav,Dog,Dog",), "has a column category and a column labels; keep one of them"),
         ("path,Labels", ("a.wav,Dog",), "has a column 'Labels'; did you mean labels?"),
         ("path,sounds", ("a.wav,Dog",), "no column label or category or class or labels; it has path, sounds"),
     ],
@@ -111,6 +112,14 @@ def test_rows_that_contradict_each_other_are_problems(tmp_path: Path) -> None:
     first, second = dataset.problems
     assert first.endswith("line 3: fold is '2', but '1' in line 2, of the same clip")
     assert second.endswith("line 4: 4 values for 3 columns (put a value with a semicolon in quotes)")
+
+
+def test_a_comma_and_a_space_between_two_labels_is_a_problem(tmp_path: Path) -> None:
+    rows = ("a.wav,Speech", 'b.wav,"Speech, Car"', "c.wav,Car", 'a.wav,"Car, passing by"')
+    dataset = listed(tmp_path, "path,labels", *rows)
+    assert named(dataset) == {"a.wav": {"Speech", "Car, passing by"}, "c.wav": {"Car"}}
+    assert dataset.labels == ("Car", "Car, passing by", "Speech") and len(dataset.problems) == 1
+    assert dataset.problems[0].endswith("line 3: 'Speech, Car' is one label here; separate labels with ;")
 
 
 def test_check_counts_labels_and_clips_without_any(tmp_path: Path) -> None:

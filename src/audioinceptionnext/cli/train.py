@@ -97,7 +97,7 @@ def train(
     from audioinceptionnext.training.hardware import Hardware, is_first_process
     from audioinceptionnext.training.initial_model import open_weights
     from audioinceptionnext.training.run_record import Run
-    from audioinceptionnext.training.splits import limit_per_class, split_clips
+    from audioinceptionnext.training.splits import limit_per_class, split_clips, split_recordings
 
     hardware = Hardware(
         devices=devices, nodes=nodes, threads=threads, loader_workers=loader_workers, cache=cache,
@@ -107,21 +107,20 @@ def train(
     if initial_weights is not None:
         open_weights(initial_weights)  # before the data set, which may take long to read
     by_step, taught = settings.targets == "steps", settings.targets == "teacher"
+    if per_class and (by_step or taught):
+        what = "targets of steps take all segments of a recording" if by_step else "without labels there are no classes"
+        raise ParameterError("per_class", per_class, f"{what}; leave it out")
     read = unlabelled.read_recordings if taught and data == "folder" else partial(load_dataset, data)
     dataset = read(root, audio)
-    if by_step:
-        dataset = by_recording(dataset)
-        if per_class:
-            reason = "targets of steps take all segments of a recording; leave it out"
-            raise ParameterError("per_class", per_class, reason)
+    dataset = by_recording(dataset) if by_step else dataset
     details: dict[str, object] = {"folds": folds, "split": split, "per_class": per_class}
+    teachers = None
     if taught:
-        from audioinceptionnext.training.onnx_teacher import Teachers
+        from audioinceptionnext.training.onnx_teacher import open_teachers
 
-        teachers = Teachers(settings.teacher)
-        details["teachers"] = teachers.digests
+        teachers = open_teachers(settings)
         dataset = unlabelled.with_labels(dataset, teachers.head.labels)
-        training, held_out = unlabelled.split_recordings(dataset, root, hold_out, folds=folds, split=split)
+        training, held_out = split_recordings(dataset, root, hold_out, folds=folds, split=split)
     else:
         share = 0.2 if hold_out is None else hold_out
         training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=share, seed=settings.seed)
@@ -131,7 +130,7 @@ def train(
     if held_out and not by_step and not taught:
         check_can_report(out / "report")
     run = Run(dataset, training, held_out, out, settings, initial_weights, details)
-    weights = fit.train(run, resume=resume, overwrite=overwrite, hardware=hardware)
+    weights = fit.train(run, resume=resume, overwrite=overwrite, hardware=hardware, teachers=teachers)
     if weights is None:  # one of several processes; the first one does the rest
         return
     found = finish_run(run, weights)

@@ -7,8 +7,8 @@ left out.
 
 With a column ``labels`` in place of ``label``, any number of labels can be true for a clip. Their names are separated
 by ``;``. In a list without any ``;``, as FSD50K's, a comma separates too, but not one that a space follows: that is
-part of a name, as in AudioSet's "Waves, surf". Rows of the same clip are one clip with the labels of all of them. No
-name says that none of the labels is true.
+part of a name, as in AudioSet's "Waves, surf". If all parts of such a name are labels themselves, the row is a problem.
+Rows of the same clip are one clip with the labels of all of them. No name says that none of the labels is true.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ def _renamed(table: Table) -> Table:
     names = {}
     known = dict(COLUMNS)
     if SEVERAL in columns:
-        if "label" in columns:
-            raise FileError(table.path, f"has a column label and a column {SEVERAL}; keep one of them")
+        if other := next((name for name in known["label"] if name in columns), None):
+            raise FileError(table.path, f"has a column {other} and a column {SEVERAL}; keep one of them")
         known["label"] = (SEVERAL,)
     for ours, aliases in known.items():
         if found := next((alias for alias in aliases if alias in columns), None):
@@ -185,4 +185,14 @@ def _one_row_per_clip(table: Table) -> Table:
             kept[SEVERAL] += SEPARATOR + text
         else:
             table.problems.append((line, f"{odd} is {row[odd]!r}, but {kept[odd]!r} in line {first}, of the same clip"))
-    return Table(table.path, list(found.values()), table.problems)
+    names = {name for _, row in found.values() for name in _names(row)} if commas else set()
+    # AudioSet has no name whose parts are all labels.
+    lists = {name for name in names if "," in name and names.issuperset(map(str.strip, name.split(",")))}
+    rows = []
+    for line, row in found.values():
+        if several := next((name for name in _names(row) if name in lists), None):
+            problem = f"{printable(several)!r} is one label here; separate labels with {SEPARATOR}"
+            table.problems.append((line, problem))
+        else:
+            rows.append((line, row))
+    return Table(table.path, rows, table.problems)

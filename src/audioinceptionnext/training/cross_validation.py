@@ -66,6 +66,8 @@ class CrossValidation:
     def __post_init__(self) -> None:
         if self.recipe.targets == "steps":
             raise ParameterError("targets", "steps", "clips are scored here, with targets of clips; train a single run")
+        if self.recipe.targets == "teacher":
+            raise ParameterError("targets", "teacher", "mixtures of recordings belong to no fold; train a single run")
 
     def run(self) -> Evaluation:
         """Train the network of every fold, score its clips, and write the figures of all of them together.

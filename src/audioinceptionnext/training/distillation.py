@@ -7,6 +7,7 @@ the features of every teacher from its own with a linear layer that is not kept.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audioinceptionnext.data.audioset import audioset_groups
 from audioinceptionnext.errors import ParameterError, counted, writing
 from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
 from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID, fit_thresholds
@@ -24,6 +26,7 @@ from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.augment import random_gain
 from audioinceptionnext.training.lessons import LessonBatch, Lessons
 from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.onnx_teacher import OnnxTeacher
 from audioinceptionnext.training.optimiser import make_optimiser, make_schedule
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import TABLE
@@ -45,6 +48,8 @@ WITHOUT: dict[str, Any] = {
     "loss_weights": "uniform",
     "eval_clips": 0,
     "head_epochs": 0,
+    "linear_start": False,
+    "trial_share": 0,
 }
 
 
@@ -63,11 +68,11 @@ def check_settings(recipe: Recipe, model: StoredModel, labels: tuple[str, ...], 
     """
     for name, needed in WITHOUT.items():
         if (value := getattr(recipe, name)) != needed:
-            ending = "leave it out" if needed is None else f"it has to be {needed}"
+            ending = "leave it out" if needed is None or needed is False else f"it has to be {needed}"
             raise ParameterError(name, value, f"mixtures that a teacher labels do not go with it; {ending}")
     if model.labels != labels:
-        reason = f"the run has {counted(len(model.labels), 'label')} that are not those of the teacher"
-        raise ParameterError("teacher", recipe.teacher, f"{reason}; only a single run takes them from it")
+        reason = f"the {counted(len(model.labels), 'label')} of the run are not those of the teacher"
+        raise ParameterError("teacher", recipe.teacher, f"{reason}; give the data set those (with_labels)")
     if not recipe.crops:
         raise ParameterError("crops", None, "mixtures need lengths, such as 2.4,4.8")
     if not model.net.convolutional:
@@ -75,6 +80,14 @@ def check_settings(recipe: Recipe, model: StoredModel, labels: tuple[str, ...], 
     if recipe.mixtures < (least := recipe.batch_size * processes * len(recipe.crops)):
         reason = f"give at least a batch of each of the {counted(len(recipe.crops), 'length')}, {least}"
         raise ParameterError("mixtures", recipe.mixtures, reason)
+
+
+def name_labels(model: StoredModel, teacher: OnnxTeacher) -> None:
+    """Give a student the identifiers of its teacher's labels, and their groups if the identifiers are AudioSet's."""
+    model.identifiers, model.groups = teacher.identifiers, {}
+    if model.identifiers:
+        with contextlib.suppress(ParameterError):
+            model.groups = audioset_groups(model.labels, model.identifiers)
 
 
 class Student(SoundClassifier):

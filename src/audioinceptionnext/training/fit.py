@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from audioinceptionnext.training.hardware import Hardware, is_first_process, kee
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
-from audioinceptionnext.training.onnx_teacher import Teachers
+from audioinceptionnext.training.onnx_teacher import Teachers, open_teachers
 from audioinceptionnext.training.prepare import prepare_clips, prepare_lessons
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import (
@@ -89,6 +90,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     hardware: Hardware = Hardware(),  # noqa: B008 (frozen)
+    teachers: Teachers | None = None,
 ) -> Path | None:
     """Train a network, and save it as ``model.safetensors``.
 
@@ -97,6 +99,7 @@ def train(
         resume: whether to continue from the last checkpoint in ``run.out``, if there is one.
         overwrite: whether to remove a run in ``run.out`` first. Nothing is removed if this call is refused.
         hardware: what to compute on.
+        teachers: those of the recipe with ``targets: teacher``, if they are open already.
 
     Returns:
         The path of the model; None in every process but the first.
@@ -118,6 +121,9 @@ def train(
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
+    if recipe.targets == "teacher":
+        teachers = teachers or open_teachers(recipe)
+        run = replace(run, details={**(run.details or {}), "teachers": teachers.digests})
     record: dict[str, Any] = {"run": run.describe(hardware.processes)}
     resumed = _record_to_resume(checkpoint, record["run"]) if resume else None
     keep_memory()
@@ -125,7 +131,6 @@ def train(
         torch.set_num_threads(hardware.threads)
     L.seed_everything(recipe.seed, verbose=False)
     torch.set_float32_matmul_precision("high")
-    teachers = Teachers(recipe.teacher) if recipe.targets == "teacher" else None
     several = run.dataset.multi_label if teachers is None else teachers.head.multi_label
     model = build_initial_model(run.dataset.labels, recipe, run.initial_weights, run.dataset.tasks, several)
     if recipe.targets == "steps":
@@ -136,7 +141,7 @@ def train(
         freeze_statistics(model.net)
     if teachers is not None:
         distillation.check_settings(recipe, model, teachers.head.labels, hardware.processes)
-        model.identifiers = teachers.head.identifiers
+        distillation.name_labels(model, teachers.head)
     model.info |= {"data": run.dataset.name, "clips": len(run.training), **(run.details or {})}
     trainer = make_trainer(run, hardware)
     if recipe.precision == "fp16" and trainer.strategy.root_device.type != "cuda":

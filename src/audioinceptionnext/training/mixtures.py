@@ -28,8 +28,8 @@ FALL_DB = 0.05
 ROOM_SECONDS = 0.5  # of an impulse response
 LEVEL_DB = (-55.0, -14.0)  # root mean square of a mixture, relative to full scale
 PLAIN_DB = -26.0  # of the first recording, in a mixture that is not augmented
-SECONDS = (0.3, 60.0)  # a recording counts by the root of its length between these,
-FOLDER = 0.35  # over this power of the number of recordings in its folder, so that no collection drowns the others
+SECONDS = (0.3, 60.0)  # lengths of recordings that count as they are; others count as the nearer of the two
+FOLDER = 0.35  # the power of the number of recordings in a folder by which they count less
 
 
 class Mixer:
@@ -39,12 +39,17 @@ class Mixer:
         waveforms: the recordings. Their ``max_seconds`` is the most of one that a mixture may need.
         recipe: gives the seed, speeds, colour, rooms and noise.
         augmented: False gives mixtures of recordings as they are, at one level.
+
+    Attributes:
+        unreadable: see `Waveforms.unreadable`. A mixture takes none of these recordings.
     """
 
     def __init__(self, waveforms: Waveforms, recipe: Recipe, *, augmented: bool = True) -> None:
         self.waveforms, self.recipe, self.augmented = waveforms, recipe, augmented
         self.rate = waveforms.reader.sample_rate
-        self._reached: np.ndarray | None = None
+        self.unreadable = waveforms.unreadable()
+        self._reached = np.cumsum(self._shares())
+        self._reached[-1] = 1.0  # in spite of rounding
 
     def __call__(self, index: int, samples: int) -> np.ndarray:
         """The mixture of this number: (samples,) float32. It may be used from several threads."""
@@ -62,12 +67,11 @@ class Mixer:
 
     def _recording(self, rng: np.random.Generator, index: int, order: int, samples: int) -> np.ndarray:
         """One recording at a random place of a mixture, with a root mean square of 1 where it sounds."""
-        number = int(np.searchsorted(self._shares(), rng.random()))
+        number = int(np.searchsorted(self._reached, rng.random()))
         item = self.waveforms[Draw(index, number, order)]
         waveform = np.zeros(0, np.float32) if isinstance(item, Failure) else item.waveform.numpy()
-        slowest, fastest = self.recipe.speed
-        if self.augmented and slowest < fastest:
-            percent = round(100 * math.exp(rng.uniform(math.log(slowest), math.log(fastest))))
+        if self.augmented and self.recipe.speed != (1, 1):
+            percent = round(100 * math.exp(rng.uniform(*np.log(self.recipe.speed))))
             waveform = resample_poly(waveform, 100, percent) if len(waveform) else waveform
         placed, length = np.zeros(samples, np.float32), len(waveform)
         start = int(rng.uniform() * abs(samples - length))
@@ -86,24 +90,23 @@ class Mixer:
         return placed / np.float32(max(level, 1e-3))  # silence stays silent
 
     def _shares(self) -> np.ndarray:
-        """(recordings,): the sum of the shares of mixtures of each recording and all before it."""
-        if self._reached is None:
-            clips, reader = self.waveforms.clips, self.waveforms.reader
-            folders = Counter(clip.path.parent for clip in clips)
-            unreadable = {index for index, _ in self.waveforms.unreadable()}
-            shares = np.zeros(len(clips))
-            for index, clip in enumerate(clips):
-                try:
-                    seconds = 0.0 if index in unreadable else reader.seconds(clip)
-                except MediaError:
-                    continue
-                if seconds > 0:
-                    shares[index] = (
-                        min(max(seconds, SECONDS[0]), SECONDS[1]) ** 0.5 / folders[clip.path.parent] ** FOLDER
-                    )
-            self._reached = np.cumsum(shares / max(shares.sum(), 1e-9))
-            self._reached[-1] = 1.0
-        return self._reached
+        """(recordings,): the probability of each, as √seconds / (number in its folder)^`FOLDER`.
+
+        So a long recording outweighs short ones, but not by all of its length, and no collection drowns the others.
+        """
+        clips, reader = self.waveforms.clips, self.waveforms.reader
+        folders = Counter(clip.path.parent for clip in clips)
+        unreadable = {index for index, _ in self.unreadable}
+        shares = np.zeros(len(clips))
+        for index, clip in enumerate(clips):
+            try:
+                seconds = 0.0 if index in unreadable else reader.seconds(clip)
+            except MediaError:
+                continue
+            if seconds > 0:
+                shares[index] = min(max(seconds, SECONDS[0]), SECONDS[1]) ** 0.5 / folders[clip.path.parent] ** FOLDER
+        shares /= max(shares.sum(), 1e-9)
+        return shares
 
     def _in_a_room(self, mixture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """The mixture coloured, band-limited and with reverberation, each by chance."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -156,7 +157,7 @@ def prepare_lessons(
     def read(clips: Sequence[Clip], rate: int, seconds: float) -> Waveforms:
         return _waveforms(clips, Reader(rate, run.dataset.sample_rate), seconds, hardware, recipe.seed)
 
-    lessons, held_out, unreadable = _open_lessons(run, model, teachers, hardware, processes, read)
+    lessons, held_out = _open_lessons(run, model, teachers, hardware, processes, read)
     threads = max(1, (hardware.threads or len(available_cores())) // hardware.devices)
     batches = LessonLoader(lessons, LessonOrder(lessons, recipe.seed, trainer.global_rank), threads)
     module = distillation.Student(
@@ -169,18 +170,18 @@ def prepare_lessons(
         implementation=record["implementation"],
         record=record,
     )
-    module.leave_out(unreadable)
+    module.leave_out(lessons.mixer.unreadable)
     validation = None
     if held_out is not None:
-        module.leave_unscored(missing := held_out.mixer.waveforms.unreadable())
-        module.check_scored(len(run.held_out) - len(missing))
+        module.leave_unscored(held_out.mixer.unreadable)
+        module.check_scored(len(run.held_out) - len(held_out.mixer.unreadable))
         validation = LessonLoader(held_out, [Draw(0, number) for number in range(len(held_out))], threads)
     return Prepared(module, batches, validation)
 
 
 def _open_lessons(
     run: Run, model: StoredModel, teachers: Teachers, hardware: Hardware, processes: int, read: Callable[..., Waveforms]
-) -> tuple[Lessons, Lessons | None, list[tuple[int, str]]]:
+) -> tuple[Lessons, Lessons | None]:
     """The lessons of a run, none of which is made yet.
 
     Args:
@@ -192,13 +193,12 @@ def _open_lessons(
         read: makes waveforms of clips, at a rate in Hz, of which stretches of some seconds are taken.
 
     Returns:
-        The lessons to learn from, of the training recordings; those to be scored on, of the held-out ones, of which
-        there is about one for twenty (None without such recordings); and what training recordings cannot be read.
+        The lessons to learn from, of the training recordings; and those to be scored on, of the held-out ones, of
+        which there is about one for twenty (None without such recordings).
     """
     recipe, front = run.recipe, model.front_end()
     rate = max(model.sample_rate, teachers.head.sample_rate)
-    whole, lengths = recipe.batch_size * processes, len(recipe.crops)
-    batches = recipe.mixtures // whole
+    parts = recipe.mixtures // (recipe.batch_size * processes) * processes
     made_by = {
         "teachers": teachers.digests,
         "rate": rate,
@@ -206,27 +206,25 @@ def _open_lessons(
         "recipe": {name: getattr(recipe, name) for name in MIXED_BY},
         "processes": processes,
     }
-    found: list[Lessons] = []
-    unreadable: list[tuple[int, str]] = []
-    for part, clips in (("training", run.training), ("held-out", run.held_out)):
-        if clips:
-            waveforms = read(clips, rate, max(recipe.crops) * recipe.speed[1])
-            unreadable = unreadable if found else waveforms.unreadable()
-            name = cache_name(part=part, recordings=[digest(clips), *map(_size, clips)], **made_by)
-            training = not found
-            found.append(
-                Lessons(
-                    Mixer(waveforms, recipe, augmented=training),
-                    teachers,
-                    front,
-                    (hardware.cache or run.out / LESSONS) / name,
-                    recipe.crops,
-                    recipe.batch_size,
-                    batches * processes if training else max(lengths, batches * processes // 20),
-                    processes if training else 1,
-                )
-            )
-    return found[0], found[1] if len(found) > 1 else None, unreadable
+
+    def lessons(part: str, clips: Sequence[Clip], parts: int, *, training: bool) -> Lessons:
+        folders = Counter(clip.path.parent for clip in clips)  # the share of a recording depends on them
+        content = [digest(clips), [[_size(clip), folders[clip.path.parent]] for clip in clips]]
+        return Lessons(
+            Mixer(read(clips, rate, max(recipe.crops) * recipe.speed[1]), recipe, augmented=training),
+            teachers,
+            front,
+            (hardware.cache or run.out / LESSONS) / cache_name(part=part, recordings=content, **made_by),
+            recipe.crops,
+            recipe.batch_size,
+            parts,
+            processes if training else 1,
+        )
+
+    own = lessons("training", run.training, parts, training=True)
+    if not run.held_out:
+        return own, None
+    return own, lessons("held-out", run.held_out, max(len(recipe.crops), parts // 20), training=False)
 
 
 def _size(clip: Clip) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.errors import AinextError, ParameterError
 
 Clips = tuple[Clip, ...]
+HOLD_OUT = 0.05  # share of recordings without labels
 
 
 def split_clips(
@@ -48,14 +51,62 @@ def split_clips(
         inside, outside = _hold_out(dataset, hold_out, seed)
     else:
         inside, outside = dataset.select(folds, split)
-        for name in ("validation", "test"):
-            if split is not None and any(clip.split == name and clip.label != UNLABELLED for clip in outside):
-                outside = tuple(clip for clip in outside if clip.split == name)
-                break
     inside, outside = (tuple(c for c in clips if c.label != UNLABELLED) for clips in (inside, outside))
+    outside = outside if split is None else _for_validation(outside)
     if not inside:
         raise AinextError(f"{dataset.name}: there are no labelled clips to train on")
     return inside, outside
+
+
+def _for_validation(outside: Clips) -> Clips:
+    """Of clips that are outside the splits to train on, those of the validation split, or else of the test split."""
+    for name in ("validation", "test"):
+        if own := tuple(clip for clip in outside if clip.split == name):
+            return own
+    return outside
+
+
+def split_recordings(
+    dataset: Dataset, root: Path, hold_out: float | None = None, *, folds: str | None = None, split: str | None = None
+) -> tuple[Clips, Clips]:
+    """Divide clips into those to train on and those to hold out, without a look at their labels.
+
+    Args:
+        dataset: the clips.
+        root: the folder of the data set.
+        hold_out: share of the clips that are held out if neither folds nor splits are given; `HOLD_OUT` by default. A
+            hash of a recording's path decides, so it stays on its side while a collection grows. At least one clip is
+            held out, unless the share is 0.
+        folds, split: as for `split_clips`. A data set with splits is trained on its split ``train``, if it has one,
+            unless others are given.
+
+    Raises:
+        ParameterError: there are no such folds or splits.
+        AinextError: no recording is left to train on.
+    """
+    if folds is None and split is None and "train" in dataset.splits:
+        split = "train"
+    if folds is not None or split is not None:
+        training, held_out = dataset.select(folds, split)
+        held_out = held_out if split is None else _for_validation(held_out)
+    else:
+        share = HOLD_OUT if hold_out is None else hold_out
+        places = [_place(clip, root) for clip in dataset.clips]
+        first = min(places)
+        bound = max(share, first + 1e-12) if share and max(places) > first else 0.0
+        pairs = list(zip(dataset.clips, places, strict=True))
+        training = tuple(clip for clip, place in pairs if place >= bound)
+        held_out = tuple(clip for clip, place in pairs if place < bound)
+    if not training:
+        raise AinextError(f"{dataset.name}: no recording is left to train on; hold out fewer")
+    return training, held_out
+
+
+def _place(clip: Clip, root: Path) -> float:
+    """A number from 0 to 1, by a hash of the clip's source or of its path within the data set."""
+    name = str(clip.path.relative_to(root)) if clip.path.is_relative_to(root) else clip.path.name
+    text = f"{clip.group or name}:{clip.key or ''}"
+    return int(hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8], 16) / 2**32
 
 
 def set_aside(dataset: Dataset, clips: Sequence[Clip], share: float, seed: int) -> tuple[Clips, Clips]:
