@@ -30,12 +30,11 @@ from audioinceptionnext.data.annotated import (
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Batch
 from audioinceptionnext.errors import AinextError, ParameterError, counted
-from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.hardware import is_first_process
-from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.ranked import RankedClassifier
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.unreadable import too_many
 
@@ -147,7 +146,7 @@ def start_from_shares(net: Network, shares: np.ndarray) -> None:
             bias.copy_(torch.log(p / (1 - p)))
 
 
-class FrameWiseDetector(SoundClassifier):
+class FrameWiseDetector(RankedClassifier):
     """Trains ``model.net`` to say what sounds in each step.
 
     The loss is the binary cross-entropy, summed over the classes (each with its weight, if there are weights) and
@@ -165,8 +164,6 @@ class FrameWiseDetector(SoundClassifier):
     ) -> None:
         super().__init__(model, recipe, steps_per_epoch, **options)
         self.stretches = stretches
-        self._scores: list[np.ndarray] = []
-        self._truth: list[np.ndarray] = []
 
     def _losses(self, x: Tensor, targets: Tensor, clips: int) -> tuple[Tensor, Tensor]:
         logits = self.logits(x)
@@ -224,13 +221,3 @@ class FrameWiseDetector(SoundClassifier):
         names = [(clip.path, clip.key) for clip in self.clips]
         reasons = {names[index]: reason for index, reason in self.unreadable.items()}
         return list(reasons.values()), len(set(names)), "recording"
-
-    def on_validation_start(self) -> None:
-        super().on_validation_start()
-        self._scores.clear()
-        self._truth.clear()
-
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        precision = frame_precision(np.concatenate(self._scores), np.concatenate(self._truth))
-        self.log(self.figure, mean_precision(precision), prog_bar=True, sync_dist=True)

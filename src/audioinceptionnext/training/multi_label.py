@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.data.waveforms import Batch
-from audioinceptionnext.evaluation.frame_wise import frame_precision, mean_precision
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training.module import SoundClassifier
+from audioinceptionnext.training.ranked import RankedClassifier
 from audioinceptionnext.training.recipe import Recipe
 
 
@@ -24,7 +23,7 @@ def label_shares(clips: Sequence[Clip], classes: int) -> np.ndarray:
     return np.bincount(true, minlength=classes) / max(1, len(clips))
 
 
-class MultiLabelClassifier(SoundClassifier):
+class MultiLabelClassifier(RankedClassifier):
     """Trains ``model.net`` to say of each label whether it is true for a clip.
 
     The loss is the binary cross-entropy of the mean probability over the steps of a crop, summed over the labels (each
@@ -45,8 +44,6 @@ class MultiLabelClassifier(SoundClassifier):
         super().__init__(model, recipe, steps_per_epoch, **options)
         self.batch_transform.keeps_labels = True
         self.register_buffer("shares", torch.from_numpy(shares).float(), persistent=False)
-        self._scores: list[np.ndarray] = []
-        self._truth: list[np.ndarray] = []
 
     def clip_targets(self, batch: Batch) -> Tensor:
         """What the labels of the clips of a batch say, (batch, classes), 0 to 1."""
@@ -79,13 +76,3 @@ class MultiLabelClassifier(SoundClassifier):
 
     def _steps(self, log_mel: Tensor) -> Tensor:
         return torch.sigmoid(self.kept.pooled_logits(self.folded_feature_maps(log_mel).float()))
-
-    def on_validation_start(self) -> None:
-        super().on_validation_start()
-        self._scores.clear()
-        self._truth.clear()
-
-    def on_validation_epoch_end(self) -> None:
-        super().on_validation_epoch_end()
-        precision = frame_precision(np.concatenate(self._scores), np.concatenate(self._truth))
-        self.log(self.figure, mean_precision(precision), prog_bar=True, sync_dist=True)
