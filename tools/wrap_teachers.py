@@ -43,7 +43,23 @@ AISFX = {
 # The magnitude of a spectrum does not depend on where its phase is measured from. From the centre of the window, the
 # real part depends only on the even half of a frame, and the imaginary part only on the odd one. `after` and `before`
 # are the places of the samples on the two sides of the centre.
-MN04_FRONT = """
+MEL = """    starts_ = Range(zero, stop, hop)
+    starts = Unsqueeze(starts_, second)
+    places_after = Add(starts, after)
+    places_before = Add(starts, before)
+    rise = Gather <axis = 1> (padded, places_after)
+    fall = Gather <axis = 1> (padded, places_before)
+    even = Add(rise, fall)
+    odd = Sub(rise, fall)
+    real = MatMul(even, cosines)
+    imaginary = MatMul(odd, sines)
+    real_power = Mul(real, real)
+    imaginary_power = Mul(imaginary, imaginary)
+    power = Add(real_power, imaginary_power)
+    mel = MatMul(power, filters)
+"""
+MN04_FRONT = (
+    """
 <ir_version: 10, opset_import: ["" : 18]>
 front (float[batch, samples] waveform) => (float[batch, 1, 128, frames] spec)
 {
@@ -62,21 +78,9 @@ front (float[batch, samples] waveform) => (float[batch, 1, 128, frames] spec)
     padded = Pad <mode = "reflect"> (emphasised, ends)
     samples_ = Shape <start = 1, end = 2> (waveform)
     stop = Squeeze(samples_)
-    starts_ = Range(zero, stop, hop)
-    starts = Unsqueeze(starts_, second)
-    places_after = Add(starts, after)
-    places_before = Add(starts, before)
-    rise = Gather <axis = 1> (padded, places_after)
-    fall = Gather <axis = 1> (padded, places_before)
-    even = Add(rise, fall)
-    odd = Sub(rise, fall)
-    real = MatMul(even, cosines)
-    imaginary = MatMul(odd, sines)
-    real_power = Mul(real, real)
-    imaginary_power = Mul(imaginary, imaginary)
-    power = Add(real_power, imaginary_power)
-    mel = MatMul(power, filters)
-    offset = Constant <value_float = 1e-5> ()
+"""
+    + MEL
+    + """    offset = Constant <value_float = 1e-5> ()
     above_zero = Add(mel, offset)
     logarithm = Log(above_zero)
     mean = Constant <value_float = 4.5> ()
@@ -87,6 +91,7 @@ front (float[batch, samples] waveform) => (float[batch, 1, 128, frames] spec)
     spec = Unsqueeze(turned, second)
 }
 """
+)
 MN04_ENDING = """
 <ir_version: 10, opset_import: ["" : 18]>
 ending (float[batch, 527] said, float[batch, 384, 1, 1] pooled, float[batch, 512] hidden)
@@ -99,7 +104,8 @@ ending (float[batch, 527] said, float[batch, 384, 1, 1] pooled, float[batch, 512
     features = Unsqueeze(both, one)
 }
 """
-AISFX_FRONT = """
+AISFX_FRONT = (
+    """
 <ir_version: 10, opset_import: ["" : 18]>
 front (float[batch, samples] waveform) => (float[clips, 100, 96] spec, int64[3] shape)
 {
@@ -117,21 +123,9 @@ front (float[batch, samples] waveform) => (float[clips, 100, 96] spec, int64[3] 
     samples_ = Shape <start = 1, end = 2> (waveform)
     samples_s = Squeeze(samples_)
     stop = Add(samples_s, one)
-    starts_ = Range(zero, stop, hop)
-    starts = Unsqueeze(starts_, second)
-    places_after = Add(starts, after)
-    places_before = Add(starts, before)
-    rise = Gather <axis = 1> (padded, places_after)
-    fall = Gather <axis = 1> (padded, places_before)
-    even = Add(rise, fall)
-    odd = Sub(rise, fall)
-    real = MatMul(even, cosines)
-    imaginary = MatMul(odd, sines)
-    real_power = Mul(real, real)
-    imaginary_power = Mul(imaginary, imaginary)
-    power = Add(real_power, imaginary_power)
-    mel = MatMul(power, filters)
-    gain = Constant <value_float = 10000.0> ()
+"""
+    + MEL
+    + """    gain = Constant <value_float = 10000.0> ()
     louder = Mul(mel, gain)
     unit = Constant <value_float = 1.0> ()
     above_one = Add(louder, unit)
@@ -163,6 +157,7 @@ front (float[batch, samples] waveform) => (float[clips, 100, 96] spec, int64[3] 
     shape = Concat <axis = 0> (head, channels)
 }
 """
+)
 AISFX_ENDING = """
 <ir_version: 10, opset_import: ["" : 18]>
 ending (float[clips, 512] embedding, int64[3] shape) => (float[batch, 1, 512] features)
