@@ -1,11 +1,13 @@
 """Collect sounds from packages of Debian, for distillation: mono Ogg Opus, one folder per package, and meta.csv.
 
-    python tools/collect_sounds.py --out sounds openarena-data:250 scratch:114
+    python tools/collect_sounds.py --out sounds lmms-common:150 scratch:114
+    python tools/collect_sounds.py --out sounds $(cat tools/sound_packages.txt)   # what `everyday` learnt from
     python tools/collect_sounds.py --pack parts --megabytes 50 sounds OTHER_FOLDER
 
 The number after the name of a package is the most files taken from it. Recordings of over 30 seconds give three cuts
-of 10 seconds. The licence of a recording is that of its package; nothing of it is committed. The second form packs all
-recordings into files of a limited size, as a lent machine takes them: PART.bin and PART.json, their names and lengths.
+of 10 seconds. The licence of a recording is that of its package: the table has the names of all licences in the
+package's file `copyright`. Nothing of it is committed. The last form packs all recordings into files of a limited size,
+as a lent machine takes them: PART.bin and PART.json, their names and lengths.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import argparse
 import csv
 import json
 import random
+import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,16 +43,16 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with (args.out / "meta.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["filename", "package", "version", "path_in_package", "duration"])
+        table.writerow(["filename", "package", "version", "path_in_package", "duration", "licences"])
         for name in args.names:
             package, _, most = name.partition(":")
             rows = list(collect(package, int(most or 100), args.out))
             table.writerows(rows)
             file.flush()
-            print(f"{package}: {len(rows)} recordings, {sum(row[-1] for row in rows) / 60:.1f} minutes", flush=True)
+            print(f"{package}: {len(rows)} recordings, {sum(row[-2] for row in rows) / 60:.1f} minutes", flush=True)
 
 
-def collect(package: str, most: int, out: Path) -> Iterator[tuple[str, str, str, str, float]]:
+def collect(package: str, most: int, out: Path) -> Iterator[tuple[str, str, str, str, float, str]]:
     """The rows of meta.csv of one package, whose recordings are written to ``out``."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -61,6 +65,8 @@ def collect(package: str, most: int, out: Path) -> Iterator[tuple[str, str, str,
         subprocess.run(["dpkg-deb", "-x", archives[0].name, "all"], cwd=folder, check=True)
         paths = [p for p in sorted((folder / "all").rglob("*")) if p.is_file() and p.suffix.lower() in SOUNDS]
         random.Random(7).shuffle(paths)
+        notice = folder / f"all/usr/share/doc/{package}/copyright"
+        licences = licences_of(notice.read_text(errors="replace")) if notice.is_file() else ""
         sizes: set[int] = set()
         (out / package).mkdir(exist_ok=True)
         number = taken = 0
@@ -81,7 +87,14 @@ def collect(package: str, most: int, out: Path) -> Iterator[tuple[str, str, str,
                 write(part, out / file)
                 number += 1
                 inside = str(path.relative_to(folder / "all"))
-                yield file, package, version, inside, round(len(part) / RATE, 3)
+                yield file, package, version, inside, round(len(part) / RATE, 3), licences
+
+
+def licences_of(notice: str) -> str:
+    """The short names in a machine-readable `copyright`, the commonest first; else the files that it refers to."""
+    names = re.findall(r"^License: *(\S.*?) *$", notice, re.MULTILINE)
+    names = names or re.findall(r"/usr/share/common-licenses/([\w.-]*\w)", notice)
+    return "; ".join(name for name, _ in Counter(names).most_common())
 
 
 def read(path: Path, most: float = 90) -> np.ndarray:
