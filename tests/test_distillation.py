@@ -35,7 +35,6 @@ from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.lessons import LessonLoader, LessonOrder, Lessons
 from audioinceptionnext.training.mixtures import Mixer
-from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.onnx_teacher import OnnxTeacher, Teachers, open_teachers, resampled
 from audioinceptionnext.training.optimiser import rate_factor
 from audioinceptionnext.training.prepare import _open_lessons
@@ -45,6 +44,7 @@ from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.splits import split_recordings
 from tests.audio_files import sine, write_wav
 from tests.command import ainext, last_line, refused
+from tests.interrupted import interrupt_in_the_third_epoch
 from tests.networks import LABELS
 from tests.small_sounds import NETWORK, RATE, same, small_net, sound, weights
 
@@ -333,17 +333,7 @@ def test_a_resumed_run_is_the_same(
     path = teacher(kind="multi-label")
     whole = train(run_of(recordings, tmp_path / "whole", path), hardware=ALONE)
     run = run_of(recordings, tmp_path / "stopped", path)
-    step = SoundClassifier.training_step
-
-    def until_the_third_epoch(self: SoundClassifier, *arguments: Any) -> Any:
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        return step(self, *arguments)
-
-    monkeypatch.setattr(SoundClassifier, "training_step", until_the_third_epoch)
-    with pytest.raises(AinextError, match=r"^interrupted; resume the run"):
-        train(run, hardware=ALONE)
-    monkeypatch.undo()
+    interrupt_in_the_third_epoch(run, ALONE, monkeypatch)
     shutil.rmtree(run.out / LESSONS)  # they are made again, and are the same
     resumed = train(run, resume=True, hardware=ALONE)
     assert whole is not None and resumed is not None

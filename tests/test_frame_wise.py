@@ -45,7 +45,6 @@ from audioinceptionnext.training.cross_validation import CrossValidation
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.initial_model import build_initial_model
-from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.recipe import as_yaml, load_recipe
 from audioinceptionnext.training.run_folder import BEST, LAST, MODEL
 from audioinceptionnext.training.run_record import Run
@@ -53,6 +52,7 @@ from audioinceptionnext.training.splits import split_clips
 from examples.stand_in import POSITION_COLUMNS, sound, write_epic_sounds, write_epic_sounds_of_real_size
 from tests.annotated_scenes import RATE, STEPS, run_of, write_scenes
 from tests.audio_files import write_wav
+from tests.interrupted import interrupt_in_the_third_epoch
 from tests.command import ainext, plain, python, refused
 from tests.data_files import write_list
 from tests.served import serving
@@ -237,17 +237,7 @@ def test_a_resumed_run_is_the_same(scenes: Path, tmp_path: Path, monkeypatch: py
     settings: dict[str, Any] = {"epochs": 3, "mixup": 0.3, "crops": [1.28, 2.56], "keep": "best", "ema": 0.5}
     whole = train(run_of(scenes, tmp_path / "whole", **settings), hardware=ALONE)
     run = run_of(scenes, tmp_path / "stopped", **settings)
-    step = SoundClassifier.training_step
-
-    def until_the_third_epoch(self: SoundClassifier, *arguments: Any) -> Any:
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        return step(self, *arguments)
-
-    monkeypatch.setattr(SoundClassifier, "training_step", until_the_third_epoch)
-    with pytest.raises(AinextError, match=r"^interrupted; resume the run"):
-        train(run, hardware=ALONE)
-    monkeypatch.undo()
+    interrupt_in_the_third_epoch(run, ALONE, monkeypatch)
     assert content(run.out / LAST)["epoch"] == 1
     resumed = train(run, resume=True, hardware=ALONE)
     assert whole is not None and resumed is not None
@@ -266,6 +256,7 @@ from pathlib import Path
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from tests.annotated_scenes import run_of
+from tests.interrupted import interrupt_in_the_third_epoch
 run = run_of(Path(sys.argv[1]), Path(sys.argv[2]), epochs=1, batch_size=2)
 train(run, hardware=Hardware(devices=2, threads=1, implementation="convolutions"))
 """

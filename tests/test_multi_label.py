@@ -43,7 +43,6 @@ from audioinceptionnext.training.augment import mix_sounds
 from audioinceptionnext.training.cross_validation import CrossValidation
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.initial_model import build_initial_model
-from audioinceptionnext.training.module import SoundClassifier
 from audioinceptionnext.training.multi_label import MultiLabelClassifier, label_shares
 from audioinceptionnext.training.recipe import as_yaml
 from audioinceptionnext.training.run_folder import BEST, LAST
@@ -52,6 +51,7 @@ from audioinceptionnext.training.teacher import open_teacher
 from tests.audio_files import write_wav
 from tests.command import ainext, plain
 from tests.data_files import wav
+from tests.interrupted import interrupt_in_the_third_epoch
 from tests.multi_label_clips import RATE, SETTINGS, SOUNDS, mixture, run_of, write_clips
 from tests.small_sounds import NETWORK, batch_of, content, quick, same, small_net, weights
 
@@ -346,17 +346,7 @@ def test_a_resumed_run_is_the_same(clips: Path, tmp_path: Path, monkeypatch: pyt
     run = run_of(clips, tmp_path / "stopped", **changes)
     run = replace(run, training=run.training[:16], held_out=run.held_out[:8])
     whole = fit.train(replace(run, out=tmp_path / "whole"), hardware=ALONE)
-    step = SoundClassifier.training_step
-
-    def until_the_third_epoch(self: SoundClassifier, *arguments: Any) -> Any:
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        return step(self, *arguments)
-
-    monkeypatch.setattr(SoundClassifier, "training_step", until_the_third_epoch)
-    with pytest.raises(AinextError, match=r"^interrupted; resume the run"):
-        fit.train(run, hardware=ALONE)
-    monkeypatch.undo()
+    interrupt_in_the_third_epoch(run, ALONE, monkeypatch)
     assert content(run.out / LAST)["epoch"] == 1
     resumed = fit.train(run, resume=True, hardware=ALONE)
     assert whole is not None and resumed is not None and same(weights(resumed), weights(whole))

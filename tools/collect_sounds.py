@@ -116,6 +116,7 @@ def write(sound: np.ndarray, path: Path) -> None:
     with av.open(str(path), "w", format="ogg") as container:
         stream = container.add_stream("libopus", rate=RATE, layout="mono")
         stream.bit_rate = 24_000
+        stream.options = {"compression_level": "2"}  # the encoder would take most of the time
         frame = av.AudioFrame.from_ndarray(sound.astype(np.float32)[None], format="flt", layout="mono")
         frame.sample_rate = RATE
         queue = av.AudioFifo()

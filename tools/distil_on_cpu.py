@@ -1,8 +1,8 @@
 """Distil two teachers into one student on two CPU cores, without labels: how the weights of `everyday` began.
 
     python tools/distil_on_cpu.py answers --corpus CORPUS.npz [MORE.npz ...] --teachers FOLDER --out answers &
-    python tools/distil_on_cpu.py answers --corpus CORPUS.npz [MORE.npz ...] --teachers FOLDER --held-out --count 24 \\
-        --out held-out
+    python tools/distil_on_cpu.py answers --corpus CORPUS.npz [MORE.npz ...] --teachers FOLDER --part choose \\
+        --count 24 --out held-out
     python tools/distil_on_cpu.py learn --answers answers --held-out held-out --out run --seconds 9000
 
 Two processes work beside each other. One draws mixtures, asks the teachers, and writes the log-mel and the answers of a
@@ -33,6 +33,7 @@ import onnxruntime
 import torch
 import torch.nn.functional as F
 from distil_on_gpu import RATE, ROOM
+from scipy.special import expit
 from torch import Tensor, nn
 
 from audioinceptionnext.network import frontend
@@ -48,55 +49,81 @@ RENDERED = ("rendered", "render", "fluid-")  # packages of which half as much is
 # Mixtures and answers -----------------------------------------------------------------------------------------------
 
 
-def held_out(corpus: Path) -> np.ndarray:
-    """(recordings,) bool: one in twenty, by a checksum of the name, so that it is the same one on every machine."""
-    stored = np.load(corpus)
-    if "held_out" in stored:
-        return stored["held_out"]
-    return np.array([zlib.crc32(name.encode()) % 20 == 7 for name in stored["names"].tolist()])
+PARTS = ("train", "choose", "report")
+
+
+def parts_of(names: list[str], held_out: int) -> np.ndarray:
+    """(recordings,) indices of `PARTS`, by a checksum of the name, so that they are the same on every machine.
+
+    So many in twenty recordings are held out. Half of these decide which labels a model offers and at what
+    threshold, and the other half, which no choice has seen, give the figures.
+    """
+    sums = np.array([zlib.crc32(name.encode()) for name in names])
+    return np.where((sums % 20 - 7) % 20 < held_out, 1 + sums // 20 % 2, 0)
 
 
 class Mixtures(shared.Mixtures):
     """Those of several corpora, faster on a CPU: only what is added up is read."""
 
-    def __init__(self, corpora: list[Path], shares: list[float], seed: int) -> None:
+    def __init__(
+        self, corpora: list[Path], shares: list[float], held_out: list[int], seed: int, clips: Path | None = None
+    ) -> None:
         self.device = torch.device("cpu")
         self.random = torch.Generator().manual_seed(seed)
-        samples, starts, lengths, weights, held = [], [], [], [], []
-        for path, share in zip(corpora, shares, strict=True):
+        samples, starts, lengths, weights, parts = [], [], [], [], []
+        for path, share, percent in zip(corpora, shares, held_out, strict=True):
             stored = np.load(path)
             packages = [name.rsplit("/", 2)[-2] for name in stored["names"].tolist()]
             count = {package: packages.count(package) for package in set(packages)}
             seconds = np.clip(stored["lengths"] / RATE, 0.3, 60)
             weight = seconds**0.5 / np.array([count[package] for package in packages]) ** 0.35
             weight[[package.startswith(RENDERED) for package in packages]] *= 0.5
-            out = held_out(path)
-            weights.append(weight / weight[~out].sum() * share)
-            held.append(out)
+            part = parts_of(stored["names"].tolist(), percent)
+            if (rarity := path.with_suffix(".rarity.npy")).is_file():
+                weight *= 0.3 + np.load(rarity)
+            weights.append(weight / weight[part == 0].sum() * share)
+            parts.append(part)
             starts.append(stored["starts"] + sum(map(len, samples)))
             lengths.append(stored["lengths"])
             samples.append(stored["samples"])
         self.samples = torch.from_numpy(np.concatenate(samples))
         self.starts = torch.from_numpy(np.concatenate(starts))
         self.lengths = torch.from_numpy(np.concatenate(lengths))
-        weight, out = np.concatenate(weights), np.concatenate(held)
-        self.weights = {"train": torch.from_numpy(np.where(out, 0, weight))}
-        self.weights["held out"] = torch.from_numpy(np.where(out, weight, 0))
+        self.clips = np.arange(0)
+        self.order: list[int] = []
+        if clips:
+            stored = np.load(clips)
+            self.clips = np.arange(len(stored["lengths"])) + sum(map(len, lengths))
+            # FOLD-SOURCE-TAKE-CLASS.ogg: all clips of a source belong to the same part.
+            sources = [name.split("-")[1] for name in stored["names"].tolist()]
+            self.clip_parts = parts_of(sources, 20)
+            starts.append(stored["starts"] + sum(map(len, samples)))
+            lengths.append(stored["lengths"])
+            samples.append(stored["samples"])
+            weights.append(np.zeros(len(self.clips)))
+            parts.append(np.zeros(len(self.clips), int))
+        weight, part = np.concatenate(weights), np.concatenate(parts)
+        self.weights = {name: torch.from_numpy(np.where(part == i, weight, 0)) for i, name in enumerate(PARTS)}
 
     def draw(self, batch: int, seconds: float, part: str = "train", augment: bool = True) -> Tensor:
         n, u = round(seconds * RATE), self.uniform
-        number = torch.multinomial(torch.tensor([0.4, 0.4, 0.2]), batch, replacement=True, generator=self.random) + 1
+        # Of a clip whose class is to be learnt, the sounds beside it are fewer and softer.
+        numbers, softest, loudest = ([0.6, 0.3, 0.1], -30, -6) if len(self.clips) else ([0.4, 0.4, 0.2], -20, 0)
+        number = torch.multinomial(torch.tensor(numbers), batch, replacement=True, generator=self.random) + 1
         owner = torch.repeat_interleave(torch.arange(batch), number)
         k = len(owner)
         first = torch.ones(k, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]
         which = torch.multinomial(self.weights[part], k, replacement=True, generator=self.random)
+        if len(self.clips):
+            self.drawn = np.array([self._next_clip(part) for _ in range(batch)])
+            which[first] = torch.from_numpy(self.clips[self.drawn])
         lengths, starts = self.lengths[which][:, None].float(), self.starts[which][:, None]
         speed = torch.exp(u(k, 1, low=-0.22, high=0.22)) if augment else torch.ones(k, 1)
         played = lengths / speed
         offset = -u(k, 1) * (n - played)
         pause, repeats = u(k, 1, low=0.02, high=1.5) * RATE, u(k, 1) < 0.4
-        gains = torch.where(first, 1.0, 10 ** (u(k, low=-20, high=0) / 20))
+        gains = torch.where(first, 1.0, 10 ** (u(k, low=softest, high=loudest) / 20))
         mixture = torch.zeros(batch, n)
         for at in range(0, k, 32):
             s = slice(at, at + 32)
@@ -108,6 +135,13 @@ class Mixtures(shared.Mixtures):
             level = (x.square().sum(1, keepdim=True) / active).sqrt()
             mixture.index_add_(0, owner[s], x * (gains[s][:, None] / level.clamp(min=1e-3)))
         return self.augmented(mixture) if augment else mixture * 0.05
+
+    def _next_clip(self, part: str) -> int:
+        """The number of a clip: each once, in a random order, and then again. Those of one part, unless to train."""
+        if not self.order:
+            order = torch.randperm(len(self.clips), generator=self.random).tolist()
+            self.order = [i for i in order if part == "train" or self.clip_parts[i] == PARTS.index(part)]
+        return self.order.pop()
 
     def augmented(self, mixture: Tensor) -> Tensor:
         batch, samples = mixture.shape
@@ -153,15 +187,19 @@ class Teachers(shared.Teachers):
         self.session = onnxruntime.InferenceSession(folder / "mn04_as.onnx", options)
 
     def answers(self, waveform: Tensor, share: int) -> dict[str, np.ndarray]:
+        logits, general, hidden = self.general_answers(waveform)
+        effects = np.full((len(waveform), 512), np.nan, np.float32)
+        effects[::share] = self._effects(waveform[::share]).numpy()
+        return {"logits": logits, "general": general.reshape(len(general), -1), "hidden": hidden, "effects": effects}
+
+    def general_answers(self, waveform: Tensor) -> list[np.ndarray]:
+        """Logits, pooled features and hidden features of mn04."""
         x = waveform[:, 1:] - 0.97 * waveform[:, :-1]
         x = F.pad(x[:, None], (512, 512), mode="reflect")[:, 0]
         power = torch.stft(x, 1024, 320, 1024, self.window, center=False, return_complex=True).abs().square()
         log_mel = ((self.general_filters @ power + 1e-5).log() + 4.5) / 5
         names = ["logits", "features_map", "hidden"]
-        logits, general, hidden = self.session.run(names, {"spec": log_mel[:, None].numpy()})
-        effects = np.full((len(waveform), 512), np.nan, np.float32)
-        effects[::share] = self._effects(waveform[::share]).numpy()
-        return {"logits": logits, "general": general.reshape(len(general), -1), "hidden": hidden, "effects": effects}
+        return self.session.run(names, {"spec": log_mel[:, None].numpy()})
 
     def _effects(self, waveform: Tensor) -> Tensor:
         y = shared.resample(waveform, waveform.shape[1] * 441 // 320)
@@ -172,6 +210,29 @@ class Teachers(shared.Teachers):
         blocks = spec.unfold(1, 100, 100).mT  # side by side: overlapping ones take twice as long
         embedded = self.effects(blocks.flatten(0, 1))["embedding"].unflatten(0, blocks.shape[:2])
         return embedded.mean(1).clamp(min=0).sqrt()
+
+
+@torch.no_grad()
+def weigh(args: argparse.Namespace) -> None:
+    """Write how rare the sounds of each recording are, so that a sound of few recordings is drawn more often."""
+    torch.set_num_threads(1)
+    teachers = Teachers(args.teachers)
+    chances, counts = [], []
+    for path in args.corpus:
+        stored = np.load(path)
+        samples, rows = stored["samples"], []
+        for start, length in zip(stored["starts"], stored["lengths"], strict=True):
+            x = samples[start : start + min(length, 10 * RATE)].astype(np.float32) / 32_768
+            rows.append(expit(teachers.general_answers(torch.from_numpy(np.resize(x, max(len(x), RATE)))[None])[0][0]))
+        chances.append(np.stack(rows))
+        counts.append(len(rows))
+        print(f"{path}: {counts[-1]} recordings", flush=True)
+    every = np.concatenate(chances)
+    rarity = (every / (every.sum(0) + 5)).sum(1)
+    rarity = np.minimum(rarity / rarity.mean(), 8)
+    for path, own, said in zip(args.corpus, np.split(rarity, np.cumsum(counts)[:-1]), chances, strict=True):
+        np.save(path.with_suffix(".rarity.npy"), own)
+        np.save(path.with_suffix(".chances.npy"), said.astype(np.float16))
 
 
 def log_mel(waveform: Tensor) -> Tensor:
@@ -187,20 +248,22 @@ def log_mel(waveform: Tensor) -> Tensor:
 def write_answers(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    mixtures = Mixtures(args.corpus, args.share or [1 / len(args.corpus)] * len(args.corpus), args.seed)
+    corpora = len(args.corpus)
+    held_out = args.held_out if len(args.held_out) == corpora else args.held_out * corpora
+    mixtures = Mixtures(args.corpus, args.share or [1 / corpora] * corpora, held_out, args.seed, args.clips)
     teachers = Teachers(args.teachers)
-    part = "held out" if args.held_out else "train"
     for number in itertools.count() if args.count is None else range(args.count):
         frames = list(PIECES)[number % 2]
         # Half of the held-out mixtures are as they were recorded.
-        augment = not args.held_out or number % 4 > 1
-        waveform = mixtures.draw(PIECES[frames], frames * HOP / STUDENT_RATE, part, augment)
-        found = teachers.answers(waveform, 1 if args.held_out else EFFECTS_SHARE)
+        augment = args.part == "train" or number % 4 > 1
+        waveform = mixtures.draw(PIECES[frames], frames * HOP / STUDENT_RATE, args.part, augment)
+        found = teachers.answers(waveform, 1 if args.clips and args.part == "train" else EFFECTS_SHARE)
         found["log_mel"] = log_mel(shared.resample(waveform, waveform.shape[1] * 3 // 4)).numpy()
         path = args.out / f"{args.seed:04d}-{number:05d}.npz"
         new = path.with_suffix(".new")
         with new.open("wb") as file:
-            np.savez(file, **{name: values.astype(np.float16) for name, values in found.items()})
+            arrays = {name: values.astype(np.float16) for name, values in found.items()}
+            np.savez(file, **arrays, **({"clip": mixtures.drawn} if args.clips else {}))
         new.replace(path)
 
 
@@ -407,9 +470,15 @@ def main() -> None:
     command.add_argument("--share", type=float, nargs="+", help="of the mixtures' recordings, for each corpus")
     command.add_argument("--teachers", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True)
-    command.add_argument("--held-out", action="store_true", help="of the recordings that are held out")
+    command.add_argument("--held-out", type=int, nargs="+", default=[1], help="recordings in twenty, for each corpus")
+    command.add_argument("--clips", type=Path, help="a corpus: each mixture has one of its clips, in turn")
+    command.add_argument("--part", choices=PARTS, default="train", help="of the recordings")
     command.add_argument("--count", type=int, help="of files; without end unless given")
     command.add_argument("--seed", type=int, default=1)
+    command = commands.add_parser("weigh", help="find rare sounds, which `answers` then draws more often")
+    command.set_defaults(run=weigh)
+    command.add_argument("--corpus", type=Path, nargs="+", required=True)
+    command.add_argument("--teachers", type=Path, required=True)
     command = commands.add_parser("learn", help="train a student on these answers")
     command.set_defaults(run=learn)
     command.add_argument("--answers", type=Path, required=True)

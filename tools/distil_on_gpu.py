@@ -41,19 +41,15 @@ ROOM = 16_384  # samples of an impulse response
 
 
 def decode(path: Path) -> np.ndarray:
-    import soundfile
+    from collect_sounds import RATE as STORED
+    from collect_sounds import read
     from scipy.signal import resample_poly
 
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        print(f"{path}: {error}")
+    samples = read(path)
+    if not len(samples):
+        print(f"{path}: cannot be read")
         return np.zeros(0, np.int16)
-    mono = samples.mean(1)
-    if rate != RATE:
-        common = math.gcd(rate, RATE)
-        mono = resample_poly(mono, RATE // common, rate // common)
-    return np.clip(np.round(mono * 32_768), -32_768, 32_767).astype(np.int16)
+    return np.clip(np.round(resample_poly(samples, RATE, STORED) * 32_768), -32_768, 32_767).astype(np.int16)
 
 
 def unpack(parts: list[Path], folder: Path) -> None:
@@ -67,8 +63,8 @@ def unpack(parts: list[Path], folder: Path) -> None:
 
 
 def decode_folder(folder: Path, corpus: Path) -> None:
-    """All .opus files below ``folder`` into one array, with their names, first samples and lengths."""
-    paths = sorted(folder.rglob("*.opus"))
+    """All recordings below ``folder`` in one array, with their names, first samples and lengths."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".opus", ".ogg", ".flac", ".wav"))
     with ProcessPoolExecutor() as pool:
         sounds = list(pool.map(decode, paths, chunksize=32))
     print(f"decoded after {time.process_time():.0f} s")

@@ -1,0 +1,192 @@
+"""Make a model file of a distilled student: the labels that it learnt, calibrated, each with a threshold.
+
+    python tools/general_model.py RUN/averaged.pt --choose FOLDER --report FOLDER --quiet FOLDER \\
+        --names audioset_labels.csv --out everyday.safetensors --table labels.csv
+
+``--choose`` and ``--report`` hold what `distil_on_cpu.py answers --part choose` and ``--part report`` wrote: mixtures
+of recordings that the student never met, and what the teacher says of them. A label is true for a mixture if the
+teacher gives it a probability of at least 0.25: a calibrated classifier decides best from half of its best F1 on
+(Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is about 0.5 on AudioSet.
+
+- A label is offered if it is true for enough mixtures of the first folder, and if the student's average precision on
+  them reaches ``--bar``.
+- Its logit is scaled and moved so that its probability is closest to the teacher's on the first folder.
+- Its threshold has the best F1 there, and is above what the student says of the sounds in ``--quiet``: .npz files with
+  log-mels of silence and of noise, for labels other than those of noise itself.
+- The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
+  nothing was known when all this was chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from distil_on_cpu import BANDS, HOP, STUDENT_RATE, WINDOW
+from distil_on_gpu import Student
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from audioinceptionnext.data.audioset import audioset_groups
+from audioinceptionnext.evaluation.metrics import ranking
+from audioinceptionnext.evaluation.thresholds import MULTI_LABEL_GRID, fit_thresholds
+from audioinceptionnext.network.registry import create_model
+from audioinceptionnext.network.storage import StoredModel, save_model
+
+CLIP_FRAMES = 192
+DECISION = math.log(0.25 / 0.75)  # of the teacher: a logit
+LEAST = 8  # mixtures for which a label is true
+NOISE = ("noise", "Static", "Hum", "Hiss", "Silence", "Sine wave", "Mains", "Cacophony", "Throbbing", "Vibration")
+# What AudioSet has for the place or the manner of a recording, which nobody looks for on a timeline.
+NOT_SOUNDS = ("Inside,", "Outside,", "Silence", "Sound effect", "Noise", "Environmental noise", "Field recording")
+
+
+def answers(folder: Path, student: Student) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the student and of the teacher for all mixtures: both (mixtures, labels)."""
+    said, taught = [], []
+    for path in sorted(folder.glob("*.npz")):
+        stored = np.load(path)
+        said.append(logits(student, stored["log_mel"]))
+        taught.append(stored["logits"].astype(np.float32))
+    return np.concatenate(said), np.concatenate(taught)
+
+
+@torch.no_grad()
+def logits(student: Student, log_mels: np.ndarray) -> np.ndarray:
+    """Of log-mels (clips, frames, bands): (clips, labels)."""
+    parts = torch.from_numpy(log_mels.astype(np.float32))[:, None].split(48)
+    return torch.cat([student(part, torch.float32)["logits"] for part in parts]).numpy()
+
+
+def calibrate(said: np.ndarray, taught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each label the scale and the bias of its logit with the least cross-entropy to the teacher's probability."""
+    scales, biases = [], []
+    for z, p in zip(said.T, expit(taught).T, strict=True):
+
+        def loss(x: np.ndarray, z: np.ndarray = z, p: np.ndarray = p) -> tuple[float, np.ndarray]:
+            scale = np.exp(x[0])
+            y = scale * z + x[1]
+            wrong = expit(y) - p
+            # As if four more clips said that the logit is right as it is.
+            cost = np.logaddexp(0, y) - p * y
+            gradient = np.array([(wrong * scale * z).sum() + 8 * x[0], wrong.sum() + 0.4 * x[1]])
+            return float(cost.sum() + 4 * x[0] ** 2 + 0.2 * x[1] ** 2), gradient
+
+        x = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B").x
+        scales.append(np.exp(x[0]))
+        biases.append(x[1])
+    return np.array(scales), np.array(biases)
+
+
+def report(said: np.ndarray, true: np.ndarray, thresholds: np.ndarray) -> list[dict[str, float]]:
+    """For each label: mixtures for which it is true, average precision, precision and recall; NaN where unknown."""
+    rows = []
+    for c, threshold in enumerate(thresholds):
+        reported, own = said[:, c] >= threshold, true[:, c]
+        right, count, found = (reported & own).sum(), own.sum(), reported.sum()
+        rows.append(
+            {
+                "mixtures": int(count),
+                "average_precision": average_precision(said[:, c], own),
+                "threshold": float(threshold),
+                "precision": right / found if found else math.nan,
+                "recall": right / count if count else math.nan,
+            }
+        )
+    return rows
+
+
+def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
+    return float(ranking(scores, true)[0][0]) if true.any() else math.nan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, help="averaged.pt of `distil_on_cpu.py learn`")
+    parser.add_argument("--choose", type=Path, required=True)
+    parser.add_argument("--report", type=Path, required=True)
+    parser.add_argument("--quiet", type=Path, required=True)
+    parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
+    parser.add_argument("--bar", type=float, default=0.4, help="average precision from which a label is offered")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--table", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    saved = torch.load(args.run, map_location="cpu", weights_only=True)
+    weights: dict[str, torch.Tensor] = saved["net"]
+    width = weights["classifier.weight"].shape[1] / 512
+    student = Student(width, "convolutions")
+    student.load_state_dict({f"net.{name}": values for name, values in weights.items()}, strict=False)
+    student.eval()
+    with args.names.open(newline="") as file:
+        _, *rows = csv.reader(file)
+    names = np.array([row[2] for row in rows])
+
+    said, taught = answers(args.choose, student)
+    scale, bias = calibrate(said, taught)
+    chance, true = expit(said * scale + bias), taught > DECISION
+    precision = np.array([average_precision(chance[:, c], true[:, c]) for c in range(len(names))])
+    offered = (true.sum(0) >= LEAST) & (precision >= args.bar) & [not name.startswith(NOT_SOUNDS) for name in names]
+    kept = np.flatnonzero(offered)
+    quiet = np.concatenate([logits(student, np.load(path)["log_mel"]) for path in sorted(args.quiet.glob("*.npz"))])
+    loudest = np.quantile(expit(quiet * scale + bias), 0.999, axis=0)
+    about_noise = np.array([any(word in name for word in NOISE) for name in names])
+    fitted = fit_thresholds(chance, true, MULTI_LABEL_GRID)
+    thresholds = np.where(about_noise, fitted, np.clip(loudest + 0.05, fitted, 0.9))[kept].round(2)
+
+    said, taught = answers(args.report, student)
+    chance, true = expit(said * scale + bias), taught > DECISION
+    figures = report(chance[:, kept], true[:, kept], thresholds)
+    with args.table.open("w", newline="") as file:
+        table = csv.DictWriter(file, ["label", "chosen_at", *figures[0]], lineterminator="\n")
+        table.writeheader()
+        for c, row in zip(kept, figures, strict=True):
+            values = {key: round(value, 3) for key, value in row.items()}
+            table.writerow({"label": names[c], "chosen_at": round(precision[c], 3), **values})
+    known = [row for row in figures if row["mixtures"] >= LEAST]
+    means = {
+        key: float(np.nanmean([row[key] for row in known])) for key in ("average_precision", "precision", "recall")
+    }
+    print(f"{len(kept)} labels, {len(known)} of them true for at least {LEAST} mixtures of the second folder")
+    print("their means:", ", ".join(f"{key} {value:.1%}" for key, value in means.items()))
+    reported = chance[:, kept] >= thresholds
+    right = (reported & true[:, kept]).sum()
+    print(f"all decisions: precision {right / reported.sum():.1%}, recall {right / true[:, kept].sum():.1%}")
+    every = [c for c in range(len(names)) if true[:, c].sum() >= LEAST]
+    mean = np.mean([average_precision(chance[:, c], true[:, c]) for c in every])
+    print(f"all {len(every)} labels that are true for as many: average precision {mean:.1%}")
+
+    widths = tuple(round(w * width) for w in (64, 128, 256, 512))
+    net = create_model("base", len(kept), widths=widths, bands=BANDS, clip_frames=CLIP_FRAMES, dropout=0.0)
+    factor, moved = (torch.from_numpy(values[kept]).float() for values in (scale, bias))
+    own = {
+        "classifier.weight": weights["classifier.weight"][kept] * factor[:, None],
+        "classifier.bias": weights["classifier.bias"][kept] * factor + moved,
+    }
+    net.load_state_dict({**weights, **own})
+    labels, identifiers = tuple(names[kept].tolist()), tuple(rows[c][1] for c in kept)
+    model = StoredModel(
+        net,
+        labels,
+        STUDENT_RATE,
+        1000 * WINDOW / STUDENT_RATE,
+        1000 * HOP / STUDENT_RATE,
+        "dense",
+        {"step": saved["step"], "hours": round(saved["hours"], 1)},
+        CLIP_FRAMES * HOP / STUDENT_RATE,
+        thresholds=tuple(thresholds.tolist()),
+        multi_label=True,
+        remove_dc=True,
+        n_fft=WINDOW,
+        identifiers=identifiers,
+        groups=audioset_groups(labels, identifiers),
+    )
+    save_model(model, args.out, torch.float16)
+
+
+if __name__ == "__main__":
+    main()
