@@ -52,9 +52,9 @@ from audioinceptionnext.training.splits import split_clips
 from examples.stand_in import POSITION_COLUMNS, sound, write_epic_sounds, write_epic_sounds_of_real_size
 from tests.annotated_scenes import RATE, STEPS, run_of, write_scenes
 from tests.audio_files import write_wav
-from tests.interrupted import interrupt_in_the_third_epoch
 from tests.command import ainext, plain, python, refused
 from tests.data_files import write_list
+from tests.interrupted import interrupt_in_the_third_epoch
 from tests.served import serving
 from tests.small_sounds import LABELS, NETWORK, content, quick, same, weights
 
