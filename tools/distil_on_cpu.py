@@ -86,9 +86,6 @@ class Mixtures(shared.Mixtures):
             starts.append(stored["starts"] + sum(map(len, samples)))
             lengths.append(stored["lengths"])
             samples.append(stored["samples"])
-        self.samples = torch.from_numpy(np.concatenate(samples))
-        self.starts = torch.from_numpy(np.concatenate(starts))
-        self.lengths = torch.from_numpy(np.concatenate(lengths))
         self.clips = np.arange(0)
         self.order: list[int] = []
         if clips:
@@ -102,6 +99,9 @@ class Mixtures(shared.Mixtures):
             samples.append(stored["samples"])
             weights.append(np.zeros(len(self.clips)))
             parts.append(np.zeros(len(self.clips), int))
+        self.samples = torch.from_numpy(np.concatenate(samples))
+        self.starts = torch.from_numpy(np.concatenate(starts))
+        self.lengths = torch.from_numpy(np.concatenate(lengths))
         weight, part = np.concatenate(weights), np.concatenate(parts)
         self.weights = {name: torch.from_numpy(np.where(part == i, weight, 0)) for i, name in enumerate(PARTS)}
 
@@ -109,15 +109,17 @@ class Mixtures(shared.Mixtures):
         n, u = round(seconds * RATE), self.uniform
         # Of a clip whose class is to be learnt, the sounds beside it are fewer and softer.
         numbers, softest, loudest = ([0.6, 0.3, 0.1], -30, -6) if len(self.clips) else ([0.4, 0.4, 0.2], -20, 0)
+        # Recordings that are held out are taken one by one, as they were recorded.
         number = torch.multinomial(torch.tensor(numbers), batch, replacement=True, generator=self.random) + 1
+        number = number if part == "train" else torch.ones(batch, dtype=torch.long)
         owner = torch.repeat_interleave(torch.arange(batch), number)
         k = len(owner)
         first = torch.ones(k, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]
         which = torch.multinomial(self.weights[part], k, replacement=True, generator=self.random)
-        if len(self.clips):
-            self.drawn = np.array([self._next_clip(part) for _ in range(batch)])
-            which[first] = torch.from_numpy(self.clips[self.drawn])
+        if len(self.clips) or part != "train":
+            self.drawn = np.array([self._next(part) for _ in range(batch)])
+            which[first] = torch.from_numpy(self.drawn + (self.clips[0] if len(self.clips) else 0))
         lengths, starts = self.lengths[which][:, None].float(), self.starts[which][:, None]
         speed = torch.exp(u(k, 1, low=-0.22, high=0.22)) if augment else torch.ones(k, 1)
         played = lengths / speed
@@ -136,11 +138,14 @@ class Mixtures(shared.Mixtures):
             mixture.index_add_(0, owner[s], x * (gains[s][:, None] / level.clamp(min=1e-3)))
         return self.augmented(mixture) if augment else mixture * 0.05
 
-    def _next_clip(self, part: str) -> int:
-        """The number of a clip: each once, in a random order, and then again. Those of one part, unless to train."""
+    def _next(self, part: str) -> int:
+        """The number of a clip, or of a recording: each once, in a random order, and then again."""
         if not self.order:
-            order = torch.randperm(len(self.clips), generator=self.random).tolist()
-            self.order = [i for i in order if part == "train" or self.clip_parts[i] == PARTS.index(part)]
+            own = self.weights[part] > 0
+            if len(self.clips):
+                own = torch.from_numpy((self.clip_parts == PARTS.index(part)) | (part == "train"))
+            numbers = torch.nonzero(own)[:, 0]
+            self.order = numbers[torch.randperm(len(numbers), generator=self.random)].tolist()
         return self.order.pop()
 
     def augmented(self, mixture: Tensor) -> Tensor:
@@ -254,8 +259,7 @@ def write_answers(args: argparse.Namespace) -> None:
     teachers = Teachers(args.teachers)
     for number in itertools.count() if args.count is None else range(args.count):
         frames = list(PIECES)[number % 2]
-        # Half of the held-out mixtures are as they were recorded.
-        augment = args.part == "train" or number % 4 > 1
+        augment = args.part == "train"
         waveform = mixtures.draw(PIECES[frames], frames * HOP / STUDENT_RATE, args.part, augment)
         found = teachers.answers(waveform, 1 if args.clips and args.part == "train" else EFFECTS_SHARE)
         found["log_mel"] = log_mel(shared.resample(waveform, waveform.shape[1] * 3 // 4)).numpy()
@@ -291,7 +295,7 @@ class Answers:
         names, size = list(self.files[frames]), BATCHES[frames] // 4
         weights = np.array([1 / (1 + self.uses.get(name, 0)) ** 2 for name in names])
         rows = []
-        for name in self.rng.choice(names, 4, replace=False, p=weights / weights.sum()):
+        for name in map(str, self.rng.choice(names, 4, replace=False, p=weights / weights.sum())):
             arrays = self.files[frames][name]
             length = len(arrays["log_mel"])
             chosen = self.rng.choice(length, size, replace=False)
