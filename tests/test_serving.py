@@ -360,7 +360,7 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
     stream = Stream(load(SMALL), sample_rate=48_000)
     expected = [*stream.push(sound), *stream.finish()]
     with websockets.connect(
-        f"{server.url.replace('http', 'ws')}/v1/listen?rate=48000&encoding={encoding}&include=log_mel"
+        f"{server.url.replace('http', 'ws')}/v1/listen?rate=48000&encoding={encoding}&include=log_mel,probabilities"
     ) as socket:
         data = samples.tobytes()
         for start in range(0, len(data), 33_333):  # in the middle of samples too
@@ -388,6 +388,7 @@ def test_live_steps_say_which_segments_go_on(server: Server) -> None:
     ended = {(one["label"], one["start"]) for step in steps for one in step["segments"]}
     going_on = {(one["label"], one["start"]) for step in steps for one in step["open"]}
     assert going_on and going_on <= ended and steps[-1]["open"] == []
+    assert not {"probabilities", "log_mel"} & set(steps[0])  # which are long, and come on request
 
 
 @pytest.mark.parametrize(
