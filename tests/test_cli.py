@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import DEFAULT_MODEL
 from audioinceptionnext.results.console import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
 from tests.browser import SCENE
@@ -271,6 +273,13 @@ def test_hop(sounds: Path) -> None:
     assert near.json == ainext(*call, "--hop", 0.64).json
     (line,) = near.complaints
     assert "a step every 0.7 s is no multiple of the 0.32 s of kitchen20; there is one every 0.64 s" in line
+
+
+def test_the_default_model_is_the_same_everywhere(sounds: Path) -> None:
+    (item,) = ainext("predict", sounds / "one.wav", "--json").json
+    assert item["model"] == load().name == DEFAULT_MODEL
+    for command in ("predict", "batch", "listen", "report", "explain"):
+        assert f"[default: {DEFAULT_MODEL}]" in plain(ainext(command, "--help").out), command
 
 
 def test_commands_share_the_segment_options() -> None:

@@ -26,8 +26,10 @@ from websockets.sync import client as websockets
 
 from audioinceptionnext import Stream, load
 from audioinceptionnext.audio import decode
+from audioinceptionnext.models.names import DEFAULT_MODEL, list_models
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.errors import STATUSES
+from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.settings import LOOPBACK, Settings
 from audioinceptionnext.serving.work_queue import Busy, WorkQueue
 from tests.audio_files import encode, sine, write_wav
@@ -226,6 +228,11 @@ def test_a_server_removes_the_uploads_of_one_that_was_killed(tmp_path: Path, mon
     os.utime(older, (0, 0))
     create_app(Settings(models=(SMALL,)))
     assert not stale.exists() and not older.exists() and (used / "upload").exists()
+
+
+def test_all_models_are_offered_and_the_default_one_comes_first() -> None:
+    names = ModelPool(None).names()
+    assert names[0] == DEFAULT_MODEL and sorted(names) == sorted(list_models())
 
 
 def test_models_health_and_the_description(client: Any) -> None:

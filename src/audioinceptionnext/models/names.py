@@ -17,7 +17,8 @@ from typing import Any
 
 from audioinceptionnext.errors import FileError, ModelError, ParameterError, suggest
 
-DEFAULT_MODEL = "everyday"  # of every command that takes a model, of `load`, and of the page
+# Of every command that takes a model, of `load`, and of the page, whose build reads this line.
+DEFAULT_MODEL = "everyday"
 MODEL_FILE = "model.onnx"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*(@[\w./-]+)?", re.ASCII)
 KEYS = ("name", "sha256", "bytes", "labels", "parameters", "gmac", "licence", "measured")  # of model.json
