@@ -182,7 +182,7 @@ def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp
     for change in ("network_settings={kernels: [11]}", "bands=128", "hop_ms=5", "targets=teacher"):
         recipe, weights = read_recipe(None, None, [change])
         assert (recipe.fine_tunes, recipe.mixup, weights) == (False, modern.mixup, None), change
-    # And by a recipe that pretrains, or continues from weights of its own kind. A recipe of one's own is read like them.
+    # And by a recipe that pretrains, or continues from weights of its own kind.
     assert {name for name in names() if read_recipe(name, None, None)[1]} == {"finetune", "specialist"}
     (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")
     assert read_recipe(str(tmp_path / "mine.yaml"), None, None) == (replace(finetune, epochs=3), DEFAULT_MODEL)

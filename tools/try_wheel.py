@@ -2,8 +2,8 @@
 
     python tools/try_wheel.py dist/audioinceptionnext-0.1.0-py3-none-any.whl     # or the sdist, or . for this folder
 
-Exits with 1 if torch was installed too, if the default model cannot be loaded, or if the labels that kitchen20 gives are
-not those of examples/kitchen-scene.csv.
+Exits with 1 if torch was installed too, if the default model fails, or if kitchen20's labels are not those of
+examples/kitchen-scene.csv.
 """
 
 from __future__ import annotations
