@@ -67,7 +67,7 @@ def explain(
 
     Of a recording longer than 10 s, only the 5 s in which the label scores highest are explained.
 
-    Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
+    Example: [bold]ainext explain dinner.mp4 --label Speech --check --out why.png[/bold]
     """
     from audioinceptionnext.cli.output_names import check_not_replaced
     from audioinceptionnext.explain import explain_file, faithfulness, open_model

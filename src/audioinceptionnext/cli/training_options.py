@@ -72,7 +72,7 @@ InitialWeights = Annotated[
         metavar="NAME|FILE",
         help="Start from the weights of this model: a name, a .safetensors file or a .pyth file; or from random ones "
         f"({RANDOM}).",
-        show_default=f"{DEFAULT_MODEL}; {RANDOM} with --network, or a recipe that is not for any model",
+        show_default=f"{DEFAULT_MODEL}; {RANDOM} with --network, modern and most other recipes",
     ),
 ]
 Changes = Annotated[
