@@ -105,7 +105,7 @@ def recordings(folder: Path) -> None:
     everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "offset", "silent"]
     # digits has the mode windows, at 8 kHz: it is slow, and the scene itself crosses the boundaries of its blocks.
     windows = ["scene-48000.wav", "short", "silent"]
-    recordings_of = {name: everything for name in (DEFAULT_MODEL, "kitchen20", "kitchen20-small")} | {"digits": windows}
+    recordings_of = dict.fromkeys((DEFAULT_MODEL, "kitchen20", "kitchen20-small"), everything) | {"digits": windows}
     (folder / "names.json").write_text(json.dumps(recordings_of))
     for model, names in recordings_of.items():
         recogniser = load(model, threads=1)
