@@ -121,7 +121,12 @@ class Mixtures(shared.Mixtures):
             self.drawn = np.array([self._next(part) for _ in range(batch)])
             which[first] = torch.from_numpy(self.drawn + (self.clips[0] if len(self.clips) else 0))
         lengths, starts = self.lengths[which][:, None].float(), self.starts[which][:, None]
-        speed = torch.exp(u(k, 1, low=-0.22, high=0.22)) if augment else torch.ones(k, 1)
+        # The corpus has few recordings of most sounds. Played much faster, slower or backwards, they are other sounds,
+        # of which the teachers say what they take them for.
+        widely = (u(k, 1) < 0.35) & (not len(self.clips))
+        speed = torch.exp(torch.where(widely, u(k, 1, low=-0.8, high=0.8), u(k, 1, low=-0.22, high=0.22)))
+        speed = speed if augment else torch.ones(k, 1)
+        backwards = (u(k, 1) < 0.12) & (augment and not len(self.clips))
         played = lengths / speed
         offset = -u(k, 1) * (n - played)
         pause, repeats = u(k, 1, low=0.02, high=1.5) * RATE, u(k, 1) < 0.4
@@ -132,6 +137,7 @@ class Mixtures(shared.Mixtures):
             when = torch.arange(n, dtype=torch.float32) + offset[s]
             repeated = torch.remainder(when, played[s] + pause[s])
             when = torch.where(repeats[s] & (played[s] < n), repeated, when)
+            when = torch.where(backwards[s], played[s] - 1 - when, when)
             x = shared._read(self.samples, starts[s], lengths[s], when * speed[s])
             active = (x != 0).sum(1, keepdim=True).clamp(min=1)
             level = (x.square().sum(1, keepdim=True) / active).sqrt()

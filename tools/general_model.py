@@ -3,16 +3,17 @@
     python tools/general_model.py RUN/averaged.pt --choose FOLDER --report FOLDER --quiet FOLDER \\
         --names audioset_labels.csv --out everyday.safetensors --table labels.csv
 
-``--choose`` and ``--report`` hold what `distil_on_cpu.py answers --part choose` and ``--part report`` wrote: mixtures
-of recordings that the student never met, and what the teacher says of them. A label is true for a mixture if the
-teacher gives it a probability of at least 0.25: a calibrated classifier decides best from half of its best F1 on
-(Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is about 0.5 on AudioSet.
+``--choose`` and ``--report`` hold what `distil_on_cpu.py answers --part choose` and ``--part report`` wrote: stretches
+of 2.4 and 4.8 s of recordings that the student never met, and what the teacher says of them. A label is true for a
+stretch if the teacher gives it a probability of at least 0.2: a calibrated classifier decides best from half of its
+best F1 on (Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is below 0.5 on AudioSet.
 
-- A label is offered if it is true for enough mixtures of the first folder, and if the student's average precision on
+- A label is offered if it is true for enough stretches of the first folder, and if the student's average precision on
   them reaches ``--bar``.
 - Its logit is scaled and moved so that its probability is closest to the teacher's on the first folder.
-- Its threshold has the best F1 there, and is above what the student says of the sounds in ``--quiet``: .npz files with
-  log-mels of silence and of noise, for labels other than those of noise itself.
+- Its threshold has the best F1 there, and is where at least so many decisions are right as ``--precision`` says. It is
+  above what the student says of the sounds in ``--quiet``, .npz files with log-mels of silence and of noise, unless
+  noise is what the label is about.
 - The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
   nothing was known when all this was chosen.
 """
@@ -39,15 +40,15 @@ from audioinceptionnext.network.registry import create_model
 from audioinceptionnext.network.storage import StoredModel, save_model
 
 CLIP_FRAMES = 192
-DECISION = math.log(0.25 / 0.75)  # of the teacher: a logit
-LEAST = 8  # mixtures for which a label is true
+DECISION = math.log(0.2 / 0.8)  # of the teacher: a logit
+LEAST = 4  # stretches for which a label is true
 NOISE = ("noise", "Static", "Hum", "Hiss", "Silence", "Sine wave", "Mains", "Cacophony", "Throbbing", "Vibration")
 # What AudioSet has for the place or the manner of a recording, which nobody looks for on a timeline.
 NOT_SOUNDS = ("Inside,", "Outside,", "Silence", "Sound effect", "Noise", "Environmental noise", "Field recording")
 
 
 def answers(folder: Path, net: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Logits of the student and of the teacher for all mixtures: both (mixtures, labels)."""
+    """Logits of the student and of the teacher for all stretches: both (stretches, labels)."""
     said, taught = [], []
     for path in sorted(folder.glob("*.npz")):
         stored = np.load(path)
@@ -83,14 +84,14 @@ def calibrate(said: np.ndarray, taught: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def report(said: np.ndarray, true: np.ndarray, thresholds: np.ndarray) -> list[dict[str, float]]:
-    """For each label: mixtures for which it is true, average precision, precision and recall; NaN where unknown."""
+    """For each label: stretches for which it is true, average precision, precision and recall; NaN where unknown."""
     rows = []
     for c, threshold in enumerate(thresholds):
         reported, own = said[:, c] >= threshold, true[:, c]
         right, count, found = (reported & own).sum(), own.sum(), reported.sum()
         rows.append(
             {
-                "mixtures": int(count),
+                "stretches": int(count),
                 "average_precision": average_precision(said[:, c], own),
                 "threshold": float(threshold),
                 "precision": right / found if found else math.nan,
@@ -98,6 +99,21 @@ def report(said: np.ndarray, true: np.ndarray, thresholds: np.ndarray) -> list[d
             }
         )
     return rows
+
+
+def precise(chance: np.ndarray, true: np.ndarray, wanted: float) -> np.ndarray:
+    """The lowest threshold of each label from which on its precision is as wanted: (labels,).
+
+    Two decisions with the precision of all labels are added to those of each, so that few can move it only so far.
+    """
+    found = np.full(true.shape[1], MULTI_LABEL_GRID[-1])
+    for threshold in MULTI_LABEL_GRID[::-1]:
+        reported = chance >= threshold
+        right = (reported & true).sum(0)
+        prior = right.sum() / max(reported.sum(), 1)
+        enough = (right + 2 * prior) / (reported.sum(0) + 2) >= wanted
+        found = np.where(enough & (found <= threshold + 0.011), threshold, found)
+    return found
 
 
 def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
@@ -111,7 +127,10 @@ def main() -> None:
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--quiet", type=Path, required=True)
     parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
-    parser.add_argument("--bar", type=float, default=0.4, help="average precision from which a label is offered")
+    parser.add_argument("--bar", type=float, default=0.3, help="average precision from which a label is offered")
+    parser.add_argument(
+        "--precision", type=float, default=0.6, help="of the decisions from the threshold of a label on"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
     args = parser.parse_args()
@@ -135,7 +154,7 @@ def main() -> None:
     quiet = np.concatenate([logits(net, np.load(path)["log_mel"]) for path in sorted(args.quiet.glob("*.npz"))])
     loudest = np.quantile(expit(quiet * scale + bias), 0.999, axis=0)
     about_noise = np.array([any(word in name for word in NOISE) for name in names])
-    fitted = fit_thresholds(chance, true, MULTI_LABEL_GRID)
+    fitted = np.maximum(fit_thresholds(chance, true, MULTI_LABEL_GRID), precise(chance, true, args.precision))
     thresholds = np.where(about_noise, fitted, np.clip(loudest + 0.05, fitted, 0.9))[kept].round(2)
 
     said, taught = answers(args.report, net)
@@ -147,11 +166,11 @@ def main() -> None:
         for c, row in zip(kept, figures, strict=True):
             values = {key: round(value, 3) for key, value in row.items()}
             table.writerow({"label": names[c], "chosen_at": round(precision[c], 3), **values})
-    known = [row for row in figures if row["mixtures"] >= LEAST]
+    known = [row for row in figures if row["stretches"] >= LEAST]
     means = {
         key: float(np.nanmean([row[key] for row in known])) for key in ("average_precision", "precision", "recall")
     }
-    print(f"{len(kept)} labels, {len(known)} of them true for at least {LEAST} mixtures of the second folder")
+    print(f"{len(kept)} labels, {len(known)} of them true for at least {LEAST} stretches of the second folder")
     print("their means:", ", ".join(f"{key} {value:.1%}" for key, value in means.items()))
     reported = chance[:, kept] >= thresholds
     right = (reported & true[:, kept]).sum()
