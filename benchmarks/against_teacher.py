@@ -107,7 +107,7 @@ def score(paths: list[Path], model: Any, teacher: OnnxTeacher, place: dict[str, 
     seconds = 0.0
     for path in paths:
         result = model.predict(path)
-        waveform = decode(path, teacher.sample_rate)
+        waveform = decode.read(path, teacher.sample_rate)
         seconds += len(waveform) / teacher.sample_rate
         if not result.segments:
             continue

@@ -33,6 +33,7 @@ import onnxruntime
 import torch
 import torch.nn.functional as F
 from distil_on_gpu import RATE, ROOM
+from safetensors.torch import load_file, save_file
 from scipy.special import expit
 from torch import Tensor, nn
 
@@ -366,6 +367,8 @@ class Run:
             self.answers.uses = saved["uses"]
         else:
             self._start()
+            if args.start:
+                self._go_on_from(args.start)
         self.warm_from = self.step
 
     def _start(self) -> None:
@@ -381,6 +384,14 @@ class Run:
         logits = torch.from_numpy(np.concatenate([row["logits"] for row in rows])).float()
         with torch.no_grad():  # without it, the first steps would learn nothing but that labels are rare
             self.student.net.classifier.bias.copy_(logits.clamp(min=-9).mean(0))
+        self.average = {name: values.detach().clone() for name, values in self.student.state_dict().items()}
+
+    def _go_on_from(self, path: Path) -> None:
+        """Take the averaged weights and the scales of the features that `save` wrote, perhaps on another machine."""
+        stored = {name: values.float() for name, values in load_file(path).items()}
+        self.stats = {name: (stored.pop(f"mean.{name}"), stored.pop(f"std.{name}")) for name in TEACHERS[1:]}
+        self.step, self.hours = int(stored.pop("step")), float(stored.pop("hours"))
+        self.student.load_state_dict(stored)
         self.average = {name: values.detach().clone() for name, values in self.student.state_dict().items()}
 
     def targets(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -414,6 +425,12 @@ class Run:
         kept |= {"student": self.student.state_dict(), "opt": self.optimiser.state_dict(), "uses": self.answers.uses}
         torch.save(kept, new)
         new.replace(self.args.out / "run.pt")
+        kept = {
+            f"{part}.{name}": pair[i] for name, pair in self.stats.items() for i, part in enumerate(("mean", "std"))
+        }
+        kept = {name: values.half() for name, values in {**kept, **self.average}.items()}
+        kept |= {"step": torch.tensor(float(self.step)), "hours": torch.tensor(self.hours)}
+        save_file(kept, self.args.out / "checkpoint.safetensors")
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -495,6 +512,7 @@ def main() -> None:
     command.add_argument("--held-out", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--seconds", type=float, required=True)
+    command.add_argument("--from", dest="start", type=Path, help="a checkpoint.safetensors of another run")
     command.add_argument("--decay", type=float, default=0, help="seconds at the end over which the rate falls to 0")
     command.add_argument("--warmup", type=int, default=300, help="steps")
     command.add_argument("--rate", type=float, default=2.5e-3)

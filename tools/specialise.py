@@ -75,7 +75,7 @@ def clip_log_mels(dataset: object) -> Tensor:
     """(clips, 400, bands) of whole clips of 5 s."""
     rows = []
     for clip in dataset.clips:  # type: ignore[attr-defined]
-        x = decode(clip.path, 24_000)
+        x = decode.read(clip.path, 24_000)
         rows.append(log_mel(torch.from_numpy(np.resize(x, 120_000) if len(x) < 120_000 else x[:120_000])[None])[0])
     return torch.stack(rows)
 
@@ -214,7 +214,7 @@ def main() -> None:
     order = sorted(range(len(dataset.clips)), key=lambda i: dataset.clips[i].path.name)
     clip = np.array(order)[every["clip"]]
     labels = np.array([c.label for c in dataset.clips])
-    sources = np.array([c.source for c in dataset.clips])
+    sources = np.array([c.group for c in dataset.clips])
     folds = np.array([c.fold for c in dataset.clips])
     whole = clip_log_mels(dataset)
 

@@ -1,0 +1,103 @@
+"""What a distilled student is worth, without training it further: ridge on its features, and its labels as they are.
+
+    python tools/probe_features.py RUN/averaged.pt --kitchen20 Kitchen20 --esc10 ESC-10 --names audioset_labels.csv
+
+- Ridge on one-hot labels from the pooled features of whole clips, standardised on the training folds: the published
+  folds of both data sets, and of Kitchen20 the clips whose source is in no training fold besides.
+- ESC-10 without any training: the class one of whose labels (``ESC10``) has the largest logit.
+
+No clip of either may have been in the student's corpus.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from distil_on_cpu import STUDENT_RATE, log_mel
+from distil_on_gpu import Student
+
+from audioinceptionnext.audio import decode
+from audioinceptionnext.data import Dataset, load_dataset
+from audioinceptionnext.network.folding import fold
+
+PENALTY = 1.0  # times the number of features
+SECONDS = 5
+ESC10 = {
+    "dog_bark": ("Dog", "Bark"),
+    "rain": ("Rain", "Raindrop", "Rain on surface"),
+    "sea_waves": ("Waves, surf", "Ocean"),
+    "baby_cry": ("Baby cry, infant cry",),
+    "clock_tick": ("Tick-tock", "Clock", "Tick"),
+    "person_sneeze": ("Sneeze",),
+    "helicopter": ("Helicopter",),
+    "chainsaw": ("Chainsaw",),
+    "rooster": ("Crowing, cock-a-doodle-doo", "Chicken, rooster"),
+    "fire_crackling": ("Fire", "Crackle"),
+}
+
+
+def features(student: Student, dataset: Dataset) -> np.ndarray:
+    """(clips, channels) of whole clips; those that are shorter than 5 s are repeated."""
+    net, found = fold(student.net), []
+    for clip in dataset.clips:
+        x = np.resize(decode.read(clip.path, STUDENT_RATE), SECONDS * STUDENT_RATE)
+        with torch.no_grad():
+            found.append(net.features(log_mel(torch.from_numpy(x)[None])[:, None]).mean(dim=(2, 3))[0].numpy())
+    return np.stack(found)
+
+
+def ridge(x: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each clip is right, predicted from the other folds; and whether these lack its source."""
+    labels, folds = np.array([c.label for c in dataset.clips]), np.array([c.fold for c in dataset.clips])
+    sources = np.array([c.group for c in dataset.clips])
+    right, unheard = np.zeros(len(x), bool), np.zeros(len(x), bool)
+    for number in dataset.folds:
+        test = folds == number
+        scaled = (x - x[~test].mean(0)) / (x[~test].std(0) + 1e-6)
+        wanted = np.eye(len(dataset.labels))[labels[~test]]
+        offset, a = wanted.mean(0), scaled[~test]
+        weight = a.T @ np.linalg.solve(a @ a.T + PENALTY * a.shape[1] * np.eye(len(a)), wanted - offset)
+        right[test] = (scaled[test] @ weight + offset).argmax(1) == labels[test]
+        unheard[test] = ~np.isin(sources[test], sources[~test])
+    return right, unheard
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, help="averaged.pt of `distil_on_cpu.py learn`")
+    parser.add_argument("--kitchen20", type=Path, required=True)
+    parser.add_argument("--esc10", type=Path, required=True)
+    parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    saved = torch.load(args.run, map_location="cpu", weights_only=True)
+    weights = saved["net"]
+    student = Student(weights["classifier.weight"].shape[1] / 512, "convolutions")
+    student.net.load_state_dict(weights)
+    student.eval()
+    print(f"step {saved['step']}, {saved['hours']:.0f} h")
+
+    dataset = load_dataset("kitchen20", args.kitchen20)
+    right, unheard = ridge(features(student, dataset), dataset)
+    print(
+        f"Kitchen20, ridge: {right.mean():.1%}, of {unheard.sum()} clips of unheard sources {right[unheard].mean():.1%}"
+    )
+    dataset = load_dataset("esc10", args.esc10)
+    x = features(student, dataset)
+    print(f"ESC-10, ridge: {ridge(x, dataset)[0].mean():.1%}")
+    with args.names.open(newline="") as file:
+        names = [row[2] for row in list(csv.reader(file))[1:]]
+    logits = x @ weights["classifier.weight"].numpy().T + weights["classifier.bias"].numpy()
+    scores = [logits[:, [names.index(name) for name in ESC10[label]]].max(1) for label in dataset.labels]
+    labels = np.array([c.label for c in dataset.clips])
+    right = np.argmax(scores, 0) == labels
+    by_class = ", ".join(f"{name} {right[labels == i].mean():.0%}" for i, name in enumerate(dataset.labels))
+    print(f"ESC-10, untrained: {right.mean():.1%} ({by_class})")
+
+
+if __name__ == "__main__":
+    main()
