@@ -128,6 +128,8 @@ class Mixtures(shared.Mixtures):
         speed = torch.exp(torch.where(widely, u(k, 1, low=-0.8, high=0.8), u(k, 1, low=-0.22, high=0.22)))
         speed = speed if augment else torch.ones(k, 1)
         backwards = (u(k, 1) < 0.12) & (augment and not len(self.clips))
+        shuffled = (u(k, 1) < 0.1) & (augment and not len(self.clips))
+        piece, places = u(k, 1, low=0.08, high=0.6) * RATE, u(k, 128).argsort(1)
         played = lengths / speed
         offset = -u(k, 1) * (n - played)
         pause, repeats = u(k, 1, low=0.02, high=1.5) * RATE, u(k, 1) < 0.4
@@ -138,6 +140,9 @@ class Mixtures(shared.Mixtures):
             when = torch.arange(n, dtype=torch.float32) + offset[s]
             repeated = torch.remainder(when, played[s] + pause[s])
             when = torch.where(repeats[s] & (played[s] < n), repeated, when)
+            number_of_piece = (when / piece[s]).long().clamp(0, 127)
+            pieces = places[s].gather(1, number_of_piece) * piece[s] + torch.remainder(when, piece[s])
+            when = torch.where(shuffled[s], torch.remainder(pieces, played[s]), when)
             when = torch.where(backwards[s], played[s] - 1 - when, when)
             x = shared._read(self.samples, starts[s], lengths[s], when * speed[s])
             active = (x != 0).sum(1, keepdim=True).clamp(min=1)
@@ -178,6 +183,12 @@ class Mixtures(shared.Mixtures):
             gain = 10 ** (u(len(wet), 1, low=-14, high=2) / 20)
             spectrum[wet] *= 1 + gain * torch.fft.rfft(room, points)
         sound = torch.fft.irfft(spectrum, points)[:, :samples]
+        # Some in pulses, as of machines and of steps: the same sound becomes many.
+        pulsed = torch.nonzero((u(batch) < 0.12) & (not len(self.clips)))[:, 0]
+        if len(pulsed):
+            pace = torch.exp(u(len(pulsed), 1, low=math.log(0.7), high=math.log(25)))
+            phase = torch.remainder(torch.arange(samples) / RATE * pace + u(len(pulsed), 1), 1)
+            sound[pulsed] *= torch.exp(-u(len(pulsed), 1, low=1, high=12) * phase)
         sound = sound / sound.square().mean(1, keepdim=True).sqrt().clamp(min=1e-3)
         noisy = torch.nonzero(u(batch) < 0.4)[:, 0]
         if len(noisy):
