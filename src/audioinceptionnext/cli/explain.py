@@ -12,7 +12,6 @@ import typer
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.progress import working
 from audioinceptionnext.errors import printable
-from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from audioinceptionnext.explain import Explanation, Faithfulness
@@ -30,7 +29,7 @@ def explain(
             metavar="NAME|FILE",
             help="Explain this model: a name, a .safetensors file or a .pyth file.",
         ),
-    ] = DEFAULT_MODEL,
+    ] = "kitchen20",
     label: Annotated[
         str | None, typer.Option("--label", "-l", help="Explain this label.", show_default="the most probable one")
     ] = None,
@@ -67,7 +66,7 @@ def explain(
 
     Of a recording longer than 10 s, only the 5 s in which the label scores highest are explained.
 
-    Example: [bold]ainext explain dinner.mp4 --label Speech --check --out why.png[/bold]
+    Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
     """
     from audioinceptionnext.cli.output_names import check_not_replaced
     from audioinceptionnext.explain import explain_file, faithfulness, open_model
