@@ -276,10 +276,10 @@ def write_answers(args: argparse.Namespace) -> None:
     mixtures = Mixtures(args.corpus, args.share or [1 / corpora] * corpora, held_out, args.seed, args.clips)
     teachers = Teachers(args.teachers)
     for number in itertools.count() if args.count is None else range(args.count):
-        frames = list(PIECES)[number % 2]
+        frames = 384 if args.clips and args.part == "train" else list(PIECES)[number % 2]
         augment = args.part == "train"
         waveform = mixtures.draw(PIECES[frames], frames * HOP / STUDENT_RATE, args.part, augment)
-        found = teachers.answers(waveform, 1 if args.clips and args.part == "train" else EFFECTS_SHARE)
+        found = teachers.answers(waveform, EFFECTS_SHARE)
         found["log_mel"] = log_mel(shared.resample(waveform, waveform.shape[1] * 3 // 4)).numpy()
         path = args.out / f"{args.seed:04d}-{number:05d}.npz"
         new = path.with_suffix(".new")

@@ -207,8 +207,6 @@ def main() -> None:
     start.eval()
 
     parts = [dict(np.load(path)) for path in sorted(args.answers.glob("*.npz"))]
-    frames = min(part["log_mel"].shape[1] for part in parts)
-    parts = [part for part in parts if part["log_mel"].shape[1] > 192] if frames > 192 or len(parts) > 1 else parts
     every = {name: np.concatenate([part[name] for part in parts]) for name in ("log_mel", "clip", *FEATURES)}
     # The corpus of clips is in the order of their file names.
     order = sorted(range(len(dataset.clips)), key=lambda i: dataset.clips[i].path.name)
