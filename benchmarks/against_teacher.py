@@ -9,7 +9,7 @@ it, a false alarm if the teacher gives it less than 0.05 in all of them, and oth
 unsure.
 
 The groups are the seven at the top of AudioSet's ontology. Short recordings are taken one by one, so what lies across
-two of them does not count. A recording of silence and noise is made for the last row: 10 minutes of each.
+two of them does not count. The first three rows are recordings that are made: 10 minutes each of silence and noise.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def score(paths: list[Path], model: Any, teacher: OnnxTeacher, place: dict[str, 
             continue
         size, hop = round(WINDOW * teacher.sample_rate), round(HOP * teacher.sample_rate)
         starts = np.arange(0, max(len(waveform) - size, 0) + hop, hop)
-        padded = (
-            np.pad(waveform, (0, starts[-1] + size - len(waveform))) if len(waveform) < starts[-1] + size else waveform
-        )
+        padded = np.pad(waveform, (0, max(0, starts[-1] + size - len(waveform))))
         said = np.concatenate([expit(teacher(padded[None, s : s + size]).logits) for s in starts])
         for segment in result.segments:
             near = (starts < segment.end * teacher.sample_rate) & (starts + size > segment.start * teacher.sample_rate)

@@ -256,7 +256,6 @@ from pathlib import Path
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from tests.annotated_scenes import run_of
-from tests.interrupted import interrupt_in_the_third_epoch
 run = run_of(Path(sys.argv[1]), Path(sys.argv[2]), epochs=1, batch_size=2)
 train(run, hardware=Hardware(devices=2, threads=1, implementation="convolutions"))
 """

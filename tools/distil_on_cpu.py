@@ -72,14 +72,14 @@ class Mixtures(shared.Mixtures):
         self.device = torch.device("cpu")
         self.random = torch.Generator().manual_seed(seed)
         samples, starts, lengths, weights, parts = [], [], [], [], []
-        for path, share, percent in zip(corpora, shares, held_out, strict=True):
+        for path, share, twentieths in zip(corpora, shares, held_out, strict=True):
             stored = np.load(path)
             packages = [name.rsplit("/", 2)[-2] for name in stored["names"].tolist()]
             count = {package: packages.count(package) for package in set(packages)}
             seconds = np.clip(stored["lengths"] / RATE, 0.3, 60)
             weight = seconds**0.5 / np.array([count[package] for package in packages]) ** 0.35
             weight[[package.startswith(RENDERED) for package in packages]] *= 0.5
-            part = parts_of(stored["names"].tolist(), percent)
+            part = parts_of(stored["names"].tolist(), twentieths)
             if (rarity := path.with_suffix(".rarity.npy")).is_file():
                 weight *= 0.3 + np.load(rarity)
             weights.append(weight / weight[part == 0].sum() * share)
@@ -376,10 +376,10 @@ class Run:
             self.optimiser.load_state_dict(saved["opt"])
             self.step, self.hours, self.average, self.stats = (saved[k] for k in ("step", "hours", "ema", "stats"))
             self.answers.uses = saved["uses"]
+        elif args.start:
+            self._go_on_from(args.start)
         else:
             self._start()
-            if args.start:
-                self._go_on_from(args.start)
         self.warm_from = self.step
 
     def _start(self) -> None:

@@ -33,10 +33,9 @@ from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data import Dataset, load_dataset
 
 FEATURES = TEACHERS[1:]
-PENALTIES = (0.03, 0.1, 0.3)
 
 
 class Ridge:
@@ -71,12 +70,12 @@ def predict_left_out(answers: dict[str, np.ndarray], sources: np.ndarray, target
     return softmax(scale * said, 1)
 
 
-def clip_log_mels(dataset: object) -> Tensor:
+def clip_log_mels(dataset: Dataset) -> Tensor:
     """(clips, 400, bands) of whole clips of 5 s."""
     rows = []
-    for clip in dataset.clips:  # type: ignore[attr-defined]
-        x = decode.read(clip.path, 24_000)
-        rows.append(log_mel(torch.from_numpy(np.resize(x, 120_000) if len(x) < 120_000 else x[:120_000])[None])[0])
+    for clip in dataset.clips:
+        x = np.resize(decode.read(clip.path, 24_000), 120_000)
+        rows.append(log_mel(torch.from_numpy(x)[None])[0])
     return torch.stack(rows)
 
 

@@ -5,7 +5,7 @@
 
 Each instrument of General MIDI plays a few random phrases (single notes, melodies, chords, and grooves on the drums),
 with two soundfonts; the voices say nonsense in several languages. The files are mono Ogg Opus, in a folder for each
-soundfont and synthesiser, whose licences docs/everyday.md lists.
+soundfont and synthesiser.
 """
 
 from __future__ import annotations
