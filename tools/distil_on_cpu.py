@@ -36,6 +36,7 @@ from distil_on_gpu import RATE, ROOM
 from safetensors.torch import load_file, save_file
 from scipy.special import expit
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from audioinceptionnext.network import frontend
 
@@ -448,13 +449,7 @@ class Run:
         """Save the averaged weights, with the normalisations' statistics anew, and score them."""
         student = copy.deepcopy(self.student)
         student.load_state_dict(self.average)
-        norms = [m for m in student.modules() if isinstance(m, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None
-        student.train()
-        for i in range(16):
-            student(self.answers.batch(list(BATCHES)[i % 2])["log_mel"][:, None], torch.bfloat16)
+        update_bn((self.answers.batch(list(BATCHES)[i % 2])["log_mel"][:, None] for i in range(16)), student)
         student.eval()
         student.features = shared.IMPLEMENTATIONS["convolutions"]  # type: ignore[assignment]
         said, taught, divergence = [], [], []

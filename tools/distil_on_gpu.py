@@ -26,6 +26,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from audioinceptionnext.network import frontend
 from audioinceptionnext.network.registry import create_model
@@ -337,7 +338,7 @@ class Student(nn.Module):
         )
         self.features = IMPLEMENTATIONS[implementation]  # type: ignore[index]
 
-    def forward(self, log_mel: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    def forward(self, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
         pooled = self.features(self.net, log_mel, dtype).float().mean(dim=(2, 3))
         said = {name: head(pooled) for name, head in self.heads.items()}
         return {"logits": self.net.classifier(pooled), **said}
@@ -469,16 +470,8 @@ def train(args: argparse.Namespace) -> None:
             if not math.isfinite(mean[0]):
                 break
     # The running statistics anew, as plain means over batches, with the last weights.
-    norms = [m for m in student.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    with torch.no_grad():
-        for i in range(60):
-            seconds = CLIPS[i % 2]
-            student(log_mel_of(mixtures.draw(round(args.batch * CLIPS[0] / seconds), seconds)), half)
-    for norm in norms:
-        norm.momentum = 0.1
+    sizes = [(round(args.batch * CLIPS[0] / seconds), seconds) for seconds in CLIPS]
+    update_bn((log_mel_of(mixtures.draw(*sizes[i % 2])) for i in range(60)), student)
     result = {"settings": {k: str(v) for k, v in vars(args).items()}, "log": log}
     result |= evaluate(student.eval(), teachers, mixtures, log_mel_of)
     print(json.dumps({k: v for k, v in result.items() if k not in ("log", "labels")}), flush=True)

@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from distil_on_cpu import TEACHERS, altered, log_mel
 from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Dataset, load_dataset
@@ -85,7 +86,7 @@ class Specialist(nn.Module):
         self.student = student
         self.layer = nn.Linear(student.net.classifier.in_features, classes)
 
-    def forward(self, x: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
         pooled = self.student.features(self.student.net, x, dtype).float().mean(dim=(2, 3))
         said = {name: head(pooled) for name, head in self.student.heads.items()}
         return {"pooled": pooled, "classes": self.layer(pooled), **said}
@@ -165,15 +166,8 @@ def learn(
                 if own.is_floating_point():
                     own.lerp_(new, share)
     # The normalisations' statistics anew, for the averaged weights.
-    norms = [m for m in average.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    average.train()
-    with torch.no_grad():
-        for _ in range(16):
-            rows = rng.choice(count, 48)
-            average(torch.from_numpy(answers["log_mel"][rows]).float()[:, None], torch.bfloat16)
+    log_mels = answers["log_mel"]
+    update_bn((torch.from_numpy(log_mels[rng.choice(count, 48)]).float()[:, None] for _ in range(16)), average)
     average.student.features = shared.IMPLEMENTATIONS["convolutions"]  # type: ignore[assignment]
     return average.eval()
 
