@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from audioinceptionnext.cli import main
-from audioinceptionnext.models.names import DEFAULT_MODEL
 
-MODEL = DEFAULT_MODEL
+MODEL = "kitchen20"  # its probabilities sum to 1, and its sounds are easy to render
 # At each moment some class of 20 has a twentieth or more: with these settings all of a recording is covered, whatever
 # the weights are.
-ALL = ("--threshold", "0.049", "--smoothing", "0", "--min-duration", "0")
+ALL = ("--model", MODEL, "--threshold", "0.049", "--smoothing", "0", "--min-duration", "0")
 WITHOUT = """
 import sys
 class Absent:
@@ -91,11 +90,12 @@ def last_line(*arguments: object) -> str:
 def check(item: dict[str, Any], top_k: int = 5) -> None:
     """One recording's object is as the interface has it."""
     assert list(item) == ["file", "duration", "model", "clip", "segments"]
-    assert item["model"] == MODEL and item["duration"] > 0
+    assert item["duration"] > 0
     scores = [one["score"] for one in item["clip"]]
     assert all(list(one) == ["label", "score"] for one in item["clip"])
     assert len({one["label"] for one in item["clip"]}) == len(scores) == top_k
-    assert scores == sorted(scores, reverse=True) and min(scores) >= 0 and sum(scores) <= 1
+    assert scores == sorted(scores, reverse=True) and min(scores) >= 0
+    assert max(scores) <= 1 and (sum(scores) <= 1 or item["model"] != MODEL)
     assert all(list(one) == ["start", "end", "label", "score"] for one in item["segments"])
     assert [one["start"] for one in item["segments"]] == sorted(one["start"] for one in item["segments"])
     assert all(0 <= one["start"] < one["end"] <= item["duration"] for one in item["segments"])

@@ -309,7 +309,7 @@ def test_a_missing_extra_is_named(data: Path, tmp_path: Path, missing: str) -> N
 
 @pytest.mark.parametrize("command", ["evaluate", pytest.param("train", marks=pytest.mark.workshop)])
 def test_a_data_set_that_does_not_exist(data: Path, tmp_path: Path, command: str) -> None:
-    out = ("--out", tmp_path / "out") if command == "train" else ()
+    out = ("--out", tmp_path / "out") if command == "train" else ("--model", MODEL)
     assert "did you mean kitchen20?" in refused(command, "--data", "kitchen2", "--root", data, *out)
     assert "kitchen20" in refused(command, "--data", "nothing like it", "--root", data, *out)
     assert "--root" in refused(command, "--data", "kitchen20", *out)
@@ -323,6 +323,8 @@ def test_a_data_set_that_does_not_exist(data: Path, tmp_path: Path, command: str
 
 def test_evaluate(data: Path) -> None:
     call = ("evaluate", "--data", "kitchen20", "--root", data)
+    assert "--model" in refused(*call)  # of all models, few fit a data set
+    call = (*call, "--model", MODEL)
     for folds in ("9", "1-9", "0", "a", ""):
         assert f"--folds {folds}" in refused(*call, "--folds", folds)
     assert "did you mean kitchen20?" in refused(*call, "--model", "kitchen2O")

@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.models.load import load
+from audioinceptionnext.models.names import DEFAULT_MODEL
 from audioinceptionnext.results.console import TABLE_SEGMENTS
 from tests.audio_files import chirp, encode, sine, write_wav
 from tests.browser import SCENE
@@ -229,7 +231,7 @@ def test_an_interrupted_list_is_whole(sounds: Path, monkeypatch: pytest.MonkeyPa
 
 def test_top_k(sounds: Path) -> None:
     for asked, given in ((1, 1), (3, 3), (1000, 20)):
-        (item,) = ainext("predict", sounds / "two.wav", "--json", "--top-k", asked).json
+        (item,) = ainext("predict", sounds / "two.wav", "--model", MODEL, "--json", "--top-k", asked).json
         check(item, given)
 
 
@@ -244,14 +246,16 @@ def test_a_higher_threshold_never_adds(sounds: Path) -> None:
 
 
 def test_thresholds_by_label(sounds: Path) -> None:
-    call = ("predict", sounds / "one.wav", "--json", "--threshold", 0.03)
+    call = ("predict", sounds / "one.wav", "--model", MODEL, "--json", "--threshold", 0.03)
     (item,) = ainext(*call).json
     label = item["segments"][0]["label"]
     without = [one for one in item["segments"] if one["label"] != label]
     assert without
     assert ainext(*call, "--threshold", f"{label}=1").json[0] == item | {"segments": without}
     for command in (("predict",), ("report", "--out", "r.html"), ("listen",)):
-        assert refused(*command, sounds / "one.wav", "-t", f"{label}x=0.9").endswith(f"did you mean {label}?")
+        assert refused(*command, sounds / "one.wav", "-m", MODEL, "-t", f"{label}x=0.9").endswith(
+            f"did you mean {label}?"
+        )
         assert refused(*command, sounds / "one.wav", "-t", "loud").startswith("ainext: -t loud: give a probability")
 
 
@@ -271,6 +275,13 @@ def test_hop(sounds: Path) -> None:
     assert near.json == ainext(*call, "--hop", 0.64).json
     (line,) = near.complaints
     assert "a step every 0.7 s is no multiple of the 0.32 s of kitchen20; there is one every 0.64 s" in line
+
+
+def test_the_default_model_is_the_same_everywhere(sounds: Path) -> None:
+    (item,) = ainext("predict", sounds / "one.wav", "--json").json
+    assert item["model"] == load().name == DEFAULT_MODEL
+    for command in ("predict", "batch", "listen", "report", "explain"):
+        assert f"[default: {DEFAULT_MODEL}]" in plain(ainext(command, "--help").out), command
 
 
 def test_commands_share_the_segment_options() -> None:
@@ -432,7 +443,8 @@ def test_help_states_the_defaults() -> None:
     words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
     assert "default the model s or 0.5" in words and "default 0.32" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
-    assert "default 0.2" in words and "the recipe s" in words and "modern finetune with from" in words
+    assert "default 0.2" in words and "the recipe s" in words
+    assert "finetune modern with from random" in words and f"{DEFAULT_MODEL} random with network" in words
 
 
 def test_no_arguments_show_help_and_version_is_printed() -> None:

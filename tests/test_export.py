@@ -241,7 +241,7 @@ def test_a_multi_label_model_applies_the_sigmoid(model: StoredModel, tmp_path: P
     assert silent[:18].all() and not silent[-18:].any()
     np.testing.assert_allclose(probabilities[0, ~silent], expit(logits[0, ~silent]), atol=1e-6)
     recogniser = load(path)
-    assert recogniser.multi_label and not load().multi_label
+    assert recogniser.multi_label and not load("kitchen20").multi_label
     result = recogniser.predict(waveform, top_k=3)
     scores = {one["label"]: one["score"] for one in result.as_dict()["clip"]}
     expected = dict(zip(recogniser.labels, probabilities[0, ~silent].mean(axis=0), strict=True))

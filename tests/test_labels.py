@@ -196,7 +196,7 @@ def test_predict_and_listen_take_the_same_labels_and_thresholds(sound: Path, tmp
 
 def test_wrong_labels_and_thresholds_end_the_command_in_one_line(sound: Path, tmp_path: Path) -> None:
     assert "--labels: no label matches 'blendr'; did you mean blender?" in refused(
-        "predict", sound, "--labels", "blendr"
+        "predict", sound, "--model", SMALL, "--labels", "blendr"
     )
     assert "--ignore: this leaves no label" in refused("report", sound, "--out", tmp_path / "r.html", "--ignore", "*")
     assert not (tmp_path / "r.html").exists()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import audioinceptionnext as ain
-from audioinceptionnext.models.names import model_entries
+from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
 
 
 def test_help_fits_on_a_screen() -> None:
@@ -37,7 +37,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
 def test_list_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AINEXT_MODELS", raising=False)
     names = ain.list_models()
-    assert {"kitchen20", "kitchen20-small", "esc10", "digits"} <= set(names)
+    assert {DEFAULT_MODEL, "kitchen20", "kitchen20-small", "esc10", "digits"} <= set(names)
     assert names == [entry.name for entry in model_entries()] and len(names) == len(set(names))
 
 

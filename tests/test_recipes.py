@@ -13,7 +13,7 @@ import pytest
 from audioinceptionnext.cli.training_options import ImplementationName, PrecisionName, read_recipe
 from audioinceptionnext.errors import AinextError
 from audioinceptionnext.models.load import load
-from audioinceptionnext.models.names import list_models
+from audioinceptionnext.models.names import DEFAULT_MODEL, list_models
 from audioinceptionnext.network.storage import save_model
 from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model
@@ -162,17 +162,37 @@ def test_the_command_line_changes_any_setting() -> None:
     }
     wanted |= {"rate_at": {3: 0.1}, "learning_rate": 1e-3, "frequency_masks": (2, 27), "keep": "best", "hop_ms": None}
     wanted |= {"weight_decay": 0.0, "epochs": 3}
-    assert read_recipe(None, None, changes, epochs=3, batch_size=None) == replace(load_recipe("modern"), **wanted)
-    assert read_recipe(None, None, ["epochs=5"], epochs=3).epochs == 3  # an option of its own takes precedence
-    assert read_recipe(None, "kitchen20", None) == load_recipe("finetune")
-    assert read_recipe(None, None, ["crops=3.2"]).crops == (3.2,)
-    assert read_recipe("modern", "kitchen20", None) == load_recipe("modern")
+    found = read_recipe(None, None, changes, epochs=3, batch_size=None)
+    assert found == (replace(load_recipe("modern"), **wanted), None)
+    assert read_recipe(None, None, ["epochs=5"], epochs=3)[0].epochs == 3  # an option of its own takes precedence
+    assert read_recipe(None, None, ["crops=3.2"])[0].crops == (3.2,)
+
+
+def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp_path: Path) -> None:
+    finetune, modern = load_recipe("finetune"), load_recipe("modern")
+    assert read_recipe(None, None, None) == (finetune, DEFAULT_MODEL)
+    assert read_recipe(None, None, ["mixup=0", "targets=steps"])[1] == DEFAULT_MODEL
+    assert read_recipe(None, "kitchen20", None) == (finetune, "kitchen20")
+    assert read_recipe("modern", "kitchen20", None) == (modern, "kitchen20")
+    # Random weights: by their word, by a network or a front end of one's own.
+    assert read_recipe(None, "random", None) == (modern, None)
+    assert read_recipe("finetune", "random", None) == (finetune, None)
+    assert read_recipe(None, None, None, network="tiny") == (replace(modern, network="tiny"), None)
+    assert read_recipe(None, None, ["network=small"]) == (modern, None)
+    for change in ("network_settings={kernels: [11]}", "bands=128", "hop_ms=5", "targets=teacher"):
+        recipe, weights = read_recipe(None, None, [change])
+        assert (recipe.fine_tunes, recipe.mixup, weights) == (False, modern.mixup, None), change
+    # And by a recipe that pretrains, or continues from weights of its own kind.
+    assert {name for name in names() if read_recipe(name, None, None)[1]} == {"finetune", "specialist"}
+    (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")
+    assert read_recipe(str(tmp_path / "mine.yaml"), None, None) == (replace(finetune, epochs=3), DEFAULT_MODEL)
+    assert read_recipe("finetune", None, None, network="tiny") == (replace(finetune, network="tiny"), None)
 
 
 def test_the_command_line_offers_the_choices_of_the_library() -> None:
     assert tuple(PrecisionName) == get_args(Precision)
     assert tuple(ImplementationName) == get_args(Implementation)
-    assert read_recipe(None, None, None, precision=PrecisionName.fp16).as_dict()["precision"] == "fp16"
+    assert read_recipe(None, None, None, precision=PrecisionName.fp16)[0].as_dict()["precision"] == "fp16"
 
 
 def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:

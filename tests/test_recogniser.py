@@ -117,7 +117,7 @@ def test_an_array_that_is_not_a_waveform(files: dict[str, Path]) -> None:
 
 
 def test_digital_silence_gets_no_label() -> None:
-    recogniser = load()
+    recogniser = load("kitchen20")
     assert not recogniser.predict(np.zeros(240, np.float32)).probabilities.any()
     waveform = kitchen(20)
     waveform[5 * RATE : 15 * RATE] = 0

@@ -80,7 +80,7 @@ def test_labels_are_chosen_as_in_python(client: httpx.Client, sound: bytes, serv
         refused = send(client, sound, **wrong)
         assert line in problem(refused, 422) and refused.json()["parameter"] == next(iter(wrong))
 
-    url = f"{server.url.replace('http', 'ws')}/v1/listen?{several}&encoding=f32le"
+    url = f"{server.url.replace('http', 'ws')}/v1/listen?{several}&encoding=f32le&include=probabilities"
     with websockets.connect(url) as socket:
         socket.send(kitchen(3).astype(np.float32).tobytes())
         socket.send('{"type": "end"}')
@@ -196,7 +196,7 @@ def test_a_parameter_that_is_wrong_is_named(
         ("rate=24000&rate=48000", "rate", "give it once"),
         ("sample_rate=24000&rate=48000", "rate", "give it once"),
         ("sample_rate=fast", "rate", "rate is fast: give a number"),
-        ("include=probabilities", "include", "give log_mel"),
+        ("include=features", "include", "give log_mel or probabilities"),
         ("encoding=mp3", "encoding", "give s16le or f32le"),
         ("channels=99", "channels", "give a whole number from 1 to 32"),
     ],

@@ -26,8 +26,10 @@ from websockets.sync import client as websockets
 
 from audioinceptionnext import Stream, load
 from audioinceptionnext.audio import decode
+from audioinceptionnext.models.names import DEFAULT_MODEL, list_models
 from audioinceptionnext.serving.app import create_app
 from audioinceptionnext.serving.errors import STATUSES
+from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.settings import LOOPBACK, Settings
 from audioinceptionnext.serving.work_queue import Busy, WorkQueue
 from tests.audio_files import encode, sine, write_wav
@@ -228,6 +230,11 @@ def test_a_server_removes_the_uploads_of_one_that_was_killed(tmp_path: Path, mon
     assert not stale.exists() and not older.exists() and (used / "upload").exists()
 
 
+def test_all_models_are_offered_and_the_default_one_comes_first() -> None:
+    names = ModelPool(None).names()
+    assert names[0] == DEFAULT_MODEL and sorted(names) == sorted(list_models())
+
+
 def test_models_health_and_the_description(client: Any) -> None:
     found = client.get("/v1/models").json()
     (model,) = found["models"]
@@ -360,7 +367,7 @@ def test_live_steps_are_those_of_a_stream(server: Server, encoding: str) -> None
     stream = Stream(load(SMALL), sample_rate=48_000)
     expected = [*stream.push(sound), *stream.finish()]
     with websockets.connect(
-        f"{server.url.replace('http', 'ws')}/v1/listen?rate=48000&encoding={encoding}&include=log_mel"
+        f"{server.url.replace('http', 'ws')}/v1/listen?rate=48000&encoding={encoding}&include=log_mel,probabilities"
     ) as socket:
         data = samples.tobytes()
         for start in range(0, len(data), 33_333):  # in the middle of samples too
@@ -388,6 +395,7 @@ def test_live_steps_say_which_segments_go_on(server: Server) -> None:
     ended = {(one["label"], one["start"]) for step in steps for one in step["segments"]}
     going_on = {(one["label"], one["start"]) for step in steps for one in step["open"]}
     assert going_on and going_on <= ended and steps[-1]["open"] == []
+    assert not {"probabilities", "log_mel"} & set(steps[0])  # which are long, and come on request
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from audioinceptionnext.cli import main
 from audioinceptionnext.inference.recogniser import Recogniser
 from tests.audio_files import sine, write_wav
-from tests.command import ainext
+from tests.command import ALL, ainext
 
 unix = pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices of a Unix system")
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
@@ -64,7 +64,7 @@ def test_no_recording_is_recognised_for_nobody(sounds: Path, format: str, monkey
     monkeypatch.setattr(
         Recogniser, "predict", lambda self, path, **more: seen.append(path) or predict(self, path, **more)
     )
-    low = ("--threshold", "0.049", "--workers", 1)  # Audacity's and SRT's files of no segment print nothing
+    low = (*ALL, "--workers", 1)  # Audacity's and SRT's files of no segment print nothing
     assert after_head("predict", sounds, "--format", format, *low) == (141, "")
     assert len(seen) == 1
 
@@ -130,7 +130,7 @@ class Terminal(io.StringIO):
 def test_data_on_a_terminal_are_shown_without_commands(tmp_path: Path) -> None:
     write_wav(tmp_path / f"{EVIL}.wav", sine(440, 1, 24_000), 24_000)
     shown = Terminal()
-    code, _ = run(("predict", tmp_path, "-f", "csv", "--threshold", "0.049"), shown)
+    code, _ = run(("predict", tmp_path, "-f", "csv", *ALL), shown)
     assert code == 0 and "\x1b]" not in shown.getvalue() and "\x07" not in shown.getvalue()
     assert "a\x1b[31m?]0;title?" in shown.getvalue()  # a colour is left: those of tables look the same
 

@@ -86,7 +86,7 @@ def test_killed_and_resumed_a_run_ends_with_the_weights_of_one_left_alone(root: 
         ("--set", "mixup=0.1", "started with mixup 0.4, not 0.1"),
         ("--train-folds", 2, "started with other clips to train on"),
         ("--train-folds", "all", "started with clips 12, not 24"),
-        ("--from", "kitchen20", "started with initial_weights None, not kitchen20"),
+        ("--from", "kitchen20", "started with initial_weights random, not kitchen20"),
     ):
         assert f"{cut / LAST}: the run was {expected}" in last_line(*call, "--resume", option, value)
     other = write_kitchen(tmp_path / "other")

@@ -2,7 +2,7 @@
 
     import audioinceptionnext as ain
 
-    model = ain.load("kitchen20")                # ain.list_models() lists the names
+    model = ain.load()                           # or a name: ain.list_models() lists them
     result = model.predict("dinner.mp4")         # or a waveform: a NumPy array at model.sample_rate
     for segment in result.segments:
         print(segment.start, segment.end, segment.label, segment.score)

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { fixtures } from "./fixtures.js";
-import { host, predict } from "./page.js";
+import { host, predict, ready } from "./page.js";
 
 const TOLERANCE = 1e-3;
 // Two decoders of Opus differ a little, and time stamps of WebM are rounded to milliseconds. Of Ogg Vorbis and WebM, the end
@@ -51,7 +51,7 @@ try {
     (request) => request.url().match(/^(blob|data):/) || request.url().startsWith(url) || elsewhere.push(request.url()),
   );
   await page.goto(url);
-  await page.waitForSelector("#model:not([disabled])");
+  await ready(page);
 
   for (const expected of json("results.json")) {
     const name = expected.file.split("/").at(-1);
@@ -98,7 +98,7 @@ try {
 
   const isolated = await browser.newPage();
   await isolated.goto(`${root}isolated/`);
-  await isolated.waitForSelector("#model:not([disabled])");
+  await ready(isolated);
   assert.ok(await isolated.evaluate(() => crossOriginIsolated));
   const { result, seconds, problem } = await predict(isolated, join(folder, "minutes.wav"));
   assert.ok(result, problem);

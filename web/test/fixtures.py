@@ -16,7 +16,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.models.names import model_entries
+from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
 from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -105,7 +105,7 @@ def recordings(folder: Path) -> None:
     everything = ["scene-44100.wav", "scene-48000.wav", "scene-16000.wav", "long", "short", "offset", "silent"]
     # digits has the mode windows, at 8 kHz: it is slow, and the scene itself crosses the boundaries of its blocks.
     windows = ["scene-48000.wav", "short", "silent"]
-    recordings_of = {"kitchen20": everything, "kitchen20-small": everything, "digits": windows}
+    recordings_of = dict.fromkeys((DEFAULT_MODEL, "kitchen20", "kitchen20-small"), everything) | {"digits": windows}
     (folder / "names.json").write_text(json.dumps(recordings_of))
     for model, names in recordings_of.items():
         recogniser = load(model, threads=1)
@@ -286,9 +286,10 @@ def browser(folder: Path) -> None:
     names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
     encode(folder / "minutes.flac", np.tile(scene, 7)[: 180 * rate], rate)
     encode(folder / "minutes.wav", np.tile(scene, 7)[: 180 * rate], rate)
-    found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), "--json", "--workers", "1"])
+    options = ("--model", "kitchen20", "--json", "--workers", "1")
+    found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), *options])
     (folder / "results.json").write_text(found.stdout)
-    whole = CliRunner().invoke(app, ["predict", str(folder / "minutes.flac"), "--json", "--workers", "1"])
+    whole = CliRunner().invoke(app, ["predict", str(folder / "minutes.flac"), *options])
     (folder / "minutes.json").write_text(whole.stdout)
 
 

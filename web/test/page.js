@@ -37,6 +37,12 @@ export async function host() {
   return { root: `http://127.0.0.1:${server.address().port}/`, server, requests };
 }
 
+/** Waits until the page is ready, and selects the model whose results the fixtures are. */
+export async function ready(page) {
+  await page.waitForSelector("#model:not([disabled])");
+  await page.selectOption("#model", "kitchen20");
+}
+
 /** Gives a file to the page: {result: what it offers as JSON, seconds: that this took} or {problem}. */
 export async function predict(page, file) {
   const start = Date.now();

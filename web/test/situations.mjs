@@ -4,7 +4,7 @@
 import { basename } from "node:path";
 import { chromium } from "playwright-core";
 import { fixtures } from "./fixtures.js";
-import { host, predict } from "./page.js";
+import { host, predict, ready } from "./page.js";
 
 const { json } = fixtures("situations");
 const { root, server } = await host();
@@ -16,7 +16,7 @@ let failed = 0;
 try {
   const page = await browser.newPage();
   await page.goto(`${root}some/where/`);
-  await page.waitForSelector("#model:not([disabled])");
+  await ready(page);
   for (const expected of json("results.json")) {
     const { result, problem } = await predict(page, expected.file);
     const status = problem ? "" : await page.locator("#status").textContent();

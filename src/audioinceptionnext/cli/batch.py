@@ -12,6 +12,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import counted, printable
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from audioinceptionnext.cluster.progress import Summary
@@ -37,7 +38,7 @@ def batch(
             help="Write the results to this folder, or continue the run that was started there.",
         ),
     ],
-    model: options.ModelName = "kitchen20",
+    model: options.ModelName = DEFAULT_MODEL,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON document.")] = False,
     top_k: options.TopK = 5,
     labels: options.Labels = None,

@@ -61,7 +61,7 @@ def cross_validate(
     from audioinceptionnext.training.initial_model import open_weights
     from audioinceptionnext.training.teacher import FOLD
 
-    settings = shared.read_recipe(
+    settings, initial_weights = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip

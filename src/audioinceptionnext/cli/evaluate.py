@@ -33,7 +33,7 @@ def evaluate(
         typer.Option(
             "--model", "-m", metavar="NAME|FILE", help="Score this model: a name, an .onnx file or a .safetensors file."
         ),
-    ] = "kitchen20",
+    ],
     folds: Annotated[
         str | None, typer.Option(help="Score these folds, such as 5 or 1-4 or 1,3.", show_default="all")
     ] = None,

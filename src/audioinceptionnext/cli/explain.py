@@ -12,6 +12,7 @@ import typer
 from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.cli.progress import working
 from audioinceptionnext.errors import printable
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from audioinceptionnext.explain import Explanation, Faithfulness
@@ -29,7 +30,7 @@ def explain(
             metavar="NAME|FILE",
             help="Explain this model: a name, a .safetensors file or a .pyth file.",
         ),
-    ] = "kitchen20",
+    ] = DEFAULT_MODEL,
     label: Annotated[
         str | None, typer.Option("--label", "-l", help="Explain this label.", show_default="the most probable one")
     ] = None,
@@ -66,7 +67,7 @@ def explain(
 
     Of a recording longer than 10 s, only the 5 s in which the label scores highest are explained.
 
-    Example: [bold]ainext explain dinner.mp4 --label blender --check --out why.png[/bold]
+    Example: [bold]ainext explain dinner.mp4 --label Speech --check --out why.png[/bold]
     """
     from audioinceptionnext.cli.output_names import check_not_replaced
     from audioinceptionnext.explain import explain_file, faithfulness, open_model

@@ -13,6 +13,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ def listen(
             show_default="the microphone",
         ),
     ] = None,
-    model: options.ModelName = "kitchen20",
+    model: options.ModelName = DEFAULT_MODEL,
     labels: options.Labels = None,
     ignore: options.Ignore = None,
     onset_threshold: options.OnsetThreshold = None,
@@ -89,7 +90,7 @@ def listen(
 ) -> None:  # fmt: skip
     """Listen to a microphone, a stream, a pipe or a file, and print each segment some seconds after it ends.
 
-    A prediction needs the sound around it, so with the model kitchen20 it comes 4 s late, and a segment about 1 s after
+    A prediction needs the sound around it, so with the model everyday it comes 5 s late, and a segment about 1 s after
     that. --lookahead sets how late.
 
     Ctrl-C stops listening and prints the segments that are still open.

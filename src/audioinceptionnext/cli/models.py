@@ -29,7 +29,7 @@ def models(
 
     Example: [bold]ainext models kitchen20[/bold]
     """
-    from audioinceptionnext.models.names import find_model, model_entries
+    from audioinceptionnext.models.names import DEFAULT_MODEL, find_model, model_entries
 
     if model is not None:
         entry = find_model(model)
@@ -62,7 +62,7 @@ def models(
     console.print("\nGMAC: billions of multiply-accumulates per clip.\n\nMeasured accuracy:")
     for entry in entries:
         console.print(f"{entry.name}: {entry.description['measured']}", markup=False)
-    console.print("\nThe labels of one: ainext models NAME", markup=False)
+    console.print(f"\nThe default is {DEFAULT_MODEL}. The labels of one: ainext models NAME", markup=False)
 
 
 def _in_words(entry: ModelEntry) -> str:

@@ -13,6 +13,7 @@ from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.progress import progress_bar
 from audioinceptionnext.cli.result_writer import OutputFormat, ResultWriter
 from audioinceptionnext.errors import FileError, ParameterError, counted, describe, printable
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from audioinceptionnext.audio.discover import MissingPath
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def predict(
     paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Recognise these files, folders or globs.")],
-    model: options.ModelName = "kitchen20",
+    model: options.ModelName = DEFAULT_MODEL,
     format: Annotated[
         OutputFormat | None,
         typer.Option(

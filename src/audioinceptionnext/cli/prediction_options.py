@@ -48,7 +48,7 @@ Lookahead = Annotated[
         metavar="SECONDS",
         help="Wait for this much sound after each prediction's window: more comes later and is closer to what predict "
         "gives.",
-        show_default="2.56 for kitchen20",
+        show_default="3.2 for everyday",
     ),
 ]
 TopK = Annotated[
@@ -83,7 +83,7 @@ OnsetThreshold = Annotated[
         "-t",
         metavar="P|LABEL=P|FILE",
         help="Set the probability that a segment must reach at least once, for all labels or for some, as in "
-        "blender=0.9 or 'group:Animal=0.7'. May be repeated. A file such as thresholds.txt has one of these on each "
+        "Speech=0.9 or 'group:Animal=0.7'. May be repeated. A file such as thresholds.txt has one of these on each "
         "line.",
         show_default="the model's, or 0.5",
         rich_help_panel=_SEGMENTS,

@@ -13,6 +13,7 @@ from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.cli.predict import in_one_line
 from audioinceptionnext.cli.progress import progress_bar
 from audioinceptionnext.errors import FileError, ParameterError, counted, describe, printable
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 
 class SoundChoice(StrEnum):
@@ -26,7 +27,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Write the page to this file.")] = Path(
         "report.html"
     ),
-    model: options.ModelName = "kitchen20",
+    model: options.ModelName = DEFAULT_MODEL,
     sound: Annotated[
         SoundChoice,
         typer.Option(

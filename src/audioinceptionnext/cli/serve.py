@@ -15,6 +15,7 @@ import typer
 
 from audioinceptionnext.cli import prediction_options as options
 from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,7 +37,7 @@ def serve(
             "-m",
             metavar="NAME|FILE",
             help="Offer this model. May be repeated; the first model is the default.",
-            show_default="all shipped models",
+            show_default=f"all shipped models, {DEFAULT_MODEL} first",
         ),
     ] = None,
     host: Annotated[

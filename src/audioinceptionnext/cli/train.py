@@ -83,9 +83,9 @@ def train(
 ) -> None:
     """Train or fine-tune a network on a data set, and write a model for `ainext predict`.
 
-    Example: [bold]ainext train --data folder --root my_sounds --from rendered --out runs/mine[/bold]
+    Example: [bold]ainext train --data folder --root my_sounds --out runs/mine[/bold]
     """
-    settings = shared.read_recipe(
+    settings, initial_weights = shared.read_recipe(
         recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed, teacher=teacher,
     )  # fmt: skip
@@ -126,7 +126,7 @@ def train(
         training, held_out = split_clips(dataset, folds=folds, split=split, hold_out=share, seed=settings.seed)
     training = limit_per_class(training, per_class, settings.seed, dataset.kinds) if per_class else training
     if is_first_process():
-        shared.print_clip_counts(dataset, training, held_out)
+        shared.print_start(dataset, training, held_out, initial_weights)
     if held_out and not by_step and not taught:
         check_can_report(out / "report")
     run = Run(dataset, training, held_out, out, settings, initial_weights, details)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from audioinceptionnext.errors import ParameterError, counted, printable
+from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from audioinceptionnext.data import Clip, Dataset
@@ -28,6 +29,8 @@ class ImplementationName(StrEnum):
     convolutions = "convolutions"
     matrix_products = "matrix-products"
 
+
+RANDOM = "random"  # in place of a model: fresh weights
 
 DATA_SETS = (
     "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds or "
@@ -59,7 +62,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help="Use this recipe; `ainext recipes` lists the shipped ones.",
-        show_default="modern; finetune with --from",
+        show_default="finetune; modern with --from random or --network",
     ),
 ]
 InitialWeights = Annotated[
@@ -67,7 +70,9 @@ InitialWeights = Annotated[
     recipe_option(
         "--from",
         metavar="NAME|FILE",
-        help="Start from the weights of this model: a name, a .safetensors file or a .pyth file.",
+        help="Start from the weights of this model: a name, a .safetensors file or a .pyth file; or from random ones "
+        f"({RANDOM}).",
+        show_default=f"{DEFAULT_MODEL}; {RANDOM} with --network, modern and most other recipes",
     ),
 ]
 Changes = Annotated[
@@ -107,16 +112,26 @@ Overwrite = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def read_recipe(name: str | None, initial_weights: str | None, changes: list[str] | None, **options: Any) -> Recipe:
-    """The recipe that was named, or the one that fits, with what the command line changes."""
-    if initial_weights and options.get("network"):
-        reason = f"the weights of {initial_weights} come with their own network; give either the network or the weights"
+def read_recipe(
+    name: str | None, start: str | None, changes: list[str] | None, **options: Any
+) -> tuple[Recipe, str | None]:
+    """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
+
+    Unless the command line says otherwise, the default model is fine-tuned. A network or a front end of one's own
+    starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
+    """
+    if start not in (None, RANDOM) and options.get("network"):
+        reason = f"the weights of {start} come with their own network; give either the network or the weights"
         raise ParameterError("network", options["network"], reason)
     from audioinceptionnext.training.recipe import load_recipe
 
     given = {key: value for key, value in options.items() if value is not None}
-    values = {key: value.value if isinstance(value, Enum) else value for key, value in given.items()}
-    return load_recipe(name or ("finetune" if initial_weights else "modern"), read_changes(changes) | values)
+    values = read_changes(changes) | {key: v.value if isinstance(v, Enum) else v for key, v in given.items()}
+    if start != RANDOM and (start or "network" not in values):
+        recipe = load_recipe(name or "finetune", values)
+        if start or recipe.suits_any_weights:
+            return recipe, start or DEFAULT_MODEL
+    return load_recipe(name or "modern", values), None
 
 
 def read_changes(changes: list[str] | None) -> dict[str, Any]:
@@ -135,9 +150,10 @@ def read_changes(changes: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def print_clip_counts(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip]) -> None:
-    """On stderr, print what is trained on, and what the data set's list names that its folder lacks."""
-    print(f"{dataset.name}: {counted(len(training), 'clip')} to train on, {len(held_out)} held out", file=sys.stderr)
+def print_start(dataset: Dataset, training: Sequence[Clip], held_out: Sequence[Clip], weights: str | None) -> None:
+    """On stderr, print what a run begins with, and what the data set's list names that its folder lacks."""
+    clips = f"{counted(len(training), 'clip')} to train on, {len(held_out)} held out"
+    print(f"{dataset.name}: {clips}; starts from {printable(weights or 'random weights')}", file=sys.stderr)
     present = {label for clip in training for label in clip.labels}
     absent = [label for number, label in enumerate(dataset.labels) if number not in present]
     if absent and present:

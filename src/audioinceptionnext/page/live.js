@@ -8,7 +8,8 @@ import { scoreBar } from "./viewer.js";
 
 const SECONDS = 12; // across the log-mel
 const MAX_SEGMENTS = 8; // in the list; older ones are dropped
-const [MIN_NOW, MAX_NOW] = [5, 10]; // labels in the list of those that sound now, which shows the most probable at least
+const MAX_NOW = 10; // labels in the list of those that sound now
+const [MAX_OTHERS, MIN_SCORE] = [5, 0.05]; // those without a segment are among the first of them, and this probable
 
 export class Live {
   /**
@@ -108,20 +109,19 @@ export class Live {
     if (this.step) this.#showNow();
   }
 
-  /** The labels of open segments, and the most probable others. */
+  /** The labels of open segments, and others that are probable. */
   #showNow() {
     const open = new Set(this.step.open.map(({ label }) => label));
     const scores = Object.entries(this.step.probabilities).filter(([label]) => this.labels.has(label));
     const sorted = scores.map(([label, score]) => ({ label, score, now: open.has(label) }));
     sorted.sort((a, b) => b.now - a.now || b.score - a.score);
-    const shown = sorted.slice(0, MAX_NOW).filter(({ now }, index) => now || index < MIN_NOW);
-    this.scores.replaceChildren(
-      ...shown.map(({ label, score, now }) => {
-        const bar = scoreBar(label, score, now ? this.#colour(label) : "var(--quiet)");
-        bar.classList.toggle("now", now);
-        return bar;
-      }),
-    );
+    const shown = sorted.slice(0, MAX_NOW).filter(({ now, score }, index) => now || (index < MAX_OTHERS && score >= MIN_SCORE));
+    const bars = shown.map(({ label, score, now }) => {
+      const bar = scoreBar(label, score, now ? this.#colour(label) : "var(--quiet)");
+      bar.classList.toggle("now", now);
+      return bar;
+    });
+    this.scores.replaceChildren(...(bars.length ? bars : [make("p", { class: "quiet" }, "None.")]));
   }
 
   #colour(label) {

@@ -62,7 +62,7 @@ export class ServerEngine {
   openStream({ model, rate, onStep, onClose }) {
     const url = new URL(`${this.base}/v1/listen`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    url.search = new URLSearchParams({ model, rate, encoding: "f32le", include: "log_mel" });
+    url.search = new URLSearchParams({ model, rate, encoding: "f32le", include: "log_mel,probabilities" });
     const socket = new WebSocket(url, this.key ? ["ainext", `key.${this.key}`] : ["ainext"]);
     socket.binaryType = "arraybuffer";
     const waiting = [];

@@ -91,11 +91,11 @@ export class Viewer {
 }
 
 function overallScores(result, colours) {
-  const likely = result.clip.filter((one) => one.score > 0); // in digital silence, none is
+  const likely = result.clip.filter(({ score }) => Math.round(100 * score) > 0);
   const bars = likely.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
   const note = likely.length
     ? make("p", { class: "quiet" }, "The mean probabilities over the whole recording without digital silence: low for short sounds. A segment’s score is the mean over the segment.")
-    : make("p", {}, "Silence.");
+    : make("p", {}, result.clip.some(({ score }) => score > 0) ? "No sound stands out." : "Silence.");
   return make("section", { "aria-label": "Whole recording" }, make("h3", {}, "Whole recording"), ...bars, note);
 }
 

@@ -18,7 +18,7 @@ TABLE_SEGMENTS = 40  # as many as fit a screen
 def console_table(result: RecognitionData, max_segments: int | None = TABLE_SEGMENTS) -> RenderableType:
     """For the ``print`` of rich: the most probable labels of the recording with bars, then its first segments.
 
-    Labels of which there is no sign are left out, as all are in digital silence. With None, all segments are shown.
+    Labels that round to 0 % are left out, as all are in digital silence. With None, all segments are shown.
     """
     from rich.bar import Bar
     from rich.console import Group
@@ -30,7 +30,7 @@ def console_table(result: RecognitionData, max_segments: int | None = TABLE_SEGM
     parts: list[RenderableType] = [
         Text.assemble((printable(result.file), "bold"), (f"  {format_time(result.duration)}", "dim"))
     ]
-    if likely := [one for one in result.clip if one.score > 0]:
+    if likely := [one for one in result.clip if round(100 * one.score) > 0]:
         top = Table.grid(padding=(0, 2))
         task = None
         for one in likely:

@@ -4,7 +4,7 @@ HTTP/1.1 422 Unprocessable Content
 Content-Type: application/problem+json
 
 {"type": "about:blank", "title": "Unprocessable Content", "status": 422,
- "detail": "hop is 0.123: kitchen20 has a step every 0.32 s; give that, or a multiple of it", "parameter": "hop"}
+ "detail": "hop is 0.123: everyday has a step every 0.4 s; give that, or a multiple of it", "parameter": "hop"}
 """
 
 from __future__ import annotations

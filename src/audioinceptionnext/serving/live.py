@@ -64,7 +64,7 @@ class LiveSession:
     async def _run(self) -> None:
         query = ListenParameters.read(self.socket.query_params.multi_items())
         sample_type, channels = np.dtype(ENCODINGS[query.encoding]), query.channels
-        self._include_log_mel = bool(query.include)
+        self._include = query.include.split(",")
         recogniser, settings = await run_in_threadpool(query.of_model, self.models.get)
         rate = recogniser.sample_rate if query.rate is None else query.rate
         rate = int(rate) if rate == int(rate) else rate  # as messages show it
@@ -120,7 +120,6 @@ class LiveSession:
 
     async def _send(self, step: Step) -> None:
         best = np.argsort(-step.probabilities, kind="stable")[:TOP_K]
-        rounded = np.round(step.probabilities.astype(float), 4).tolist()
         message: dict[str, Any] = {
             "start": round(step.start, 3),
             "end": round(step.end, 3),
@@ -128,13 +127,15 @@ class LiveSession:
             "label": step.label,
             "score": round(step.score, 4),
             "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
-            "probabilities": dict(zip(self._labels, rounded, strict=True)),
             "segments": [segment.as_dict() for segment in step.segments],
             "open": [segment.as_dict() for segment in step.open],
         }
         if self._warnings:
             message["warnings"], self._warnings[:] = list(self._warnings), []
-        if self._include_log_mel:
+        if "probabilities" in self._include:
+            rounded = np.round(step.probabilities.astype(float), 4).tolist()
+            message["probabilities"] = dict(zip(self._labels, rounded, strict=True))
+        if "log_mel" in self._include:
             message["log_mel"] = encode_log_mel(step.log_mel, self._model_rate, LIVE_RANGE)
         await self.socket.send_json(message)
 

@@ -40,12 +40,12 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["kitchen20"])
+    model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["everyday"])
     threshold: list[str] = Field(
         [],
         description="Probability that a segment must reach at least once, for all labels or for some, as in "
-        "blender=0.9 or group:Animal=0.7. May be repeated; the model's own unless given.",
-        examples=[["0.5", "blender=0.9"]],
+        "Speech=0.9 or group:Animal=0.7. May be repeated; the model's own unless given.",
+        examples=[["0.5", "Speech=0.9"]],
     )
     offset_threshold: float | None = Field(
         None,
@@ -70,7 +70,7 @@ class Parameters(BaseModel):
         [],
         description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
         "as group:Animal. May be repeated; all unless given.",
-        examples=[["blender,water*"]],
+        examples=[["Speech,group:Animal"]],
     )
     ignore: list[str] = Field([], description="Labels to leave out, named in the same way.")
 
@@ -169,7 +169,10 @@ class ListenParameters(Parameters):
     lookahead: float | None = Field(
         None, ge=0, lt=1e9, description="Seconds of sound after its window for which a step waits."
     )
-    include: Annotated[str, _split(("log_mel",))] = Field("", description="log_mel, to draw the sound.")
+    include: Annotated[str, _split(INCLUDES)] = Field(
+        "",
+        description=f"{' and '.join(INCLUDES)}, separated by a comma: what each message holds besides the step.",
+    )
 
 
 def _given(texts: list[str]) -> list[str] | None:

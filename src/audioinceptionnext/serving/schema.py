@@ -50,9 +50,9 @@ class Prediction(BaseModel):
                 {
                     "file": "dinner.mp4",
                     "duration": 5.0,
-                    "model": "kitchen20",
-                    "clip": [{"label": "blender", "score": 0.93}],
-                    "segments": [{"start": 0.0, "end": 2.4, "label": "blender", "score": 0.95}],
+                    "model": "everyday",
+                    "clip": [{"label": "Blender", "score": 0.93}],
+                    "segments": [{"start": 0.0, "end": 2.4, "label": "Blender", "score": 0.95}],
                     "warnings": [],
                 }
             ]
@@ -110,7 +110,7 @@ class Problem(BaseModel):
                     "type": "about:blank",
                     "title": "Unprocessable Content",
                     "status": 422,
-                    "detail": "hop is 0.123: kitchen20 has a step every 0.32 s; give that, or a multiple of it",
+                    "detail": "hop is 0.123: everyday has a step every 0.4 s; give that, or a multiple of it",
                     "parameter": "hop",
                 }
             ]

@@ -239,6 +239,13 @@ class Recipe:
     seed: Annotated[Whole, Field(ge=0, le=2**31 - 1)] = 0
     """Seed of all randomness."""
 
+    @property
+    def suits_any_weights(self) -> bool:
+        """Whether it fine-tunes a model, of whatever network and front end, to clips with labels."""
+        front_end = (self.sample_rate, self.window_ms, self.hop_ms, self.n_fft, self.bands, self.remove_dc)
+        own = self.network_settings or any(setting is not None for setting in front_end)
+        return self.fine_tunes and not own and self.targets != "teacher"
+
     def as_dict(self) -> dict[str, Any]:
         """All settings, as types that JSON and YAML have."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -138,4 +138,6 @@ def _difference(key: str, before: Any, now: Any) -> str:
     if key == "labels":
         odd = sorted(set(before) ^ set(now))
         return f"other classes ({len(before)}, not {len(now)}; e.g. {odd[0]})" if odd else "classes in another order"
+    if key == "initial_weights":
+        before, now = before or "random", now or "random"
     return f"{key} {before}, not {now}"
