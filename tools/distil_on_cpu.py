@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import csv
 import itertools
 import json
 import math
@@ -238,25 +239,33 @@ class Teachers(shared.Teachers):
 
 @torch.no_grad()
 def weigh(args: argparse.Namespace) -> None:
-    """Write how rare the sounds of each recording are, so that a sound of few recordings is drawn more often."""
+    """Write how rare the sounds of each recording are, so that a sound of few recordings is drawn more often.
+
+    And the number of recordings that have each label, for `render_missing_sounds.py`.
+    """
     torch.set_num_threads(1)
     teachers = Teachers(args.teachers)
-    chances, counts = [], []
+    chances: list[np.ndarray] = []
+    counts = []
     for path in args.corpus:
         stored = np.load(path)
         samples, rows = stored["samples"], []
         for start, length in zip(stored["starts"], stored["lengths"], strict=True):
             x = samples[start : start + min(length, 10 * RATE)].astype(np.float32) / 32_768
             rows.append(expit(teachers.general_answers(torch.from_numpy(np.resize(x, max(len(x), RATE)))[None])[0][0]))
-        chances.append(np.stack(rows))
+        chances += rows
         counts.append(len(rows))
         print(f"{path}: {counts[-1]} recordings", flush=True)
-    every = np.concatenate(chances)
+    every = np.stack(chances)
     rarity = (every / (every.sum(0) + 5)).sum(1)
     rarity = np.minimum(rarity / rarity.mean(), 8)
-    for path, own, said in zip(args.corpus, np.split(rarity, np.cumsum(counts)[:-1]), chances, strict=True):
+    for path, own in zip(args.corpus, np.split(rarity, np.cumsum(counts)[:-1]), strict=True):
         np.save(path.with_suffix(".rarity.npy"), own)
-        np.save(path.with_suffix(".chances.npy"), said.astype(np.float16))
+    _, names = shared.audioset_labels(args.teachers / "audioset_labels.csv")
+    with args.coverage.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["label", "at_least_0.2"])
+        table.writerows(zip(names, (every >= 0.2).sum(0), strict=True))
 
 
 def log_mel(waveform: Tensor) -> Tensor:
@@ -512,6 +521,7 @@ def main() -> None:
     command.set_defaults(run=weigh)
     command.add_argument("--corpus", type=Path, nargs="+", required=True)
     command.add_argument("--teachers", type=Path, required=True)
+    command.add_argument("--coverage", type=Path, required=True, help="a table: how many recordings have each label")
     command = commands.add_parser("learn", help="train a student on these answers")
     command.set_defaults(run=learn)
     command.add_argument("--answers", type=Path, required=True)

@@ -15,6 +15,7 @@ It was tried on a CPU alone so far (2026-11-28): both teachers agree with ONNX R
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
 import time
@@ -338,6 +339,13 @@ class Student(nn.Module):
         )
         self.features = IMPLEMENTATIONS[implementation]  # type: ignore[index]
 
+    @classmethod
+    def of_run(cls, averaged: dict[str, Any]) -> Student:
+        """Of the averaged weights of a run (``averaged.pt``), to be used as it is."""
+        student = cls(averaged["net"]["classifier.weight"].shape[1] / 512, "convolutions")
+        student.net.load_state_dict(averaged["net"])
+        return student.eval()
+
     def forward(self, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> dict[str, Tensor]:
         pooled = self.features(self.net, log_mel, dtype).float().mean(dim=(2, 3))
         said = {name: head(pooled) for name, head in self.heads.items()}
@@ -361,6 +369,13 @@ class LogMel(nn.Module):
         spectrum = torch.stft(waveform, N_FFT, HOP, WINDOW, self.window, pad_mode="constant", return_complex=True)
         frames = waveform.shape[1] // HOP
         return (spectrum.abs().mT[:, :frames] @ self.filters + frontend.LOG_OFFSET).log()[:, None]
+
+
+def audioset_labels(table: Path) -> tuple[list[str], list[str]]:
+    """Identifiers and names of the labels, from a table: index, identifier, name."""
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    return [row[1] for row in rows], [row[2] for row in rows]
 
 
 def loss_of(student: dict[str, Tensor], teacher: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

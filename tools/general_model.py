@@ -1,7 +1,7 @@
 """Make a model file of a distilled student: the labels that it learnt, calibrated, each with a threshold.
 
-    python tools/general_model.py RUN/averaged.pt --choose FOLDER --report FOLDER --quiet FOLDER \\
-        --names audioset_labels.csv --out everyday.safetensors --table labels.csv
+    python tools/general_model.py RUN/averaged.pt --choose FOLDER --report FOLDER --names audioset_labels.csv \\
+        --out everyday.safetensors --table labels.csv
 
 ``--choose`` and ``--report`` hold what `distil_on_cpu.py answers --part choose` and ``--part report`` wrote: stretches
 of 2.4 and 4.8 s of recordings that the student never met, and what the teacher says of them. A label is true for a
@@ -12,10 +12,12 @@ best F1 on (Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is below 0
   them reaches ``--bar``.
 - Its logit is scaled and moved so that its probability is closest to the teacher's on the first folder.
 - Its threshold has the best F1 there, and is where at least so many decisions are right as ``--precision`` says. It is
-  above what the student says of the sounds in ``--quiet``, .npz files with log-mels of silence and of noise, unless
-  noise is what the label is about.
+  above what the student says of silence and of noise, unless noise is what the label is about.
 - The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
   nothing was known when all this was chosen.
+
+``--final`` names the averaged weights of a run that had the clips of data sets besides, of which no figure may know.
+They go into the file in place of the weights that all this was chosen and measured with.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distil_on_cpu import BANDS, HOP, STUDENT_RATE, WINDOW
-from distil_on_gpu import Student
+from distil_on_cpu import BANDS, HOP, STUDENT_RATE, WINDOW, log_mel
+from distil_on_gpu import Student, audioset_labels
 from scipy.special import expit
 
 from audioinceptionnext.data.audioset import audioset_groups
@@ -62,6 +64,23 @@ def logits(net: Network, log_mels: np.ndarray) -> np.ndarray:
     """Of log-mels (clips, frames, bands): (clips, labels)."""
     parts = torch.from_numpy(log_mels.astype(np.float32))[:, None].split(48)
     return torch.cat([net(part) for part in parts]).numpy()
+
+
+def quiet_log_mels() -> np.ndarray:
+    """Of silence, and of noise that is white, pink or red, at levels down to 110 dB below full scale."""
+    rng, samples, rows = np.random.default_rng(0), 2 * CLIP_FRAMES * HOP, []
+    for number in range(400):
+        if number % 8 == 0:
+            x = np.zeros(samples)
+        elif number % 4 == 0:
+            x = rng.normal(size=samples) * 10 ** (rng.uniform(-110, -70) / 20)
+        else:
+            spectrum = np.fft.rfft(rng.normal(size=samples))
+            spectrum /= np.arange(1, len(spectrum) + 1) ** (0, 0.5, 1)[number % 4 - 1]
+            x = np.fft.irfft(spectrum, samples)
+            x *= 10 ** (rng.uniform(-60, -10) / 20) / x.std()
+        rows.append(np.clip(x, -1, 1).astype(np.float32))
+    return torch.cat([log_mel(part) for part in torch.from_numpy(np.stack(rows)).split(50)]).numpy()
 
 
 def calibrate(said: np.ndarray, taught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,25 +144,20 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="averaged.pt of `distil_on_cpu.py learn`")
     parser.add_argument("--choose", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
-    parser.add_argument("--quiet", type=Path, required=True)
     parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
     parser.add_argument("--bar", type=float, default=0.3, help="average precision from which a label is offered")
     parser.add_argument(
         "--precision", type=float, default=0.6, help="of the decisions from the threshold of a label on"
     )
+    parser.add_argument("--final", type=Path, help="averaged.pt of a run: its weights go into the file")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
     saved = torch.load(args.run, map_location="cpu", weights_only=True)
-    weights: dict[str, torch.Tensor] = saved["net"]
-    width = weights["classifier.weight"].shape[1] / 512
-    student = Student(width, "convolutions").net
-    student.load_state_dict(weights)
-    net = fold(student.eval())
-    with args.names.open(newline="") as file:
-        _, *rows = csv.reader(file)
-    names = np.array([row[2] for row in rows])
+    net = fold(Student.of_run(saved).net)
+    every_identifier, every_name = audioset_labels(args.names)
+    names = np.array(every_name)
 
     said, taught = answers(args.choose, net)
     scale, bias = calibrate(said, taught)
@@ -151,8 +165,7 @@ def main() -> None:
     precision = np.array([average_precision(chance[:, c], true[:, c]) for c in range(len(names))])
     offered = (true.sum(0) >= LEAST) & (precision >= args.bar) & [not name.startswith(NOT_SOUNDS) for name in names]
     kept = np.flatnonzero(offered)
-    quiet = np.concatenate([logits(net, np.load(path)["log_mel"]) for path in sorted(args.quiet.glob("*.npz"))])
-    loudest = np.quantile(expit(quiet * scale + bias), 0.999, axis=0)
+    loudest = np.quantile(expit(logits(net, quiet_log_mels()) * scale + bias), 0.999, axis=0)
     about_noise = np.array([any(word in name for word in NOISE) for name in names])
     fitted = np.maximum(fit_thresholds(chance, true, MULTI_LABEL_GRID), precise(chance, true, args.precision))
     thresholds = np.where(about_noise, fitted, np.clip(loudest + 0.05, fitted, 0.9))[kept].round(2)
@@ -179,7 +192,10 @@ def main() -> None:
     mean = np.mean([average_precision(chance[:, c], true[:, c]) for c in every])
     print(f"all {len(every)} labels that are true for as many: average precision {mean:.1%}")
 
-    widths = tuple(round(w * width) for w in (64, 128, 256, 512))
+    if args.final:
+        saved = torch.load(args.final, map_location="cpu", weights_only=True)
+    weights: dict[str, torch.Tensor] = saved["net"]
+    widths = tuple(round(w * weights["classifier.weight"].shape[1] / 512) for w in (64, 128, 256, 512))
     net = create_model("base", len(kept), widths=widths, bands=BANDS, clip_frames=CLIP_FRAMES, dropout=0.0)
     factor, moved = (torch.from_numpy(values[kept]).float() for values in (scale, bias))
     own = {
@@ -187,7 +203,7 @@ def main() -> None:
         "classifier.bias": weights["classifier.bias"][kept] * factor + moved,
     }
     net.load_state_dict({**weights, **own})
-    labels, identifiers = tuple(names[kept].tolist()), tuple(rows[c][1] for c in kept)
+    labels, identifiers = tuple(names[kept].tolist()), tuple(every_identifier[c] for c in kept)
     model = StoredModel(
         net,
         labels,

@@ -12,13 +12,12 @@ No clip of either may have been in the student's corpus.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
 from distil_on_cpu import STUDENT_RATE, log_mel
-from distil_on_gpu import Student
+from distil_on_gpu import Student, audioset_labels
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Dataset, load_dataset
@@ -76,9 +75,7 @@ def main() -> None:
     torch.set_num_threads(1)
     saved = torch.load(args.run, map_location="cpu", weights_only=True)
     weights = saved["net"]
-    student = Student(weights["classifier.weight"].shape[1] / 512, "convolutions")
-    student.net.load_state_dict(weights)
-    student.eval()
+    student = Student.of_run(saved)
     print(f"step {saved['step']}, {saved['hours']:.0f} h")
 
     dataset = load_dataset("kitchen20", args.kitchen20)
@@ -89,8 +86,7 @@ def main() -> None:
     dataset = load_dataset("esc10", args.esc10)
     x = features(student, dataset)
     print(f"ESC-10, ridge: {ridge(x, dataset)[0].mean():.1%}")
-    with args.names.open(newline="") as file:
-        names = [row[2] for row in list(csv.reader(file))[1:]]
+    _, names = audioset_labels(args.names)
     logits = x @ weights["classifier.weight"].numpy().T + weights["classifier.bias"].numpy()
     scores = [logits[:, [names.index(name) for name in ESC10[label]]].max(1) for label in dataset.labels]
     labels = np.array([c.label for c in dataset.clips])
