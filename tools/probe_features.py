@@ -2,8 +2,10 @@
 
     python tools/probe_features.py RUN/averaged.pt --kitchen20 Kitchen20 --esc10 ESC-10 --names audioset_labels.csv
 
-- Ridge on one-hot labels from the pooled features of whole clips, standardised on the training folds: the published
-  folds of both data sets, and of Kitchen20 the clips whose source is in no training fold besides.
+- Ridge on one-hot labels from the features of whole clips, standardised on the training folds: the published folds of
+  both data sets, and of Kitchen20 the clips whose source is in no training fold besides. The features are the pooled
+  ones that the linear layer gets; for Kitchen20 also their deviations over time and bands, and the same of two layers
+  in the middle.
 - ESC-10 without any training: the class one of whose labels (``ESC10``) has the largest logit.
 
 No clip of either may have been in the student's corpus.
@@ -18,10 +20,10 @@ import numpy as np
 import torch
 from distil_on_cpu import STUDENT_RATE, log_mel
 from distil_on_gpu import Student, audioset_labels
+from specialise import OwnFeatures
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Dataset, load_dataset
-from audioinceptionnext.network.folding import fold
 
 PENALTY = 1.0  # times the number of features
 SECONDS = 5
@@ -40,13 +42,9 @@ ESC10 = {
 
 
 def features(student: Student, dataset: Dataset) -> np.ndarray:
-    """(clips, channels) of whole clips; those that are shorter than 5 s are repeated."""
-    net, found = fold(student.net), []
-    for clip in dataset.clips:
-        x = np.resize(decode.read(clip.path, STUDENT_RATE), SECONDS * STUDENT_RATE)
-        with torch.no_grad():
-            found.append(net.features(log_mel(torch.from_numpy(x)[None])[:, None]).mean(dim=(2, 3))[0].numpy())
-    return np.stack(found)
+    """(clips, features) of whole clips, the pooled ones first; clips that are shorter than 5 s are repeated."""
+    sounds = (np.resize(decode.read(clip.path, STUDENT_RATE), SECONDS * STUDENT_RATE) for clip in dataset.clips)
+    return OwnFeatures(student)(torch.cat([log_mel(torch.from_numpy(x)[None]) for x in sounds]))
 
 
 def ridge(x: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -79,12 +77,15 @@ def main() -> None:
     print(f"step {saved['step']}, {saved['hours']:.0f} h")
 
     dataset = load_dataset("kitchen20", args.kitchen20)
-    right, unheard = ridge(features(student, dataset), dataset)
-    print(
-        f"Kitchen20, ridge: {right.mean():.1%}, of {unheard.sum()} clips of unheard sources {right[unheard].mean():.1%}"
-    )
+    x, pooled = features(student, dataset), weights["classifier.weight"].shape[1]
+    for name, part in {"pooled features": x[:, :pooled], "and deviations, and two layers": x}.items():
+        right, unheard = ridge(part, dataset)
+        print(
+            f"Kitchen20, ridge, {name}: {right.mean():.1%}, "
+            f"of {unheard.sum()} clips of unheard sources {right[unheard].mean():.1%}"
+        )
     dataset = load_dataset("esc10", args.esc10)
-    x = features(student, dataset)
+    x = features(student, dataset)[:, :pooled]
     print(f"ESC-10, ridge: {ridge(x, dataset)[0].mean():.1%}")
     _, names = audioset_labels(args.names)
     logits = x @ weights["classifier.weight"].numpy().T + weights["classifier.bias"].numpy()
