@@ -39,6 +39,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from audioinceptionnext.evaluation.flac import flac
 from audioinceptionnext.network import frontend
 
 STUDENT_RATE, WINDOW, HOP, BANDS = 24_000, 512, 300, 64
@@ -65,11 +66,32 @@ def parts_of(names: list[str], held_out: int) -> np.ndarray:
     return np.where((sums % 20 - 7) % 20 < held_out, 1 + sums // 20 % 2, 0)
 
 
+def parts_of_clips(names: list[str], held_out_fold: str | None) -> np.ndarray:
+    """Which clips belong to which part: (`PARTS`, clips). Those of a source are in one half of what is held out.
+
+    Names are FOLD-SOURCE-TAKE-CLASS. With a fold that is held out, all others are for training, and of its clips only
+    those are in the other parts whose source is in no other fold. Without, all clips are in both.
+    """
+    folds, sources = np.array([name.split("-")[:2] for name in names]).T
+    half = parts_of(sources.tolist(), 20)
+    training, held_out = np.ones(len(names), bool), np.ones(len(names), bool)
+    if held_out_fold is not None:
+        training = folds != held_out_fold
+        held_out = ~training & ~np.isin(sources, sources[training])
+    return np.stack([training, held_out & (half == 1), held_out & (half == 2)])
+
+
 class Mixtures(shared.Mixtures):
     """Those of several corpora, faster on a CPU: only what is added up is read."""
 
     def __init__(
-        self, corpora: list[Path], shares: list[float], held_out: list[int], seed: int, clips: Path | None = None
+        self,
+        corpora: list[Path],
+        shares: list[float],
+        held_out: list[int],
+        seed: int,
+        clips: Path | None = None,
+        held_out_fold: str | None = None,
     ) -> None:
         self.device = torch.device("cpu")
         self.random = torch.Generator().manual_seed(seed)
@@ -94,9 +116,7 @@ class Mixtures(shared.Mixtures):
         if clips:
             stored = np.load(clips)
             self.clips = np.arange(len(stored["lengths"])) + sum(map(len, lengths))
-            # FOLD-SOURCE-TAKE-CLASS.ogg: all clips of a source belong to the same part.
-            sources = [name.split("-")[1] for name in stored["names"].tolist()]
-            self.clip_parts = parts_of(sources, 20)
+            self.clip_parts = parts_of_clips(stored["names"].tolist(), held_out_fold)
             starts.append(stored["starts"] + sum(map(len, samples)))
             lengths.append(stored["lengths"])
             samples.append(stored["samples"])
@@ -157,7 +177,7 @@ class Mixtures(shared.Mixtures):
         if not self.order:
             own = self.weights[part] > 0
             if len(self.clips):
-                own = torch.from_numpy((self.clip_parts == PARTS.index(part)) | (part == "train"))
+                own = torch.from_numpy(self.clip_parts[PARTS.index(part)])
             numbers = torch.nonzero(own)[:, 0]
             self.order = numbers[torch.randperm(len(numbers), generator=self.random)].tolist()
         return self.order.pop()
@@ -283,7 +303,9 @@ def write_answers(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     corpora = len(args.corpus)
     held_out = args.held_out if len(args.held_out) == corpora else args.held_out * corpora
-    mixtures = Mixtures(args.corpus, args.share or [1 / corpora] * corpora, held_out, args.seed, args.clips)
+    mixtures = Mixtures(
+        args.corpus, args.share or [1 / corpora] * corpora, held_out, args.seed, args.clips, args.held_out_fold
+    )
     teachers = Teachers(args.teachers)
     for number in itertools.count() if args.count is None else range(args.count):
         frames = 384 if args.clips and args.part == "train" else list(PIECES)[number % 2]
@@ -297,6 +319,26 @@ def write_answers(args: argparse.Namespace) -> None:
             arrays = {name: values.astype(np.float16) for name, values in found.items()}
             np.savez(file, **arrays, **({"clip": mixtures.drawn} if args.clips else {}))
         new.replace(path)
+
+
+@torch.no_grad()
+def write_recordings(args: argparse.Namespace) -> None:
+    """Write what is held out as FLAC files, by what the teacher takes them for: for `benchmarks/against_teacher.py`."""
+    torch.set_num_threads(1)
+    teachers = Teachers(args.teachers)
+    _, names = shared.audioset_labels(args.teachers / "audioset_labels.csv")
+    held_out = args.held_out if len(args.held_out) == len(args.corpus) else args.held_out * len(args.corpus)
+    for path, twentieths in zip(args.corpus, held_out, strict=True):
+        stored = np.load(path)
+        samples, parts = stored["samples"], parts_of(stored["names"].tolist(), twentieths)
+        for number in np.flatnonzero(parts > 0):
+            x = samples[stored["starts"][number] :][: stored["lengths"][number]]
+            said = teachers.general_answers(
+                torch.from_numpy(np.resize(x, max(len(x), RATE))[None] / np.float32(2**15))
+            )[0]
+            kind = next((name for name in ("Speech", "Music") if said[0, names.index(name)] > 0), "Other")
+            (args.out / kind).mkdir(parents=True, exist_ok=True)
+            (args.out / kind / f"{path.stem}-{number}.flac").write_bytes(flac(x, RATE))
 
 
 # Learning -----------------------------------------------------------------------------------------------------------
@@ -514,6 +556,7 @@ def main() -> None:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--held-out", type=int, nargs="+", default=[1], help="recordings in twenty, for each corpus")
     command.add_argument("--clips", type=Path, help="a corpus: each mixture has one of its clips, in turn")
+    command.add_argument("--held-out-fold", help="of the clips, as their names begin")
     command.add_argument("--part", choices=PARTS, default="train", help="of the recordings")
     command.add_argument("--count", type=int, help="of files; without end unless given")
     command.add_argument("--seed", type=int, default=1)
@@ -522,6 +565,12 @@ def main() -> None:
     command.add_argument("--corpus", type=Path, nargs="+", required=True)
     command.add_argument("--teachers", type=Path, required=True)
     command.add_argument("--coverage", type=Path, required=True, help="a table: how many recordings have each label")
+    command = commands.add_parser("recordings", help="write what is held out as FLAC files")
+    command.set_defaults(run=write_recordings)
+    command.add_argument("--corpus", type=Path, nargs="+", required=True)
+    command.add_argument("--held-out", type=int, nargs="+", default=[1], help="recordings in twenty, for each corpus")
+    command.add_argument("--teachers", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
     command = commands.add_parser("learn", help="train a student on these answers")
     command.set_defaults(run=learn)
     command.add_argument("--answers", type=Path, required=True)

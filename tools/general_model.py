@@ -11,8 +11,9 @@ best F1 on (Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is below 0
 - A label is offered if it is true for enough stretches of the first folder, and if the student's average precision on
   them reaches ``--bar``.
 - Its logit is scaled and moved so that its probability is closest to the teacher's on the first folder.
-- Its threshold has the best F1 there, and is where at least so many decisions are right as ``--precision`` says. It is
-  above what the student says of silence and of noise, unless noise is what the label is about.
+- Its threshold has the best F1 there, and is where at least so many decisions are right as ``--precision`` says, and
+  where at most ``--denied`` stretches are reported of which the teacher is sure that they lack the label. It is above
+  what the student says of silence and of noise, unless noise is what the label is about.
 - The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
   nothing was known when all this was chosen.
 
@@ -43,6 +44,7 @@ from audioinceptionnext.network.storage import StoredModel, save_model
 
 CLIP_FRAMES = 192
 DECISION = math.log(0.2 / 0.8)  # of the teacher: a logit
+DENIED = math.log(0.05 / 0.95)  # below which it is sure of the absence of a label
 LEAST = 4  # stretches for which a label is true
 NOISE = ("noise", "Static", "Hum", "Hiss", "Silence", "Sine wave", "Mains", "Cacophony", "Throbbing", "Vibration")
 # What AudioSet has for the place or the manner of a recording, which nobody looks for on a timeline.
@@ -135,6 +137,12 @@ def precise(chance: np.ndarray, true: np.ndarray, wanted: float) -> np.ndarray:
     return found
 
 
+def below_denied(chance: np.ndarray, taught: np.ndarray, count: int) -> np.ndarray:
+    """A threshold of each label that at most so many stretches reach which the teacher denies: (labels,)."""
+    denied = np.sort(np.where(taught < DENIED, chance, 0), axis=0)
+    return np.asarray(np.minimum(denied[-1 - count] + 0.01, MULTI_LABEL_GRID[-1]))
+
+
 def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
     return float(ranking(scores, true)[0][0]) if true.any() else math.nan
 
@@ -147,8 +155,9 @@ def main() -> None:
     parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
     parser.add_argument("--bar", type=float, default=0.3, help="average precision from which a label is offered")
     parser.add_argument(
-        "--precision", type=float, default=0.6, help="of the decisions from the threshold of a label on"
+        "--precision", type=float, default=0.8, help="of the decisions from the threshold of a label on"
     )
+    parser.add_argument("--denied", type=int, default=1, help="stretches that a label may be reported for wrongly")
     parser.add_argument("--final", type=Path, help="averaged.pt of a run: its weights go into the file")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
@@ -168,6 +177,7 @@ def main() -> None:
     loudest = np.quantile(expit(logits(net, quiet_log_mels()) * scale + bias), 0.999, axis=0)
     about_noise = np.array([any(word in name for word in NOISE) for name in names])
     fitted = np.maximum(fit_thresholds(chance, true, MULTI_LABEL_GRID), precise(chance, true, args.precision))
+    fitted = np.maximum(fitted, below_denied(chance, taught, args.denied))
     thresholds = np.where(about_noise, fitted, np.clip(loudest + 0.05, fitted, 0.9))[kept].round(2)
 
     said, taught = answers(args.report, net)

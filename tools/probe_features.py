@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from distil_on_cpu import STUDENT_RATE, log_mel
-from distil_on_gpu import Student, audioset_labels
-from specialise import OwnFeatures
+from distil_on_gpu import audioset_labels
+from specialise import features as with_deviations
+from specialise import whole_clips, with_statistics
 
-from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Dataset, load_dataset
 
 PENALTY = 1.0  # times the number of features
 SECONDS = 5
+STATISTICS = (4, 8)  # blocks whose means and deviations the second figure has besides
 ESC10 = {
     "dog_bark": ("Dog", "Bark"),
     "rain": ("Rain", "Raindrop", "Rain on surface"),
@@ -41,10 +42,11 @@ ESC10 = {
 }
 
 
-def features(student: Student, dataset: Dataset) -> np.ndarray:
+def features(weights: dict[str, torch.Tensor], dataset: Dataset) -> np.ndarray:
     """(clips, features) of whole clips, the pooled ones first; clips that are shorter than 5 s are repeated."""
-    sounds = (np.resize(decode.read(clip.path, STUDENT_RATE), SECONDS * STUDENT_RATE) for clip in dataset.clips)
-    return OwnFeatures(student)(torch.cat([log_mel(torch.from_numpy(x)[None]) for x in sounds]))
+    net = with_statistics(weights, len(dataset.labels), STATISTICS, SECONDS)
+    log_mels = [log_mel(torch.from_numpy(x)[None]) for x in whole_clips(dataset, STUDENT_RATE)]
+    return with_deviations(net, torch.cat(log_mels)).numpy()
 
 
 def ridge(x: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -73,11 +75,10 @@ def main() -> None:
     torch.set_num_threads(1)
     saved = torch.load(args.run, map_location="cpu", weights_only=True)
     weights = saved["net"]
-    student = Student.of_run(saved)
     print(f"step {saved['step']}, {saved['hours']:.0f} h")
 
     dataset = load_dataset("kitchen20", args.kitchen20)
-    x, pooled = features(student, dataset), weights["classifier.weight"].shape[1]
+    x, pooled = features(weights, dataset), weights["classifier.weight"].shape[1]
     for name, part in {"pooled features": x[:, :pooled], "and deviations, and two layers": x}.items():
         right, unheard = ridge(part, dataset)
         print(
@@ -85,7 +86,7 @@ def main() -> None:
             f"of {unheard.sum()} clips of unheard sources {right[unheard].mean():.1%}"
         )
     dataset = load_dataset("esc10", args.esc10)
-    x = features(student, dataset)[:, :pooled]
+    x = features(weights, dataset)[:, :pooled]
     print(f"ESC-10, ridge: {ridge(x, dataset)[0].mean():.1%}")
     _, names = audioset_labels(args.names)
     logits = x @ weights["classifier.weight"].numpy().T + weights["classifier.bias"].numpy()

@@ -145,7 +145,7 @@ def settle(net: Network, log_mel: Tensor) -> None:
     net.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    pooled = net.features(log_mel).mean(dim=(2, 3))
+    pooled = net.summary(net.features(log_mel).mean(dim=(2, 3)))
     layer = net.classifier
     layer.weight.mul_(3 / layer(pooled).std(dim=0).mean().clamp(min=1e-6))
     layer.bias.copy_(-layer.weight @ pooled.mean(dim=0))

@@ -42,7 +42,7 @@ def time_last(net: Network) -> Network:
             bins = _halved(bins)
         _swap_children(block, bins)
     swapped.stem = nn.Sequential(SwapAxes(), swapped.stem)  # type: ignore[assignment]
-    swapped.blocks = nn.Sequential(*swapped.blocks, SwapAxes())
+    swapped.last = SwapAxes()
     return swapped
 
 

@@ -70,6 +70,8 @@ class Network(nn.Module):
         convolutional: whether the network takes input of any length in one pass, so that `dense` gives a timeline. The
             other networks predict clip by clip.
         scale: applied to the log-mel before it is standardised; keeps its shape. The identity by default.
+        summary: applied to features averaged over a clip or a step, (…, channels), before the linear layer. The
+            identity by default.
         mean, std: scalar buffers that standardise the input. They are 0 and 1, as published, until training sets them
             from its data. They are stored with the weights.
     """
@@ -84,6 +86,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         self.scale: nn.Module = nn.Identity()
+        self.summary: nn.Module = nn.Identity()
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
 
@@ -112,7 +115,7 @@ class Network(nn.Module):
             ParameterError: the input has another shape, such as one with its axes swapped.
         """
         self._check(log_mel)
-        return self.classifier(self.dropout(self.features(log_mel).mean(dim=(2, 3))))
+        return self.classifier(self.dropout(self.summary(self.features(log_mel).mean(dim=(2, 3)))))
 
     def _check(self, log_mel: Tensor) -> None:
         """Check the sizes that are the same for every input. Those of batch and time may be symbolic."""
@@ -161,7 +164,7 @@ class Network(nn.Module):
     def pooled_logits(self, features: Tensor) -> Tensor:
         """Feature map (batch, channels, time, frequency) to logits (batch, steps, classes), one step per window."""
         pooled = nn.functional.avg_pool1d(features.mean(dim=3), self.clip_steps, stride=1)
-        return self.classifier(self.dropout(pooled.transpose(1, 2)))
+        return self.classifier(self.dropout(self.summary(pooled.transpose(1, 2))))
 
     def product_macs(self, frames: int) -> int:
         """Multiply-accumulates of products between activations, as in attention, which no layer's weights show."""

@@ -33,7 +33,8 @@ def supports(net: nn.Module) -> bool:
     if not isinstance(net, AudioInceptionNeXt):
         return False
     config = net.config
-    return config.separable and config.depthwise and config.order == "time-frequency" and not config.activation
+    plain = not config.activation and not config.statistics
+    return config.separable and config.depthwise and config.order == "time-frequency" and plain
 
 
 def features(net: AudioInceptionNeXt, log_mel: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:

@@ -34,6 +34,8 @@ class NetworkConfig(StagedConfig):
         clip_frames: frames of one clip, over which the dense timeline pools.
         bands: mel bands of the input.
         scaling: whether the network sees the log-mel (``log``) or its PCEN (``pcen``, see `pcen.PCEN`).
+        statistics: numbers of blocks, counted from 0. With any, the linear layer gets the means and the standard
+            deviations, over time and frequency, of the last block and of these; without, the means of the last block.
         time_constant: of PCEN, in frames; training sets it to 0.4 s. Only used with ``pcen``.
 
     Raises:
@@ -53,10 +55,16 @@ class NetworkConfig(StagedConfig):
     clip_frames: int = CLIP_FRAMES
     bands: int = BANDS
     scaling: Scaling = "log"
+    statistics: tuple[int, ...] = ()
     time_constant: float = 80  # 0.4 s at the EPIC-SOUNDS setting
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "statistics", tuple(self.statistics))
+        last = sum(self.depths) - 1
+        if any(not 0 <= number < last for number in self.statistics):
+            reason = f"give numbers of blocks before the last one, 0 to {last - 1}"
+            raise ParameterError("statistics", list(self.statistics), reason)
         if isinstance(self.activation, bool):
             object.__setattr__(self, "activation", "relu" if self.activation else "")
         if self.activation not in get_args(Activation):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network.base import BaseConfig, Network
 from audioinceptionnext.network.blocks import Mixer, Stem
+
+EPSILON = 1e-6  # of a variance, so that the gradient of its root is finite
 
 
 class StagedConfig(BaseConfig):
@@ -17,11 +22,13 @@ class StagedConfig(BaseConfig):
     Attributes:
         widths, depths: channels and number of blocks, one per stage. The first block of each later stage has stride 2.
         kernels: sizes of the parallel depthwise kernels, which must be odd.
+        statistics: see `model.NetworkConfig`, whose field it is.
     """
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     kernels: tuple[int, ...]
+    statistics: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,12 +39,38 @@ class StagedConfig(BaseConfig):
         if not self.kernels or any(k % 2 == 0 or k < 1 for k in self.kernels):
             raise ParameterError("kernels", self.kernels, "give odd sizes, so that each kernel has a middle")
 
+    def stage(self, number: int) -> int:
+        """The stage of a block, both counted from 0."""
+        ends = itertools.accumulate(self.depths)
+        return next(stage for stage, end in enumerate(ends) if number < end)
+
+
+class Deviations(nn.Module):
+    """Means of features and of their squares to means and standard deviations: the same shape, (…, channels).
+
+    Args:
+        sizes: channels of each group of features. The input has the means of the first group, those of its squares,
+            and so on.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.sizes = [size for size in sizes for _ in range(2)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = x.split(self.sizes, -1)
+        found: list[Tensor] = []
+        for mean, square in zip(parts[::2], parts[1::2], strict=True):
+            found += [mean, ((square - mean.square()).clamp(min=0) + EPSILON).sqrt()]
+        return torch.cat(found, -1)
+
 
 class StagedNetwork(Network):
     """Stem, stages of blocks, global pooling, linear layer. A subclass defines `block`. See `Network` for the shapes.
 
     Attributes:
         blocks: the blocks of all stages, in order.
+        last: applied to the feature map; the identity, except where axes are swapped for export.
     """
 
     config: Any  # a `StagedConfig`; each network narrows it to its own
@@ -52,7 +85,11 @@ class StagedNetwork(Network):
                 blocks.append(self.block(inputs, width, 2 if stage > 0 and index == 0 else 1))
                 inputs = width
         self.blocks = nn.Sequential(*blocks)
+        self.last: nn.Module = nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
+        if config.statistics:
+            sizes = [inputs, *(config.widths[config.stage(number)] for number in config.statistics)]
+            self.summary, inputs = Deviations(sizes), 2 * sum(sizes)
         self.classifier = nn.Linear(inputs, config.num_classes)
         self.reset_parameters()
 
@@ -68,5 +105,24 @@ class StagedNetwork(Network):
                 nn.init.zeros_(module.squeeze.norm.weight)
 
     def features(self, log_mel: Tensor) -> Tensor:
-        """Log-mel (batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32)."""
-        return self.blocks(self.stem(self.standardised(log_mel)))
+        """Log-mel (batch, 1, frames, bands) to (batch, channels, about frames / 32, bands / 32).
+
+        With ``statistics``, the channels are those of the last block, their squares, and both of each block that these
+        name, averaged to the same size; `Deviations` turns the means of all of them into means and deviations.
+        """
+        x = self.stem(self.standardised(log_mel))
+        statistics: tuple[int, ...] = self.config.statistics
+        if not statistics:
+            return self.last(self.blocks(x))
+        kept = {}
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in statistics:
+                kept[number] = x
+        maps = [x, x.square()]
+        for number in statistics:
+            ratio = 2 ** (len(self.config.depths) - 1 - self.config.stage(number))
+            for y in (kept[number], kept[number].square()):
+                pooled = nn.functional.avg_pool2d(y, ratio, ceil_mode=True, count_include_pad=False)
+                maps.append(pooled if ratio > 1 else y)
+        return self.last(torch.cat(maps, 1))

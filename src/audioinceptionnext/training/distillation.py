@@ -169,7 +169,7 @@ class Student(SoundClassifier):
         recipe, classes = self.recipe, self.net.config.num_classes
         maps = self.feature_maps(self.net, x, self.activation_dtype).float()
         with torch.autocast(x.device.type, enabled=False):
-            pooled = maps.mean((2, 3))  # over all of a mixture, as the teacher's answers are
+            pooled = self.net.summary(maps.mean((2, 3)))  # over all of a mixture, as the teacher's answers are
             logits = self.net.classifier(self.net.dropout(pooled))
             taught = targets[:, :classes]
             cross, divergence = self._cross_entropy(logits, taught)
@@ -216,7 +216,7 @@ class Student(SoundClassifier):
     @torch.no_grad()
     def _score(self, batch: LessonBatch) -> None:  # type: ignore[override]
         maps = self.folded_feature_maps(batch.log_mel).float()
-        self._answers.append((self.kept.classifier(maps.mean((2, 3))).cpu(), batch.logits.cpu()))
+        self._answers.append((self.kept.classifier(self.kept.summary(maps.mean((2, 3)))).cpu(), batch.logits.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
@@ -245,7 +245,7 @@ class Student(SoundClassifier):
             average precision against its decisions, over ``labels_with_decisions`` labels.
         """
         net = model.folded().eval()
-        answers = [(net.classifier(net.features(x.log_mel).mean((2, 3))), x.logits) for x in held_out]
+        answers = [(net.eval()(x.log_mel), x.logits) for x in held_out]
         said, taught = map(torch.cat, zip(*answers, strict=True))
         decided = self.decisions(taught).numpy()
         precision, counts = average_precision(said.numpy(), decided)
