@@ -18,13 +18,10 @@ export OMP_NUM_THREADS := 1
 
 demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
 	@mkdir -p demo
-	$(DEMO_VENV)/bin/ainext predict examples/kitchen-scene.flac
-	@echo
-	@echo "That is the default model, everyday, which knows sounds of all kinds. kitchen20 knows kitchens only:"
-	@echo
 	cd demo && ../$(DEMO_VENV)/bin/ainext predict ../examples/kitchen-scene.flac --model kitchen20 --plot
 	@$(DEMO_VENV)/bin/ainext predict examples/kitchen-scene.flac --model kitchen20 --format audacity --out demo
 	@echo
+	@echo "That was kitchen20, which knows kitchens only; the default model, everyday, knows 137 sounds of all kinds."
 	@echo "The scene is rendered (examples/render_kitchen.py); what it really holds: examples/kitchen-scene.csv"
 	@echo "The picture: demo/kitchen-scene.png    The label track for Audacity: demo/kitchen-scene.txt"
 

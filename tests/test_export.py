@@ -119,7 +119,7 @@ def test_the_front_end_travels_with_the_model(other: tuple[StoredModel, dict[str
     front = again.front_end()
     assert (front.bands, front.n_fft, again.hop_ms, again.net.config.clip_frames) == (64, 1024, 10, 208)
     assert build_initial_model(("a", "b"), Recipe(n_fft=2048), str(tmp_path / "m.safetensors")).n_fft == 2048
-    assert open_weights("kitchen20").n_fft == 2048  # stored before there was this setting
+    assert open_weights("digits").n_fft == 2048  # stored before there was this setting
     waveform = pink(60_000, 24_000)
     for path in files.values():
         assert ort.InferenceSession(path).get_modelmeta().custom_metadata_map["n_fft"] == "1024"

@@ -178,7 +178,7 @@ def test_a_thumbnail_keeps_the_order_and_the_mean(sizes: list[int]) -> None:
 
 
 def test_a_model_says_what_it_is(files: dict[str, Path]) -> None:
-    assert repr(load("kitchen20")) == "<Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.32 s>"
+    assert repr(load("kitchen20")) == "<Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.4 s>"
     clips = load(files["windows"], mode="clips")
     assert repr(clips) == "<Recogniser 'windows': 3 labels, 24000 Hz, clips, one step every 0.16 s>"
 

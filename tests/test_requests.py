@@ -57,7 +57,7 @@ def send(client: httpx.Client, sound: bytes, query: str = "", **fields: Any) -> 
 def test_form_fields_and_the_query_mean_the_same(client: httpx.Client, sound: bytes) -> None:
     choices: dict[str, Any] = {
         "model": SMALL, "top_k": 2, "threshold": 0.05, "offset_threshold": 0.04, "smoothing": 0, "min_duration": 0.1,
-        "merge_gap": 0, "hop": 0.16, "track": 1, "name": "b.wav", "include": "log_mel",
+        "merge_gap": 0, "hop": 0.2, "track": 1, "name": "b.wav", "include": "log_mel",
     }  # fmt: skip
     query = "&".join(f"{name}={value}" for name, value in choices.items())
     by_query = client.post(f"{PREDICT}?{query}", content=sound).json()

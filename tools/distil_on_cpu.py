@@ -47,6 +47,7 @@ PIECES = {192: 192, 384: 96}  # frames of a mixture, and the mixtures of a file
 BATCHES = {192: 96, 384: 48}
 TEACHERS = ("logits", "general", "hidden", "effects")
 EFFECTS_SHARE = 6  # every sixth mixture is answered by aiSFX
+LONG = 4.8  # seconds
 RENDERED = ("rendered", "render", "fluid-")  # packages of which half as much is drawn
 
 
@@ -323,7 +324,10 @@ def write_answers(args: argparse.Namespace) -> None:
 
 @torch.no_grad()
 def write_recordings(args: argparse.Namespace) -> None:
-    """Write what is held out as FLAC files, by what the teacher takes them for: for `benchmarks/against_teacher.py`."""
+    """Write what is held out as FLAC files for `benchmarks/against_teacher.py`: speech, music, and other recordings.
+
+    The teacher decides. What is shorter than one of its windows is with the others.
+    """
     torch.set_num_threads(1)
     teachers = Teachers(args.teachers)
     _, names = shared.audioset_labels(args.teachers / "audioset_labels.csv")
@@ -336,7 +340,8 @@ def write_recordings(args: argparse.Namespace) -> None:
             said = teachers.general_answers(
                 torch.from_numpy(np.resize(x, max(len(x), RATE))[None] / np.float32(2**15))
             )[0]
-            kind = next((name for name in ("Speech", "Music") if said[0, names.index(name)] > 0), "Other")
+            kinds = ("Speech", "Music") if len(x) >= LONG * RATE else ()
+            kind = next((name for name in kinds if said[0, names.index(name)] > 0), "Other")
             (args.out / kind).mkdir(parents=True, exist_ok=True)
             (args.out / kind / f"{path.stem}-{number}.flac").write_bytes(flac(x, RATE))
 

@@ -7,7 +7,7 @@
 
 The rest of the network stays as it is. Its linear layer is logistic regression (`training.linear_start.solve`) on the
 means and deviations of the last block and of ``--statistics`` over each whole clip, of the training clips as they were
-recorded. A tenth of what it is fitted to are sounds of no class, of which every class is as probable: mixtures of the
+recorded. Half of what it is fitted to are sounds of no class, of which every class is as probable: mixtures of the
 distillation in which the teacher recognises speech, music, animals or vehicles, silence, and noise.
 
 With ``--teachers``, half of each target is what ridge classifiers on the features of both teachers and of the student
@@ -78,8 +78,8 @@ def whole_clips(dataset: Dataset, rate: int) -> list[np.ndarray]:
 
 
 def other_sounds(answers: Path, names: list[str], count: int) -> Tensor:
-    """Log-mels of sounds of no class: (count, frames, bands). A quarter of them is quiet."""
-    rng, found = np.random.default_rng(0), [torch.from_numpy(quiet_log_mels())[:: 1600 // count][: count // 4]]
+    """Log-mels of sounds of no class: (count, frames, bands). Half of them are silence and noise."""
+    rng, found = np.random.default_rng(0), [torch.from_numpy(quiet_log_mels())[: count // 2]]
     files = sorted(answers.glob("*.npz"))
     place = [names.index(name) for name in OTHERS]
     while sum(map(len, found)) < count:
@@ -140,7 +140,7 @@ class Specialists:
         log_mels = [log_mel(torch.from_numpy(x)[None]) for x in whole_clips(self.dataset, STUDENT_RATE)]
         self.x = features(self.net, torch.cat(log_mels))
         _, names = shared.audioset_labels(args.names)
-        self.others = features(self.net, other_sounds(args.answers, names, len(self.x) // 10))
+        self.others = features(self.net, other_sounds(args.answers, names, len(self.x)))
         self.targets = targets_of_clips(self.dataset.clips, len(dataset.labels))
         self.taught = teachers_features(args.teachers, whole_clips(self.dataset, shared.RATE)) if args.teachers else ()
 
