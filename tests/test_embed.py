@@ -109,7 +109,7 @@ def test_shipped_models_embed_without_torch(sounds: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", code, next(sounds.rglob("*.wav"))], capture_output=True, text=True, check=True
     )
-    assert found.stdout.splitlines() == ["(1, 256)", "(1, 256)", "[]"]
+    assert found.stdout.splitlines() == ["(1, 1120)", "(1, 256)", "[]"]
 
 
 def example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:

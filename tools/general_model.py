@@ -221,7 +221,7 @@ def main() -> None:
         1000 * WINDOW / STUDENT_RATE,
         1000 * HOP / STUDENT_RATE,
         "dense",
-        {"data": "recordings without labels, answered by two teachers", "hours": round(saved["hours"], 1)},
+        {"data": "folder", "hours": round(saved["hours"], 1)},
         CLIP_FRAMES * HOP / STUDENT_RATE,
         thresholds=tuple(thresholds.tolist()),
         multi_label=True,

@@ -3,11 +3,11 @@
     python tools/specialise.py --run run --data kitchen20 --root Kitchen20 --answers answers \\
         --names audioset_labels.csv --out folds                        # a model for each fold, and all figures
     python tools/specialise.py … --all --out whole                     # of all clips: what ships
-    python tools/specialise.py … --teachers FOLDER --clip-seconds 4.8  # `esc10`
+    python tools/specialise.py … --teachers FOLDER --clip-seconds 4.8 --others 0.25     # `esc10`
 
 The rest of the network stays as it is. Its linear layer is logistic regression (`training.linear_start.solve`) on the
 means and deviations of the last block and of ``--statistics`` over each whole clip, of the training clips as they were
-recorded. Half of what it is fitted to are sounds of no class, of which every class is as probable: mixtures of the
+recorded, and on as many sounds of no class (``--others``), of which every class is as probable: mixtures of the
 distillation in which the teacher recognises speech, music, animals or vehicles, silence, and noise.
 
 With ``--teachers``, half of each target is what ridge classifiers on the features of both teachers and of the student
@@ -140,7 +140,7 @@ class Specialists:
         log_mels = [log_mel(torch.from_numpy(x)[None]) for x in whole_clips(self.dataset, STUDENT_RATE)]
         self.x = features(self.net, torch.cat(log_mels))
         _, names = shared.audioset_labels(args.names)
-        self.others = features(self.net, other_sounds(args.answers, names, len(self.x)))
+        self.others = features(self.net, other_sounds(args.answers, names, round(args.others * len(self.x))))
         self.targets = targets_of_clips(self.dataset.clips, len(dataset.labels))
         self.taught = teachers_features(args.teachers, whole_clips(self.dataset, shared.RATE)) if args.teachers else ()
 
@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="mixtures of `distil_on_cpu.py answers`")
     parser.add_argument("--names", type=Path, required=True, help="a table: index, identifier, name")
     parser.add_argument("--teachers", type=Path, help="a half of the targets is what they say")
+    parser.add_argument("--others", type=float, default=1.0, help="sounds of no class, in times of the clips")
     parser.add_argument("--statistics", type=int, nargs="*", default=[6, 10], help="numbers of blocks")
     parser.add_argument("--clip-seconds", type=float, default=2.4)
     parser.add_argument("--all", action="store_true", help="fit to the clips of all folds")
