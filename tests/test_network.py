@@ -221,3 +221,19 @@ def test_published_outputs_are_reproduced(case: str, tmp_path: Path) -> None:
         for found in (net(x), fold(net)(x), fold(net).dense(x)[:, 0]):
             assert np.abs(found.numpy() - logits).max() / np.abs(logits).max() < 1e-4
             np.testing.assert_allclose(found.softmax(1).numpy(), published["probabilities"], rtol=1e-4, atol=1e-7)
+
+
+def test_statistics_of_blocks_fold_and_slide() -> None:
+    """Means and deviations of several blocks: the same folded, with time last, and window by window."""
+    torch.manual_seed(0)
+    settings = {"widths": (8, 16, 24, 32), "bands": 64, "clip_frames": 192, "dropout": 0.0}
+    net = create_model("base", num_classes=3, statistics=(4, 8), **settings).eval()
+    assert net.classifier.in_features == 2 * (32 + 16 + 24)
+    x = torch.randn(1, 1, 256, 64)
+    with torch.no_grad():
+        expected = net.dense(x)
+        first = net(x[:, :, :192])
+        assert torch.allclose(fold(net).dense(x), expected, atol=1e-5)
+        assert torch.allclose(time_last(fold(net)).dense(x), expected, atol=1e-5)
+        assert torch.allclose(net.dense(x[:, :, :192])[:, 0], first, atol=1e-5)
+    assert expected.shape == (1, 3, 3)
