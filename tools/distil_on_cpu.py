@@ -336,10 +336,8 @@ def write_recordings(args: argparse.Namespace) -> None:
         stored = np.load(path)
         samples, parts = stored["samples"], parts_of(stored["names"].tolist(), twentieths)
         for number in np.flatnonzero(parts > 0):
-            x = samples[stored["starts"][number] :][: stored["lengths"][number]]
-            said = teachers.general_answers(
-                torch.from_numpy(np.resize(x, max(len(x), RATE))[None] / np.float32(2**15))
-            )[0]
+            x = samples[stored["starts"][number] :][: stored["lengths"][number]].astype(np.float32) / 2**15
+            said = teachers.general_answers(torch.from_numpy(np.resize(x, max(len(x), RATE))[None]))[0]
             kinds = ("Speech", "Music") if len(x) >= LONG * RATE else ()
             kind = next((name for name in kinds if said[0, names.index(name)] > 0), "Other")
             (args.out / kind).mkdir(parents=True, exist_ok=True)

@@ -327,12 +327,17 @@ def _kaldi_filters(rate: int = 32_000, n_fft: int = 1024, bands: int = 128, high
 # Student ------------------------------------------------------------------------------------------------------------
 
 
+def widths_of(channels: int) -> tuple[int, ...]:
+    """Channels of the four stages, in the paper's proportions, by those of the last one."""
+    return tuple(round(width * channels / 512) for width in (64, 128, 256, 512))
+
+
 class Student(nn.Module):
     """The network, and linear layers from its pooled features to those of the teachers."""
 
     def __init__(self, width: float, implementation: str, labels: int = 527) -> None:
         super().__init__()
-        widths = tuple(round(w * width) for w in (64, 128, 256, 512))
+        widths = widths_of(round(512 * width))
         self.net = create_model("base", labels, widths=widths, bands=BANDS, clip_frames=208, dropout=0.0)
         self.heads = nn.ModuleDict(
             {name: nn.Linear(widths[-1], size) for name, size in (("general", 384), ("hidden", 512), ("effects", 512))}

@@ -16,9 +16,6 @@ best F1 on (Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is below 0
   what the student says of silence and of noise, unless noise is what the label is about.
 - The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
   nothing was known when all this was chosen.
-
-``--final`` names the averaged weights of a run that had the clips of data sets besides, of which no figure may know.
-They go into the file in place of the weights that all this was chosen and measured with.
 """
 
 from __future__ import annotations
@@ -31,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from distil_on_cpu import BANDS, HOP, STUDENT_RATE, WINDOW, log_mel
-from distil_on_gpu import Student, audioset_labels
+from distil_on_gpu import Student, audioset_labels, widths_of
 from scipy.special import expit
 
 from audioinceptionnext.data.audioset import audioset_groups
@@ -158,7 +155,6 @@ def main() -> None:
         "--precision", type=float, default=0.8, help="of the decisions from the threshold of a label on"
     )
     parser.add_argument("--denied", type=int, default=1, help="stretches that a label may be reported for wrongly")
-    parser.add_argument("--final", type=Path, help="averaged.pt of a run: its weights go into the file")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
     args = parser.parse_args()
@@ -202,10 +198,8 @@ def main() -> None:
     mean = np.mean([average_precision(chance[:, c], true[:, c]) for c in every])
     print(f"all {len(every)} labels that are true for as many: average precision {mean:.1%}")
 
-    if args.final:
-        saved = torch.load(args.final, map_location="cpu", weights_only=True)
     weights: dict[str, torch.Tensor] = saved["net"]
-    widths = tuple(round(w * weights["classifier.weight"].shape[1] / 512) for w in (64, 128, 256, 512))
+    widths = widths_of(weights["classifier.weight"].shape[1])
     net = create_model("base", len(kept), widths=widths, bands=BANDS, clip_frames=CLIP_FRAMES, dropout=0.0)
     factor, moved = (torch.from_numpy(values[kept]).float() for values in (scale, bias))
     own = {

@@ -54,7 +54,7 @@ def with_statistics(
     weights: dict[str, Tensor], classes: int, statistics: Sequence[int], clip_seconds: float
 ) -> Network:
     """The student's network with these statistics. Its linear layer is new."""
-    widths = tuple(round(w * weights["classifier.weight"].shape[1] / 512) for w in (64, 128, 256, 512))
+    widths = shared.widths_of(weights["classifier.weight"].shape[1])
     frames = round(clip_seconds * STUDENT_RATE / HOP)
     net = create_model(
         "base", classes, widths=widths, bands=BANDS, clip_frames=frames, dropout=0.0, statistics=tuple(statistics)

@@ -68,7 +68,7 @@ class Stream:
         sample_rate: of the samples that will be pushed, in Hz; the model's unless given.
         start: in seconds; added to all times.
         lookahead: seconds of sound after its window that a step waits for, in the mode ``dense``. Default 256 frames,
-            which is 3.2 s for ``everyday`` and 2.56 s for ``kitchen20``. With 832 frames, the steps are those of
+            which is 3.2 s for ``everyday``. With 832 frames, the steps are those of
             `Recogniser.predict` to about 0.01; with fewer, they come earlier and are worse.
         on_warning: called with one line for everything that is wrong with the samples but can be used, or with
             ``step_seconds``; once for each. A Python warning at the line that called the stream unless given.

@@ -123,6 +123,5 @@ class StagedNetwork(Network):
         for number in statistics:
             ratio = 2 ** (len(self.config.depths) - 1 - self.config.stage(number))
             for y in (kept[number], kept[number].square()):
-                pooled = nn.functional.avg_pool2d(y, ratio, ceil_mode=True, count_include_pad=False)
-                maps.append(pooled if ratio > 1 else y)
+                maps.append(nn.functional.avg_pool2d(y, ratio, ceil_mode=True, count_include_pad=False))
         return self.last(torch.cat(maps, 1))

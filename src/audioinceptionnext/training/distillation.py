@@ -245,7 +245,7 @@ class Student(SoundClassifier):
             average precision against its decisions, over ``labels_with_decisions`` labels.
         """
         net = model.folded().eval()
-        answers = [(net.eval()(x.log_mel), x.logits) for x in held_out]
+        answers = [(net(x.log_mel), x.logits) for x in held_out]
         said, taught = map(torch.cat, zip(*answers, strict=True))
         decided = self.decisions(taught).numpy()
         precision, counts = average_precision(said.numpy(), decided)
