@@ -26,7 +26,7 @@ import numpy as np
 from scipy.special import expit
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.evaluation.flac import flac
+from audioinceptionnext.data.flac import flac
 from audioinceptionnext.models.load import load
 from audioinceptionnext.training.onnx_teacher import OnnxTeacher
 

@@ -39,7 +39,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from audioinceptionnext.evaluation.flac import flac
+from audioinceptionnext.data.flac import flac
 from audioinceptionnext.network import frontend
 
 STUDENT_RATE, WINDOW, HOP, BANDS = 24_000, 512, 300, 64

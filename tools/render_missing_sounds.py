@@ -26,7 +26,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sound_families import FAMILIES, LIKELY, RATE, SIMPLE, Genes, render
 
-from audioinceptionnext.evaluation.flac import flac
+from audioinceptionnext.data.flac import flac
 from audioinceptionnext.training.onnx_teacher import OnnxTeacher, resampled
 
 ACCEPTED = 0.2  # a probability

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.cli.data_render import print_progress, render
 from audioinceptionnext.cli.program import Program
 from audioinceptionnext.errors import counted, printable
 
@@ -59,7 +57,7 @@ def check(
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.check import check as check_dataset
 
-    report = check_dataset(load_dataset(data, root, audio), fast=fast, progress=_print_progress)
+    report = check_dataset(load_dataset(data, root, audio), fast=fast, progress=print_progress)
     if as_json:
         print(json.dumps(report.as_dict(), ensure_ascii=False, indent=2))
     else:
@@ -68,46 +66,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command("render")
-def render(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Write to this folder, with one subfolder per label.")],
-    clips: Annotated[int, typer.Option(min=1, help="Render this many clips.")] = 24_000,
-    clip_seconds: Annotated[float, typer.Option(min=0.1, max=60, help="Set the duration of each clip.")] = 3.28,
-    sample_rate: Annotated[
-        int, typer.Option(min=4_000, max=192_000, metavar="HZ", help="Set the sample rate of the clips.")
-    ] = 24_000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Set the number of the first clip. Each number gives a different clip.")
-    ] = 0,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Render in this many processes.", show_default="one per core")
-    ] = None,
-) -> None:
-    """Render labelled clips to pretrain on: knocks, water, motors, voices and more.
-
-    Existing clips are kept. To continue an interrupted run, give the same command again.
-
-    Example: [bold]ainext data render rendered --clips 24000[/bold]
-    """
-    from audioinceptionnext.rendering import LABELS
-    from audioinceptionnext.rendering.folder import render_folder
-
-    new = render_folder(
-        folder,
-        clips,
-        clip_seconds=clip_seconds,
-        sample_rate=sample_rate,
-        seed=seed,
-        jobs=jobs or os.cpu_count() or 1,
-        progress=lambda done: _print_progress(done, clips, "clips"),
-    )
-    print(f"{printable(folder)}: {counted(clips, 'clip')} of {counted(len(LABELS), 'label')}, of which {new:,} are new")
-    print(f"next: ainext train --data folder --root {printable(folder)} --recipe rendered --out runs/rendered")
-
-
-def _print_progress(done: int, of: int, what: str = "recordings") -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr)
+app.command("render")(render)
 
 
 def _print_report(report: DataReport) -> None:

@@ -107,7 +107,7 @@ def train(
     if initial_weights is not None:
         open_weights(initial_weights)  # before the data set, which may take long to read
     by_step, taught = settings.targets == "steps", settings.targets == "teacher"
-    if per_class and (by_step or taught):
+    if per_class and ((by_step and settings.scenes is None) or taught):
         what = "targets of steps take all segments of a recording" if by_step else "without labels there are no classes"
         raise ParameterError("per_class", per_class, f"{what}; leave it out")
     read = unlabelled.read_recordings if taught and data == "folder" else partial(load_dataset, data)
@@ -144,7 +144,7 @@ def train(
     if "frame_map" in found:
         from audioinceptionnext.cli.figures import print_step_figures
 
-        print_step_figures(found, "held-out recording")
+        print_step_figures(found, "held-out recording" if settings.scenes is None else "held-out scene")
     if "teacher_map" in found:
         print(
             f"{counted(found['mixtures'], 'held-out mixture')}: KL {found['kl']:.2f}, mAP against the teacher "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,12 @@ def trained_clips(path: Path, dataset: Dataset, clips: Sequence[Clip]) -> list[C
         return any(_same(other, clip.path.absolute(), root) for other in alike)
 
     return [clip for clip in clips if is_trained(clip)]
+
+
+def digest(clips: Sequence[Clip]) -> str:
+    """Tells lists of clips apart by the clips and their order, wherever their folder lies."""
+    lines = (repr((clip.path.name, clip.key, clip.start, clip.end, clip.label, *clip.also)) for clip in clips)
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _same(listed: str, path: Path, root: Path | None) -> bool:

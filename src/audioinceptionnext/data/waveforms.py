@@ -36,6 +36,7 @@ class Item:
         full_length: number of samples that count, see `Reader.full_length`.
         also: indices of further labels, see `Clip`.
         start: where the waveform begins, in samples after the start of the clip.
+        segments: what sounds in it and when, if that was composed with it, see `annotated.Stretch`.
     """
 
     waveform: Tensor
@@ -44,6 +45,7 @@ class Item:
     full_length: int
     also: tuple[int, ...] = ()
     start: int = 0
+    segments: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class Batch(NamedTuple):
         full_lengths: (batch,) number of samples that count, at least ``lengths``; see `Reader.full_length`.
         also: (batch, most) further labels, see `Clip.also`; `UNLABELLED` where a clip has fewer than others.
         starts: (batch,) where each waveform begins, in samples after the start of its clip.
+        segments: those of each waveform, see `Item.segments`; none unless all have them.
     """
 
     waveforms: Tensor
@@ -82,6 +85,7 @@ class Batch(NamedTuple):
     full_lengths: Tensor
     also: Tensor = torch.zeros(0, 0, dtype=torch.long)
     starts: Tensor = torch.zeros(0, dtype=torch.long)
+    segments: Sequence[np.ndarray] = ()
 
 
 class Waveforms(Dataset[Item | Failure]):
@@ -154,6 +158,24 @@ class Waveforms(Dataset[Item | Failure]):
             length = self.reader.full_length(clip, length)
         return Item(torch.from_numpy(waveform), clip.label, draw.index, length, clip.also, start)
 
+    def part(self, index: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """A part of a clip with 16 bits, as float32 (samples,). It ends early where the clip does.
+
+        Args:
+            index: of the clip.
+            first: sample of the clip at which the part begins.
+            count: number of samples; up to the end of the clip by default.
+
+        Raises:
+            MediaError: the clip cannot be read.
+        """
+        if self.keep == "nothing":
+            rate = self.reader.sample_rate
+            read = self.reader.read(self.clips[index], first / rate, None if count is None else count / rate)
+            return to_float(to_int16(read))  # as those that are kept
+        found = self._whole(index)[first : None if count is None else first + count]
+        return to_float(found)
+
     def unreadable(self) -> list[tuple[int, str]]:
         """The index of each clip that is known to be unreadable, and why; for a run to say so before it begins.
 
@@ -181,16 +203,20 @@ class Waveforms(Dataset[Item | Failure]):
                     return stretch, start
                 start = 0
                 whole = self.reader.read(clip)  # shorter than its header or the list states: rare, and slow
-        elif self._cache is not None:
-            whole = self._cache.get(clip)
-        elif (error := self._unreadable.get(draw.index)) is not None:
-            raise MediaError(error.path, error.reason)
         else:
-            whole = self._samples[self._first[draw.index] : self._first[draw.index + 1]].numpy()
+            whole = self._whole(draw.index)
         if longest is not None:
             start = self._start(draw, len(whole))
             whole = whole[start : start + longest]
         return to_float(whole) if whole.dtype == np.int16 else whole, start
+
+    def _whole(self, index: int) -> np.ndarray:
+        """A whole clip that is kept, int16 (samples,). Raises `MediaError`."""
+        if self._cache is not None:
+            return self._cache.get(self.clips[index])
+        if (error := self._unreadable.get(index)) is not None:
+            raise MediaError(error.path, error.reason)
+        return self._samples[self._first[index] : self._first[index + 1]].numpy()
 
     def _start(self, draw: Draw, length: int) -> int:
         """The first sample of a draw's stretch in a clip that has ``length`` samples."""
@@ -260,6 +286,7 @@ def collate(items: Sequence[Item | Failure]) -> Batch:
         torch.tensor([item.full_length for item in read], dtype=torch.long),
         also,
         torch.tensor([item.start for item in read], dtype=torch.long),
+        [item.segments for item in read if item.segments is not None],
     )
 
 
@@ -288,12 +315,12 @@ class _Loader(DataLoader[Any]):
 
 
 def loader(
-    waveforms: Waveforms, batch_size: int, *, order: EpochOrder | None = None, workers: int = 0
+    waveforms: Dataset[Item | Failure], batch_size: int, *, order: EpochOrder | None = None, workers: int = 0
 ) -> DataLoader[Any]:
     """Make a loader of batches (see `Batch`), which are the same for any number of workers.
 
     Args:
-        waveforms: to read.
+        waveforms: to read: `Waveforms`, or what else gives items by `Draw`.
         batch_size: clips per batch, the same as the order's.
         order: the order of the clips; that of the list by default, as for evaluation.
         workers: processes that read; 0 reads in this process. They live as long as the loader, with one thread each.

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.data import Clip
+from audioinceptionnext.data.flac import flac
 from audioinceptionnext.errors import AinextError, writing
-from audioinceptionnext.evaluation.flac import flac
 
 AUDIO_FOLDER = "mistakes"
 MAX_MISTAKES = 50  # on the page of mistakes, each with its audio

@@ -13,6 +13,7 @@ from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.training import scenes
 from audioinceptionnext.training.run_folder import FIGURES, ONNX, REPORT, training_logs
 from audioinceptionnext.training.run_record import Run, write_figures
 
@@ -24,7 +25,8 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
     published evaluation averages the softmax as it is, nor with several tasks, which one temperature does not fit.
     Of a multi-label data set, the onset thresholds of the labels are fitted and stored too, and the figures are those
-    with both. Models that were trained on steps are scored on whole recordings, without a report or a temperature.
+    with both. Models that were trained on steps are scored on whole recordings, without a report or a temperature. If
+    they were trained on composed scenes, scenes of the held-out clips are written into the folder of the run for that.
 
     Args:
         run: what was trained.
@@ -42,7 +44,11 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     if not run.held_out:
         return found
     if run.recipe.targets == "steps":
-        figures = evaluate_frames(run.dataset, run.held_out, load(onnx))
+        dataset, clips, recogniser = run.dataset, run.held_out, load(onnx)
+        if run.recipe.scenes is not None:
+            dataset = scenes.write_held_out(run, recogniser.sample_rate)
+            clips = dataset.clips
+        figures = evaluate_frames(dataset, clips, recogniser)
         write_figures(run.out, figures)
         return found | figures
     if run.recipe.targets == "teacher":  # `train` has scored the student, since only it has the lessons

@@ -15,7 +15,7 @@ import torch
 
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations
+from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations, scenes
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.fine_tuning import FineTuning
 from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
@@ -24,7 +24,7 @@ from audioinceptionnext.training.implementations import Implementation
 from audioinceptionnext.training.initial_model import build_initial_model
 from audioinceptionnext.training.module import DTYPES, SoundClassifier
 from audioinceptionnext.training.onnx_teacher import Teachers, open_teachers
-from audioinceptionnext.training.prepare import prepare_clips, prepare_lessons
+from audioinceptionnext.training.prepare import prepare_clips, prepare_lessons, prepare_scenes
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import (
     BEST,
@@ -79,9 +79,10 @@ def check_call(
     check_loggers(hardware)
     if is_first_process():  # the others may be started when the first one has begun to write
         (check_folds if folds else check_out)(out, resume=resume, overwrite=overwrite)
+        backgrounds = {} if recipe is None else scenes.check_settings(recipe, out)
         if overwrite:
             named = {name: getattr(recipe, name, None) for name in ("teacher", "background", "noise")}
-            check_apart(out, {"initial_weights": initial_weights, **named})
+            check_apart(out, {"initial_weights": initial_weights, **named, **backgrounds})
 
 
 def train(
@@ -151,7 +152,8 @@ def train(
     record["implementation"] = _choose_implementation(model, recipe, implementation, trainer)
     if not run.held_out and (recipe.patience or recipe.keep == "best") and is_first_process():
         print("ainext: warning: no clips are held out, so patience and keep=best have no effect", file=sys.stderr)
-    prepare = prepare_clips if teachers is None else partial(prepare_lessons, teachers)
+    prepare = prepare_clips if recipe.scenes is None else prepare_scenes
+    prepare = prepare if teachers is None else partial(prepare_lessons, teachers)
     module, batches, validation, tuning = prepare(run, model, hardware, trainer, record)
     with contextlib.ExitStack() as stack:
         if trainer.is_global_zero:

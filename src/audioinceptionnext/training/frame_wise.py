@@ -187,7 +187,7 @@ class FrameWiseDetector(RankedClassifier):
         """What sounds in each step of a batch, and whether there is a recording.
 
         Args:
-            batch: its indices are those of ``stretches``.
+            batch: its indices are those of ``stretches``, unless it has segments of its own.
             seconds: length of the longest crop. A crop begins where its waveform does.
 
         Returns:
@@ -200,9 +200,14 @@ class FrameWiseDetector(RankedClassifier):
         ends = step * np.arange(math.ceil(frames / self.net.step_frames) + 1)
         classes = self.net.config.num_classes
         rows = []
-        for index, first, length in torch.stack((batch.indices, batch.starts, batch.lengths), 1).tolist():
-            stretch, bounds = stretches[index], np.minimum(ends, length)
-            found = step_targets(stretch.segments, stretch.clip.start + (first + bounds) / rate, classes)
+        numbers = torch.stack((batch.indices, batch.starts, batch.lengths), 1).tolist()
+        for place, (index, first, length) in enumerate(numbers):
+            bounds = np.minimum(ends, length)
+            if batch.segments:
+                found = step_targets(batch.segments[place], bounds / rate, classes)
+            else:
+                stretch = stretches[index]
+                found = step_targets(stretch.segments, stretch.clip.start + (first + bounds) / rate, classes)
             rows.append(np.concatenate([found, np.diff(bounds)[:, None] > 0], axis=1))
         return torch.from_numpy(np.stack(rows)).float().to(self.device)
 

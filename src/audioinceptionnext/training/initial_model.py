@@ -21,6 +21,7 @@ from audioinceptionnext.network.frontend import BANDS, N_FFT, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import open_published
 from audioinceptionnext.network.storage import Mode, StoredModel, load_model
+from audioinceptionnext.rendering.scene_epochs import SceneEpochs
 from audioinceptionnext.training.recipe import Recipe
 
 FRONT_END: dict[str, Any] = {
@@ -168,12 +169,12 @@ def _adapt(
     return fresh
 
 
-def standardise(model: StoredModel, waveforms: Waveforms, max_clips: int = 400) -> None:
+def standardise(model: StoredModel, waveforms: Waveforms | SceneEpochs, max_clips: int = 400) -> None:
     """Set the network's input statistics from the training clips, or from evenly spaced ones of them.
 
     Args:
         model: its network's ``mean`` and ``std`` are set.
-        waveforms: the training clips.
+        waveforms: the training clips, or the scenes that are composed of them.
         max_clips: about how many of them to use at most.
     """
     front = model.front_end()

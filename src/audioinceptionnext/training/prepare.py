@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from audioinceptionnext.data import Clip
+from audioinceptionnext.data.clip_list import digest
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import Draw, EpochOrder, balanced_multi_label_weights, balanced_weights
 from audioinceptionnext.data.waveforms import Waveforms, loader
 from audioinceptionnext.errors import counted
 from audioinceptionnext.inference.parallel import available_cores
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.training import distillation, frame_wise
+from audioinceptionnext.training import distillation, frame_wise, scenes
 from audioinceptionnext.training.batch_transform import BatchTransform
 from audioinceptionnext.training.fine_tuning import FineTuning
 from audioinceptionnext.training.hardware import Hardware, is_first_process
@@ -34,7 +35,7 @@ from audioinceptionnext.training.noise import read_noise
 from audioinceptionnext.training.onnx_teacher import Teachers
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import LESSONS
-from audioinceptionnext.training.run_record import Run, digest
+from audioinceptionnext.training.run_record import Run
 from audioinceptionnext.training.soft_targets import SUFFIX, read_soft_targets
 from audioinceptionnext.training.splits import set_aside
 from audioinceptionnext.training.teacher import Teacher, open_teacher, with_fold
@@ -146,6 +147,38 @@ def _open_teacher(run: Run, model: StoredModel, clips: Sequence[Clip]) -> tuple[
         table = Path(with_fold(names, fold))
         return None, read_soft_targets(table, model.labels, clips, multi_label=model.multi_label)
     return open_teacher(names, model, fold), None
+
+
+def prepare_scenes(
+    run: Run, model: StoredModel, hardware: Hardware, trainer: L.Trainer, record: dict[str, Any]
+) -> Prepared:
+    """Make the module that learns from composed scenes, and loaders of these. For the rest, see `prepare_clips`."""
+    recipe = run.recipe
+    reader = Reader(model.sample_rate, run.dataset.sample_rate)
+    composed = scenes.compose(run, lambda clips: _waveforms(clips, reader, None, hardware), model.sample_rate)
+    frame_wise.start_from_shares(model.net, composed.shares)
+    if run.initial_weights is None and recipe.standardise == "data":
+        standardise(model, composed.training)
+    ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    drop_last = recipe.drop_last and len(composed.training) >= recipe.batch_size * trainer.world_size
+    size, batch_size = len(composed.training), recipe.batch_size
+    order = EpochOrder(size, batch_size, recipe.seed, weights=None, drop_last=drop_last, **ranks)
+    batches = loader(composed.training, recipe.batch_size, order=order, workers=hardware.loader_workers)
+    module = frame_wise.FrameWiseDetector(
+        frame_wise.Stretches([], [], composed.shares),
+        model,
+        recipe,
+        math.ceil(len(batches) / recipe.accumulate),
+        clips=composed.training.clips(),
+        implementation=record["implementation"],
+        class_weights=_class_weights(run, recipe),
+        noise=read_noise(recipe.noise, model.sample_rate) if recipe.noise else None,
+        record=record,
+    )
+    validation = None
+    if composed.held_out is not None:
+        validation = loader(composed.held_out, recipe.batch_size, workers=hardware.loader_workers)
+    return Prepared(module, batches, validation)
 
 
 def prepare_lessons(

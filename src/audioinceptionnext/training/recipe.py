@@ -25,6 +25,7 @@ from audioinceptionnext.training.setting_types import (
     Number,
     Pair,
     Positive,
+    Scenes,
     Settings,
     Share,
     Whole,
@@ -71,6 +72,11 @@ class Recipe:
     annotated segments of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops``
     are stretches of recordings. With ``teacher``, they are what teachers say of mixtures of recordings, which need no
     labels."""
+
+    scenes: Scenes | None = None
+    """With targets of ``steps``: settings of scenes that are composed of the training clips, anew in each epoch, such
+    as ``{events_per_minute: [5, 30]}``; ``{}`` takes the defaults (docs/scenes.md). Without it, the data set states
+    what sounds when in its recordings."""
 
     sample_rate: Annotated[Whole | None, Positive] = None
     """Sample rate in Hz. None takes that of the initial weights; without such weights, 24,000."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from audioinceptionnext.data import clip_list
 from audioinceptionnext.errors import FileError, ParameterError, check_can_write, writing
 from audioinceptionnext.evaluation.report_files import remove_report
+from audioinceptionnext.rendering.scene_folder import remove_scenes
 
 try:
     import fcntl
@@ -23,6 +24,7 @@ ONNX, FIGURES, REPORT = "model.onnx", "figures.json", "report"
 LOG, TENSORBOARD, WANDB = "log", "tensorboard", "wandb"
 OUTPUTS, DONE = "outputs.npz", "fold.json"  # of a fold
 LESSONS, TABLE = "lessons", "label-precision.csv"  # of a student of teachers
+SCENES = "held-out-scenes"
 LOCK = "run.lock"
 
 
@@ -116,10 +118,11 @@ def remove_run(out: Path) -> None:
             if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder)
     remove_report(out / REPORT)
+    remove_scenes(out / SCENES)
     for name in (LAST, BEST, MODEL, RECIPE, CLIPS, ONNX, FIGURES, TABLE, OUTPUTS, DONE, RUN):
         with writing(out / name):
             (out / name).unlink(missing_ok=True)
-    for name in (LOG, TENSORBOARD, LESSONS):
+    for name in (LOG, TENSORBOARD, LESSONS, SCENES):
         with contextlib.suppress(OSError):  # it is not there, or holds other files
             (out / name).rmdir()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.clip_list import write_clip_list
+from audioinceptionnext.data.clip_list import digest, write_clip_list
 from audioinceptionnext.errors import AinextError, FileError, replacing, writing
 from audioinceptionnext.evaluation.evaluate import rounded
 from audioinceptionnext.training.module import RECORD
@@ -79,12 +78,6 @@ def write_figures(out: Path, figures: dict[str, Any]) -> None:
     with writing(out / FIGURES):
         text = json.dumps(rounded(figures), indent=2, ensure_ascii=False)
         (out / FIGURES).write_text(text, encoding="utf-8")
-
-
-def digest(clips: Sequence[Clip]) -> str:
-    """Tells lists of clips apart by the clips and their order, wherever their folder lies."""
-    lines = (repr((clip.path.name, clip.key, clip.start, clip.end, clip.label, *clip.also)) for clip in clips)
-    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def read_run_record(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.rendering.scene_settings import SceneSettings
 
 
 def wanted(phrase: str) -> WrapValidator:
@@ -60,6 +61,14 @@ def _split(value: Any) -> Any:
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _scenes(values: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    try:
+        SceneSettings.from_dict(values)
+    except ParameterError as error:
+        raise ParameterError(str(info.field_name), values, str(error)) from None
+    return values
+
+
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, BeforeValidator(_no_bool)]  # not strict, because YAML reads 1e-3 as text
 Settings = Annotated[dict[str, Any], wanted("settings, {key: value}")]
@@ -76,6 +85,8 @@ Masks = Annotated[
     require(lambda masks: min(masks) >= 0, "give the number of masks and their largest length, 0 or more"),
 ]
 Folder = Annotated[str, require(lambda name: Path(name).is_dir(), "no such folder; check the name")]
+
+Scenes = Annotated[dict[str, Any], wanted("settings of scenes, {key: value}"), AfterValidator(_scenes)]
 
 Positive = Field(gt=0, le=768_000)
 Share = Field(ge=0, le=0.99)

@@ -1,4 +1,4 @@
-"""Sound for the pages of a report."""
+"""FLAC files of sound that is in memory: for the pages of a report, and for data sets that are written."""
 
 from __future__ import annotations
 
