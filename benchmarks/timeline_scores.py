@@ -2,10 +2,11 @@
 
     python benchmarks/timeline_scores.py --model "runs/folds/fold-{fold}/model.safetensors" --root Kitchen20
 
-Scenes of a minute (`scenes`) are rendered from clips of one fold and predicted by the model that was not trained on it.
+Scenes of a minute are composed from clips of one fold (as `ainext data render --scenes` does, here with ten events a
+minute, one at a time, and without rooms) and predicted by the model that was not trained on it.
 Clips whose recording is also in other folds are left out, since the model was trained on those. Scenes of the folds of
 ``--tune`` choose the settings (the highest mean of segment-based and event-based F1), scenes of ``--fold`` report. Each
-scene is predicted once, and all settings are scored on its probabilities. The same call always renders the same scenes.
+scene is predicted once, and all settings are scored on its probabilities. The same call always has the same scenes.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scenes import Mix, render_many
+import yaml
 
-from audioinceptionnext.audio import decode
 from audioinceptionnext.data import load_dataset
+from audioinceptionnext.data.reader import Reader
+from audioinceptionnext.data.waveforms import Waveforms
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.events import EventScores, score_events
@@ -32,10 +34,19 @@ from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model
+from audioinceptionnext.rendering.scene_settings import SceneSettings
+from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
 from audioinceptionnext.results.types import Segment
 
+SCENES: dict[str, Any] = {
+    "events_per_minute": 10,
+    "overlap": 1,
+    "background_db": (-60, -50),
+    "snr_db": (15, 35),
+    "reverb_probability": 0,
+}
 ONSET_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSET_SHARES = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)  # the offset threshold as a share of the onset threshold
 SMOOTHING = (0.0, 0.32, 0.64, 0.96, 1.6)
@@ -73,14 +84,13 @@ def main() -> None:
     parser.add_argument(
         "--calibration", type=Path, help="give all models the temperature and the thresholds of this figures.json"
     )
-    parser.add_argument("--scenes", type=int, default=20, help="render this many scenes of each fold")
-    parser.add_argument("--events", type=int, default=10, help="put this many events into a scene")
-    parser.add_argument("--overlap", action="store_true", help="let up to two events overlap")
+    parser.add_argument("--scenes", type=int, default=20, help="compose this many scenes of each fold")
     parser.add_argument(
-        "--background", type=float, nargs=2, default=Mix.background_db, help="draw the level between these, in dBFS"
-    )
-    parser.add_argument(
-        "--ratio", type=float, nargs=2, default=Mix.ratio_db, help="draw the level of events above it, in dB"
+        "--set",
+        action="append",
+        default=[],
+        metavar="overlap=2",
+        help=f"change a setting of the scenes, which are the defaults but for {SCENES}",
     )
     parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
     parser.add_argument(
@@ -95,7 +105,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
     also = {text: _settings(text) for text in options.also}
-    mix = Mix(tuple(options.background), tuple(options.ratio), options.overlap)
+    changes = (change.partition("=") for change in options.set)
+    scene_settings = SceneSettings.from_dict(SCENES | {name: yaml.safe_load(value) for name, _, value in changes})
 
     dataset = load_dataset("kitchen20", options.root)
     temperatures = set()
@@ -104,11 +115,14 @@ def main() -> None:
         model = open_scored(options.model.replace("{fold}", str(fold)), options.calibration)
         temperatures.add(float(model.metadata.get("temperature", 1)))
         clips = unseen_sources(*dataset.select(str(fold)))
-        sounds = [(dataset.labels[clip.label], decode.read(clip.path, model.sample_rate)) for clip in clips]
-        rng = np.random.default_rng((options.seed, fold))
-        scenes = render_many(options.scenes, sounds, model.sample_rate, rng, options.events, mix)
+        compose = Composer(Waveforms(clips, Reader(model.sample_rate)), scene_settings, options.seed)
         class_thresholds = () if options.onset_threshold else model.thresholds
-        return [PredictedScene(scene.events, model.predict(scene.waveform), class_thresholds) for scene in scenes]
+        predicted = []
+        for scene in map(compose, range(options.scenes)):
+            rows = scene.segments.tolist()
+            events = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in rows]
+            predicted.append(PredictedScene(events, model.predict(scene.waveform), class_thresholds))
+        return predicted
 
     reporting = predict_scenes(options.fold)
     tuning = [scene for fold in options.tune.split(",") for scene in predict_scenes(int(fold))]
@@ -125,7 +139,7 @@ def main() -> None:
         "tune": options.tune,
         "seed": options.seed,
         "scenes": options.scenes,
-        "mix": asdict(mix),
+        "composed": scene_settings.as_dict(),
         "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
         "tuning": {name: figures(tuning, settings) for name, settings in chosen.items()},
         "reporting": {name: figures(reporting, settings) for name, settings in chosen.items()},
@@ -224,7 +238,7 @@ def describe(scenes: Sequence[PredictedScene]) -> dict[str, float]:
 def as_text(report: dict[str, Any]) -> str:
     lines = [
         f"{report['model']}, thresholds: {report['thresholds']}, temperature {report['temperature']}, "
-        f"seed {report['seed']}, {'overlapping' if report['mix']['overlap'] else 'separate'} events"
+        f"seed {report['seed']}, up to {report['composed']['overlap']} at a time"
     ]
     for part in ("tuning", "reporting"):
         events = report["events"][part]

@@ -102,29 +102,7 @@ def test_onset_errors_and_sums_over_recordings() -> None:
 def scripts(monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, ...]:
     """The scripts as modules, with the imports that ``python benchmarks/…`` would find."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return tuple(importlib.import_module(name) for name in ("scenes", "timeline_scores", "false_alarms"))
-
-
-@pytest.mark.parametrize("overlap", [False, True])
-def test_the_truth_of_a_scene_says_where_its_sounds_are(scripts: tuple[ModuleType, ...], overlap: bool) -> None:
-    scenes = scripts[0]
-    padded = [np.pad(sine(400 + 100 * i, 3, RATE), (RATE, RATE // 2)) for i in range(10)]  # silence, sound, silence
-    sounds = [(f"class {i % 9}", sound) for i, sound in enumerate(padded)]
-    mix = scenes.Mix(background_db=(-55, -55), ratio_db=(20, 20), overlap=overlap)
-    scene = scenes.render(sounds, RATE, np.random.default_rng(3), mix)
-    again = scenes.render(sounds, RATE, np.random.default_rng(3), mix)
-    assert np.array_equal(scene.waveform, again.waveform) and scene.events == again.events
-    assert scene.waveform.shape == (60 * RATE,) and scene.waveform.dtype == np.float32
-    active = np.zeros(60 * RATE, int)
-    for one in scene.events:
-        assert 0.98 <= one.end - one.start <= 3.05 and one.start >= 0 and one.end <= 60
-        active[round(one.start * RATE) : round(one.end * RATE)] += 1
-    assert sorted(one.label for one in scene.events) == sorted(label for label, _ in sounds)
-    assert active.max() == (2 if overlap else 1)
-    level = 10 * np.log10((scene.waveform.astype(float) ** 2).reshape(-1, 240).mean(axis=1))  # of 10 ms
-    inside, outside = active.reshape(-1, 240).min(axis=1) > 0, active.reshape(-1, 240).max(axis=1) == 0
-    assert (level[inside] > -50).mean() > 0.95 and np.median(level[inside]) == pytest.approx(-35, abs=2)
-    assert 10 * np.log10((10 ** (level[outside] / 10)).mean()) == pytest.approx(-55, abs=0.5)
+    return tuple(importlib.import_module(name) for name in ("timeline_scores", "false_alarms"))
 
 
 def test_both_scripts_run(
@@ -134,7 +112,7 @@ def test_both_scripts_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    _, timeline, alarms = scripts
+    timeline, alarms = scripts
     kitchen = write_kitchen(tmp_path / "kitchen", clips=8, seconds=(2, 3))
     digits = tmp_path / "fsdd"
     digits.mkdir()

@@ -27,6 +27,7 @@ from audioinceptionnext.rendering.scene_settings import NOISE, SILENCE, SceneSet
 COUNTS, ORDER, CONTENT = range(3)  # what a generator of random numbers is for
 RANGE_DB = 40.0  # what is softer than an event's loudest frame by more than this does not count, even over silence
 PLACES = 100  # that are tried for an event
+SHORTEST_SECONDS = 0.05  # of an event; less is the edge of a sound that is otherwise below the background
 SEEN_SECONDS = 0.2  # of an event that an end of the scene cuts, at least, or all of it
 SLOPES = (0.0, 2.0)  # of background noise: its power falls with the frequency to this power, from white to brown
 LEVEL_BELOW_HZ = 50.0  # brown noise that rises down to 0 Hz would be mostly inaudible
@@ -175,7 +176,7 @@ class Composer:
     def _event(self, index: int, level: float, room: np.ndarray | None, rng: np.random.Generator) -> np.ndarray | None:
         """One burst of a recording at its level in the scene, with a fade before its onset and after its offset.
 
-        None if nothing of it is as loud as the background, whose level is ``level``.
+        None if hardly anything of it is as loud as the background, whose level is ``level``.
         """
         settings, fade = self.settings, self._fade
         whole = None if index in self._bursts else self.waveforms.part(index)
@@ -208,7 +209,7 @@ class Composer:
         # A recording that begins or ends with its sound gives a frame for the fade.
         onset = max(fade, int(audible[0]) * size)
         offset = min(len(sound) - fade, (int(audible[-1]) + 1) * size)
-        if offset - onset < size:
+        if offset - onset < SHORTEST_SECONDS * self.rate:
             return None
         event = sound[onset - fade : offset + fade].astype(np.float32)
         rise = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32)) ** 2
