@@ -67,6 +67,14 @@ def render(
         str | None,
         typer.Option(help="Use only recordings of these splits, such as test.", show_default="all", **_scene_option),
     ] = None,
+    unseen_sources: Annotated[
+        bool,
+        typer.Option(
+            "--unseen-sources",
+            help="Leave out recordings whose source also occurs in the other folds or splits.",
+            **_scene_option,
+        ),
+    ] = False,
     settings: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the settings of scenes from this YAML.", **_scene_option)
     ] = None,
@@ -98,7 +106,7 @@ def render(
     jobs = jobs or os.cpu_count() or 1
     of_scenes = {
         "data": data, "root": root, "audio": audio, "folds": folds, "split": split, "settings": settings,
-        "changes": changes, "overwrite": overwrite or None,
+        "changes": changes, "overwrite": overwrite or None, "unseen_sources": unseen_sources or None,
     }  # fmt: skip
     if scenes is None:
         if given := next((name for name, value in of_scenes.items() if value is not None), None):
@@ -114,6 +122,7 @@ def render(
     from audioinceptionnext.data import load_dataset
     from audioinceptionnext.data.reader import Reader
     from audioinceptionnext.data.waveforms import Waveforms
+    from audioinceptionnext.evaluation.evaluate import unseen_sources as of_unseen_sources
     from audioinceptionnext.rendering.scene_folder import TIMES, render_scenes
     from audioinceptionnext.rendering.scene_settings import load_scene_settings
     from audioinceptionnext.rendering.scenes import Composer, open_backgrounds
@@ -122,7 +131,9 @@ def render(
     dataset = load_dataset(data, root, audio)
     dataset.check_one_task("composing scenes")
     reader = Reader(sample_rate, dataset.sample_rate)
-    waveforms = Waveforms(dataset.select(folds, split)[0], reader, keep="nothing")
+    selected, others = dataset.select(folds, split)
+    used = of_unseen_sources(selected, others) if unseen_sources else selected
+    waveforms = Waveforms(used, reader, keep="nothing")
     composer = Composer(waveforms, chosen, seed, backgrounds=open_backgrounds(chosen, sample_rate, keep="nothing"))
     shared.print_problems(dataset)
     for _, reason in composer.unreadable:
