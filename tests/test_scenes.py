@@ -126,7 +126,7 @@ def test_times_are_right_to_a_frame(recordings: list[Clip], seed: int, number: i
         near |= (times >= start - FRAME) & (times < end + FRAME)  # the fades
         for edge in (start, end - FRAME):
             part = scene.waveform[round(edge * RATE) : round((edge + FRAME) * RATE)]
-            assert decibels(part) > decibels(scene.waveform[inside]) - 40
+            assert decibels(part) > decibels(scene.waveform[inside]) - 31
     assert not scene.waveform[~near].any()
 
 
@@ -204,10 +204,11 @@ def test_what_the_background_covers_is_no_event(tmp_path: Path) -> None:
     fading = sine(600, 3, RATE) * 10 ** (-np.arange(3 * RATE) / RATE)  # by 20 dB a second
     clips = [Clip(write_wav(tmp_path / "fading.wav", np.pad(fading, RATE // 2), RATE), 0)]
     ends = []
-    for ratio in (10, 20, 40):
+    for ratio in (0, 10, 40):
         scene = composer_of(clips, snr_db=ratio, event_seconds=5, events_per_minute=3)(0)
         ends.append(scene.segments[0, 1] - scene.segments[0, 0])
-    assert 0.5 < ends[0] < ends[1] - 0.3 < ends[2] - 0.6
+    assert ends[1] - ends[0] == pytest.approx(0.5, abs=2 * FRAME)  # in which it falls by 10 dB
+    assert ends[2] == pytest.approx(1.5, abs=2 * FRAME)  # by 30 dB
     nothing = composer_of(clips, snr_db=-10, events_per_minute=3)(0)
     assert nothing.left_out in (0, 1) and len(nothing.segments) + nothing.left_out == 1
 

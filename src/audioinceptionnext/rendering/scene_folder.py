@@ -16,7 +16,7 @@ import yaml
 from audioinceptionnext.data.clip_list import digest
 from audioinceptionnext.data.flac import flac
 from audioinceptionnext.errors import FileError, ParameterError, check_can_write, printable, replacing, writing
-from audioinceptionnext.rendering.scenes import Composer
+from audioinceptionnext.rendering.scenes import VERSION, Composer
 
 TIMES, RECORD = "times.csv", "scenes.yaml"
 COLUMNS = ("path", "start", "end", "label")
@@ -120,6 +120,7 @@ def _describe(composer: Composer, made_of: dict[str, Any]) -> dict[str, Any]:
         "digest": digest(composer.clips),
         "sample_rate": composer.rate,
         "seed": composer.seed,
+        "version": VERSION,
         "settings": composer.settings.as_dict(),
     }
 

@@ -24,8 +24,9 @@ from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.rendering.bursts import find_bursts, frame_levels, frame_samples
 from audioinceptionnext.rendering.scene_settings import NOISE, SILENCE, SceneSettings
 
+VERSION = 1  # of the scenes: other code gives other ones
 COUNTS, ORDER, CONTENT = range(3)  # what a generator of random numbers is for
-RANGE_DB = 40.0  # what is softer than an event's loudest frame by more than this does not count, even over silence
+RANGE_DB = 30.0  # what is softer than an event's loudest frame by more than this does not count, even over silence
 PLACES = 100  # that are tried for an event
 SHORTEST_SECONDS = 0.05  # of an event; less is the edge of a sound that is otherwise below the background
 SEEN_SECONDS = 0.2  # of an event that an end of the scene cuts, at least, or all of it
