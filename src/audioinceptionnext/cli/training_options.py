@@ -62,7 +62,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help="Use this recipe; `ainext recipes` lists the shipped ones.",
-        show_default="finetune; modern with --from random or --network",
+        show_default="linear; modern with --from random or --network",
     ),
 ]
 InitialWeights = Annotated[
@@ -117,8 +117,9 @@ def read_recipe(
 ) -> tuple[Recipe, str | None]:
     """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
 
-    Unless the command line says otherwise, the default model is fine-tuned. A network or a front end of one's own
-    starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
+    Unless the command line says otherwise, a linear layer is fitted on the default model; for targets of steps, which
+    need more than that, the model is fine-tuned. A network or a front end of one's own starts from random weights
+    (None), and so does a recipe that needs these, or weights of a certain kind.
     """
     if start not in (None, RANDOM) and options.get("network"):
         reason = f"the weights of {start} come with their own network; give either the network or the weights"
@@ -128,7 +129,7 @@ def read_recipe(
     given = {key: value for key, value in options.items() if value is not None}
     values = read_changes(changes) | {key: v.value if isinstance(v, Enum) else v for key, v in given.items()}
     if start != RANDOM and (start or "network" not in values):
-        recipe = load_recipe(name or "finetune", values)
+        recipe = load_recipe(name or ("finetune" if values.get("targets") == "steps" else "linear"), values)
         if start or recipe.suits_any_weights:
             return recipe, start or DEFAULT_MODEL
     return load_recipe(name or "modern", values), None
