@@ -150,7 +150,7 @@ def test_every_class_is_as_probable_in_background(start: tuple[StoredModel, Wave
         noise = background(50, round(0.8 * model.sample_rate), model.sample_rate)
         with torch.no_grad():
             surest.append(model.net(model.front_end()(noise)).softmax(1).amax(1).mean())
-    assert surest[0] > 0.75 > 0.65 > surest[1] >= 0.5
+    assert surest[1] < surest[0] - 0.1
 
 
 def test_a_new_linear_layer_gets_the_statistics_of_the_blocks_that_there_are(
