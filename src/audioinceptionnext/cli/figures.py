@@ -26,6 +26,43 @@ def print_step_figures(figures: dict[str, Any], what: str) -> None:
     print(f"mAP of the steps {figures['frame_map']:.1f} %, segment F1 {figures['segment_f1']:.1f} % on {where}")
 
 
+def print_timeline_figures(figures: dict[str, Any]) -> None:
+    """Print the figures of `evaluate_timelines` as two tables: over all labels, and of each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from audioinceptionnext.evaluation.timeline_report import COLUMNS as OF_LABEL
+    from audioinceptionnext.evaluation.timeline_report import HEADLINES, label_cell, shown_headline
+
+    console = Console(highlight=False)
+    where = f"{counted(figures['recordings'], 'recording')} of {figures['data']} ({figures['hours']:.2f} hours)"
+    console.print(Text(printable(f"{figures['model']}: timeline of {where}"), "bold"), soft_wrap=True)
+    console.print(f"{counted(figures['segments'], 'true segment')}, {figures['found']:,} reported", style="dim")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for name in HEADLINES:
+        if figures.get(name) is not None:
+            heading, value, interval = shown_headline(name, figures)
+            table.add_row(heading, value, f"({interval})" if interval else "")
+    console.print(table)
+    collars = figures["collars"]
+    off = f"offsets within {collars['offset']:g} s or {100 * collars['offset_share']:g} %"
+    console.print(f"events: onsets within {collars['onset']:g} s, {off}", style="dim")
+    if figures.get("intervals"):
+        console.print("in brackets: 95 % bootstrap intervals, over recordings\n", style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("label")
+    columns = [name for name in OF_LABEL if any(own.get(name) is not None for own in figures["per_label"].values())]
+    for name in columns:
+        table.add_column(OF_LABEL[name][0], justify="right")
+    rows = sorted(figures["per_label"].items(), key=lambda item: -item[1]["segments"])
+    for label, own in rows[:MAX_CLASSES]:
+        table.add_row(Text(printable(label)), *(label_cell(name, own.get(name))[1] for name in columns))
+    console.print(table)
+    if len(rows) > MAX_CLASSES:
+        console.print(f"(the most frequent {MAX_CLASSES} of {len(rows)} labels; --json prints all)", style="dim")
+
+
 def print_figures(figures: dict[str, Any], title: str) -> None:
     """Print the figures as a table; with tasks, those of all together and then a table for each."""
     from rich.console import Console

@@ -33,8 +33,8 @@ class ImplementationName(StrEnum):
 RANDOM = "random"  # in place of a model: fresh weights
 
 DATA_SETS = (
-    "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds or "
-    "epic-kitchens"
+    "folder, csv, labels, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds "
+    "or epic-kitchens"
 )
 
 # Options in panels of the help.
