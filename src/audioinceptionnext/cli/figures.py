@@ -7,6 +7,17 @@ from typing import Any
 
 from audioinceptionnext.errors import counted, printable
 
+OF_TIMELINES = {  # of the figures of a label that its report has: the heading
+    "segments": "true",
+    "found": "found",
+    "segment_f1": "seg. F1",
+    "event_f1": "event F1",
+    "onset_median": "onset",
+    "onset_bias": "bias",
+    "offset_median": "offset",
+    "offset_bias": "bias",
+    "psds1": "PSDS 1",
+}
 MAX_CLASSES = 50  # in the table; of more classes it shows the best and the worst
 NAMES = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC", "f1": "mean F1"}
 COLUMNS = {  # of the figures of a label, where several can be true: the heading and the form
@@ -32,7 +43,6 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from audioinceptionnext.evaluation.timeline_report import COLUMNS as OF_LABEL
     from audioinceptionnext.evaluation.timeline_report import HEADLINES, label_cell, shown_headline
 
     console = Console(highlight=False)
@@ -52,13 +62,14 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
         console.print("in brackets: 95 % bootstrap intervals, over recordings\n", style="dim")
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("label")
-    columns = [name for name in OF_LABEL if any(own.get(name) is not None for own in figures["per_label"].values())]
+    columns = [name for name in OF_TIMELINES if figures.get(name, "") is not None]
     for name in columns:
-        table.add_column(OF_LABEL[name][0], justify="right")
+        table.add_column(OF_TIMELINES[name], justify="right", no_wrap=True)
     rows = sorted(figures["per_label"].items(), key=lambda item: -item[1]["segments"])
     for label, own in rows[:MAX_CLASSES]:
         table.add_row(Text(printable(label)), *(label_cell(name, own.get(name))[1] for name in columns))
     console.print(table)
+    console.print("F1 is in %; onset and offset are median errors in seconds, the bias their direction", style="dim")
     if len(rows) > MAX_CLASSES:
         console.print(f"(the most frequent {MAX_CLASSES} of {len(rows)} labels; --json prints all)", style="dim")
 

@@ -15,7 +15,7 @@ from audioinceptionnext.audio.discover import MissingPath, find_media, walk
 from audioinceptionnext.data.clip import NONE_OF_THEM, Clip, Dataset
 from audioinceptionnext.data.table import SPLITS, composed, sorted_labels
 from audioinceptionnext.data.track_formats import SUFFIXES, Track, read_track
-from audioinceptionnext.errors import FileError, ParameterError, counted, printable
+from audioinceptionnext.errors import FileError, ParameterError, printable
 from audioinceptionnext.results.provenance import holds_labels
 
 _Tracks = dict[tuple[str, ...], list[Path]]  # by the names of the folders and the track's own without its suffix
@@ -68,7 +68,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     problems += [f"{printable(path)}: no recording of this name" for path in alone]
     labels = sorted_labels({label for track in read.values() for _, _, label in track.segments})
     if not labels:
-        what = f"none of the {counted(len(recordings), 'recording')} has a label track with a label"
+        what = "no recording here has a label track with a label"
         raise FileError(root, f"{what}, e.g. {problems[0]}" if problems else what)
     index = {label: number for number, label in enumerate(labels)}
     clips = [

@@ -26,7 +26,7 @@ def draw_errors(figures: Mapping[str, Any], collars: Collars) -> Figure:
         collars: errors within them have another background; of offsets, only what does not depend on the length.
     """
     figure = new_figure(8.0, 3.2)
-    axes = figure.subplots(1, 2, sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, 2, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.12})[0]
     for number, (ax, edge) in enumerate(zip(axes, ("onset", "offset"), strict=True)):
         histogram = figures["histograms"][edge]
         bounds, counts = np.array(histogram["bounds"]), np.array(histogram["counts"])
@@ -40,7 +40,7 @@ def draw_errors(figures: Mapping[str, Any], collars: Collars) -> Figure:
         bias, median = figures[f"{edge}_bias"], figures[f"{edge}_median"]
         if np.isfinite(bias):
             ax.axvline(bias, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=3)
-            title = f"{edge}s: median error {median:.2f} s, bias {bias:+.2f} s"
+            title = f"{edge}s: median error {median:.2f} s, bias {bias:+.2f} s".replace("-", "−")
         else:
             title = f"{edge}s: none"
         ax.set_title(title, loc="left", fontsize=9, color=INK)

@@ -9,8 +9,10 @@ metrics.json     all figures       per_label.csv      events.csv       every tru
 from __future__ import annotations
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +199,9 @@ def shown_headline(name: str, figures: Mapping[str, Any]) -> tuple[str, str, str
     sign = "+" if name.endswith("_bias") else ""
     own = figures.get("intervals", {}).get(name)
     value = figures[name]
-    shown = "–" if not np.isfinite(value) else f"{value:{sign}.{digits}f}{unit}"
-    return heading, shown, " to ".join(f"{bound:{sign}.{digits}f}" for bound in own) if own else ""
+    shown = "–" if not np.isfinite(value) else f"{value:{sign}.{digits}f}{unit}".replace("-", "−")
+    interval = " to ".join(f"{bound:{sign}.{digits}f}" for bound in own) if own else ""
+    return heading, shown, interval.replace("-", "−")
 
 
 def label_cell(name: str, value: Any) -> tuple[str, str]:
@@ -229,28 +232,30 @@ def _name(recording: Clip) -> str:
 def _mistakes(
     staged: StagedFiles, wrong: Sequence[tuple[Clip, Verdict, Timeline]], read: ReadClip | None
 ) -> list[dict[str, Any]]:
-    """The mistakes for which the timeline is wrong for the longest time, as their page shows them."""
+    """The worst of each kind in turn, as their page shows them: those for which the timeline is wrong the longest."""
+    by_kind: defaultdict[str, list[tuple[Clip, Verdict, Timeline]]] = defaultdict(list)
+    for mistake in sorted(wrong, key=lambda one: -one[1].wrong_seconds):
+        by_kind[mistake[1].kind].append(mistake)
+    in_turn = [one for row in zip_longest(*by_kind.values()) for one in row if one is not None]
     shown: list[dict[str, Any]] = []
-    for recording, one, timeline in sorted(wrong, key=lambda one: -one[1].wrong_seconds)[:MAX_MISTAKES]:
+    for recording, one, timeline in in_turn[:MAX_MISTAKES]:
         first, last = one.bounds
         start = max(0.0, first - CONTEXT_SECONDS)
         end = min(timeline.seconds, last + CONTEXT_SECONDS, start + MAX_AUDIO_SECONDS)
         excerpt = replace(recording, start=start, end=end)
         audio, why = write_audio(staged, f"{AUDIO_FOLDER}/{len(shown) + 1:02}.flac", excerpt, read)
-        mistake: dict[str, Any] = {
-            "kind": one.kind,
-            "label": one.label,
-            "path": _name(recording),
-            "audio": audio,
-            "why_no_audio": why,
-        }
-        mistake |= {
-            "name": f"{recording.key or recording.path.name}, {format_time(start)} to {format_time(end)}",
-            "what": _what(one),
-            "true": _bars(timeline.true, one.label, start, end),
-            "found": _bars(timeline.found, one.label, start, end),
-        }
-        shown.append(mistake)
+        shown.append(
+            {
+                "label": one.label,
+                "what": _what(one),
+                "name": f"{recording.key or recording.path.name}, {format_time(start)} to {format_time(end)}",
+                "path": _name(recording),
+                "true": _bars(timeline.true, one.label, start, end),
+                "found": _bars(timeline.found, one.label, start, end),
+                "audio": audio,
+                "why_no_audio": why,
+            }
+        )
     return shown
 
 
