@@ -59,10 +59,10 @@ def score_timeline(
     """
     from audioinceptionnext.data.annotated import check_apart
     from audioinceptionnext.evaluation.evaluate import rounded
+    from audioinceptionnext.evaluation.evaluate_timelines import evaluate_timelines
     from audioinceptionnext.evaluation.events import STRICT, Collars
     from audioinceptionnext.evaluation.psds import MISSING, can_score, check_can_write_scores, write_scores
     from audioinceptionnext.evaluation.report_pages import SEEN
-    from audioinceptionnext.evaluation.timelines import evaluate_timelines
 
     check_apart(others, clips)
     if scores is not None:

@@ -170,8 +170,8 @@ def _weighted(counted: _Counted, weights: np.ndarray) -> dict[str, np.ndarray]:
     found = {}
     for kind, name in enumerate(KINDS):
         own = counts[:, kind]  # (labels, 3, resamples)
-        found[f"{name}_f1"] = _f1(own.sum(axis=0))
-        per_label = _f1(own.swapaxes(0, 1))
+        found[f"{name}_f1"] = f1_of(own.sum(axis=0))
+        per_label = f1_of(own.swapaxes(0, 1))
         present = own[:, 0] + own[:, 2] > 0
         with np.errstate(invalid="ignore"):
             found[f"{name}_f1_macro"] = mean_of_known(np.where(present, per_label, np.nan))
@@ -184,8 +184,8 @@ def _weighted(counted: _Counted, weights: np.ndarray) -> dict[str, np.ndarray]:
     return found
 
 
-def _f1(counts: np.ndarray) -> np.ndarray:
-    """(3, ...) to (...): F1 in %; NaN where all three counts are 0."""
+def f1_of(counts: np.ndarray) -> np.ndarray:
+    """(3, ...) true positives, false positives and false negatives to (...): F1 in %; NaN where all three are 0."""
     right, extra, missed = counts
     with np.errstate(invalid="ignore"):
         return 200 * right / (2 * right + extra + missed)

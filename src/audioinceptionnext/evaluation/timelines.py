@@ -1,11 +1,9 @@
-"""Scores the timeline that a model gives of whole recordings against segments whose times are known."""
+"""What a model reports of whole recordings, beside segments whose times are known."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,13 +12,11 @@ from audioinceptionnext.data.annotated import Stretch, annotated_recordings
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, counted
-from audioinceptionnext.evaluation.events import EPSILON_S, STRICT, Collars, Events
+from audioinceptionnext.evaluation.events import EPSILON_S, Events
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import SegmentationSettings, step_bounds
 from audioinceptionnext.results.types import Segment
-
-RESAMPLES = 1000  # of the bootstrap
 
 Progress = Callable[[int, int], None]
 
@@ -49,86 +45,6 @@ class Timeline:
         return float(self.bounds[-1])
 
 
-@dataclass
-class TimelineEvaluation:
-    """The timelines of a data set, and the figures computed from them.
-
-    Attributes:
-        labels: those of the data set.
-        timelines: of the recordings that could be read.
-        figures: the object that ``ainext evaluate`` prints of timelines as JSON.
-        collars: by which events are right or wrong.
-        reader: reads the audio of the mistakes for the report.
-        rocs: of each PSDS, for its picture; empty without `sed_scores_eval`.
-    """
-
-    labels: tuple[str, ...]
-    timelines: list[Timeline]
-    figures: dict[str, Any]
-    collars: Collars
-    reader: Reader
-    rocs: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
-
-    def report(self, folder: Path) -> Path:
-        """Write the report (see `write_timeline_report`) and return the path of its first page."""
-        from audioinceptionnext.evaluation.timeline_report import write_timeline_report
-
-        read = lambda clip: (self.reader.read(clip), self.reader.sample_rate)  # noqa: E731 - as ReadClip has it
-        return write_timeline_report(folder, self.figures, self.timelines, self.collars, rocs=self.rocs, read=read)
-
-
-def evaluate_timelines(
-    dataset: Dataset,
-    clips: Sequence[Clip],
-    recogniser: Recogniser,
-    *,
-    collars: Collars = STRICT,
-    resamples: int = RESAMPLES,
-    progress: Progress | None = None,
-) -> TimelineEvaluation:
-    """Score a model on whole recordings, of which ``clips`` are the annotated segments.
-
-    Only labels of the data set count. What the model reports of others is left out, since nobody listened for it.
-
-    Args:
-        dataset: the data set that the clips belong to. Its model may be of one label at a time or of several.
-        clips: all segments of the recordings; those without a label are left out.
-        recogniser: the model; its own segmentation settings are used.
-        collars: how far off the times of an event may be that counts as right.
-        resamples: of the bootstrap over recordings for the 95 % intervals; 0 computes no intervals.
-        progress: called with the number of recordings done, and of all.
-
-    Raises:
-        ModelError: the data set has a class that the model does not know, or the model has several tasks.
-        AinextError: the segments have no labels or no times, or no recording can be read.
-
-    >>> dataset = load_dataset("labels", "corrected")
-    >>> found = evaluate_timelines(dataset, dataset.clips, open_model("everyday"))
-    >>> found.figures["event_f1"], found.figures["onset_median"]
-    """
-    from audioinceptionnext.evaluation.psds import psds
-    from audioinceptionnext.evaluation.timeline_figures import timeline_figures
-
-    unreadable: list[str] = []
-    timelines = predict_timelines(dataset, clips, recogniser, unreadable, progress)
-    figures: dict[str, Any] = {
-        "data": dataset.name,
-        "model": recogniser.name,
-        "recordings": len(timelines),
-        "unreadable": unreadable,
-        "hours": sum(one.seconds for one in timelines) / 3600,
-    }
-    figures |= timeline_figures(timelines, dataset.labels, collars, resamples)
-    scored = psds(timelines, dataset.labels, resamples)
-    figures |= scored.figures
-    if "intervals" in figures:
-        figures["intervals"] |= scored.intervals
-    for label, own in scored.per_label.items():
-        figures["per_label"][label] |= own
-    reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    return TimelineEvaluation(dataset.labels, timelines, figures, collars, reader, scored.rocs)
-
-
 def predict_timelines(
     dataset: Dataset,
     clips: Sequence[Clip],
@@ -136,10 +52,14 @@ def predict_timelines(
     unreadable: list[str],
     progress: Progress | None = None,
 ) -> list[Timeline]:
-    """The timelines of the recordings of ``clips``, see `evaluate_timelines`.
+    """The timelines of the recordings of ``clips``.
 
     Args:
+        dataset, clips, recogniser, progress: as for `evaluate_timelines`.
         unreadable: gets what is wrong with each recording that cannot be read.
+
+    Raises:
+        ModelError, AinextError: as `evaluate_timelines`.
     """
     dataset.check_one_task("evaluation of a timeline")
     if recogniser.tasks:
@@ -177,9 +97,10 @@ def predict_recordings(
     unreadable: list[str],
     progress: Progress | None = None,
 ) -> Iterator[tuple[Stretch, Recognition]]:
-    """Yield each recording of annotated clips with what the model finds in it, see `evaluate_timelines`.
+    """Yield each recording of annotated clips with what the model finds in it.
 
     Args:
+        dataset, clips, recogniser, progress: as for `evaluate_timelines`.
         unreadable: gets what is wrong with each recording that cannot be read, and is left out.
 
     Raises:
