@@ -60,6 +60,9 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
     console.print(f"events: onsets within {collars['onset']:g} s, {off}", style="dim")
     if figures.get("intervals"):
         console.print("in brackets: 95 % bootstrap intervals, over recordings\n", style="dim")
+    elif "intervals" in figures:
+        few = counted(figures.get("sources", figures["recordings"]), "recording")
+        console.print(f"no 95 % intervals: {few} cannot tell how far others would move the figures\n", style="dim")
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("label")
     columns = [name for name in OF_TIMELINES if figures.get(name, "") is not None]
@@ -69,7 +72,7 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
     for label, own in rows[:MAX_CLASSES]:
         table.add_row(Text(printable(label)), *(label_cell(name, own.get(name))[1] for name in columns))
     console.print(table)
-    console.print("F1 is in %; onset and offset are median errors in seconds, the bias their direction", style="dim")
+    console.print("F1 is in %; onset and offset are the median errors of both in seconds", style="dim")
     if len(rows) > MAX_CLASSES:
         console.print(f"(the most frequent {MAX_CLASSES} of {len(rows)} labels; --json prints all)", style="dim")
 
