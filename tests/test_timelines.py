@@ -177,7 +177,7 @@ def test_verdicts() -> None:
 
 @pytest.mark.needs("psds")
 def test_psds_is_that_of_the_package_on_the_written_scores(tmp_path: Path) -> None:
-    timelines = some_timelines()
+    timelines = [*some_timelines(), timeline(99, [], [event("hiss", 3, 4, 0.8)])]  # in the last one, nothing sounds
     found = psds.psds(timelines, LABELS, 20)
     beside = psds.write_scores(tmp_path / "scores", timelines, LABELS)
     direct = directly(tmp_path / "scores", *beside)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from audioinceptionnext.errors import FileError, MissingDependencyError, check_can_write, printable, replacing, writing
-from audioinceptionnext.evaluation.intervals import draw_weights, group_numbers, interval, known
+from audioinceptionnext.evaluation.intervals import draw_weights, group_numbers, known
 from audioinceptionnext.evaluation.timelines import Timeline
 from audioinceptionnext.results.types import Segment
 
@@ -31,7 +31,9 @@ INSTABILITY = 1.0  # how much the deviation between labels is subtracted from th
 MAX_ALARMS = 100  # false alarms per hour, up to which the area is taken
 DECIMALS = 6  # of scores and times
 PIECE_SECONDS = 60.0  # of longer recordings; the work grows with the square of the length
-RESAMPLES = 100  # at most, since each takes about a second for 20 labels and 40 minutes
+RESAMPLES, FEWEST = 100, 40  # at most, and at least for an interval
+# Changes of counts that all resamples together may have, see `_affordable`. They take about a minute.
+MAX_CHANGES = 500_000_000
 MISSING = MissingDependencyError("PSDS", "audioinceptionnext[psds]")
 _HEADER = "onset\toffset\t"
 
@@ -67,7 +69,8 @@ def psds(timelines: Sequence[Timeline], labels: Sequence[str], resamples: int) -
     Args:
         timelines: at least one.
         labels: those of the data set.
-        resamples: of the bootstrap over recordings; at most `RESAMPLES` are drawn. 0 computes no intervals.
+        resamples: of the bootstrap over recordings, of which at most `RESAMPLES` are drawn. There are no intervals if
+            it is 0, or if even `FEWEST` would take minutes.
     """
     present = {event.label for one in timelines for event in one.true}
     names = [label for label in labels if label in present]
@@ -75,23 +78,22 @@ def psds(timelines: Sequence[Timeline], labels: Sequence[str], resamples: int) -
         return Psds(dict.fromkeys(CRITERIA))
     scores, truth, seconds, owner = _tables(timelines, labels, names)
     groups = [one.recording.group for one in timelines]
-    weights = [np.ones(len(timelines))]
-    if resamples:
-        weights += [*next(draw_weights(group_numbers(groups), min(resamples, RESAMPLES), 0, RESAMPLES)).T]
+    everything = np.ones(len(timelines))
     figures: dict[str, float | None] = {}
-    intervals, per_label, rocs = {}, {name: dict[str, float]() for name in names}, {}
+    intervals, rocs = dict[str, tuple[float, float]](), {}
+    per_label: dict[str, dict[str, float]] = {name: {} for name in names}
     for name, criteria in CRITERIA.items():
         deltas = _deltas(scores, truth, criteria)
-        values = []
-        for number, own in enumerate(weights):
-            value, of_labels, (found, alarms) = _scored(name, _drawn(deltas, owner, own), truth, seconds)
-            values.append(value)
-            if not number:
-                figures[name], rocs[name] = value, (alarms, found)
-                for label, one in of_labels.items():
-                    per_label[names[int(label)]][name] = one
-        if resamples:
-            intervals[name] = interval(np.array(values[1:]), values[0], 0.95)
+        value, of_labels, (found, alarms) = _scored(name, _drawn(deltas, owner, everything), truth, seconds)
+        figures[name], rocs[name] = value, (alarms, found)
+        for label, one in of_labels.items():
+            per_label[names[int(label)]][name] = one
+        if count := _affordable(deltas, min(resamples, RESAMPLES)):
+            drawn = next(draw_weights(group_numbers(groups), count, 0, count)).T
+            values = np.array([_scored(name, _drawn(deltas, owner, own), truth, seconds)[0] for own in drawn])
+            # Labels deviate more in a resample, which lowers all of them: only their spread around their median counts.
+            low, high = np.nanquantile(values - np.nanmedian(values) + value, (0.025, 0.975)).clip(0, 1)
+            intervals[name] = float(low), float(high)
     known_figures = {name: value for name, value in figures.items() if value is not None}
     return Psds(figures, known(known_figures, intervals, groups), per_label, rocs)
 
@@ -250,6 +252,13 @@ def _deltas(scores: Mapping[str, Any], truth: Mapping[str, Any], criteria: Mappi
         criteria["cttc_threshold"] = None
     found: _Deltas = intermediate_statistics_deltas(dict(scores), dict(truth), **criteria)
     return found
+
+
+def _affordable(deltas: _Deltas, resamples: int) -> int:
+    """How many resamples to draw: all, or as many as are not too much work; 0 if that is too few for an interval."""
+    changes = sum(array.size for own in deltas.values() for _, counts in own.values() for array in counts.values())
+    count = min(resamples, MAX_CHANGES // max(1, changes))
+    return count if count >= min(resamples, FEWEST) else 0
 
 
 def _drawn(deltas: _Deltas, owner: Mapping[str, int], weights: np.ndarray) -> dict[str, tuple[str, Any]]:
