@@ -73,7 +73,7 @@ def score_timeline(
     )  # fmt: skip
     figures: dict[str, Any] = found.figures
     if not can_score():
-        print(f"ainext: warning: the figures lack {MISSING}", file=sys.stderr)
+        print(f"ainext: warning: {MISSING}", file=sys.stderr)
     if seen:
         what = f"{recogniser.name} was trained on {seen:,} of these {counted(len(clips), 'segment')}"
         print(f"ainext: warning: {what}, so the figures are higher than those of new recordings", file=sys.stderr)

@@ -123,6 +123,7 @@ def write_scores(folder: Path, timelines: Sequence[Timeline], labels: Sequence[s
     Raises:
         FileError: a file cannot be written, or the folder holds something else, see `check_can_write_scores`.
     """
+    folder = folder if folder.name else folder.absolute()  # for the names beside it
     check_can_write_scores(folder)
     names = _names(timelines)
     truth, lengths = ["filename\tonset\toffset\tevent_label"], ["filename\tduration"]
@@ -135,8 +136,8 @@ def write_scores(folder: Path, timelines: Sequence[Timeline], labels: Sequence[s
         times, scores = score_table(timeline)
         rows = ["\t".join((_HEADER.strip(), *map(_column, labels)))]
         for begin, end, row in zip(times[:-1], times[1:], scores, strict=True):
-            rows.append("\t".join(f"{value:.{DECIMALS}g}" if value else "0" for value in row))
-            rows[-1] = f"{begin:.{DECIMALS}f}\t{end:.{DECIMALS}f}\t{rows[-1]}"
+            values = (f"{value:.{DECIMALS}g}" for value in row)
+            rows.append("\t".join((f"{begin:.{DECIMALS}f}", f"{end:.{DECIMALS}f}", *values)))
         _write(folder / f"{name}.tsv", rows)
         truth += [f"{name}.wav\t{e.start:.6f}\t{e.end:.6f}\t{_column(e.label)}" for e in timeline.true]
         truth += [f"{name}.wav\t\t\t"] if not timeline.true else []
