@@ -11,7 +11,7 @@ import { host, predict, ready } from "./page.js";
 const TOLERANCE = 1e-3;
 // Two decoders of Opus differ a little, and time stamps of WebM are rounded to milliseconds. Of Ogg Vorbis and WebM, the end
 // of the last packet is kept here.
-const LOOSE_TOLERANCE = 0.005;
+const LOOSE_TOLERANCE = 0.02;
 /** The largest differences between two results, of all scores and of all times. Their segments have the same labels. */
 function compare(result, expected) {
   const labels = (list) => list.map((one) => one.label);
