@@ -184,7 +184,12 @@ def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp
         recipe, weights = read_recipe(None, None, [change])
         assert (recipe.fine_tunes, recipe.mixup, weights) == (False, modern.mixup, None), change
     # And by a recipe that pretrains, or continues from weights of its own kind.
-    assert {name for name in names() if read_recipe(name, None, None)[1]} == {"linear", "finetune", "specialist"}
+    fine = {"linear", "finetune", "specialist", "timeline"}
+    assert {name for name in names() if read_recipe(name, None, None)[1]} == fine
+    timeline = load_recipe("timeline")
+    assert read_recipe(None, None, None, "labels") == (timeline, DEFAULT_MODEL)
+    assert read_recipe(None, None, None, "labels", network="tiny") == (replace(timeline, network="tiny"), None)
+    assert read_recipe("finetune", None, None, "labels") == (finetune, DEFAULT_MODEL)
     (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")
     assert read_recipe(str(tmp_path / "mine.yaml"), None, None) == (replace(finetune, epochs=3), DEFAULT_MODEL)
     assert read_recipe("finetune", None, None, network="tiny") == (replace(finetune, network="tiny"), None)

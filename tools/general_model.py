@@ -149,9 +149,7 @@ def print_figures(which: str, figures: list[dict[str, float]], chance: np.ndarra
     means = {
         key: float(np.nanmean([row[key] for row in known])) for key in ("average_precision", "precision", "recall")
     }
-    print(
-        f"{len(figures)} labels {which}, {len(known)} true for {LEAST} or more stretches of the second folder"
-    )
+    print(f"{len(figures)} labels {which}, {len(known)} true for {LEAST} or more stretches of the second folder")
     print("their means:", ", ".join(f"{key} {value:.1%}" for key, value in means.items()))
     reported = chance >= [row["threshold"] for row in figures]
     right = (reported & true).sum()
