@@ -16,14 +16,13 @@ export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-fast test-web coverage lint format docs lock try-wheel wheel clean
 
-demo: $(DEMO_VENV)/.ready  ## recognise a rendered kitchen scene; needs no torch
+demo: $(DEMO_VENV)/.ready  ## recognise a rendered scene; needs no torch
 	@mkdir -p demo
-	cd demo && ../$(DEMO_VENV)/bin/ainext predict ../examples/kitchen-scene.flac --model kitchen20 --plot
-	@$(DEMO_VENV)/bin/ainext predict examples/kitchen-scene.flac --model kitchen20 --format audacity --out demo
+	cd demo && ../$(DEMO_VENV)/bin/ainext predict ../examples/everyday-scene.flac --plot
+	@$(DEMO_VENV)/bin/ainext predict examples/everyday-scene.flac --format audacity --out demo
 	@echo
-	@echo "That was kitchen20, which knows kitchens only; the default model, everyday, knows 137 sounds of all kinds."
-	@echo "The scene is rendered (examples/render_kitchen.py); what it really holds: examples/kitchen-scene.csv"
-	@echo "The picture: demo/kitchen-scene.png    The label track for Audacity: demo/kitchen-scene.txt"
+	@echo "The scene is rendered (tools/render_scene.py); what it really holds: examples/everyday-scene.csv"
+	@echo "The picture: demo/everyday-scene.png    The label track for Audacity: demo/everyday-scene.txt"
 
 test: $(VENV)/.ready web/node_modules/.ready  ## everything, as continuous integration runs it
 	$(RUN) $(PYTEST) $(ARGS)

@@ -7,6 +7,7 @@ minute, one at a time, and without rooms) and predicted by the model that was no
 Clips whose recording is also in other folds are left out, since the model was trained on those. Scenes of the folds of
 ``--tune`` choose the settings (the highest mean of segment-based and event-based F1), scenes of ``--fold`` report. Each
 scene is predicted once, and all settings are scored on its probabilities. The same call always has the same scenes.
+The settings of one model on one data set with times are scored by ``ainext evaluate --timeline``.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
 from audioinceptionnext.errors import ParameterError
-from audioinceptionnext.evaluation.evaluate import unseen_sources
-from audioinceptionnext.evaluation.events import EventScores, score_events
+from audioinceptionnext.evaluation.evaluate import finite, unseen_sources
+from audioinceptionnext.evaluation.events import ONSETS_ONLY, RESOLUTION, STRICT, Collars, EventScores, score_events
+from audioinceptionnext.evaluation.intervals import draw_weights
+from audioinceptionnext.evaluation.timeline_figures import f1_of
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
@@ -92,6 +95,9 @@ def main() -> None:
         metavar="overlap=2",
         help=f"change a setting of the scenes, which are the defaults but for {SCENES}",
     )
+    parser.add_argument(
+        "--strict", action="store_true", help="ask for onsets within 0.2 s and for offsets within 0.2 s or 20 %%"
+    )
     parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
     parser.add_argument(
         "--onset-threshold",
@@ -128,7 +134,8 @@ def main() -> None:
     tuning = [scene for fold in options.tune.split(",") for scene in predict_scenes(int(fold))]
     own = bool(reporting[0].class_thresholds)
     default = (SegmentationSettings().onset_threshold,) if own else ONSET_THRESHOLDS
-    table = search(tuning, options.onset_threshold or default)
+    collars = STRICT if options.strict else ONSETS_ONLY
+    table = search(tuning, options.onset_threshold or default, collars)
     best = max(table, key=lambda settings: table[settings])
     chosen = {"defaults": SegmentationSettings(), "best": best} | also
     report = {
@@ -140,15 +147,14 @@ def main() -> None:
         "seed": options.seed,
         "scenes": options.scenes,
         "composed": scene_settings.as_dict(),
+        "collars": asdict(collars),
         "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
-        "tuning": {name: figures(tuning, settings) for name, settings in chosen.items()},
-        "reporting": {name: figures(reporting, settings) for name, settings in chosen.items()},
+        "tuning": {name: figures(tuning, settings, collars) for name, settings in chosen.items()},
+        "reporting": {name: figures(reporting, settings, collars) for name, settings in chosen.items()},
         "settings": {name: searched(settings) for name, settings in chosen.items()},
         "profile": profile(table),
     }
-    # JSON has no NaN, which undefined figures are.
-    plain = json.loads(json.dumps(report), parse_constant=lambda _: None)
-    print(json.dumps(plain, indent=2) if options.json else as_text(report))
+    print(json.dumps(finite(report), indent=2) if options.json else as_text(report))
 
 
 def open_scored(file: str, calibration: Path | None) -> Recogniser:
@@ -167,19 +173,21 @@ def open_scored(file: str, calibration: Path | None) -> Recogniser:
         return load(Path(folder, "model.onnx"), threads=1)
 
 
-def search(scenes: Sequence[PredictedScene], thresholds: Sequence[float]) -> dict[SegmentationSettings, float]:
+def search(
+    scenes: Sequence[PredictedScene], thresholds: Sequence[float], collars: Collars
+) -> dict[SegmentationSettings, float]:
     """The mean of segment-based and event-based F1, in %, for every combination of settings."""
     table = {}
     grid = itertools.product(thresholds, OFFSET_SHARES, SMOOTHING, MIN_DURATIONS, MERGE_GAPS)
     for threshold, share, smoothing, min_duration, merge_gap in grid:
         settings = SegmentationSettings(threshold, round(threshold * share, 3), smoothing, min_duration, merge_gap)
-        scores = score(scenes, settings)
+        scores = score(scenes, settings, collars)
         table[settings] = 50 * (scores.segments.f1 + scores.events.f1)
     return table
 
 
-def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings) -> EventScores:
-    return score_events((scene.events, scene.segments(settings)) for scene in scenes)
+def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings, collars: Collars) -> EventScores:
+    return score_events(((scene.events, scene.segments(settings)) for scene in scenes), RESOLUTION, collars)
 
 
 def searched(settings: SegmentationSettings) -> dict[str, float]:
@@ -197,23 +205,23 @@ def profile(table: dict[SegmentationSettings, float]) -> dict[str, dict[float, f
     return {name: dict(sorted(values.items())) for name, values in best.items()}
 
 
-def figures(scenes: Sequence[PredictedScene], settings: SegmentationSettings) -> dict[str, Any]:
+def figures(scenes: Sequence[PredictedScene], settings: SegmentationSettings, collars: Collars) -> dict[str, Any]:
     """The figures over all scenes, and their gain over the defaults with a 95 % interval by resampling scenes."""
-    before, after = ([score([scene], chosen) for scene in scenes] for chosen in (SegmentationSettings(), settings))
-    weights = np.random.default_rng(0).multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)), RESAMPLES)
+    before, after = (
+        [score([scene], chosen, collars) for scene in scenes] for chosen in (SegmentationSettings(), settings)
+    )
+    weights = np.hstack([*draw_weights(np.arange(len(scenes)), RESAMPLES, 0, RESAMPLES)])
     gains = {}
     for name in ("segments", "events"):
         gain = np.quantile(_f1(after, name, weights) - _f1(before, name, weights), (0.025, 0.975))
         gains[f"{name[:-1]}_f1_gain"] = gain.round(2).tolist()
-    return {**score(scenes, settings).as_dict(), **gains}
+    return {**score(scenes, settings, collars).as_dict(), **gains}
 
 
 def _f1(scores: Sequence[EventScores], name: str, weights: np.ndarray) -> np.ndarray:
     """(resamples,): F1 in % if each scene is counted as many times as its weight says."""
     counts = [getattr(one, name) for one in scores]
-    rows = np.array([(one.true_positives, one.false_positives, one.false_negatives) for one in counts])
-    right, extra, missed = (weights @ rows).T
-    return 200 * right / np.maximum(2 * right + extra + missed, 1)
+    return f1_of(np.array([(c.true_positives, c.false_positives, c.false_negatives) for c in counts]).T @ weights)
 
 
 def describe(scenes: Sequence[PredictedScene]) -> dict[str, float]:

@@ -39,6 +39,7 @@ OPTIONAL: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "ray": (installed("ray"), "Ray is not installed (extra cluster)"),
     "openvino": (installed("openvino"), "OpenVINO is not installed (extra openvino)"),
+    "psds": (installed("sed_scores_eval"), "sed_scores_eval is not installed (extra psds)"),
     "nginx": (lambda: shutil.which("nginx") and shutil.which("openssl"), "nginx and openssl are not installed"),
     "reference": ((SHARED / "reference").is_dir, "no published outputs are at ../shared/reference"),
     "data": ((SHARED / "data").is_dir, "no data sets are at ../shared/data"),
@@ -53,9 +54,10 @@ TORCH = installed("torch")()
 WORKSHOP = (
     "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "distillation",
     "embed", "end_to_end", "epic_sounds", "events", "explain", "export", "fine_tuning", "frame_wise", "frontend", "hub",
-    "loading", "multi_label", "network", "order", "paper", "pcen", "published_training", "quantise", "recipes",
-    "rendering", "rep", "report", "run_folder", "safe_pickle", "scenes", "several_processes", "soft_targets", "splits",
-    "study", "tasks", "teacher", "teacher_tools", "thresholds", "training", "training_parts", "trust",
+    "label_tracks", "loading", "multi_label", "network", "order", "paper", "pcen", "published_training", "quantise",
+    "recipes", "rendering", "rep", "report", "run_folder", "safe_pickle", "scenes", "several_processes", "soft_targets",
+    "splits", "study", "tasks", "teacher", "teacher_tools", "thresholds", "timelines", "training", "training_parts",
+    "trust",
 )  # fmt: skip
 LONG = ("test_web.py", "test_study.py")  # these come first, so that no process is left alone with one of their tests
 WORKSHOP_FIXTURES = {"root", "model", "files"}

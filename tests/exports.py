@@ -25,9 +25,6 @@ def remembered(folder: Path) -> Callable[..., torch.onnx.ONNXProgram]:
     """An exporter that keeps its graphs in a folder."""
 
     def exported(net: nn.Module, args: tuple[torch.Tensor, ...], **options: Any) -> torch.onnx.ONNXProgram:
-        # As a number, it would be a part of the graph, and each trained network has its own.
-        temperature = net.__dict__.pop("temperature")
-        net.register_buffer("temperature", torch.tensor(temperature))
         path = folder / f"{key(net, args, options)}.onnx"
         with FileLock(f"{path}.lock"):
             if not path.exists():

@@ -444,7 +444,7 @@ def test_help_states_the_defaults() -> None:
     assert "default the model s or 0.5" in words and "default 0.32" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
     assert "default 0.2" in words and "the recipe s" in words
-    assert "finetune modern with from random" in words and f"{DEFAULT_MODEL} random with network" in words
+    assert "linear modern with from random" in words and f"{DEFAULT_MODEL} random with network" in words
 
 
 def test_no_arguments_show_help_and_version_is_printed() -> None:

@@ -534,7 +534,7 @@ def test_lists_that_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "meta.csv"
     cases = [
         ("", "lists no clips"),
-        ("file,label\na.wav,x\n", "no column path or filename or fname; it has file, label"),
+        ("sound,label\na.wav,x\n", "no column path or filename or fname or file; it has sound, label"),
         ("path,label,folds\na.wav,x,1\n", "a column 'folds'; did you mean fold"),
         ("path,label\n", "lists no clips"),
         ("path,label\na.wav,\n,x\n", "none of its 2 rows can be used, e.g. line 2: no label"),

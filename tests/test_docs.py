@@ -94,7 +94,7 @@ def test_the_readme_shows_what_the_commands_print(kitchen: Path, monkeypatch: py
     monkeypatch.chdir(kitchen)
     (block,) = [code for language, code in BLOCK.findall((ROOT / "README.md").read_text()) if language == "console"]
     sessions = [session.strip().splitlines() for session in re.split(r"^\$ ", block, flags=re.M) if session.strip()]
-    assert len(sessions) == 3
+    assert sessions
     for command, *shown in sessions:
         environment = os.environ | {"PATH": f"{quick(kitchen)}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, check=True)

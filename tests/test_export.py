@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from scipy.special import expit, softmax
 
 from audioinceptionnext.errors import ModelError
+from audioinceptionnext.export.layout import time_last
 from audioinceptionnext.export.onnx import Exported, export_onnx
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
@@ -60,6 +62,21 @@ def test_dense_equals_torch(model: StoredModel, files: dict[str, Path], samples:
     if samples <= CLIP:
         by_windows, _ = run(files["windows"], waveform=waveform)
         np.testing.assert_allclose(by_windows, logits, rtol=1e-3, atol=2e-3)
+
+
+def test_taps_that_are_zero_are_cut_off(model: StoredModel) -> None:
+    model = replace(model, net=copy.deepcopy(model.net))
+    log_mel = torch.randn(1, 1, 512, model.net.config.bands)
+    longest = max(model.net.config.kernels)
+    with torch.no_grad():
+        for module in model.net.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.kernel_size[0] == longest:
+                module.weight[:, :, [0, 1, -2, -1]] = 0
+        folded = model.folded()
+        swapped = time_last(folded)
+        assert torch.allclose(swapped(log_mel), folded(log_mel), atol=1e-4)
+    widths = {conv.kernel_size[1] for conv in swapped.modules() if isinstance(conv, torch.nn.Conv2d)}
+    assert longest - 4 in widths and longest not in widths
 
 
 def test_one_clip_is_one_step_then_one_every_32_frames(files: dict[str, Path]) -> None:

@@ -14,10 +14,11 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
-from audioinceptionnext.errors import AinextError
+from audioinceptionnext.errors import AinextError, ParameterError
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training import linear_start
 from audioinceptionnext.training.acceptance import accept, blend
+from audioinceptionnext.training.background import background
 from audioinceptionnext.training.fine_tuning import FineTuning, targets_of_clips
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
@@ -128,17 +129,50 @@ def test_the_network_starts_with_the_solution_for_its_own_features(start: tuple[
     torch.testing.assert_close(model.net.classifier.weight.data, found.weight)
     changed = [name for name, value in model.net.state_dict().items() if not torch.equal(value, before[name])]
     assert changed == ["classifier.weight", "classifier.bias"]
-    index = int(clip.bincount().argmax())  # the features of a clip's steps are those that the network itself pools
-    x = model.front_end()(waveforms[index].waveform[None])  # type: ignore[union-attr]
+    index = int((clip.bincount() == 1).nonzero()[0])  # of a clip that is taken as a whole, as the network pools it
+    waveform = waveforms[index].waveform  # type: ignore[union-attr]
     with torch.no_grad():
-        own = model.net.dense(x)[0]
+        own = model.net(model.front_end()(waveform[None])[:, :, : len(waveform) // model.front_end().hop])
     logits = torch.nn.functional.linear(features[clip == index], found.weight, found.bias)
-    steps = len(own) - 1  # the last one has a frame more than a training step takes
-    torch.testing.assert_close(own[:steps], logits[:steps], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(own, logits, rtol=1e-3, atol=1e-3)
 
     soft = torch.full_like(targets, 0.5)
     FineTuning(model, Recipe(linear_start=True, teacher_share=1.0), waveforms, soft_targets=soft)
     assert model.net.classifier.weight.abs().max() < 1e-3  # a teacher that knows nothing teaches nothing
+
+
+def test_every_class_is_as_probable_in_background(start: tuple[StoredModel, Waveforms]) -> None:
+    surest = []
+    for share in (0.0, 0.9):
+        model = replace(start[0], net=copy.deepcopy(start[0].net))
+        torch.manual_seed(0)
+        FineTuning(model, Recipe(linear_start=True, background_share=share), start[1])
+        noise = background(50, round(0.8 * model.sample_rate), model.sample_rate)
+        with torch.no_grad():
+            surest.append(model.net(model.front_end()(noise)).softmax(1).amax(1).mean())
+    assert surest[1] < surest[0] - 0.1
+
+
+def test_a_new_linear_layer_gets_the_statistics_of_the_blocks_that_there_are(
+    start: tuple[StoredModel, Waveforms], root: Path, tmp_path: Path
+) -> None:
+    """And without epochs, nothing but the linear layer changes."""
+    weights = tmp_path / "weights.safetensors"
+    save_model(replace(start[0], labels=("other", "labels")), weights)
+    dataset = load_dataset("kitchen20", root)
+    recipe = quick(linear_start=True, epochs=0, statistics=(0, 99), network="small", network_settings={})
+    run = Run(dataset, *dataset.select("1"), tmp_path / "run", recipe, initial_weights=str(weights))
+    made = train(run)
+    assert made is not None
+    model = load_model(made)
+    assert model.net.config.statistics == (0,) and model.labels == dataset.labels
+    own, before = model.net.state_dict(), start[0].net.state_dict()
+    assert {name for name in own if not torch.equal(own[name], before[name])} == {
+        "classifier.weight",
+        "classifier.bias",
+    }
+    with pytest.raises(ParameterError, match="nothing would be learnt"):
+        train(replace(run, out=tmp_path / "other", recipe=replace(recipe, linear_start=False)))
 
 
 def test_clips_that_cannot_be_read_change_nothing(start: tuple[StoredModel, Waveforms], tmp_path: Path) -> None:

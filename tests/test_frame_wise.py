@@ -350,8 +350,8 @@ def test_a_run_goes_on_without_what_it_cannot_read_and_says_so(tmp_path: Path) -
     found = ainext("train", *arguments, "--out", tmp_path / "run")
     assert found.code == 0, found.err
     (warning,) = (line for line in found.err.splitlines() if line.startswith("ainext: warning: "))
-    assert f"1 row of the list cannot be used, e.g. {root / 'meta.csv'}: line {len(lines) + 1}: " in warning
-    assert warning.endswith("; where a recording lacks a row, training takes it as silent")
+    assert f"1 problem in the data set, e.g. {root / 'meta.csv'}: line {len(lines) + 1}: " in warning
+    assert warning.endswith("; where a segment is missing, training takes its recording as silent")
     for start, name in (("left out: ", "0.wav"), ("not scored: ", "7.wav"), ("ainext: ", "7.wav")):
         assert any(line.startswith(f"{start}{root / name}: ") for line in found.err.splitlines())
     text = (tmp_path / "run" / "figures.json").read_text()

@@ -54,7 +54,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"epochs": "many"}, "epochs is many: give a whole number"),
     ({"epochs": None}, "epochs: give a whole number"),
     ({"epochs": True}, "epochs is True: give a whole number"),
-    ({"epochs": 0}, "mine.yaml: epochs is 0: give a number from 1 to 100000"),
+    ({"epochs": -1}, "mine.yaml: epochs is -1: give a number from 0 to 100000"),
+    ({"statistics": "last"}, "mine.yaml: statistics is last: give numbers of blocks such as 6,10"),
     ({"dropout": True}, "dropout is True: give a number"),
     ({"dropout": "half"}, "dropout is half: give a number"),
     ({"dropout": float("nan")}, "dropout is nan"),
@@ -169,10 +170,10 @@ def test_the_command_line_changes_any_setting() -> None:
 
 
 def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp_path: Path) -> None:
-    finetune, modern = load_recipe("finetune"), load_recipe("modern")
-    assert read_recipe(None, None, None) == (finetune, DEFAULT_MODEL)
+    linear, finetune, modern = load_recipe("linear"), load_recipe("finetune"), load_recipe("modern")
+    assert read_recipe(None, None, None) == (linear, DEFAULT_MODEL)
     assert read_recipe(None, None, ["mixup=0", "targets=steps"])[1] == DEFAULT_MODEL
-    assert read_recipe(None, "kitchen20", None) == (finetune, "kitchen20")
+    assert read_recipe(None, "kitchen20", None) == (linear, "kitchen20")
     assert read_recipe("modern", "kitchen20", None) == (modern, "kitchen20")
     # Random weights: by their word, by a network or a front end of one's own.
     assert read_recipe(None, "random", None) == (modern, None)
@@ -183,7 +184,12 @@ def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp
         recipe, weights = read_recipe(None, None, [change])
         assert (recipe.fine_tunes, recipe.mixup, weights) == (False, modern.mixup, None), change
     # And by a recipe that pretrains, or continues from weights of its own kind.
-    assert {name for name in names() if read_recipe(name, None, None)[1]} == {"finetune", "specialist"}
+    fine = {"linear", "finetune", "specialist", "timeline"}
+    assert {name for name in names() if read_recipe(name, None, None)[1]} == fine
+    timeline = load_recipe("timeline")
+    assert read_recipe(None, None, None, "labels") == (timeline, DEFAULT_MODEL)
+    assert read_recipe(None, None, None, "labels", network="tiny") == (replace(timeline, network="tiny"), None)
+    assert read_recipe("finetune", None, None, "labels") == (finetune, DEFAULT_MODEL)
     (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")
     assert read_recipe(str(tmp_path / "mine.yaml"), None, None) == (replace(finetune, epochs=3), DEFAULT_MODEL)
     assert read_recipe("finetune", None, None, network="tiny") == (replace(finetune, network="tiny"), None)

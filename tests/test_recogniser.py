@@ -130,7 +130,7 @@ def test_digital_silence_gets_no_label() -> None:
 
 
 def test_the_example_scene_is_recognised() -> None:
-    """In the rendered scene of `make demo`, each sound has the most probable label for most of its time."""
+    """In the rendered kitchen scene, each sound has the most probable label for most of its time."""
     result = ain.load("kitchen20").predict(EXAMPLES / "kitchen-scene.flac")
     centres = result.window_seconds / 2 + result.step_seconds * np.arange(len(result.probabilities))
     with (EXAMPLES / "kitchen-scene.csv").open(newline="") as file:
@@ -142,6 +142,16 @@ def test_the_example_scene_is_recognised() -> None:
         share = (winners == result.labels.index(event["label"])).mean()
         assert share > 0.5, f"{event['label']}: {share:.0%}"
         assert any(s.label == event["label"] for s in result.segments), event["label"]
+
+
+def test_the_default_model_finds_the_sounds_of_its_scene() -> None:
+    result = ain.load().predict(EXAMPLES / "everyday-scene.flac")
+    with (EXAMPLES / "everyday-scene.csv").open(newline="") as file:
+        events = list(csv.DictReader(file))
+    assert len(events) == 5
+    for event in events:
+        during = [s.label for s in result.segments if s.start < float(event["end"]) and s.end > float(event["start"])]
+        assert event["label"] in during
 
 
 def test_thresholds_by_label_are_those_of_files_and_of_streams() -> None:

@@ -13,9 +13,11 @@ best F1 on (Lipton, Elkan and Narayanaswamy, 2014), and the teacher's is below 0
 - Its logit is scaled and moved so that its probability is closest to the teacher's on the first folder.
 - Its threshold has the best F1 there, and is where at least so many decisions are right as ``--precision`` says, and
   where at most ``--denied`` stretches are reported of which the teacher is sure that they lack the label. It is above
-  what the student says of silence and of noise, unless noise is what the label is about.
-- The table has, for each label, precision, recall and average precision on the second folder, of whose recordings
-  nothing was known when all this was chosen.
+  what the student says of silence and of noise, unless noise is what the label is about, and at least 0.25.
+- A label fails if it is true for enough stretches of the second folder, of whose recordings nothing was known when all
+  this was chosen, and if its average precision on them is below half of the bar. It is not offered either.
+- The table has, for each label, precision, recall and average precision on the second folder. The figures that are
+  printed are given with and without the labels that failed.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ CLIP_FRAMES = 192
 DECISION = math.log(0.2 / 0.8)  # of the teacher: a logit
 DENIED = math.log(0.05 / 0.95)  # below which it is sure of the absence of a label
 LEAST = 4  # stretches for which a label is true
+LEAST_THRESHOLD = 0.25  # what is less probable is of no use on a timeline
 NOISE = ("noise", "Static", "Hum", "Hiss", "Silence", "Sine wave", "Mains", "Cacophony", "Throbbing", "Vibration")
 # What AudioSet has for the place or the manner of a recording, which nobody looks for on a timeline.
 NOT_SOUNDS = ("Inside,", "Outside,", "Silence", "Sound effect", "Noise", "Environmental noise", "Field recording")
@@ -140,6 +143,19 @@ def below_denied(chance: np.ndarray, taught: np.ndarray, count: int) -> np.ndarr
     return np.asarray(np.minimum(denied[-1 - count] + 0.01, MULTI_LABEL_GRID[-1]))
 
 
+def print_figures(which: str, figures: list[dict[str, float]], chance: np.ndarray, true: np.ndarray) -> None:
+    """Of labels (stretches, labels) with these rows of the table."""
+    known = [row for row in figures if row["stretches"] >= LEAST]
+    means = {
+        key: float(np.nanmean([row[key] for row in known])) for key in ("average_precision", "precision", "recall")
+    }
+    print(f"{len(figures)} labels {which}, {len(known)} true for {LEAST} or more stretches of the second folder")
+    print("their means:", ", ".join(f"{key} {value:.1%}" for key, value in means.items()))
+    reported = chance >= [row["threshold"] for row in figures]
+    right = (reported & true).sum()
+    print(f"all decisions: precision {right / reported.sum():.1%}, recall {right / true.sum():.1%}")
+
+
 def average_precision(scores: np.ndarray, true: np.ndarray) -> float:
     return float(ranking(scores, true)[0][0]) if true.any() else math.nan
 
@@ -174,26 +190,24 @@ def main() -> None:
     about_noise = np.array([any(word in name for word in NOISE) for name in names])
     fitted = np.maximum(fit_thresholds(chance, true, MULTI_LABEL_GRID), precise(chance, true, args.precision))
     fitted = np.maximum(fitted, below_denied(chance, taught, args.denied))
+    fitted = np.maximum(fitted, LEAST_THRESHOLD)
     thresholds = np.where(about_noise, fitted, np.clip(loudest + 0.05, fitted, 0.9))[kept].round(2)
 
     said, taught = answers(args.report, net)
     chance, true = expit(said * scale + bias), taught > DECISION
     figures = report(chance[:, kept], true[:, kept], thresholds)
+    print_figures("chosen", figures, chance[:, kept], true[:, kept])
+    failed = np.array([row["stretches"] >= LEAST and row["average_precision"] < args.bar / 2 for row in figures])
+    print("failed:", ", ".join(names[kept[failed]]))
+    kept, thresholds = kept[~failed], thresholds[~failed]
+    figures = [row for row, out in zip(figures, failed, strict=True) if not out]
+    print_figures("offered", figures, chance[:, kept], true[:, kept])
     with args.table.open("w", newline="") as file:
         table = csv.DictWriter(file, ["label", "chosen_at", *figures[0]], lineterminator="\n")
         table.writeheader()
         for c, row in zip(kept, figures, strict=True):
             values = {key: round(value, 3) for key, value in row.items()}
             table.writerow({"label": names[c], "chosen_at": round(precision[c], 3), **values})
-    known = [row for row in figures if row["stretches"] >= LEAST]
-    means = {
-        key: float(np.nanmean([row[key] for row in known])) for key in ("average_precision", "precision", "recall")
-    }
-    print(f"{len(kept)} labels, {len(known)} of them true for at least {LEAST} stretches of the second folder")
-    print("their means:", ", ".join(f"{key} {value:.1%}" for key, value in means.items()))
-    reported = chance[:, kept] >= thresholds
-    right = (reported & true[:, kept]).sum()
-    print(f"all decisions: precision {right / reported.sum():.1%}, recall {right / true[:, kept].sum():.1%}")
     every = [c for c in range(len(names)) if true[:, c].sum() >= LEAST]
     mean = np.mean([average_precision(chance[:, c], true[:, c]) for c in every])
     print(f"all {len(every)} labels that are true for as many: average precision {mean:.1%}")

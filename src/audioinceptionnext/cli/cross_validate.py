@@ -62,7 +62,7 @@ def cross_validate(
     from audioinceptionnext.training.teacher import FOLD
 
     settings, initial_weights = shared.read_recipe(
-        recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
+        recipe, initial_weights, changes, data, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     check_call(out, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights, folds=True)

@@ -155,7 +155,7 @@ def render(
         print(f"ainext: warning: {counted(found.empty, 'scene')} without any event, not written", file=sys.stderr)
     what = f"{counted(scenes - found.empty, 'scene')} of {chosen.seconds:g} s with {counted(found.events, 'event')}"
     print(f"{printable(folder)}: {what}, of which {counted(found.new, 'scene')} new; what sounds when: {TIMES}")
-    print(f"next: ainext train --data csv --root {printable(folder)} --set targets=steps --set crops=10.24 …")
+    print(f"next: ainext train --data csv --root {printable(folder)} --recipe timeline --out runs/scenes")
 
 
 def _render_clips(folder: Path, clips: int, clip_seconds: float, sample_rate: int, seed: int, jobs: int) -> None:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from audioinceptionnext.cli import training_options as shared
+from audioinceptionnext.cli.evaluate_timeline import OFFSET_COLLAR, ONSET_COLLAR, check_options, score_timeline
 from audioinceptionnext.cli.export import Mode
 from audioinceptionnext.cli.figures import print_figures, print_step_figures
 from audioinceptionnext.errors import FileError, ParameterError, counted, printable
@@ -63,6 +64,29 @@ def evaluate(
     leak_free: Annotated[
         bool, typer.Option("--leak-free", help="Make folds that keep all clips of one source together.")
     ] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option(
+            "--timeline",
+            help="Score the segments of whole recordings against those of the data set, which states their times.",
+        ),
+    ] = False,
+    onset_collar: Annotated[
+        float,
+        typer.Option(min=0, metavar="S", help="With --timeline, let the onset of an event be off by so many seconds."),
+    ] = ONSET_COLLAR,
+    offset_collar: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="S", help="The same of its offset, which may in any case be off by 20 % of the event."
+        ),
+    ] = OFFSET_COLLAR,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="With --timeline, write the scores to this folder, for the package sed_scores_eval."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write a report with pages, tables and pictures to this folder.")
     ] = None,
@@ -86,7 +110,19 @@ def evaluate(
     """Score a model on a data set.
 
     Example: [bold]ainext evaluate --data kitchen20 --root Kitchen20 --folds 5 --model runs/a/model.safetensors[/bold]
+
+    Example: [bold]ainext evaluate --timeline --data labels --root corrected --model everyday --report report[/bold]
     """
+    of_clips: dict[str, object] = {
+        "eval_clips": eval_clips, "unseen_sources": unseen_sources, "leak_free": leak_free, "predictions": predictions,
+        "calibrate": calibrate,
+    }  # fmt: skip
+    collars = onset_collar, offset_collar
+    of_timelines: dict[str, object] = {
+        "scores": scores, "onset_collar": onset_collar != ONSET_COLLAR and onset_collar,
+        "offset_collar": offset_collar != OFFSET_COLLAR and offset_collar,
+    }  # fmt: skip
+    check_options(timeline, of_timelines, of_clips)
     if calibrate and not model.endswith(".safetensors"):
         reason = f"needs a .safetensors file, not {model}; calibrate that file and export it again"
         raise ParameterError("calibrate", calibrate, reason)
@@ -108,13 +144,16 @@ def evaluate(
         check_can_report(report)
     shared.print_problems(dataset)
     recogniser = evaluation.open_model(model, mode.value if mode else None)
-    if recogniser.frame_wise:
-        of_clips = {
-            "eval_clips": eval_clips, "unseen_sources": unseen_sources, "leak_free": leak_free, "report": report,
-            "predictions": predictions, "calibrate": calibrate, "resamples": resamples != RESAMPLES and resamples,
-        }  # fmt: skip
+    if recogniser.frame_wise and not timeline:
+        of_clips |= {"report": report, "resamples": resamples != RESAMPLES and resamples}
         return _score_steps(dataset, chosen, others, recogniser, of_clips, as_json)
     seen = seen_clips(model, recogniser, published, clips)
+    if timeline:
+        unreadable = score_timeline(
+            dataset, chosen, others, recogniser, len(seen), collars=collars, report=report, scores=scores,
+            resamples=resamples, progress=partial(_print_progress, what="recordings"), as_json=as_json,
+        )  # fmt: skip
+        return _end(unreadable)
     if seen and calibrate:
         reason = f"{model} was trained on {len(seen):,} of these clips; fit it to clips that are new to the model"
         raise ParameterError("calibrate", calibrate, reason)
@@ -169,7 +208,7 @@ def _score_steps(
     clips: Sequence[Clip],
     others: Sequence[Clip],
     recogniser: Recogniser,
-    of_clips: dict[str, Any],
+    of_clips: dict[str, object],
     as_json: bool,
 ) -> None:
     """Score a model that was trained on steps, as its training does. ``of_clips`` are options that have no use here."""
@@ -180,6 +219,7 @@ def _score_steps(
     for name, value in of_clips.items():
         if value:
             reason = f"leave it out: {recogniser.name} was trained on steps and is scored on whole recordings"
+            reason += " (with --timeline, there is a report)" if name == "report" else ""
             raise ParameterError(name, value, reason)
     check_apart(others, clips)
     figures = evaluate_frames(dataset, clips, recogniser, partial(_print_progress, what="recordings"))

@@ -7,6 +7,17 @@ from typing import Any
 
 from audioinceptionnext.errors import counted, printable
 
+OF_TIMELINES = {  # of the figures of a label that its report has: the heading
+    "segments": "true",
+    "found": "found",
+    "segment_f1": "seg. F1",
+    "event_f1": "event F1",
+    "onset_median": "onset",
+    "onset_bias": "bias",
+    "offset_median": "offset",
+    "offset_bias": "bias",
+    "psds1": "PSDS 1",
+}
 MAX_CLASSES = 50  # in the table; of more classes it shows the best and the worst
 NAMES = {"top1": "top-1", "top5": "top-5", "mca": "mean class accuracy", "map": "mAP", "mauc": "mAUC", "f1": "mean F1"}
 COLUMNS = {  # of the figures of a label, where several can be true: the heading and the form
@@ -24,6 +35,46 @@ def print_step_figures(figures: dict[str, Any], what: str) -> None:
     """Print the figures of `evaluate_frames` in a line; ``what`` is what they call a recording."""
     where = f"{counted(figures['recordings'], what)} ({figures['hours']:.2f} hours)"
     print(f"mAP of the steps {figures['frame_map']:.1f} %, segment F1 {figures['segment_f1']:.1f} % on {where}")
+
+
+def print_timeline_figures(figures: dict[str, Any]) -> None:
+    """Print the figures of `evaluate_timelines` as two tables: over all labels, and of each."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from audioinceptionnext.evaluation.timeline_report import HEADLINES, label_cell, shown_headline
+
+    console = Console(highlight=False)
+    where = f"{counted(figures['recordings'], 'recording')} of {figures['data']} ({figures['hours']:.2f} hours)"
+    console.print(Text(printable(f"{figures['model']}: timeline of {where}"), "bold"), soft_wrap=True)
+    console.print(f"{counted(figures['segments'], 'true segment')}, {figures['found']:,} reported", style="dim")
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for name in HEADLINES:
+        if figures.get(name) is not None:
+            heading, value, interval = shown_headline(name, figures)
+            table.add_row(heading, value, f"({interval})" if interval else "")
+    console.print(table)
+    collars = figures["collars"]
+    off = f"offsets within {collars['offset']:g} s or {100 * collars['offset_share']:g} %"
+    console.print(f"events: onsets within {collars['onset']:g} s, {off}", style="dim")
+    if figures.get("intervals"):
+        console.print("in brackets: 95 % bootstrap intervals, over recordings\n", style="dim")
+    elif "intervals" in figures:
+        few = counted(figures.get("sources", figures["recordings"]), "recording")
+        console.print(f"no 95 % intervals: {few} cannot tell how far others would move the figures\n", style="dim")
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("label")
+    columns = [name for name in OF_TIMELINES if figures.get(name, "") is not None]
+    for name in columns:
+        table.add_column(OF_TIMELINES[name], justify="right", no_wrap=True)
+    rows = sorted(figures["per_label"].items(), key=lambda item: -item[1]["segments"])
+    for label, own in rows[:MAX_CLASSES]:
+        table.add_row(Text(printable(label)), *(label_cell(name, own.get(name))[1] for name in columns))
+    console.print(table)
+    console.print("F1 is in %; onset and offset are the median errors of both in seconds", style="dim")
+    if len(rows) > MAX_CLASSES:
+        console.print(f"(the most frequent {MAX_CLASSES} of {len(rows)} labels; --json prints all)", style="dim")
 
 
 def print_figures(figures: dict[str, Any], title: str) -> None:

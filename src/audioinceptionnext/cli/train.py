@@ -86,7 +86,7 @@ def train(
     Example: [bold]ainext train --data folder --root my_sounds --out runs/mine[/bold]
     """
     settings, initial_weights = shared.read_recipe(
-        recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
+        recipe, initial_weights, changes, data, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed, teacher=teacher,
     )  # fmt: skip
     from audioinceptionnext.data import load_dataset, unlabelled

@@ -31,10 +31,11 @@ class ImplementationName(StrEnum):
 
 
 RANDOM = "random"  # in place of a model: fresh weights
+BY_DATA = {"labels": "timeline"}  # the recipe that fits a kind of data set, where it is not the usual one
 
 DATA_SETS = (
-    "folder, csv, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds or "
-    "epic-kitchens"
+    "folder, csv, labels, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds "
+    "or epic-kitchens"
 )
 
 # Options in panels of the help.
@@ -62,7 +63,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help="Use this recipe; `ainext recipes` lists the shipped ones.",
-        show_default="finetune; modern with --from random or --network",
+        show_default="linear; modern with --from random or --network; timeline with --data labels",
     ),
 ]
 InitialWeights = Annotated[
@@ -113,12 +114,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 
 
 def read_recipe(
-    name: str | None, start: str | None, changes: list[str] | None, **options: Any
+    name: str | None, start: str | None, changes: list[str] | None, data: str = "", **options: Any
 ) -> tuple[Recipe, str | None]:
     """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
 
-    Unless the command line says otherwise, the default model is fine-tuned. A network or a front end of one's own
-    starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
+    What fits depends on the kind of data set: label tracks state times, which a model learns step by step. Unless the
+    command line says otherwise, a linear layer is fitted on the default model; targets of steps need more than that. A
+    network or a front end of one's own starts from random weights (None), and so does a recipe that needs these, or
+    weights of a certain kind.
     """
     if start not in (None, RANDOM) and options.get("network"):
         reason = f"the weights of {start} come with their own network; give either the network or the weights"
@@ -128,10 +131,11 @@ def read_recipe(
     given = {key: value for key, value in options.items() if value is not None}
     values = read_changes(changes) | {key: v.value if isinstance(v, Enum) else v for key, v in given.items()}
     if start != RANDOM and (start or "network" not in values):
-        recipe = load_recipe(name or "finetune", values)
+        fitting = "timeline" if values.get("targets") == "steps" else "linear"
+        recipe = load_recipe(name or BY_DATA.get(data, fitting), values)
         if start or recipe.suits_any_weights:
             return recipe, start or DEFAULT_MODEL
-    return load_recipe(name or "modern", values), None
+    return load_recipe(name or BY_DATA.get(data, "modern"), values), None
 
 
 def read_changes(changes: list[str] | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from audioinceptionnext.data import (
     folder,
     fsdd,
     kitchen20,
+    label_tracks,
     nsynth,
     speech_commands,
     urbansound8k,
@@ -37,6 +38,7 @@ DATASETS: dict[str, Callable[[Path, Path | None], Dataset]] = {
     "epic-kitchens": epic_kitchens.load,
     "folder": folder.load,
     "csv": csv_list.load,
+    "labels": label_tracks.load,
 }
 
 

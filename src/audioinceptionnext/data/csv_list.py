@@ -1,14 +1,15 @@
 """A CSV list of your own recordings: one row per clip, which may be a part of a recording.
 
-Columns: ``path`` (or ``filename``, ``fname``), ``label`` (or ``category``, ``class``), and as needed ``start`` and
-``end`` (seconds), ``fold``, ``split`` (train, validation, test), ``group`` (or ``source_id``: clips of one source),
-``id``. Other columns are ignored. Paths are relative to the folder of the list, or to ``audio/`` in it; ``.wav`` may be
-left out.
+Columns: ``path`` (or ``filename``, ``fname``, ``file``), ``label`` (or ``category``, ``class``), and as needed
+``start`` and ``end`` (seconds; or ``onset`` and ``offset``), ``fold``, ``split`` (train, validation, test), ``group``
+(or ``source_id``: clips of one source), ``id``. Other columns are ignored. Paths are relative to the folder of the
+list, or to ``audio/`` in it; ``.wav`` may be left out.
 
-With a column ``labels`` in place of ``label``, any number of labels can be true for a clip. Their names are separated
-by ``;``. In a list without any ``;``, as FSD50K's, a comma separates too, but not one that a space follows: that is
-part of a name, as in AudioSet's "Waves, surf". If all parts of such a name are labels themselves, the row is a problem.
-Rows of the same clip are one clip with the labels of all of them. No name says that none of the labels is true.
+With a column ``labels`` in place of ``label`` (or ``event_labels``, ``event_label``, as in DESED), any number of labels
+can be true for a clip. Their names are separated by ``;``. In a list without any ``;``, as FSD50K's, a comma separates
+too, but not one that a space follows: that is part of a name, as in AudioSet's "Waves, surf". If all parts of such a
+name are labels themselves, the row is a problem. Rows of the same clip are one clip with the labels of all of them. No
+name says that none of the labels is true.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ from audioinceptionnext.data.table import (
 from audioinceptionnext.errors import FileError, printable
 
 COLUMNS = {
-    "path": ("path", "filename", "fname"),
+    "path": ("path", "filename", "fname", "file"),
     "label": ("label", "category", "class"),
-    "start": ("start",),
-    "end": ("end",),
+    "start": ("start", "onset"),
+    "end": ("end", "offset"),
     "fold": ("fold",),
     "split": ("split",),
     "group": ("group", "source_id"),
@@ -49,6 +50,7 @@ COLUMNS = {
 }
 NEEDED = ("path", "label")
 SEVERAL = "labels"  # in place of the column label
+SEVERAL_ALIASES = (SEVERAL, "event_labels", "event_label")
 SEPARATOR = ";"
 _USUAL_NAMES = ("meta.csv", "clips.csv")
 
@@ -59,7 +61,7 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     The data set is multi-label if the list has a column ``labels``.
 
     Args:
-        root: a ``.csv`` file, or a folder that holds ``meta.csv``, ``clips.csv`` or a single other list.
+        root: a ``.csv`` or ``.tsv`` file, or a folder that holds ``meta.csv``, ``clips.csv`` or a single other list.
         audio: a folder that paths are relative to, or an HDF5 file whose recordings they name.
 
     Raises:
@@ -134,7 +136,8 @@ def _list_in(root: Path) -> Path:
     for name in _USUAL_NAMES:
         if (root / name).is_file():
             return root / name
-    lists = sorted(path for path in root.glob("*.csv") if not path.name.startswith(".") and path.name != clip_list.NAME)
+    lists = sorted(path for ending in ("csv", "tsv") for path in root.glob(f"*.{ending}"))
+    lists = [path for path in lists if not path.name.startswith(".") and path.name != clip_list.NAME]
     if len(lists) == 1:
         return lists[0]
     what = "no .csv list here" if not lists else f"{len(lists)} .csv lists here, and none is called meta.csv"
@@ -146,13 +149,13 @@ def _renamed(table: Table) -> Table:
     columns = list(table.rows[0][1]) if table.rows else []
     names = {}
     known = dict(COLUMNS)
-    if SEVERAL in columns:
+    if several := next((name for name in SEVERAL_ALIASES if name in columns), None):
         if other := next((name for name in known["label"] if name in columns), None):
-            raise FileError(table.path, f"has a column {other} and a column {SEVERAL}; keep one of them")
-        known["label"] = (SEVERAL,)
+            raise FileError(table.path, f"has a column {other} and a column {several}; keep one of them")
+        known["label"] = (several,)
     for ours, aliases in known.items():
         if found := next((alias for alias in aliases if alias in columns), None):
-            names[found] = SEVERAL if found == SEVERAL else ours
+            names[found] = SEVERAL if found == several else ours
             continue
         spellings = (*aliases, SEVERAL) if ours == "label" else aliases
         for column in columns:

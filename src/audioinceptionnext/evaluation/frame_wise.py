@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.annotated import annotated_recordings, step_targets
+from audioinceptionnext.data.annotated import step_targets
 from audioinceptionnext.data.clip import UNLABELLED
-from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, MediaError, counted
+from audioinceptionnext.errors import AinextError
 from audioinceptionnext.evaluation.evaluate import map_labels
 from audioinceptionnext.evaluation.events import score_events
 from audioinceptionnext.evaluation.metrics import ranking
+from audioinceptionnext.evaluation.timelines import predict_recordings
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.types import Segment
@@ -76,28 +75,16 @@ def evaluate_frames(
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
     if not labelled:
         raise AinextError(f"{dataset.name}: none of these segments has a label, so they cannot be scored")
-    reader = Reader(recogniser.sample_rate, dataset.sample_rate)
     probabilities, targets, timelines = [], [], []
     unreadable: list[str] = []
-    recordings = annotated_recordings(labelled, reader, unreadable.append)
-    total = len(recordings) + len(unreadable)
     hours = 0.0
-    for number, recording in enumerate(recordings, start=1 + len(unreadable)):
-        try:
-            found = recogniser.predict(reader.read_blocks(replace(recording.clip, end=None)))
-        except MediaError as error:
-            unreadable.append(str(error))
-            continue
+    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, progress):
         bounds = step_bounds(len(found.probabilities), found.step_seconds, found.window_seconds, found.duration)
         probabilities.append(found.probabilities)
         targets.append(step_targets(recording.segments, bounds, len(dataset.labels)))
         true = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in recording.segments]
         timelines.append((true, found.segments))
         hours += found.duration / 3600
-        if progress is not None:
-            progress(number, total)
-    if not probabilities:
-        raise AinextError(f"none of the {counted(total, 'recording')} can be read, e.g. {unreadable[0]}")
     precision = frame_precision(np.concatenate(probabilities), np.concatenate(targets))
     return {
         "data": dataset.name,

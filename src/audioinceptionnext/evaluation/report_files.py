@@ -24,6 +24,7 @@ MAX_AUDIO_SECONDS = 30.0  # of each mistake
 FILES = (
     *("index.html", "mistakes.html", "metrics.json", "per_class.csv", "predictions.csv"),
     *("confusion.png", "reliability.png", "learning.png"),
+    *("per_label.csv", "events.csv", "errors.png", "psds.png"),  # of timelines
 )
 
 ReadClip = Callable[[Clip], tuple[np.ndarray, int]]

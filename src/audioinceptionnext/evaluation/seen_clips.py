@@ -12,7 +12,11 @@ from audioinceptionnext.data.clip_list import NAME, is_clip_list, trained_clips
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 
-OWN = ("folder", "csv")  # kinds of data sets of which any number exist, so that the name does not tell which it was
+OWN = (
+    "folder",
+    "csv",
+    "labels",
+)  # kinds of data sets of which any number exist, so that the name does not tell which it was
 
 
 def seen_clips(model: str, recogniser: Recogniser, dataset: Dataset, clips: Sequence[Clip]) -> list[Clip]:

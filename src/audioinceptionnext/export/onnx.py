@@ -31,6 +31,7 @@ from audioinceptionnext.network.tasks import softmax
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
 OPSET = 18
+TEMPERATURE = "temperature"
 MAX_FOLDED = (
     256  # elements of a constant that the exporter may compute. It leaves the front end's tables to the runtime.
 )
@@ -48,6 +49,8 @@ class Exported(nn.Module):
         outputs: the names of what `forward` returns.
     """
 
+    temperature: Tensor
+
     def __init__(self, model: StoredModel, mode: Mode, input: Input) -> None:
         super().__init__()
         self.front_end, self.net = model.front_end(), time_last(model.folded())
@@ -58,11 +61,8 @@ class Exported(nn.Module):
         # Kept apart, since its input, the features, is an output of the file.
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
-        self.temperature, self.multi_label, self.tasks = (
-            model.temperature,
-            model.multi_label,
-            tuple(model.tasks.items()),
-        )
+        self.multi_label, self.tasks = model.multi_label, tuple(model.tasks.items())
+        self.register_buffer(TEMPERATURE, torch.tensor(model.temperature))
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
         self.outputs = ["probabilities", "logits", "features"] + ["log_mel"] * (input == "waveform")
         self.eval()
@@ -157,6 +157,7 @@ def export_onnx(
     exported = Exported(model, mode, input)
     proto = _to_onnx(exported, model.clip_samples)
     onnx.helper.set_model_props(proto, _metadata(model, exported, name or path.stem))
+    _set_calibration(proto, model)
     proto.producer_name, proto.doc_string = "audioinceptionnext", ""
     if precision == "float32":
         write_onnx(proto, path)
@@ -166,6 +167,26 @@ def export_onnx(
         waveforms = rendered_clips(model).calibration if calibration is None else calibration
         convert_precision(source, path, precision, input_batches(model, input, waveforms))
     return path
+
+
+def recalibrate_onnx(path: Path, model: StoredModel) -> None:
+    """Give the file that `export_onnx` wrote of a model its present temperature and thresholds.
+
+    Raises:
+        FileError: the file cannot be written.
+    """
+    proto = onnx.load(path)
+    _set_calibration(proto, model)
+    write_onnx(proto, path)
+
+
+def _set_calibration(proto: onnx.ModelProto, model: StoredModel) -> None:
+    (stored,) = [constant for constant in proto.graph.initializer if constant.name == TEMPERATURE]
+    (_,) = [node for node in proto.graph.node if TEMPERATURE in node.input]  # nothing else changes with it
+    stored.CopyFrom(onnx.numpy_helper.from_array(np.array(model.temperature, np.float32), TEMPERATURE))
+    values = {one.key: one.value for one in proto.metadata_props}
+    thresholds = {"thresholds": json.dumps(model.thresholds)} if model.thresholds else {}
+    onnx.helper.set_model_props(proto, values | {"temperature": str(model.temperature)} | thresholds)
 
 
 def export_checked(
@@ -213,7 +234,12 @@ def export_checked(
 
 
 def _to_onnx(exported: Exported, clip_samples: int) -> onnx.ModelProto:
-    """The graph, for any number of samples or frames in batches of any size."""
+    """The graph, for any number of samples or frames in batches of any size. `_set_calibration` gives the temperature.
+
+    The exporter would leave out a division by 1, and it makes one of constants that are equal. So the temperature of
+    the graph is a number that nothing else has.
+    """
+    exported.temperature.fill_(1.6180339)
     waveform = exported.input == "waveform"
     example = torch.zeros(2, 4 * clip_samples) if waveform else torch.zeros(2, 999, exported.bands)
     length = torch.export.Dim("samples" if waveform else "frames", min=300, max=2**31 - 1)
@@ -258,7 +284,6 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         "kind": "multi-label" if model.multi_label else "single-label",
         "mode": exported.mode,
         "precision": "float32",
-        "temperature": model.temperature,
         "sample_rate": model.sample_rate,
         "hop_samples": hop,
         "n_fft": model.n_fft,
@@ -278,6 +303,4 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         texts["identifiers"] = json.dumps(model.identifiers)
     if model.groups:
         texts["groups"] = json.dumps(model.groups, ensure_ascii=False)
-    if model.thresholds:
-        texts["thresholds"] = json.dumps(model.thresholds)
     return {key: str(value) for key, value in values.items()} | texts

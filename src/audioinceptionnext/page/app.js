@@ -92,7 +92,7 @@ class Page {
 
   async #predictExample() {
     const response = await fetch(EXAMPLE);
-    if (response.ok) this.predict(new File([await response.blob()], "kitchen-scene.mp3", { type: "audio/mpeg" }));
+    if (response.ok) this.predict(new File([await response.blob()], "everyday-scene.mp3", { type: "audio/mpeg" }));
     else this.#showProblem(new Error("The example cannot be loaded."));
   }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,7 +16,16 @@ from audioinceptionnext.errors import counted
 from audioinceptionnext.network.base import Network
 from audioinceptionnext.network.storage import StoredModel
 from audioinceptionnext.training.acceptance import accept
-from audioinceptionnext.training.linear_start import clip_loss, features_of, log_mels, start_from_linear_solution
+from audioinceptionnext.training.background import background, background_count
+from audioinceptionnext.training.batch_transform import crop
+from audioinceptionnext.training.linear_start import (
+    BATCH,
+    Stretches,
+    clip_loss,
+    features_of,
+    log_mels,
+    start_from_linear_solution,
+)
 from audioinceptionnext.training.recipe import Recipe
 
 
@@ -30,6 +39,7 @@ class FineTuning:
         trial: clips that are set aside from training, which decide what is accepted; None accepts what was trained.
         soft_targets: (clips, classes), of the training clips and of those of the trial after them; None if there are
             none.
+        background: (pieces, samples), recordings for a half of the recipe's ``background_share``; None generates all.
 
     >>> tuning = FineTuning(model, recipe, waveforms, trial)
     >>> train(model.net)
@@ -43,8 +53,10 @@ class FineTuning:
         waveforms: Waveforms,
         trial: Waveforms | None = None,
         soft_targets: Tensor | None = None,
+        background: Tensor | None = None,
     ) -> None:
         self.recipe, self.waveforms, self.trial, self.soft_targets = recipe, waveforms, trial, soft_targets
+        self.background = background
         if recipe.linear_start:
             self._solve(model, waveforms)
         self.start = copy.deepcopy(model.net) if trial is not None else None
@@ -85,7 +97,22 @@ class FineTuning:
         targets = targets_of_clips([clip for part in waveforms for clip in part.clips], len(model.labels))
         soft = self.soft_targets
         wanted = None if soft is None else targets.lerp(soft[: len(targets)], self.recipe.teacher_share)
-        start_from_linear_solution(model, waveforms, targets, wanted)
+        found = start_from_linear_solution(model, waveforms, targets, wanted, self._background(model, len(targets)))
+        if found is not None:
+            what = f"fitted a linear layer to {counted(len(targets), 'clip')}"
+            print(f"{what}; on clips that were left out in turn, the loss is {found.loss:.3f}", file=sys.stderr)
+
+    def _background(self, model: StoredModel, clips: int) -> Iterator[Stretches]:
+        """The recipe's share of sounds of no class, as long as a crop."""
+        if not self.recipe.background_share:
+            return
+        front, seconds = model.front_end(), max(self.recipe.crops or (model.clip_seconds,))
+        front.exact = False
+        samples = round(model.sample_rate * seconds) - 1
+        count = background_count(self.recipe.background_share, clips)
+        for part in background(count, samples, model.sample_rate, self.background).split(BATCH):
+            lengths = torch.full((len(part),), samples)
+            yield Stretches(crop(front, part, lengths, seconds, random=False), lengths // front.hop, 0 * lengths)
 
 
 def targets_of_clips(clips: Sequence[Clip], classes: int) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any
 from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import RESAMPLES, evaluate
 from audioinceptionnext.evaluation.frame_wise import evaluate_frames
-from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.export.onnx import export_onnx, recalibrate_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import load_model, save_model
 from audioinceptionnext.training import scenes
@@ -68,7 +68,7 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
         model.thresholds = tuple(thresholds) if thresholds else None
         with writing(run.out):
             save_model(model, weights)
-            export_onnx(model, onnx, name=run.out.name or "model")
+            recalibrate_onnx(onnx, model)
     if temperature is not None:
         evaluation.figures["temperature"] = temperature
     page = evaluation.report(run.out / REPORT, f"{run.out.name}: {run.dataset.name}", training_logs(run.out))

@@ -122,6 +122,8 @@ def train(
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
+    if not recipe.epochs and not recipe.linear_start:
+        raise ParameterError("epochs", 0, "nothing would be learnt; give a number of epochs, or linear_start as well")
     if recipe.targets == "teacher":
         teachers = teachers or open_teachers(recipe)
         run = replace(run, details={**(run.details or {}), "teachers": teachers.digests})
@@ -163,7 +165,8 @@ def train(
                 remove_run(run.out)
             if resumed is None:
                 write_description(run, record["run"])
-        _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
+        if recipe.epochs:
+            _fit(trainer, module, batches, validation, checkpoint, resume=resumed is not None)
         return _save(run, module, trainer, validation, tuning)
 
 

@@ -102,8 +102,8 @@ def cut(
     """
     check_apart(training, held_out)
     if dataset.problems and is_first_process():
-        what = f"{counted(len(dataset.problems), 'row')} of the list cannot be used, e.g. {dataset.problems[0]}"
-        why = "where a recording lacks a row, training takes it as silent"
+        what = f"{counted(len(dataset.problems), 'problem')} in the data set, e.g. {dataset.problems[0]}"
+        why = "where a segment is missing, training takes its recording as silent"
         print(f"ainext: warning: {what}; {why}", file=sys.stderr)
     parts = []
     for kind, consequence, clips in (("", "left out", training), ("held-out ", "not scored", held_out)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def build_initial_model(
     pretrained = open_weights(initial_weights) if initial_weights is not None else None
     stated = {name: value for name in FRONT_END if (value := getattr(recipe, name)) is not None}
     front = (FRONT_END if pretrained is None else _front_end_of(pretrained)) | stated
-    by_step = recipe.targets == "steps"
+    by_step, kept = recipe.targets == "steps", False
     if by_step:  # a clip is a single step
         front["clip_seconds"] = STEP_FRAMES * front["hop_ms"] / 1000
     elif pretrained is not None and recipe.clip_seconds is None and pretrained.frame_wise:
@@ -100,6 +100,8 @@ def build_initial_model(
         if net is None:
             reason = f"these weights do not fit a clip of {frames} frames and {bands} bands"
             raise ParameterError("initial_weights", initial_weights, reason)
+    if recipe.statistics is not None and not kept:
+        net = _with_statistics(net, recipe.statistics)
     crops = recipe.crops or (front["clip_seconds"],)
     longer = max(crops) > front["clip_seconds"] * 1.01 and not recipe.eval_clips
     recipes = pretrained.info.get("recipes", []) if pretrained is not None else []
@@ -166,6 +168,17 @@ def _adapt(
     if any(k not in own or own[k].shape != v.shape for k, v in weights.items()):
         return None
     fresh.load_state_dict(own | weights)
+    return fresh
+
+
+def _with_statistics(net: Any, blocks: tuple[int, ...]) -> Any:
+    """A network with the same body, and a new linear layer that gets the statistics of these blocks."""
+    if "statistics" not in {field.name for field in fields(net.config)}:
+        return net
+    last = sum(net.config.depths) - 1
+    fresh = type(net)(replace(net.config, statistics=tuple(number for number in blocks if number < last)))
+    body = {key: value for key, value in net.state_dict().items() if not key.startswith("classifier.")}
+    fresh.load_state_dict(fresh.state_dict() | body)
     return fresh
 
 

@@ -21,7 +21,7 @@ from audioinceptionnext.data import Clip
 from audioinceptionnext.data.sampling import Draw
 from audioinceptionnext.data.waveforms import Failure, Item, Waveforms, collate
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.network.tasks import log_softmax, softmax
+from audioinceptionnext.network.tasks import log_softmax, softmax, undecided
 from audioinceptionnext.training.batch_transform import crop
 
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)  # of the mean square of a class's weights for standardised features
@@ -48,7 +48,11 @@ class Solution(NamedTuple):
 
 
 def start_from_linear_solution(
-    model: StoredModel, waveforms: Sequence[Waveforms], targets: Tensor, soft_targets: Tensor | None = None
+    model: StoredModel,
+    waveforms: Sequence[Waveforms],
+    targets: Tensor,
+    soft_targets: Tensor | None = None,
+    background: Iterable[Stretches] = (),
 ) -> Solution | None:
     """Set the linear layer of a model to the `solve`d one for the features that the rest of its network gives.
 
@@ -59,6 +63,8 @@ def start_from_linear_solution(
         waveforms: the training clips, in one part or several. Those that cannot be read are left out.
         targets: (clips, classes), 1 for the labels of each clip and 0 for the others.
         soft_targets: what to fit in their place, of the same shape; ``targets`` then only choose the penalty.
+        background: stretches of sound that belongs to no class, of which every class is to be as probable (of a
+            multi-label model, none is).
     """
     found_of = [frozen_features(model, part) for part in waveforms]
     before = itertools.accumulate(map(len, waveforms[:-1]), initial=0)
@@ -69,8 +75,16 @@ def start_from_linear_solution(
     if len(read) < 2:
         return None
     folds = fold_numbers([clips[index] for index in read.tolist()])
-    wanted = None if soft_targets is None else soft_targets[read]
-    found = solve(features, number, targets[read], folds, wanted, model.tasks, multi_label=model.multi_label)
+    truth, wanted = targets[read], (targets if soft_targets is None else soft_targets)[read]
+    others, _ = features_of(model, background)
+    if len(others):
+        even = undecided(targets.shape[1], model.tasks, 0 if model.multi_label else 1).to(targets)
+        even = even.expand(len(others), -1)
+        features = torch.cat([features, others])
+        number = torch.cat([number, len(read) + torch.arange(len(others))])
+        folds = np.concatenate([folds, np.arange(len(others)) % FOLDS])
+        truth, wanted = torch.cat([truth, even]), torch.cat([wanted, even])
+    found = solve(features, number, truth, folds, wanted, model.tasks, multi_label=model.multi_label)
     with torch.no_grad():
         model.net.classifier.weight.copy_(found.weight)
         model.net.classifier.bias.copy_(found.bias)
@@ -92,7 +106,7 @@ class Stretches(NamedTuple):
 
 
 def frozen_features(model: StoredModel, waveforms: Waveforms) -> tuple[Tensor, Tensor]:
-    """What the linear layer of a model gets of clips, at every step of `DRAWS` stretches of each.
+    """What the linear layer of a model gets of clips: of `DRAWS` stretches of each, as wholes.
 
     Returns:
         The features (rows, channels) float32, and the number of each row's clip, (rows,).
@@ -115,15 +129,25 @@ def log_mels(model: StoredModel, waveforms: Waveforms) -> Iterator[Stretches]:
 
 @torch.no_grad()
 def features_of(model: StoredModel, stretches: Iterable[Stretches]) -> tuple[Tensor, Tensor]:
-    """`frozen_features` of these stretches."""
+    """`frozen_features` of these stretches.
+
+    A network that takes input of any length gives one row for a stretch: the mean over a whole stretch says more of it
+    than those over its windows (docs/accuracy.md). Other networks give one row for each window.
+    """
     net = model.folded().eval()
     net.classifier = nn.Identity()  # type: ignore[assignment]
     features, clips = [torch.zeros(0, model.net.classifier.in_features)], [torch.zeros(0, dtype=torch.long)]
     for x, frames, clip in stretches:
-        rows = net.pooled_logits(net.features(x))  # (batch, steps, channels)
-        count = net.steps(frames).clamp(max=rows.shape[1])
-        features.append(rows[torch.arange(rows.shape[1])[None] < count[:, None]])
-        clips.append(clip.repeat_interleave(count))
+        if net.convolutional:
+            frames = frames.clamp(net.config.clip_frames, x.shape[2])
+            for count in frames.unique().tolist():
+                features.append(net(x[frames == count, :, :count]))
+                clips.append(clip[frames == count])
+        else:
+            rows = net.pooled_logits(net.features(x))  # (batch, steps, channels)
+            steps = net.steps(frames).clamp(max=rows.shape[1])
+            features.append(rows[torch.arange(rows.shape[1])[None] < steps[:, None]])
+            clips.append(clip.repeat_interleave(steps))
     return torch.cat(features), torch.cat(clips)
 
 

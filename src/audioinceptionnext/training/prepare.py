@@ -106,7 +106,7 @@ def prepare_clips(
     if run.initial_weights is None and recipe.standardise == "data":
         standardise(model, waveforms)
     to_try = _waveforms(trial, reader, seconds, hardware, recipe.seed) if trial else None
-    tuning = FineTuning(model, recipe, waveforms, to_try, soft)
+    tuning = FineTuning(model, recipe, waveforms, to_try, soft, background)
     weights = _sampling_weights(run, training) if recipe.sampling == "balanced" else None
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     # A data set that has no full batch is still trained on.

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.training.setting_errors import with_errors_of_one_line
 from audioinceptionnext.training.setting_types import (
+    Blocks,
     Factors,
     Folder,
     Lengths,
@@ -31,6 +32,7 @@ from audioinceptionnext.training.setting_types import (
     Whole,
     require,
     rising,
+    wanted,
 )
 
 FOLDER = Path(__file__).parent / "recipes"
@@ -97,11 +99,15 @@ class Recipe:
     standardise: Standardise = "data"
     """``data`` sets the mean and the deviation of the network's input from the training clips, unless the run starts
     from weights, which keep their own; ``nothing`` leaves the log-mel as it is, as published."""
+    statistics: Annotated[Blocks | None, wanted("numbers of blocks such as 6,10")] = None
+    """Numbers of blocks, counted from 0, whose means and deviations over time a new linear layer gets, beside those of
+    the last block. Numbers that the network does not have are left out. None takes those of the initial weights;
+    without such weights, the linear layer gets the means of the last block, as published."""
     dropout: Annotated[Number, Share] = 0.5
     """Probability of dropout before the linear layer."""
 
-    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 50
-    """Number of passes over the training clips."""
+    epochs: Annotated[Whole, Field(ge=0, le=100_000)] = 50
+    """Number of passes over the training clips. With 0, the model is the start itself; see ``linear_start``."""
     batch_size: Annotated[Whole, Field(ge=1, le=65_536)] = 32
     """Clips per step and process."""
     drop_last: bool = False

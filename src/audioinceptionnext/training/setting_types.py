@@ -77,6 +77,7 @@ Factors = Annotated[
     wanted("{epoch: factor}, such as {30: 0.1, 40: 0.01}"),
 ]
 Lengths = Annotated[tuple[float, ...], BeforeValidator(_split), wanted("numbers such as 2.08,3.2")]
+Blocks = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_split)]
 Pair = Annotated[tuple[float, float], BeforeValidator(_split), wanted("numbers such as 2.08,3.2")]
 Masks = Annotated[
     tuple[int, int],
