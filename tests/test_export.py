@@ -79,6 +79,25 @@ def test_taps_that_are_zero_are_cut_off(model: StoredModel) -> None:
     assert longest - 4 in widths and longest not in widths
 
 
+def test_a_file_of_shorter_kernels_states_a_smaller_margin(
+    model: StoredModel, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """With it, the blocks of a long recording join as they do with the usual one."""
+    assert "margin_frames" not in load(files["windows"]).metadata
+    torch.manual_seed(0)
+    net = with_statistics(create_model("tiny", len(LABELS), kernels=(3, 5)))
+    net.classifier.weight.data.mul_(2000)
+    short = load(export_onnx(replace(model, net=net), tmp_path / "short.onnx"))
+    waveform = pink(40 * 24_000, 24_000)
+    found = short.predict(waveform).probabilities
+    predictor = short._predictor
+    assert 0 < predictor.margin_frames == int(short.metadata["margin_frames"]) < module.MARGIN_FRAMES["dense"]
+    predictor.margin_frames = module.MARGIN_FRAMES["dense"]
+    whole = short.predict(waveform).probabilities
+    assert whole.std(axis=0).min() > 0.005
+    np.testing.assert_allclose(found, whole, atol=1e-3)
+
+
 def test_one_clip_is_one_step_then_one_every_32_frames(files: dict[str, Path]) -> None:
     for name in ("dense", "windows"):
         for samples, steps in ((CLIP, 1), (CLIP + 1, 1), (CLIP + 3840, 2), (120_000, 20)):

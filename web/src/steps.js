@@ -49,6 +49,7 @@ export class StepPredictor {
     const [clip, step, hop] = [metadata.clip_frames, metadata.step_frames, metadata.hop_samples].map(Number);
     const whole = mode === "dense" ? Math.ceil(clip / step) * step : clip;
     this.grid = new StepGrid(clip, whole, hop, step * hop);
+    this.marginFrames = Number((mode === "dense" && metadata.margin_frames) || MARGIN_FRAMES[mode]);
   }
 
   /**
@@ -58,7 +59,7 @@ export class StepPredictor {
    */
   async *predictBlocks(blocks) {
     const { grid } = this;
-    const margin = Math.ceil(MARGIN_FRAMES[this.mode] / grid.stepFrames) || 1;
+    const margin = Math.ceil(this.marginFrames / grid.stepFrames) || 1;
     const body = Math.max(1, Math.floor(BLOCK_FRAMES[this.mode] / grid.stepFrames));
     let waveform = new Float32Array(0);
     let first = 0; // the step at which `waveform` starts
@@ -90,7 +91,7 @@ export class StepPredictor {
   liveGrid() {
     const { hop, step, stepFrames } = this.grid;
     const steps = Math.max(1, Math.floor(TURN_FRAMES / stepFrames));
-    const margin = MARGIN_FRAMES[this.mode];
+    const margin = this.marginFrames;
     const before = Math.ceil(Math.max(margin, stepFrames) / stepFrames) * step;
     if (this.mode === "windows") return { steps, before, lookahead: step, mirrored: 0 };
     const mirrored = Math.max(0, Math.min(MIRRORED_FRAMES, margin - LOOKAHEAD_FRAMES));

@@ -12,11 +12,12 @@ Measured before and after (ONNX Runtime 1.32, one core with AVX-512, 2026-11-23)
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
 
-from audioinceptionnext.network.base import Network
+from audioinceptionnext.network.base import STEP_FRAMES, Network
 from audioinceptionnext.network.staged import StagedNetwork
 
 
@@ -45,6 +46,19 @@ def time_last(net: Network) -> Network:
     swapped.stem = nn.Sequential(SwapAxes(), swapped.stem)  # type: ignore[assignment]
     swapped.last = SwapAxes()
     return swapped
+
+
+def last_reach(net: Network) -> float:
+    """Frames before and after a position that the last stage of a network with time last sees.
+
+    Infinite where something else reaches further: in other architectures, and through the memory of PCEN.
+    """
+    if not isinstance(net, StagedNetwork) or getattr(net.config, "scaling", "log") == "pcen":
+        return math.inf
+    last = len(net.config.depths) - 1
+    blocks = [block for number, block in enumerate(net.blocks) if net.config.stage(number) == last]
+    sizes = [[conv.kernel_size[1] for conv in block.modules() if isinstance(conv, nn.Conv2d)] for block in blocks]
+    return sum(max(own) // 2 for own in sizes) * STEP_FRAMES
 
 
 def _halved(bins: int) -> int:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.export.agreement import Agreement, compare
 from audioinceptionnext.export.clips import ExportClips, Input, input_batches, input_name, model_inputs, rendered_clips
-from audioinceptionnext.export.layout import time_last
+from audioinceptionnext.export.layout import last_reach, time_last
 from audioinceptionnext.export.openvino import convert_to_openvino
 from audioinceptionnext.export.quantise import Precision, convert_precision, write_onnx
-from audioinceptionnext.inference.steps import FILE_FORMAT
+from audioinceptionnext.inference.steps import FILE_FORMAT, MARGIN_FRAMES
 from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.storage import Mode, StoredModel
@@ -32,6 +32,7 @@ from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
 OPSET = 18
 TEMPERATURE = "temperature"
+UNCUT_REACH = 960  # frames, of three blocks with kernels of 21, for which the usual margin was measured
 MAX_FOLDED = (
     256  # elements of a constant that the exporter may compute. It leaves the front end's tables to the runtime.
 )
@@ -294,13 +295,18 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         "gmac": round(count_macs(folded) / 1e9, 4),
         "features": exported.classifier.in_features,
     }
-    texts = {"labels": json.dumps(model.labels, ensure_ascii=False), "info": json.dumps(model.info, ensure_ascii=False)}
+    texts: dict[str, object] = {
+        "labels": json.dumps(model.labels, ensure_ascii=False),
+        "info": json.dumps(model.info, ensure_ascii=False),
+    }
     if model.tasks:
         texts["tasks"] = json.dumps(model.tasks, ensure_ascii=False)
     if model.remove_dc:
         texts["remove_dc"] = "true"
+    if exported.mode == "dense" and (reach := last_reach(exported.net)) < UNCUT_REACH:
+        texts["margin_frames"] = round(MARGIN_FRAMES["dense"] * reach / UNCUT_REACH)
     if model.identifiers:
         texts["identifiers"] = json.dumps(model.identifiers)
     if model.groups:
         texts["groups"] = json.dumps(model.groups, ensure_ascii=False)
-    return {key: str(value) for key, value in values.items()} | texts
+    return {key: str(value) for key, value in (values | texts).items()}

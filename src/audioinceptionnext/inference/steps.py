@@ -17,7 +17,8 @@ Mode = Literal["dense", "windows", "clips"]
 # take more memory.
 BLOCK_FRAMES = {"dense": 6000, "windows": 2000}
 # The long kernels carry what lies beyond a step's window into its result. So steps next to the joint of two passes are
-# computed twice, and kept from the pass in whose inside they lie. Measured in docs/architecture.md, "Joints".
+# computed twice, and kept from the pass in whose inside they lie. A file may state that it needs fewer frames on either
+# side. Measured in docs/architecture.md, "Joints".
 MARGIN_FRAMES = {"dense": 832, "windows": 0}
 # Of a live stream: how much sound after a step's window it waits for, unless it is told; how much of the sound before
 # that end stands in, mirrored, for what is yet to come; and how often it predicts. Measured in docs/architecture.md.
@@ -113,6 +114,7 @@ class StepPredictor:
 
     Attributes:
         grid: the steps as the file gives them.
+        margin_frames: what a block takes in on either side of the steps that count.
 
     Raises:
         KeyError, ValueError: metadata are missing, or are not numbers.
@@ -123,6 +125,8 @@ class StepPredictor:
         self._outputs = ["probabilities", "log_mel", "features"] if features else ["probabilities", "log_mel"]
         clip, step, hop = (int(metadata[name]) for name in ("clip_frames", "step_frames", "hop_samples"))
         self.grid = StepGrid(clip, -(-clip // step) * step if mode == "dense" else clip, hop, step * hop)
+        margin = MARGIN_FRAMES.get(mode, 0)
+        self.margin_frames = int(metadata.get("margin_frames", margin)) if mode == "dense" else margin
 
     @property
     def block_samples(self) -> int:
@@ -150,7 +154,7 @@ class StepPredictor:
 
     def _joined(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
         # At least one step of the file, since the passes of `_pass` see the very start of a block differently.
-        margin = -(-max(MARGIN_FRAMES[self.mode], self.grid.step_frames) // grid.step_frames)
+        margin = -(-max(self.margin_frames, self.grid.step_frames) // grid.step_frames)
         body = max(1, BLOCK_FRAMES[self.mode] // grid.step_frames)
         waveform = np.zeros(0, np.float32)
         first = 0  # the step at which the waveform in memory starts
@@ -220,7 +224,7 @@ class StepPredictor:
             return LiveGrid(1, step, 0, 0, 0)
         hop, own = self.grid.hop, self.grid.step
         turn, unit = max(1, TURN_FRAMES * hop // step), min(step, own)
-        margin = MARGIN_FRAMES[self.mode] * hop
+        margin = self.margin_frames * hop
         before = -(-max(margin, own) // unit) * unit
         if self.mode == "windows":  # neighbours see the same log-mel, whose ends are not those of the sound
             return LiveGrid(turn, unit, before, own, 0)
