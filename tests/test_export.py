@@ -86,16 +86,19 @@ def test_a_file_of_shorter_kernels_states_a_smaller_margin(
     assert "margin_frames" not in load(files["windows"]).metadata
     torch.manual_seed(0)
     net = with_statistics(create_model("tiny", len(LABELS), kernels=(3, 5)))
-    net.classifier.weight.data.mul_(2000)
+    waveform = pink(40 * 24_000, 24_000) * np.repeat(np.linspace(0, 1, 16) ** 2, 60_000).astype(np.float32)
+    with torch.no_grad():  # what hardly changes in a network that learnt nothing
+        log_mel = LogMel()(torch.from_numpy(waveform)[None])
+        net.classifier.weight.mul_(1000)
+        net.classifier.bias.copy_(-net.dense(log_mel)[0].mean(0))
     short = load(export_onnx(replace(model, net=net), tmp_path / "short.onnx"))
-    waveform = pink(40 * 24_000, 24_000)
     found = short.predict(waveform).probabilities
     predictor = short._predictor
     assert 0 < predictor.margin_frames == int(short.metadata["margin_frames"]) < module.MARGIN_FRAMES["dense"]
     predictor.margin_frames = module.MARGIN_FRAMES["dense"]
     whole = short.predict(waveform).probabilities
-    assert whole.std(axis=0).min() > 0.005
-    np.testing.assert_allclose(found, whole, atol=1e-3)
+    assert whole.std(axis=0).min() > 0.01
+    np.testing.assert_allclose(found, whole, atol=2e-3)
 
 
 def test_one_clip_is_one_step_then_one_every_32_frames(files: dict[str, Path]) -> None:

@@ -171,6 +171,13 @@ def main() -> None:
         "--precision", type=float, default=0.8, help="of the decisions from the threshold of a label on"
     )
     parser.add_argument("--denied", type=int, default=1, help="stretches that a label may be reported for wrongly")
+    parser.add_argument(
+        "--statistics",
+        type=int,
+        nargs="*",
+        default=[6, 10],
+        help="blocks that are among the features, for what is trained on them; the labels do not use them",
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--table", type=Path, required=True)
     args = parser.parse_args()
@@ -213,13 +220,20 @@ def main() -> None:
     print(f"all {len(every)} labels that are true for as many: average precision {mean:.1%}")
 
     weights: dict[str, torch.Tensor] = saved["net"]
-    widths = widths_of(weights["classifier.weight"].shape[1])
-    net = create_model("base", len(kept), widths=widths, bands=BANDS, clip_frames=CLIP_FRAMES, dropout=0.0)
+    channels = weights["classifier.weight"].shape[1]
+    net = create_model(
+        "base",
+        len(kept),
+        widths=widths_of(channels),
+        bands=BANDS,
+        clip_frames=CLIP_FRAMES,
+        dropout=0.0,
+        statistics=tuple(args.statistics),
+    )
     factor, moved = (torch.from_numpy(values[kept]).float() for values in (scale, bias))
-    own = {
-        "classifier.weight": weights["classifier.weight"][kept] * factor[:, None],
-        "classifier.bias": weights["classifier.bias"][kept] * factor + moved,
-    }
+    layer = torch.zeros_like(net.classifier.weight)
+    layer[:, :channels] = weights["classifier.weight"][kept] * factor[:, None]  # the means of the last block come first
+    own = {"classifier.weight": layer, "classifier.bias": weights["classifier.bias"][kept] * factor + moved}
     net.load_state_dict({**weights, **own})
     labels, identifiers = tuple(names[kept].tolist()), tuple(every_identifier[c] for c in kept)
     model = StoredModel(
