@@ -31,7 +31,7 @@ def main() -> None:
     steps.BLOCK_FRAMES[model.mode] = 2000
     print("frames     largest   mean   steps with another top-1")
     for margin in (32, 208, 416, 832, 1248, 1664, 2496):
-        steps.MARGIN_FRAMES[model.mode] = margin
+        model._predictor.margin_frames = margin
         joined = model.predict(waveform).probabilities
         difference = np.abs(joined - whole)
         other = (joined.argmax(1) != whole.argmax(1)).mean()

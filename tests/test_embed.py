@@ -122,7 +122,7 @@ def test_the_example_of_a_linear_classifier(sounds: Path, tmp_path: Path) -> Non
     done = example("linear_classifier", sounds)
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1]
-    accuracy = re.match(r"accuracy ([\d.]+) % of 18 recordings, cross-validated; 320 features", last)
+    accuracy = re.match(r"accuracy ([\d.]+) % of 18 recordings, cross-validated; 1120 features", last)
     assert accuracy and float(accuracy[1]) > 60, done.stdout
     wrong = example("linear_classifier", tmp_path)
     assert wrong.returncode == 1 and wrong.stderr.startswith("linear_classifier: ") and wrong.stderr.count("\n") == 1

@@ -5,11 +5,6 @@
 
 A model that was trained on all clips gets its temperature and thresholds from a cross-validation with its recipe.
 
-A dense model that learnt from short clips is shipped with ``--within-clip``. A clip of 2.4 s has six positions in the
-last stage, so that kernels of 21 met nothing but padding beyond five of them. In a long recording, these taps, which
-learnt nothing, would see what sounds seconds before and after, and hide what they should not. With the option they are
-zero, and the outputs for a clip are the same.
-
 The card (zoo/NAME/CARD.md) is written by hand: how and on what the model was trained, how good it is, where it fails.
 """
 
@@ -24,24 +19,9 @@ import torch
 
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
-from audioinceptionnext.network.base import Network
-from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import load_model, save_model
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@torch.no_grad()
-def keep_within_clip(net: Network) -> None:
-    """Set to zero, in place, what each kernel has at distances in time that no two positions of a clip have."""
-    if not isinstance(net, StagedNetwork):
-        raise SystemExit("--within-clip is for networks of stages only")
-    for number, block in enumerate(net.blocks):
-        positions = -(-net.config.clip_frames // 2 ** (2 + net.config.stage(number)))
-        for conv in block.modules():
-            if isinstance(conv, torch.nn.Conv2d) and (beyond := conv.kernel_size[0] // 2 - (positions - 1)) > 0:
-                conv.weight[:, :, :beyond] = 0
-                conv.weight[:, :, -beyond:] = 0
 
 
 def main() -> None:
@@ -51,12 +31,9 @@ def main() -> None:
     parser.add_argument("--measured", required=True, help="one line for `ainext models`: figure, data, how")
     parser.add_argument("--licence", required=True)
     parser.add_argument("--calibration", type=Path, help="figures.json of `ainext cross-validate` with the same recipe")
-    parser.add_argument("--within-clip", action="store_true", help="kernels reach no further than within a clip")
     options = parser.parse_args()
 
     model = load_model(options.weights)
-    if options.within_clip:
-        keep_within_clip(model.net)
     if options.calibration:
         figures = json.loads(options.calibration.read_text(encoding="utf-8"))
         model.temperature = figures["temperature"] or 1.0
