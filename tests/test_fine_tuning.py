@@ -14,7 +14,7 @@ from audioinceptionnext.data import load_dataset
 from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
-from audioinceptionnext.errors import AinextError, ParameterError
+from audioinceptionnext.errors import AinextError, FileError, ParameterError
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.training import linear_start
 from audioinceptionnext.training.acceptance import accept, blend
@@ -130,7 +130,7 @@ def test_the_network_starts_with_the_solution_for_its_own_features(start: tuple[
     changed = [name for name, value in model.net.state_dict().items() if not torch.equal(value, before[name])]
     assert changed == ["classifier.weight", "classifier.bias"]
     index = int((clip.bincount() == 1).nonzero()[0])  # of a clip that is taken as a whole, as the network pools it
-    waveform = waveforms[index].waveform  # type: ignore[union-attr]
+    waveform = torch.from_numpy(waveforms.part(index, 0, waveforms.max_samples))
     with torch.no_grad():
         own = model.net(model.front_end()(waveform[None])[:, :, : len(waveform) // model.front_end().hop])
     logits = torch.nn.functional.linear(features[clip == index], found.weight, found.bias)
@@ -171,6 +171,12 @@ def test_a_new_linear_layer_gets_the_statistics_of_the_blocks_that_there_are(
         "classifier.weight",
         "classifier.bias",
     }
+    again = replace(run, recipe=replace(recipe, seed=1))
+    with pytest.raises(FileError, match="seed"):
+        train(again, resume=True)
+    assert train(run, resume=True) == made
+    with pytest.raises(ParameterError, match="only a table"):
+        train(replace(run, out=tmp_path / "other", recipe=replace(recipe, teacher="kitchen20")))
     with pytest.raises(ParameterError, match="nothing would be learnt"):
         train(replace(run, out=tmp_path / "other", recipe=replace(recipe, linear_start=False)))
 

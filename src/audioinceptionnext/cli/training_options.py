@@ -89,7 +89,7 @@ NetworkName = Annotated[
         show_default="the recipe's",
     ),
 ]
-Epochs = Annotated[int | None, recipe_option(min=1, help="Train for this many epochs.", show_default="the recipe's")]
+Epochs = Annotated[int | None, recipe_option(min=0, help="Train for this many epochs.", show_default="the recipe's")]
 BatchSize = Annotated[
     int | None,
     recipe_option(min=1, help="Set the number of clips per step in each process.", show_default="the recipe's"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import warnings
 from dataclasses import replace
@@ -30,10 +31,12 @@ from audioinceptionnext.training.run_folder import (
     BEST,
     LAST,
     MODEL,
+    RUN,
     check_apart,
     check_folds,
     check_out,
     holding,
+    is_run,
     remove_run,
 )
 from audioinceptionnext.training.run_record import (
@@ -44,6 +47,7 @@ from audioinceptionnext.training.run_record import (
     write_description,
     write_figures,
 )
+from audioinceptionnext.training.soft_targets import SUFFIX
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
@@ -122,13 +126,21 @@ def train(
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
-    if not recipe.epochs and not recipe.linear_start:
-        raise ParameterError("epochs", 0, "nothing would be learnt; give a number of epochs, or linear_start as well")
+    if not recipe.epochs:
+        if not recipe.linear_start:
+            raise ParameterError(
+                "epochs", 0, "nothing would be learnt; give a number of epochs, or linear_start as well"
+            )
+        if recipe.teacher and not recipe.teacher.endswith(SUFFIX):
+            reason = "without epochs, only a table of targets (.csv) can teach; give a number of epochs"
+            raise ParameterError("teacher", recipe.teacher, reason)
     if recipe.targets == "teacher":
         teachers = teachers or open_teachers(recipe)
         run = replace(run, details={**(run.details or {}), "teachers": teachers.digests})
     record: dict[str, Any] = {"run": run.describe(hardware.processes)}
-    resumed = _record_to_resume(checkpoint, record["run"]) if resume else None
+    resumed = _record_to_resume(checkpoint, record["run"]) if resume and recipe.epochs else None
+    if resume and not recipe.epochs and is_run(run.out):  # a linear layer has no checkpoint, and is fitted once more
+        check_same(json.loads((run.out / RUN).read_text(encoding="utf-8")), record["run"], run.out / RUN)
     keep_memory()
     if hardware.threads is not None:
         torch.set_num_threads(hardware.threads)
@@ -197,7 +209,7 @@ def _save(
 ) -> Path | None:
     """Save the last weights or those of the best evaluation, whichever the recipe keeps. A student is scored, too."""
     best = run.out / BEST
-    if run.recipe.keep == "best" and run.held_out:
+    if run.recipe.keep == "best" and run.held_out and run.recipe.epochs:
         if best.is_file() and matches_checkpoint(best, module.record):  # it could have been left by another run
             module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
         else:
