@@ -80,7 +80,7 @@ def _swapped(conv: nn.Conv2d, bins: int) -> nn.Conv2d:
     if conv.stride[1] == 1:  # with a stride, the output has fewer bins than the input
         unused = max(0, (weight.shape[3] - (2 * bins - 1)) // 2)
         weight = weight[..., unused : weight.shape[3] - unused]
-    while conv.stride[0] == 1 and weight.shape[2] > 1 and not weight[:, :, [0, -1]].any():
+    while conv.stride[0] == 1 and weight.shape[2] > 2 and not weight[:, :, [0, -1]].any():
         weight = weight[:, :, 1:-1]
     weight = weight.transpose(2, 3)
     kernel = (weight.shape[2], weight.shape[3])
