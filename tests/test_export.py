@@ -15,8 +15,9 @@ import torch
 from scipy.special import expit, softmax
 
 from audioinceptionnext.errors import ModelError
-from audioinceptionnext.export.layout import time_last
-from audioinceptionnext.export.onnx import Exported, export_onnx
+from audioinceptionnext.export.layout import _swapped, time_last
+from audioinceptionnext.export.onnx import Exported, export_onnx, recalibrate_onnx
+from audioinceptionnext.export.quantise import convert_precision
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model
@@ -77,6 +78,35 @@ def test_taps_that_are_zero_are_cut_off(model: StoredModel) -> None:
         assert torch.allclose(swapped(log_mel), folded(log_mel), atol=1e-4)
     widths = {conv.kernel_size[1] for conv in swapped.modules() if isinstance(conv, torch.nn.Conv2d)}
     assert longest - 4 in widths and longest not in widths
+
+
+def test_a_recalibrated_file_is_a_new_export(model: StoredModel, files: dict[str, Path], tmp_path: Path) -> None:
+    path, waveform = tmp_path / "m.onnx", pink(120_000, 24_000)[None]
+    before = replace(model, temperature=0.5, thresholds=(0.2, 0.3, 0.4), multi_label=True)
+    export_onnx(before, path)
+    for changes in ({"temperature": 3.0, "thresholds": (0.5, 0.6, 0.7)}, {"temperature": 1.0, "thresholds": None}):
+        after = replace(before, **changes)
+        recalibrate_onnx(path, after)
+        new = export_onnx(after, tmp_path / "new" / "m.onnx")
+        found, expected = (ort.InferenceSession(file) for file in (path, new))
+        for one, other in zip(*(s.run(None, {"waveform": waveform}) for s in (found, expected)), strict=True):
+            np.testing.assert_array_equal(one, other)
+        metadata = found.get_modelmeta().custom_metadata_map
+        assert metadata == expected.get_modelmeta().custom_metadata_map
+        assert ("thresholds" in metadata) == (after.thresholds is not None)
+    for precision in ("float16", "bf16"):
+        convert_precision(files["dense"], path, precision)
+        written = path.read_bytes()
+        with pytest.raises(ModelError, match="float32 files only"):
+            recalibrate_onnx(path, model)
+        assert path.read_bytes() == written
+
+
+@pytest.mark.parametrize(("taps", "left"), [(2, 2), (4, 2), (5, 1)])
+def test_a_kernel_of_zeros_keeps_a_tap(taps: int, left: int) -> None:
+    conv = torch.nn.Conv2d(1, 1, (taps, 3))
+    torch.nn.init.zeros_(conv.weight)
+    assert _swapped(conv, bins=8).kernel_size == (3, left)
 
 
 def test_a_file_of_shorter_kernels_states_a_smaller_margin(

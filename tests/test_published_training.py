@@ -98,7 +98,7 @@ def test_any_other_setting_gives_other_weights(changes: dict[str, Any]) -> None:
 
 @pytest.mark.filterwarnings("ignore:You are trying to `self.log")  # there is no trainer here
 def test_twenty_training_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The losses and rates of a run, in float32 as a run takes its steps, each from the weights of float64.
+    """The losses and the optimiser of a run, in float32 as a run takes its steps, each from the weights of float64.
 
     Left to itself, the rounding of float32 would decide which of two nearly equal values a pooling takes.
     """
@@ -107,7 +107,8 @@ def test_twenty_training_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     configured = module.train().configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
-    losses, rates = [], []
+    kinds = ("lr", "weight_decay", "momentum", "nesterov")
+    losses, settings = [], []
 
     def training_step(net: AudioInceptionNeXt, optimiser: torch.optim.Optimizer, x: Tensor, targets: Tensor) -> None:
         module.net.load_state_dict(net.state_dict())
@@ -116,13 +117,13 @@ def test_twenty_training_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         loss = module.training_step(collate([])._replace(labels=targets), len(losses))
         assert loss is not None
         losses.append(loss.item())
-        rates.append([[group["lr"] for group in one.param_groups] for one in (optimizer, optimiser)])
+        settings.append([[[g[key] for key in kinds] for g in one.param_groups] for one in (optimizer, optimiser)])
         optimizer.step()
         schedule.step()
 
     twenty_steps(recipe(), training_step)
     np.testing.assert_allclose(losses, STORED["losses"], rtol=1e-5)
-    assert all(run == float64 for run, float64 in rates) and len({str(one) for one in rates}) > 1
+    assert all(run == float64 for run, float64 in settings) and len({str(one) for one in settings}) > 1
 
 
 def test_an_epoch_ends_with_its_last_full_batch() -> None:

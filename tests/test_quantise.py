@@ -19,7 +19,7 @@ from audioinceptionnext.export.agreement import Agreement, compare
 from audioinceptionnext.export.clips import Input, input_batches, rendered_waveforms
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.export.openvino import convert_to_openvino
-from audioinceptionnext.export.quantise import MIN_CHANNELS, convert_precision, quantise_onnx
+from audioinceptionnext.export.quantise import MIN_CHANNELS, _shorten_names, convert_precision, quantise_onnx
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import find_model
 from audioinceptionnext.network.blocks import Block, Mixer
@@ -86,6 +86,23 @@ def test_predicts_as_float32_in_less_space(
     assert 0 < agreement.mean_difference < agreement.worst < worst
     assert path.stat().st_size < size * source.stat().st_size
     assert metadata(path) == metadata(source) | {"precision": precision}
+
+
+@pytest.mark.parametrize("name", ["dense", "windows", "log-mel"])
+def test_names_are_numbered_and_none_is_left_dangling(files: dict[str, Path], name: str) -> None:
+    proto = onnx.load(files[name])
+    before, values = onnx.load(files[name]), proto.graph
+    _shorten_names(values)
+    onnx.checker.check_model(proto, full_check=True)
+    assert (values.input, values.output) == (before.graph.input, before.graph.output)
+    made = [name for node in values.node for name in node.output if name] + [t.name for t in values.initializer]
+    assert len(made) == len(set(made)) and len(proto.SerializeToString()) < len(before.SerializeToString())
+    kind = values.input[0].name
+    rng = np.random.default_rng(0)
+    given = {kind: rng.uniform(-1, 1, (1, 60_000) if kind == "waveform" else (1, 500, 128)).astype(np.float32)}
+    one, other = (ort.InferenceSession(p.SerializeToString()).run(None, given) for p in (proto, before))
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_int8_is_only_for_the_wide_layers(exported: dict[str, Path]) -> None:

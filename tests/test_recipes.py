@@ -188,6 +188,9 @@ def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp
     assert {name for name in names() if read_recipe(name, None, None)[1]} == fine
     timeline = load_recipe("timeline")
     assert read_recipe(None, None, None, "labels") == (timeline, DEFAULT_MODEL)
+    assert read_recipe(None, None, ["scenes={}"]) == (replace(timeline, scenes={}), DEFAULT_MODEL)
+    assert read_recipe(None, "random", ["scenes={}"]) == (replace(timeline, scenes={}), None)
+    assert read_recipe(None, None, ["scenes="]) == (linear, DEFAULT_MODEL)
     assert read_recipe(None, None, None, "labels", network="tiny") == (replace(timeline, network="tiny"), None)
     assert read_recipe("finetune", None, None, "labels") == (finetune, DEFAULT_MODEL)
     (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")

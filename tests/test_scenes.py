@@ -210,7 +210,7 @@ def test_what_the_background_covers_is_no_event(tmp_path: Path) -> None:
     assert ends[1] - ends[0] == pytest.approx(0.5, abs=2 * FRAME)  # in which it falls by 10 dB
     assert ends[2] == pytest.approx(1.5, abs=2 * FRAME)  # by 30 dB
     nothing = composer_of(clips, snr_db=-10, events_per_minute=3)(0)
-    assert nothing.left_out in (0, 1) and len(nothing.segments) + nothing.left_out == 1
+    assert sorted([*nothing.used, *nothing.left_out]) == [0] and len(nothing.segments) == len(nothing.used)
 
 
 def test_a_room_makes_sounds_longer_and_speed_makes_them_shorter(recordings: list[Clip]) -> None:
@@ -238,7 +238,8 @@ def test_recordings_that_cannot_be_used(recordings: list[Clip], tmp_path: Path) 
     composer = composer_of([broken, unlabelled, silent, recordings[1]], events_per_minute=30)
     assert composer.usable == [2, 3] and [index for index, _ in composer.unreadable] == [0]
     scene = composer(0)
-    assert len(scene.segments) + scene.left_out == 10 and scene.left_out >= 5
+    assert set(scene.used) == {3} and len(scene.segments) == len(scene.used)
+    assert len(scene.left_out) == 10 - len(scene.used) and scene.left_out.count(2) == 5
     with pytest.raises(AinextError, match="nothing to compose"):
         composer_of([broken, unlabelled])
     with pytest.raises(FileError, match="no audio or video files"):
@@ -346,10 +347,11 @@ def test_a_repeated_call_keeps_what_is_there(kitchen: Path, tmp_path: Path) -> N
 
     for options, other in ((("--seed", 1), "seed"), (("--folds", 1), "folds"), (("--set", "overlap=1"), "overlap")):
         assert f"holds scenes of another call (other {other})" in refused(*call, *options)
-    (out / "notes.txt").write_text("mine")
+    for name in ("notes.txt", "000007.flac", "123456.flac"):
+        (out / name).write_text("mine")
     assert "of which 5 scenes new" in ainext(*call, "--seed", 1, "--overwrite").out
     assert sorted(path.name for path in out.iterdir()) == [
-        *(f"{n:06}.flac" for n in range(5)), "notes.txt", "scenes.yaml", "times.csv",
+        *(f"{n:06}.flac" for n in (*range(5), 7, 123456)), "notes.txt", "scenes.yaml", "times.csv",
     ]  # fmt: skip
     (out / "times.csv").write_text("path,onset\n000000.flac,1\n")
     assert "lacks one of the columns" in refused(*call, "--seed", 1)
@@ -395,6 +397,20 @@ def test_calls_that_make_no_sense(kitchen: Path, tmp_path: Path) -> None:
         assert "holds a times.csv that is not of scenes" in refused(*render(out, kitchen, 2), *options)
     assert "holds the recordings" in refused(*render(kitchen, kitchen, 2))
     assert "is a file" in refused(*render(out / "times.csv", kitchen, 2))
+    assert "kitchen, where scenes would be taken for recordings" in refused(*render(kitchen / "new", kitchen, 2))
+    street = tmp_path / "street"
+    write_wav(_folder(street) / "a.wav", recording(), RATE)
+    assert "street, where scenes" in refused(*render(street / "out", kitchen, 2), "--set", f"background={street}")
+    assert [path.name for path in street.iterdir()] == ["a.wav"]
+
+
+def test_recordings_that_are_in_no_scene_are_counted_once(kitchen: Path, tmp_path: Path) -> None:
+    root = tmp_path / "kitchen"
+    shutil.copytree(kitchen, root)
+    for path in sorted(root.rglob("*.wav"))[:2]:
+        write_wav(path, np.zeros(RATE), RATE)
+    found = ainext(*render(tmp_path / "out", root, 20))
+    assert "left out of scenes: 2 recordings (" in found.err
 
 
 # --- Training ---
@@ -483,6 +499,9 @@ def test_settings_that_do_not_go_with_scenes(kitchen: Path, tmp_path: Path) -> N
     (_folder(_folder(tmp_path / "taken") / SCENES) / "times.csv").write_text("mine")
     with pytest.raises(ParameterError, match="not of scenes"):
         train(run_of(kitchen, tmp_path / "taken"), hardware=ALONE)
+    street = _folder(tmp_path / "street")
+    with pytest.raises(ParameterError, match="where scenes would be taken"):
+        train(run_of(kitchen, street / "run", scenes={"background": str(street)}), hardware=ALONE)
     inside = _folder(_folder(tmp_path / "own") / "noise")
     with pytest.raises(ParameterError, match="lies in the folder that is to be overwritten"):
         train(run_of(kitchen, tmp_path / "own", scenes={"background": str(inside)}), overwrite=True, hardware=ALONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import importlib
 import json
@@ -12,10 +13,12 @@ from types import ModuleType
 import numpy as np
 import onnxruntime as ort
 import pytest
+import torch
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.unlabelled import read_recordings
-from tests.networks import LABELS
+from audioinceptionnext.network import create_model
+from tests.networks import LABELS, SHORT, log_mels, with_statistics
 
 TOOLS = Path(__file__).parents[1] / "tools"
 
@@ -36,6 +39,20 @@ def test_blocks_that_lie_side_by_side_are_every_second_one(monkeypatch: pytest.M
         assert shape.tolist() == [1, len(blocks[stride]), 512]
     assert blocks[50].shape == (3, 100, 96)
     np.testing.assert_array_equal(blocks[100], blocks[50][::2])
+
+
+def test_kernels_that_stay_within_a_clip_give_the_same_for_a_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = with_statistics(create_model("tiny", 3, clip_frames=208, **SHORT)).double()
+    kept = copy.deepcopy(net)
+    tool("within_clip", monkeypatch).keep_within_clip(kept, 208)
+    clip, longer = log_mels(frames=208).double(), log_mels(frames=1040).double()
+    with torch.no_grad():
+        assert (kept(clip) - net(clip)).abs().max() < 1e-12
+        assert (kept.dense(longer) - net.dense(longer)).abs().max() > 1e-6
+    weights = zip(net.parameters(), kept.parameters(), strict=True)
+    changed = [after for before, after in weights if not torch.equal(before, after)]
+    assert changed and all(weight[:, :, 4:-4].all() and not weight[:, :, :4].any() for weight in changed)
 
 
 def test_rendered_sounds_are_recordings_and_a_later_run_adds_to_them(

@@ -32,7 +32,9 @@ def render(
     seed: Annotated[
         int,
         typer.Option(
-            min=0, help="Set the number of the first clip: each number gives a different one. Of scenes, set the seed."
+            min=0,
+            help="With --scenes, set the random seed. Otherwise set the number of the first clip: each number gives a "
+            "different one, so --seed 100 --clips 50 renders the clips 100 to 149.",
         ),
     ] = 0,
     jobs: Annotated[
@@ -144,6 +146,7 @@ def render(
         dataset.labels,
         scenes,
         made_of={"data": data, "folds": folds, "split": split},
+        read_from=[place for place in (root, audio) if place],
         overwrite=overwrite,
         jobs=jobs,
         progress=lambda done: print_progress(done, scenes, "scenes"),

@@ -63,7 +63,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help="Use this recipe; `ainext recipes` lists the shipped ones.",
-        show_default="linear; modern with --from random or --network; timeline with --data labels",
+        show_default="linear; modern with --from random or --network; timeline with --data labels or scenes",
     ),
 ]
 InitialWeights = Annotated[
@@ -118,10 +118,9 @@ def read_recipe(
 ) -> tuple[Recipe, str | None]:
     """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
 
-    What fits depends on the kind of data set: label tracks state times, which a model learns step by step. Unless the
-    command line says otherwise, a linear layer is fitted on the default model; targets of steps need more than that. A
-    network or a front end of one's own starts from random weights (None), and so does a recipe that needs these, or
-    weights of a certain kind.
+    Label tracks and scenes state times, which a model learns step by step. Unless the command line says otherwise, a
+    linear layer is fitted on the default model; targets of steps need more than that. A network or a front end of one's
+    own starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
     """
     if start not in (None, RANDOM) and options.get("network"):
         reason = f"the weights of {start} come with their own network; give either the network or the weights"
@@ -130,12 +129,13 @@ def read_recipe(
 
     given = {key: value for key, value in options.items() if value is not None}
     values = read_changes(changes) | {key: v.value if isinstance(v, Enum) else v for key, v in given.items()}
+    by_data = BY_DATA.get(data) or ("timeline" if values.get("scenes") is not None else None)
     if start != RANDOM and (start or "network" not in values):
         fitting = "timeline" if values.get("targets") == "steps" else "linear"
-        recipe = load_recipe(name or BY_DATA.get(data, fitting), values)
+        recipe = load_recipe(name or by_data or fitting, values)
         if start or recipe.suits_any_weights:
             return recipe, start or DEFAULT_MODEL
-    return load_recipe(name or BY_DATA.get(data, "modern"), values), None
+    return load_recipe(name or by_data or "modern", values), None
 
 
 def read_changes(changes: list[str] | None) -> dict[str, Any]:

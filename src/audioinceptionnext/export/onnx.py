@@ -17,12 +17,12 @@ import torch
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.export.agreement import Agreement, compare
 from audioinceptionnext.export.clips import ExportClips, Input, input_batches, input_name, model_inputs, rendered_clips
 from audioinceptionnext.export.layout import last_reach, time_last
 from audioinceptionnext.export.openvino import convert_to_openvino
-from audioinceptionnext.export.quantise import Precision, convert_precision, write_onnx
+from audioinceptionnext.export.quantise import Precision, convert_precision, read_metadata, write_onnx
 from audioinceptionnext.inference.steps import FILE_FORMAT, MARGIN_FRAMES
 from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.frontend import SILENCE
@@ -174,9 +174,14 @@ def recalibrate_onnx(path: Path, model: StoredModel) -> None:
     """Give the file that `export_onnx` wrote of a model its present temperature and thresholds.
 
     Raises:
+        ModelError: the file is not float32. Elsewhere the temperature is not found by its name.
         FileError: the file cannot be written.
+
+    >>> recalibrate_onnx(Path("runs/mine/model.onnx"), model)
     """
     proto = onnx.load(path)
+    if read_metadata(proto).get("precision", "float32") != "float32":
+        raise ModelError(path, "cannot be recalibrated: that is for float32 files only; export the model again")
     _set_calibration(proto, model)
     write_onnx(proto, path)
 
@@ -185,9 +190,11 @@ def _set_calibration(proto: onnx.ModelProto, model: StoredModel) -> None:
     (stored,) = [constant for constant in proto.graph.initializer if constant.name == TEMPERATURE]
     (_,) = [node for node in proto.graph.node if TEMPERATURE in node.input]  # nothing else changes with it
     stored.CopyFrom(onnx.numpy_helper.from_array(np.array(model.temperature, np.float32), TEMPERATURE))
-    values = {one.key: one.value for one in proto.metadata_props}
-    thresholds = {"thresholds": json.dumps(model.thresholds)} if model.thresholds else {}
-    onnx.helper.set_model_props(proto, values | {"temperature": str(model.temperature)} | thresholds)
+    values = read_metadata(proto) | {"temperature": str(model.temperature)}
+    values.pop("thresholds", None)
+    if model.thresholds:
+        values["thresholds"] = json.dumps(model.thresholds)
+    onnx.helper.set_model_props(proto, values)
 
 
 def export_checked(

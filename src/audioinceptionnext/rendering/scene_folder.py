@@ -32,7 +32,7 @@ class SceneFolder:
     Attributes:
         new: how many scenes did not exist before.
         events: rows of the list.
-        left_out: recordings that were drawn for the new scenes and are not in them, see `Scene`.
+        left_out: how many recordings were drawn for the new scenes and are in none of them, see `Scene`.
         empty: new scenes that hold no event at all. A list of events cannot name them, so they are not written.
     """
 
@@ -49,6 +49,7 @@ def render_scenes(
     count: int,
     *,
     made_of: dict[str, Any] | None = None,
+    read_from: Iterable[Path] = (),
     overwrite: bool = False,
     jobs: int = 1,
     progress: Callable[[int], None] = lambda done: None,
@@ -65,23 +66,27 @@ def render_scenes(
         labels: of the data set.
         count: number of scenes.
         made_of: what else ``scenes.yaml`` says, such as the name of the data set; values that YAML has.
+        read_from: folders that the recordings were found in, where scenes would be taken for recordings later on.
         overwrite: whether to remove scenes of another call first.
         jobs: processes to compose with. Their number does not change the files.
         progress: called with the number of scenes that are done so far.
 
     Raises:
-        ParameterError: the folder holds scenes of another call, or a list that is not of scenes.
+        ParameterError: the folder holds scenes of another call, or a list that is not of scenes; or it holds
+            recordings that scenes are made of, or lies among them or among those of the background.
         FileError: the folder cannot be written, or its list cannot be read.
         MediaError: a recording cannot be read.
     """
     record = _describe(composer, made_of or {})
     if any(place.resolve().is_relative_to(folder.resolve()) for place in {c.path.parent for c in composer.clips}):
         raise ParameterError("folder", folder, "holds the recordings that scenes are made of; give another folder")
+    check_outside(folder, [*read_from, *filter(None, [composer.settings.background_folder])])
     _check(folder, record, overwrite)
     if overwrite:
         remove_scenes(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    record["scenes"] = max(count, _made(folder))  # for `remove_scenes`: an interrupted call lists only a part of them
     with replacing(folder / RECORD) as new:
         new.write_text(
             yaml.safe_dump(record, sort_keys=False, allow_unicode=True, default_flow_style=None), encoding="utf-8"
@@ -89,7 +94,9 @@ def render_scenes(
     columns, rows = _read_times(folder / TIMES)
     missing = [n for n in range(count) if not (_name(n) in rows and (folder / _name(n)).is_file())]
     tasks = [missing[first : first + _TASK_SIZE] for first in range(0, len(missing), _TASK_SIZE)]
-    written, left_out, empty, done = 0, 0, 0, count - len(missing)
+    written, empty, done = 0, 0, count - len(missing)
+    used: set[int] = set()
+    left_out: set[int] = set()
     with ExitStack() as stack:
         map_tasks: Callable[..., Iterable[list[_Written]]] = map
         if jobs > 1 and len(tasks) > 1:
@@ -104,12 +111,13 @@ def render_scenes(
                 if scene.segments:
                     rows[scene.path] = [_row(scene.path, start, end, labels[n]) for start, end, n in scene.segments]
                 written, empty = written + bool(scene.segments), empty + (not scene.segments)
-                left_out += scene.left_out
+                used.update(scene.used)
+                left_out.update(scene.left_out)
             _write_times(folder / TIMES, columns, rows)
             done += len(task)
             progress(done)
     own = [rows[_name(number)] for number in range(count) if _name(number) in rows]
-    return SceneFolder(written, sum(map(len, own)), left_out, empty)
+    return SceneFolder(written, sum(map(len, own)), len(left_out - used), empty)
 
 
 def _describe(composer: Composer, made_of: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def _check(folder: Path, record: dict[str, Any], overwrite: bool) -> None:
     check_holds_scenes(folder)
     before = _read_record(folder / RECORD)
     if before is not None and not overwrite:
-        keys = [key for key in (before | record) if before.get(key) != record.get(key)]
+        keys = [key for key in (before | record) if key != "scenes" and before.get(key) != record.get(key)]
         if "settings" in keys:
             old, new = (one.get("settings") or {} for one in (before, record))
             keys = [key for key in (old | new) if old.get(key) != new.get(key)] if isinstance(old, dict) else keys
@@ -137,6 +145,18 @@ def _check(folder: Path, record: dict[str, Any], overwrite: bool) -> None:
             what = f"holds scenes of another call (other {printable(str(keys[0]))})"
             raise ParameterError("folder", folder, f"{what}; give another folder, or overwrite them")
     check_can_write(folder / TIMES)
+
+
+def check_outside(folder: Path, places: Iterable[Path]) -> None:
+    """Check that a folder for scenes lies in none of those that recordings are read from.
+
+    Raises:
+        ParameterError: it does.
+    """
+    for place in places:
+        if folder.resolve().is_relative_to(place.resolve()):
+            where = f"lies in {printable(place)}, where scenes would be taken for recordings"
+            raise ParameterError("folder", folder, f"{where}; give another folder")
 
 
 def check_holds_scenes(folder: Path) -> None:
@@ -171,10 +191,16 @@ def remove_scenes(folder: Path) -> None:
     if _read_record(folder / RECORD) is None:
         return
     with writing(folder):
-        for path in folder.glob(_name(0).replace("0", "[0-9]")):
-            path.unlink()
+        for number in range(_made(folder)):
+            (folder / _name(number)).unlink(missing_ok=True)
         (folder / TIMES).unlink(missing_ok=True)
         (folder / RECORD).unlink()
+
+
+def _made(folder: Path) -> int:
+    """How many scenes calls have made in a folder, or were about to make."""
+    found = (_read_record(folder / RECORD) or {}).get("scenes")
+    return found if isinstance(found, int) else 0
 
 
 def _name(number: int) -> str:
@@ -214,7 +240,8 @@ def _write_times(path: Path, columns: Sequence[str], rows: dict[str, list[Row]])
 class _Written(NamedTuple):
     path: str
     segments: list[tuple[float, float, int]]
-    left_out: int
+    used: tuple[int, ...]
+    left_out: tuple[int, ...]
 
 
 _process: list[tuple[Composer, Path]] = []  # what a process composes with
@@ -233,5 +260,5 @@ def _write_scenes(numbers: Sequence[int]) -> list[_Written]:
         if segments:
             with replacing(folder / _name(number)) as new:
                 new.write_bytes(flac(scene.waveform, composer.rate))
-        written.append(_Written(_name(number), segments, scene.left_out))
+        written.append(_Written(_name(number), segments, scene.used, scene.left_out))
     return written

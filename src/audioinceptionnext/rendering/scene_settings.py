@@ -60,6 +60,11 @@ class SceneSettings:
             if refusal:
                 raise ParameterError(setting.name, value, refusal)
 
+    @property
+    def background_folder(self) -> Path | None:
+        """The folder of recordings that is the background, if one is."""
+        return None if self.background in (NOISE, SILENCE) else Path(self.background)
+
     def as_dict(self) -> dict[str, Any]:
         """All settings, as types that JSON and YAML have."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}

@@ -10,7 +10,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import fft
@@ -43,13 +42,15 @@ class Scene:
         waveform: (samples,) float32 of -1…1.
         segments: what sounds, (n, 3) float64 by start: start and end in seconds, class index. An event of several
             labels is one segment of each.
-        left_out: how many recordings were drawn for it that are not in it: they are silent, stay below the background,
-            or found no place.
+        used: the indices of the recordings in it, one for each event.
+        left_out: the indices of those that were drawn for it and are not in it: they are silent, stay below the
+            background, or found no place.
     """
 
     waveform: np.ndarray
     segments: Segments
-    left_out: int = 0
+    used: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
 
 class Composer:
@@ -131,20 +132,21 @@ class Composer:
         waveform = self._background(rng) * np.float32(level)
         timeline = _Timeline(self.samples, frame_samples(self.rate), settings.overlap, round(settings.gap * self.rate))
         rows: list[tuple[float, float, int]] = []
-        drawn = self._drawn(number)
-        used = 0
-        for index in drawn:
+        used: list[int] = []
+        left_out: list[int] = []
+        for index in self._drawn(number):
             labels = self.waveforms.clips[index].labels
             event = self._event(index, level, room, rng)
             start = None if event is None else timeline.place(labels, self._length(event), self.whole, rng, self.rate)
             if event is None or start is None:
+                left_out.append(index)
                 continue
-            used += 1
+            used.append(index)
             _add(waveform, event, start - self._fade)
             ends = max(0, start), min(self.samples, start + self._length(event))
             rows += [(ends[0] / self.rate, ends[1] / self.rate, label) for label in labels]
         waveform /= max(1.0, float(np.abs(waveform).max(initial=0)))
-        return Scene(waveform, np.array(sorted(rows), float).reshape(-1, 3), len(drawn) - used)
+        return Scene(waveform, np.array(sorted(rows), float).reshape(-1, 3), tuple(used), tuple(left_out))
 
     @property
     def _fade(self) -> int:
@@ -258,9 +260,9 @@ def open_backgrounds(settings: SceneSettings, rate: int, keep: Keep | None = Non
     Raises:
         FileError: the folder holds no recording.
     """
-    if settings.background in (NOISE, SILENCE):
+    if settings.background_folder is None:
         return None
-    return Waveforms(read_recordings(Path(settings.background)).clips, Reader(rate), keep=keep)
+    return Waveforms(read_recordings(settings.background_folder).clips, Reader(rate), keep=keep)
 
 
 class _Timeline:

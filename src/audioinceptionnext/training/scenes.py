@@ -20,8 +20,8 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
 from audioinceptionnext.errors import AinextError, ParameterError
 from audioinceptionnext.rendering.scene_epochs import SceneEpochs
-from audioinceptionnext.rendering.scene_folder import check_holds_scenes, render_scenes
-from audioinceptionnext.rendering.scene_settings import NOISE, SILENCE, SceneSettings
+from audioinceptionnext.rendering.scene_folder import check_holds_scenes, check_outside, render_scenes
+from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer, open_backgrounds
 from audioinceptionnext.training.hardware import is_first_process
 from audioinceptionnext.training.recipe import Recipe
@@ -46,7 +46,7 @@ def settings_of(recipe: Recipe) -> SceneSettings:
     return replace(SceneSettings.from_dict(recipe.scenes or {}), seconds=max(recipe.crops))
 
 
-def check_settings(recipe: Recipe, out: Path) -> dict[str, str | None]:
+def check_settings(recipe: Recipe, out: Path) -> dict[str, str]:
     """Check that a recipe's scenes go with its other settings, and that there is place for held-out ones.
 
     Returns:
@@ -60,8 +60,11 @@ def check_settings(recipe: Recipe, out: Path) -> dict[str, str | None]:
     if recipe.targets != "steps":
         raise ParameterError("scenes", None, "they go with targets of steps only; set targets=steps, or leave them out")
     check_holds_scenes(out / SCENES)
-    background = str(recipe.scenes.get("background", NOISE))
-    return {"scenes": None if background in (NOISE, SILENCE) else background}
+    background = SceneSettings.from_dict(recipe.scenes).background_folder
+    if background is None:
+        return {}
+    check_outside(out / SCENES, [background])
+    return {"scenes": str(background)}
 
 
 def compose(run: Run, read: Callable[[Sequence[Clip]], Waveforms], rate: int) -> ComposedRun:
