@@ -13,12 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audioinceptionnext.cli.figures import print_timeline_figures
 from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation import psds
 from audioinceptionnext.evaluation.events import STRICT, Collars, event_counts
 from audioinceptionnext.evaluation.timeline_figures import timeline_figures, weighted_median
-from audioinceptionnext.evaluation.timeline_report import INVENTED, MISPLACED, MISSED, RIGHT, verdicts
+from audioinceptionnext.evaluation.timeline_report import (
+    INVENTED,
+    MISPLACED,
+    MISSED,
+    RIGHT,
+    verdicts,
+    write_timeline_report,
+)
 from audioinceptionnext.evaluation.timelines import Timeline, merged, smoothed
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
 from audioinceptionnext.results.types import Segment
@@ -139,6 +147,21 @@ def test_intervals_contain_their_figures_and_need_recordings() -> None:
     assert low < figures["per_label"]["hiss"]["event_f1"] < high
     assert timeline_figures(some_timelines(3), LABELS, STRICT, 50)["intervals"] == {}
     assert timeline_figures(some_timelines(), LABELS, STRICT, 300) == figures
+
+
+@pytest.mark.parametrize(("recordings", "reason"), [(6, False), (3, True)])
+def test_few_recordings_are_named_only_if_they_are_why_there_are_no_intervals(
+    recordings: int, reason: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If nothing is found, F1 is 0 in every resample, however many there are."""
+    timelines = [timeline(number, [event("hiss", 1, 2)], []) for number in range(recordings)]
+    figures = {"data": "labels", "model": "mine", "recordings": recordings, "unreadable": [], "hours": 0.1}
+    figures |= timeline_figures(timelines, LABELS, STRICT, 50)
+    assert figures["intervals"] == {}
+    print_timeline_figures(figures)
+    page = write_timeline_report(tmp_path / "report", figures, timelines, STRICT, rocs={}).read_text(encoding="utf-8")
+    for said in (plain(capsys.readouterr().out), page):
+        assert (f"{recordings} recordings cannot tell how far" in said) == reason
 
 
 def test_a_weighted_median_is_that_of_the_repeated_values() -> None:
@@ -315,8 +338,10 @@ def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_
     check_report(tmp_path / "report", figures)
     assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == ["6.tsv", "7.tsv"]
     assert "trained on" not in after.err
+    tracks[0].write_text("")  # a clip of the list, but no segment
     seen = ainext("evaluate", "--timeline", *arguments, "--model", run / "model.onnx", "--resamples", 50)
-    assert seen.code == 0 and "was trained on" in seen.err
+    counts = [sum(len(truth[f"{track.stem}.wav"]) for track in some) for some in (tracks[1:6], tracks[1:])]
+    assert seen.code == 0 and "was trained on {} of these {} segments".format(*counts) in seen.err
     assert "Event F1" in plain(seen.out) and "events: onsets within 0.2 s, offsets within 0.2 s or 20 %" in plain(
         seen.out
     )

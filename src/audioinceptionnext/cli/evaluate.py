@@ -84,7 +84,9 @@ def evaluate(
     scores: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="With --timeline, write the scores to this folder, for the package sed_scores_eval."
+            metavar="DIR",
+            help="With --timeline, write the scores to this folder, for the package sed_scores_eval; scores of other "
+            "recordings that are there are removed.",
         ),
     ] = None,
     report: Annotated[
@@ -150,7 +152,7 @@ def evaluate(
     seen = seen_clips(model, recogniser, published, clips)
     if timeline:
         unreadable = score_timeline(
-            dataset, chosen, others, recogniser, len(seen), collars=collars, report=report, scores=scores,
+            dataset, chosen, others, recogniser, seen, collars=collars, report=report, scores=scores,
             resamples=resamples, progress=partial(_print_progress, what="recordings"), as_json=as_json,
         )  # fmt: skip
         return _end(unreadable)

@@ -35,7 +35,7 @@ def score_timeline(
     clips: Sequence[Clip],
     others: Sequence[Clip],
     recogniser: Recogniser,
-    seen: int,
+    seen: Sequence[Clip],
     *,
     collars: tuple[float, float],
     report: Path | None,
@@ -48,7 +48,7 @@ def score_timeline(
 
     Args:
         dataset, clips, others, recogniser: as chosen; ``others`` are the clips that are not.
-        seen: the number of the clips that trained the model.
+        seen: those of the clips that trained the model.
         collars: of onsets and offsets, in seconds.
         report, scores: the folders to write to.
         resamples, progress: as for `evaluate_timelines`.
@@ -74,10 +74,11 @@ def score_timeline(
     figures: dict[str, Any] = found.figures
     if not can_score():
         print(f"ainext: warning: {MISSING}", file=sys.stderr)
-    if seen:
-        what = f"{recogniser.name} was trained on {seen:,} of these {counted(len(clips), 'segment')}"
+    if trained := sum(len(clip.labels) for clip in seen):  # an empty track is a clip, but no segment
+        segments = counted(sum(len(clip.labels) for clip in clips), "segment")
+        what = f"{recogniser.name} was trained on {trained:,} of these {segments}"
         print(f"ainext: warning: {what}, so the figures are higher than those of new recordings", file=sys.stderr)
-        figures[SEEN] = seen
+        figures[SEEN] = trained
     if scores is not None:
         beside = write_scores(scores, found.timelines, found.labels)
         also = ", ".join(map(printable, beside))
