@@ -15,6 +15,8 @@ import pytest
 
 from audioinceptionnext.cli.figures import print_timeline_figures
 from audioinceptionnext.data import Clip, load_dataset
+from audioinceptionnext.data.annotated import annotated_recordings
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation import psds
 from audioinceptionnext.evaluation.events import STRICT, Collars, event_counts
@@ -390,6 +392,28 @@ def test_without_the_package_the_figures_lack_psds_in_one_line(
     (warning,) = (line for line in found.err.splitlines() if line.startswith("ainext: warning:"))
     assert warning.endswith("pip install 'audioinceptionnext[psds]'") and "PSDS" in warning
     assert any(line.startswith(f"ainext: {tmp_path / 'broken.wav'}") for line in found.err.splitlines())
+
+
+def test_segments_end_with_their_recording(scenes: Path, tmp_path: Path) -> None:
+    """Which is 7.3 s long. A hundredth of a second may come from rounding, and needs no warning."""
+    rows = [("path", "start", "end", "label"), *(("long.wav", *row) for row in [(6, 60, "blender"), (9, 10, "peel")])]
+    rows += [("rounded.wav", 5, 7.31, "peel"), ("rounded.wav", 6, 7, "blender")]
+    root = write_list(tmp_path / "meta.csv", *rows)
+    for name in ("long.wav", "rounded.wav"):
+        (tmp_path / name).symlink_to(scenes / "0.wav")
+    dataset = load_dataset("csv", root)
+    lines: list[str] = []
+    long, rounded = annotated_recordings(dataset.clips, Reader(24_000), on_beyond=lines.append)
+    assert long.segments.tolist() == [[6, 7.3, 0]] and rounded.segments.tolist() == [[5, 7.3, 1], [6, 7, 0]]
+    what = "1 segment shortened and 1 segment left out that would reach beyond the recording's end at 7.30 s"
+    assert lines == [f"{tmp_path / 'long.wav'}: {what}"]
+    call = ("evaluate", "--timeline", "--data", "csv", "--root", root, "--model", "kitchen20-small", "--json")
+    found = ainext(*call, "--resamples", 0, "--scores", tmp_path / "scores")
+    assert found.code == 0 and found.json["beyond_end"] == lines and found.json["segments"] == 3
+    assert f"ainext: warning: {lines[0]}" in found.err.splitlines()
+    for name, column in (("ground_truth", 2), ("durations", 1)):
+        written = (tmp_path / f"scores_{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        assert max(float(row.split("\t")[column]) for row in written) == 7.3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.cli.evaluate_timeline import OFFSET_COLLAR, ONSET_COLLAR, check_options, score_timeline
+from audioinceptionnext.cli.evaluate_timeline import (
+    OFFSET_COLLAR,
+    ONSET_COLLAR,
+    check_options,
+    print_warnings,
+    score_timeline,
+)
 from audioinceptionnext.cli.export import Mode
 from audioinceptionnext.cli.figures import print_figures, print_step_figures
 from audioinceptionnext.errors import FileError, ParameterError, counted, printable
@@ -225,6 +231,7 @@ def _score_steps(
             raise ParameterError(name, value, reason)
     check_apart(others, clips)
     figures = evaluate_frames(dataset, clips, recogniser, partial(_print_progress, what="recordings"))
+    print_warnings(figures)
     if as_json:
         print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,12 @@ def check_options(timeline: bool, of_timelines: dict[str, object], of_clips: dic
         if value:
             reason = "goes with clips only; leave it out" if timeline else "goes with --timeline only"
             raise ParameterError(name, value, reason)
+
+
+def print_warnings(figures: Mapping[str, Any]) -> None:
+    """On stderr, print what of the data the figures do not count."""
+    for line in figures["beyond_end"]:
+        print(f"ainext: warning: {line}", file=sys.stderr)
 
 
 def score_timeline(
@@ -72,6 +78,7 @@ def score_timeline(
         progress=progress,
     )  # fmt: skip
     figures: dict[str, Any] = found.figures
+    print_warnings(figures)
     if not can_score():
         print(f"ainext: warning: {MISSING}", file=sys.stderr)
     if trained := sum(len(clip.labels) for clip in seen):  # an empty track is a clip, but no segment

@@ -77,12 +77,14 @@ def evaluate_timelines(
     >>> found.figures["event_f1"], found.figures["onset_median"]
     """
     unreadable: list[str] = []
-    timelines = predict_timelines(dataset, clips, recogniser, unreadable, progress)
+    beyond: list[str] = []
+    timelines = predict_timelines(dataset, clips, recogniser, unreadable, beyond, progress)
     figures: dict[str, Any] = {
         "data": dataset.name,
         "model": recogniser.name,
         "recordings": len(timelines),
         "unreadable": unreadable,
+        "beyond_end": beyond,
         "hours": sum(one.seconds for one in timelines) / 3600,
     }
     figures |= timeline_figures(timelines, dataset.labels, collars, resamples)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.annotated import Stretch, annotated_recordings
+from audioinceptionnext.data.annotated import Stretch, annotated_recordings, until
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, counted
@@ -50,13 +50,14 @@ def predict_timelines(
     clips: Sequence[Clip],
     recogniser: Recogniser,
     unreadable: list[str],
+    beyond: list[str],
     progress: Progress | None = None,
 ) -> list[Timeline]:
     """The timelines of the recordings of ``clips``.
 
     Args:
         dataset, clips, recogniser, progress: as for `evaluate_timelines`.
-        unreadable: gets what is wrong with each recording that cannot be read.
+        unreadable, beyond: as for `predict_recordings`.
 
     Raises:
         ModelError, AinextError: as `evaluate_timelines`.
@@ -76,8 +77,9 @@ def predict_timelines(
     columns = [recogniser.labels.index(label) for label in dataset.labels]
     known, smoothing = set(dataset.labels), SegmentationSettings().smoothing
     timelines = []
-    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, progress):
-        true = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in recording.segments]
+    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
+        rows = until(recording.segments, found.duration)  # which decoding finds to be shorter than the header says
+        true = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in rows]
         timelines.append(
             Timeline(
                 recording.clip,
@@ -95,6 +97,7 @@ def predict_recordings(
     clips: Sequence[Clip],
     recogniser: Recogniser,
     unreadable: list[str],
+    beyond: list[str],
     progress: Progress | None = None,
 ) -> Iterator[tuple[Stretch, Recognition]]:
     """Yield each recording of annotated clips with what the model finds in it.
@@ -102,12 +105,13 @@ def predict_recordings(
     Args:
         dataset, clips, recogniser, progress: as for `evaluate_timelines`.
         unreadable: gets what is wrong with each recording that cannot be read, and is left out.
+        beyond: gets a line on each recording with segments that reach beyond its end, see `annotated_recordings`.
 
     Raises:
         AinextError: no recording can be read.
     """
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    recordings = annotated_recordings(clips, reader, unreadable.append)
+    recordings = annotated_recordings(clips, reader, unreadable.append, beyond.append)
     total, done = len(recordings) + len(unreadable), 0
     for number, recording in enumerate(recordings, start=1 + len(unreadable)):
         try:
