@@ -394,6 +394,24 @@ def test_without_the_package_the_figures_lack_psds_in_one_line(
     assert any(line.startswith(f"ainext: {tmp_path / 'broken.wav'}") for line in found.err.splitlines())
 
 
+def test_labels_that_the_model_does_not_know_are_named_and_not_counted(scenes: Path, tmp_path: Path) -> None:
+    """A person who corrects the labels of a model may add a sound of their own."""
+    (tmp_path / "a.wav").symlink_to(scenes / "0.wav")
+    model = "kitchen20-small"
+    call = ("evaluate", "--timeline", "--data", "csv", "--root", tmp_path, "--model", model, "--resamples", 0, "--json")
+    rows = [("path", "start", "end", "label"), ("a.wav", 1, 2, "blender"), ("a.wav", 3, 5, "peel")]
+    write_list(tmp_path / "meta.csv", *rows)
+    without = ainext(*call).json
+    write_list(tmp_path / "meta.csv", *rows, ("a.wav", 2, 3, "a kettle"), ("a.wav", 4, 6, "zither"))
+    found = ainext(*call, "--report", tmp_path / "report")
+    assert found.code == 0 and without["unknown_labels"] == [] and without["segments"] == 2
+    page = Path(found.json["report"]).read_text(encoding="utf-8")
+    assert found.json == without | {"unknown_labels": ["a kettle", "zither"], "report": found.json["report"]}
+    said = f"{model} does not know 2 labels of the data: a kettle, zither; segments of these are not counted"
+    assert found.err.splitlines().count(f"ainext: warning: {said}") == 1
+    assert "The model does not know a kettle, zither, so segments of these labels are not counted" in page
+
+
 def test_segments_end_with_their_recording(scenes: Path, tmp_path: Path) -> None:
     """Which is 7.3 s long. A hundredth of a second may come from rounding, and needs no warning."""
     rows = [("path", "start", "end", "label"), *(("long.wav", *row) for row in [(6, 60, "blender"), (9, 10, "peel")])]
@@ -423,7 +441,7 @@ def test_segments_end_with_their_recording(scenes: Path, tmp_path: Path) -> None
         (("--timeline", "--predictions", "p.csv"), "--predictions p.csv: goes with clips only"),
         (("--scores", "scores"), "--scores scores: goes with --timeline only"),
         (("--onset-collar", 0.5), "--onset-collar 0.5: goes with --timeline only"),
-        (("--timeline",), "does not know 'hiss', a class of csv"),
+        (("--timeline",), "knows none of the labels of csv, e.g. 'hiss'; train or fine-tune a model on them first"),
     ],
 )
 def test_calls_that_are_refused(scenes: Path, options: tuple[Any, ...], said: str) -> None:

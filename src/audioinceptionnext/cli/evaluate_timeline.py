@@ -34,6 +34,11 @@ def print_warnings(figures: Mapping[str, Any]) -> None:
     """On stderr, print what of the data the figures do not count."""
     for line in figures["beyond_end"]:
         print(f"ainext: warning: {line}", file=sys.stderr)
+    if unknown := figures.get("unknown_labels"):
+        named = ", ".join(map(printable, unknown))
+        what = f"{figures['model']} does not know {counted(len(unknown), 'label')} of the data: {named}"
+        them = "it" if len(unknown) == 1 else "these"
+        print(f"ainext: warning: {what}; segments of {them} are not counted", file=sys.stderr)
 
 
 def score_timeline(
@@ -81,9 +86,11 @@ def score_timeline(
     print_warnings(figures)
     if not can_score():
         print(f"ainext: warning: {MISSING}", file=sys.stderr)
-    if trained := sum(len(clip.labels) for clip in seen):  # an empty track is a clip, but no segment
-        segments = counted(sum(len(clip.labels) for clip in clips), "segment")
-        what = f"{recogniser.name} was trained on {trained:,} of these {segments}"
+    trained, every = (
+        sum(dataset.labels[label] in found.labels for clip in some for label in clip.labels) for some in (seen, clips)
+    )
+    if trained:
+        what = f"{recogniser.name} was trained on {trained:,} of these {counted(every, 'segment')}"
         print(f"ainext: warning: {what}, so the figures are higher than those of new recordings", file=sys.stderr)
         figures[SEEN] = trained
     if scores is not None:

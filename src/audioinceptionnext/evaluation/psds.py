@@ -68,7 +68,7 @@ def psds(timelines: Sequence[Timeline], labels: Sequence[str], resamples: int) -
 
     Args:
         timelines: at least one.
-        labels: those of the data set.
+        labels: see `TimelineEvaluation`.
         resamples: of the bootstrap over recordings, of which at most `RESAMPLES` are drawn. There are no intervals if
             it is 0, or if even `FEWEST` would take minutes.
     """

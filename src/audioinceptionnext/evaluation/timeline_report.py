@@ -188,6 +188,7 @@ def write_timeline_report(
             long_table=LONG_TABLE,
             has_psds=bool(rocs),
             seen=figures.get(SEEN, 0),
+            unknown=figures.get("unknown_labels"),
         )
         staged.write_text("index.html", index)
         staged.publish()

@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Timeline:
-    """What sounds in a recording, and what a model says of it. Labels are those of the data set.
+    """What sounds in a recording, and what a model says of it. Labels are those of the data set that the model knows.
 
     Attributes:
         recording: all of it.
@@ -53,7 +53,7 @@ def predict_timelines(
     beyond: list[str],
     progress: Progress | None = None,
 ) -> list[Timeline]:
-    """The timelines of the recordings of ``clips``.
+    """The timelines of the recordings of ``clips``, with the labels of `known_labels`.
 
     Args:
         dataset, clips, recogniser, progress: as for `evaluate_timelines`.
@@ -65,17 +65,16 @@ def predict_timelines(
     dataset.check_one_task("evaluation of a timeline")
     if recogniser.tasks:
         raise ModelError(recogniser.name, "its labels are of several tasks, whose timelines cannot be scored yet")
-    if unknown := [label for label in dataset.labels if label not in recogniser.labels]:
-        reason = f"does not know {unknown[0]!r}, a class of {dataset.name}; train or fine-tune a model on it first"
-        raise ModelError(recogniser.name, reason)
+    labels = known_labels(dataset, recogniser)
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
-    if not any(clip.labels for clip in labelled):
-        raise AinextError(f"{dataset.name}: none of these segments has a label, so they cannot be scored")
+    if not any(dataset.labels[label] in labels for clip in labelled for label in clip.labels):
+        reason = f"none of these segments has a label that {recogniser.name} knows, so they cannot be scored"
+        raise AinextError(f"{dataset.name}: {reason}")
     if all(clip.start == 0 and clip.end is None for clip in labelled):
         reason = "its clips are whole recordings, without the times of their sounds; leave out the timeline"
         raise AinextError(f"{dataset.name}: {reason}")
-    columns = [recogniser.labels.index(label) for label in dataset.labels]
-    known, smoothing = set(dataset.labels), SegmentationSettings().smoothing
+    columns = [recogniser.labels.index(label) for label in labels]
+    known, smoothing = set(labels), SegmentationSettings().smoothing
     timelines = []
     for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
         rows = until(recording.segments, found.duration)  # which decoding finds to be shorter than the header says
@@ -83,13 +82,27 @@ def predict_timelines(
         timelines.append(
             Timeline(
                 recording.clip,
-                merged(true),
+                merged([one for one in true if one.label in known]),
                 [one for one in found.segments if one.label in known],
                 step_bounds(len(found.probabilities), found.step_seconds, found.window_seconds, found.duration),
                 smoothed(found.probabilities[:, columns], found.step_seconds, smoothing),
             )
         )
     return timelines
+
+
+def known_labels(dataset: Dataset, recogniser: Recogniser) -> tuple[str, ...]:
+    """The labels of a data set that a model knows, in the data set's order.
+
+    Raises:
+        ModelError: it knows none of them.
+    """
+    labels = tuple(label for label in dataset.labels if label in recogniser.labels)
+    if not labels:
+        what = f"knows none of the labels of {dataset.name}, e.g. {dataset.labels[0]!r}"
+        reason = f"{what}; train or fine-tune a model on them first"
+        raise ModelError(recogniser.name, reason)
+    return labels
 
 
 def predict_recordings(
