@@ -13,6 +13,7 @@ from audioinceptionnext.training import cross_validation, fit
 from audioinceptionnext.training.recipe import as_yaml
 from audioinceptionnext.training.run_folder import LAST, MODEL, RUN
 from tests.command import Outcome, ainext, last_line, refused
+from tests.data_files import wav
 from tests.small_sounds import LABELS, quick, write_kitchen
 
 
@@ -132,3 +133,14 @@ def test_a_dataset_without_folds(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
     dealt = load_dataset("folder", tmp_path / "classes").with_folds(2)
     assert dealt.folds == (1, 2) and [sum(c.fold == n for c in dealt.clips) for n in (1, 2)] == [1, 1]
+
+
+def test_label_tracks_get_a_linear_layer_by_themselves(tmp_path: Path) -> None:
+    """A recipe of steps, which `train` takes for them, trains a single run."""
+    for number, name in enumerate(("a", "b", "c", "d")):
+        wav(tmp_path / "mine" / f"{name}.wav")
+        (tmp_path / "mine" / f"{name}.txt").write_text(f"0\t0.5\t{LABELS[number % 2]}\n", encoding="utf-8")
+    call = ("cross-validate", "--data", "labels", "--root", tmp_path / "mine", "--out", tmp_path / "run")
+    found = ainext(*call, "--num-folds", 2, "--epochs", 1, "--threads", 1, "--json")
+    assert found.code == 0, found.err
+    assert set(found.json["folds"]) == {"1", "2"} and found.json["clips"] == 4

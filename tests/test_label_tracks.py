@@ -64,6 +64,35 @@ def test_audacity_ranges_of_frequencies_commas_and_marks(tmp_path: Path) -> None
     assert read_track(path, "a.wav").segments == [(0.5, 1.25, "bowl")]
 
 
+def test_only_ends_of_lines_end_a_line_and_numbers_are_plain(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("0\t1\ta\u2028b\x85c\r2\t3\tbowl\r\n4\t1_0\tbowl\n_1\t2\tbowl".encode())
+    track = read_track(path, "a.wav")
+    assert track.segments == [(0, 1, "a b c"), (2, 3, "bowl")]
+    assert track.problems == [f"line {n}: {time!r} is no time in seconds" for n, time in ((3, "1_0"), (4, "_1"))]
+    path.write_bytes("0.5\t1.25\tbowl\n".encode("utf-16-le"))
+    with pytest.raises(FileError, match="not text in UTF-8 or UTF-16"):
+        read_track(path, "a.wav")
+
+
+def test_a_track_that_may_be_of_two_recordings_is_of_neither(tmp_path: Path) -> None:
+    root = written(tmp_path, same_txt="0\t1\tbowl\n", other_txt="0\t1\ttap\n")
+    for name in ("same.flac", "x.Table.1.wav", "y.wav"):
+        wav(root / name)
+    for name in ("x.Table.1.selections.txt", "y.Table.1.selections.txt"):
+        (root / name).write_text(f"{RAVEN}1\tSpectrogram 1\t1\t2\towl\n")
+    dataset = load_dataset("labels", root)
+    assert [row[:2] for row in rows(dataset)] == [("other.wav", "tap"), ("x.Table.1.wav", "owl"), ("y.wav", "owl")]
+    said = "same.txt may be another recording's; name it after one of them, such as"
+    assert dataset.problems == tuple(
+        f"{root / name}: {said} {name}.txt; the recording is left out" for name in ("same.flac", "same.wav")
+    )
+    (root / "same.txt").rename(root / "same.wav.txt")
+    assert load_dataset("labels", root).problems == (
+        f"{root / 'same.flac'}: no label track beside it; the recording is left out",
+    )
+
+
 def test_raven_views_offsets_and_other_recordings(tmp_path: Path) -> None:
     path = tmp_path / "a.Table.1.selections.txt"
     path.write_text(f"{RAVEN}1\tWaveform 1\t1\t2\towl\n1\tSpectrogram 1\t1\t2\towl\n2\tSpectrogram 1\t3\t4\t\n")

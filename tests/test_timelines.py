@@ -13,12 +13,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from audioinceptionnext.cli.figures import print_timeline_figures
 from audioinceptionnext.data import Clip, load_dataset
+from audioinceptionnext.data.annotated import annotated_recordings
+from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import FileError
 from audioinceptionnext.evaluation import psds
 from audioinceptionnext.evaluation.events import STRICT, Collars, event_counts
 from audioinceptionnext.evaluation.timeline_figures import timeline_figures, weighted_median
-from audioinceptionnext.evaluation.timeline_report import INVENTED, MISPLACED, MISSED, RIGHT, verdicts
+from audioinceptionnext.evaluation.timeline_report import (
+    INVENTED,
+    MISPLACED,
+    MISSED,
+    RIGHT,
+    verdicts,
+    write_timeline_report,
+)
 from audioinceptionnext.evaluation.timelines import Timeline, merged, smoothed
 from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
 from audioinceptionnext.results.types import Segment
@@ -139,6 +149,21 @@ def test_intervals_contain_their_figures_and_need_recordings() -> None:
     assert low < figures["per_label"]["hiss"]["event_f1"] < high
     assert timeline_figures(some_timelines(3), LABELS, STRICT, 50)["intervals"] == {}
     assert timeline_figures(some_timelines(), LABELS, STRICT, 300) == figures
+
+
+@pytest.mark.parametrize(("recordings", "reason"), [(6, False), (3, True)])
+def test_few_recordings_are_named_only_if_they_are_why_there_are_no_intervals(
+    recordings: int, reason: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If nothing is found, F1 is 0 in every resample, however many there are."""
+    timelines = [timeline(number, [event("hiss", 1, 2)], []) for number in range(recordings)]
+    figures = {"data": "labels", "model": "mine", "recordings": recordings, "unreadable": [], "hours": 0.1}
+    figures |= timeline_figures(timelines, LABELS, STRICT, 50)
+    assert figures["intervals"] == {}
+    print_timeline_figures(figures)
+    page = write_timeline_report(tmp_path / "report", figures, timelines, STRICT, rocs={}).read_text(encoding="utf-8")
+    for said in (plain(capsys.readouterr().out), page):
+        assert (f"{recordings} recordings cannot tell how far" in said) == reason
 
 
 def test_a_weighted_median_is_that_of_the_repeated_values() -> None:
@@ -315,8 +340,10 @@ def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_
     check_report(tmp_path / "report", figures)
     assert sorted(path.name for path in (tmp_path / "scores").iterdir()) == ["6.tsv", "7.tsv"]
     assert "trained on" not in after.err
+    tracks[0].write_text("")  # a clip of the list, but no segment
     seen = ainext("evaluate", "--timeline", *arguments, "--model", run / "model.onnx", "--resamples", 50)
-    assert seen.code == 0 and "was trained on" in seen.err
+    counts = [sum(len(truth[f"{track.stem}.wav"]) for track in some) for some in (tracks[1:6], tracks[1:])]
+    assert seen.code == 0 and "was trained on {} of these {} segments".format(*counts) in seen.err
     assert "Event F1" in plain(seen.out) and "events: onsets within 0.2 s, offsets within 0.2 s or 20 %" in plain(
         seen.out
     )
@@ -367,6 +394,46 @@ def test_without_the_package_the_figures_lack_psds_in_one_line(
     assert any(line.startswith(f"ainext: {tmp_path / 'broken.wav'}") for line in found.err.splitlines())
 
 
+def test_labels_that_the_model_does_not_know_are_named_and_not_counted(scenes: Path, tmp_path: Path) -> None:
+    """A person who corrects the labels of a model may add a sound of their own."""
+    (tmp_path / "a.wav").symlink_to(scenes / "0.wav")
+    model = "kitchen20-small"
+    call = ("evaluate", "--timeline", "--data", "csv", "--root", tmp_path, "--model", model, "--resamples", 0, "--json")
+    rows = [("path", "start", "end", "label"), ("a.wav", 1, 2, "blender"), ("a.wav", 3, 5, "peel")]
+    write_list(tmp_path / "meta.csv", *rows)
+    without = ainext(*call).json
+    write_list(tmp_path / "meta.csv", *rows, ("a.wav", 2, 3, "a kettle"), ("a.wav", 4, 6, "zither"))
+    found = ainext(*call, "--report", tmp_path / "report")
+    assert found.code == 0 and without["unknown_labels"] == [] and without["segments"] == 2
+    page = Path(found.json["report"]).read_text(encoding="utf-8")
+    assert found.json == without | {"unknown_labels": ["a kettle", "zither"], "report": found.json["report"]}
+    said = f"{model} does not know 2 labels of the data: a kettle, zither; segments of these are not counted"
+    assert found.err.splitlines().count(f"ainext: warning: {said}") == 1
+    assert "The model does not know a kettle, zither, so segments of these labels are not counted" in page
+
+
+def test_segments_end_with_their_recording(scenes: Path, tmp_path: Path) -> None:
+    """Which is 7.3 s long. A hundredth of a second may come from rounding, and needs no warning."""
+    rows = [("path", "start", "end", "label"), *(("long.wav", *row) for row in [(6, 60, "blender"), (9, 10, "peel")])]
+    rows += [("rounded.wav", 5, 7.31, "peel"), ("rounded.wav", 6, 7, "blender")]
+    root = write_list(tmp_path / "meta.csv", *rows)
+    for name in ("long.wav", "rounded.wav"):
+        (tmp_path / name).symlink_to(scenes / "0.wav")
+    dataset = load_dataset("csv", root)
+    lines: list[str] = []
+    long, rounded = annotated_recordings(dataset.clips, Reader(24_000), on_beyond=lines.append)
+    assert long.segments.tolist() == [[6, 7.3, 0]] and rounded.segments.tolist() == [[5, 7.3, 1], [6, 7, 0]]
+    what = "1 segment shortened and 1 segment left out that would reach beyond the recording's end at 7.30 s"
+    assert lines == [f"{tmp_path / 'long.wav'}: {what}"]
+    call = ("evaluate", "--timeline", "--data", "csv", "--root", root, "--model", "kitchen20-small", "--json")
+    found = ainext(*call, "--resamples", 0, "--scores", tmp_path / "scores")
+    assert found.code == 0 and found.json["beyond_end"] == lines and found.json["segments"] == 3
+    assert f"ainext: warning: {lines[0]}" in found.err.splitlines()
+    for name, column in (("ground_truth", 2), ("durations", 1)):
+        written = (tmp_path / f"scores_{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        assert max(float(row.split("\t")[column]) for row in written) == 7.3
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -374,7 +441,7 @@ def test_without_the_package_the_figures_lack_psds_in_one_line(
         (("--timeline", "--predictions", "p.csv"), "--predictions p.csv: goes with clips only"),
         (("--scores", "scores"), "--scores scores: goes with --timeline only"),
         (("--onset-collar", 0.5), "--onset-collar 0.5: goes with --timeline only"),
-        (("--timeline",), "does not know 'hiss', a class of csv"),
+        (("--timeline",), "knows none of the labels of csv, e.g. 'hiss'; train or fine-tune a model on them first"),
     ],
 )
 def test_calls_that_are_refused(scenes: Path, options: tuple[Any, ...], said: str) -> None:

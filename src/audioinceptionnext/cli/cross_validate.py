@@ -27,7 +27,15 @@ def cross_validate(
         str | None, typer.Option("--folds", help="Train and score only these folds, such as 1,2.", show_default="all")
     ] = None,
     audio: shared.Audio = None,
-    recipe: shared.RecipeName = None,
+    recipe: Annotated[
+        str | None,
+        shared.recipe_option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help=shared.RECIPE_HELP,
+            show_default="linear; modern with --from random or --network",
+        ),
+    ] = None,
     initial_weights: shared.InitialWeights = None,
     changes: shared.Changes = None,
     resume: Annotated[
@@ -62,7 +70,7 @@ def cross_validate(
     from audioinceptionnext.training.teacher import FOLD
 
     settings, initial_weights = shared.read_recipe(
-        recipe, initial_weights, changes, data, network=network, epochs=epochs, batch_size=batch_size,
+        recipe, initial_weights, changes, network=network, epochs=epochs, batch_size=batch_size,
         learning_rate=learning_rate, precision=precision, seed=seed,
     )  # fmt: skip
     check_call(out, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights, folds=True)

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import training_options as shared
-from audioinceptionnext.cli.evaluate_timeline import OFFSET_COLLAR, ONSET_COLLAR, check_options, score_timeline
+from audioinceptionnext.cli.evaluate_timeline import (
+    OFFSET_COLLAR,
+    ONSET_COLLAR,
+    check_options,
+    print_warnings,
+    score_timeline,
+)
 from audioinceptionnext.cli.export import Mode
 from audioinceptionnext.cli.figures import print_figures, print_step_figures
 from audioinceptionnext.errors import FileError, ParameterError, counted, printable
@@ -84,7 +90,9 @@ def evaluate(
     scores: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="With --timeline, write the scores to this folder, for the package sed_scores_eval."
+            metavar="DIR",
+            help="With --timeline, write the scores to this folder, for the package sed_scores_eval; scores of other "
+            "recordings that are there are removed.",
         ),
     ] = None,
     report: Annotated[
@@ -150,7 +158,7 @@ def evaluate(
     seen = seen_clips(model, recogniser, published, clips)
     if timeline:
         unreadable = score_timeline(
-            dataset, chosen, others, recogniser, len(seen), collars=collars, report=report, scores=scores,
+            dataset, chosen, others, recogniser, seen, collars=collars, report=report, scores=scores,
             resamples=resamples, progress=partial(_print_progress, what="recordings"), as_json=as_json,
         )  # fmt: skip
         return _end(unreadable)
@@ -223,6 +231,7 @@ def _score_steps(
             raise ParameterError(name, value, reason)
     check_apart(others, clips)
     figures = evaluate_frames(dataset, clips, recogniser, partial(_print_progress, what="recordings"))
+    print_warnings(figures)
     if as_json:
         print(json.dumps(rounded(figures), ensure_ascii=False, indent=2))
     else:

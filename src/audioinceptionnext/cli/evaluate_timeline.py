@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,23 @@ def check_options(timeline: bool, of_timelines: dict[str, object], of_clips: dic
             raise ParameterError(name, value, reason)
 
 
+def print_warnings(figures: Mapping[str, Any]) -> None:
+    """On stderr, print what of the data the figures do not count."""
+    for line in figures["beyond_end"]:
+        print(f"ainext: warning: {line}", file=sys.stderr)
+    if unknown := figures.get("unknown_labels"):
+        named = ", ".join(map(printable, unknown))
+        what = f"{figures['model']} does not know {counted(len(unknown), 'label')} of the data: {named}"
+        them = "it" if len(unknown) == 1 else "these"
+        print(f"ainext: warning: {what}; segments of {them} are not counted", file=sys.stderr)
+
+
 def score_timeline(
     dataset: Dataset,
     clips: Sequence[Clip],
     others: Sequence[Clip],
     recogniser: Recogniser,
-    seen: int,
+    seen: Sequence[Clip],
     *,
     collars: tuple[float, float],
     report: Path | None,
@@ -48,7 +59,7 @@ def score_timeline(
 
     Args:
         dataset, clips, others, recogniser: as chosen; ``others`` are the clips that are not.
-        seen: the number of the clips that trained the model.
+        seen: those of the clips that trained the model.
         collars: of onsets and offsets, in seconds.
         report, scores: the folders to write to.
         resamples, progress: as for `evaluate_timelines`.
@@ -72,12 +83,16 @@ def score_timeline(
         progress=progress,
     )  # fmt: skip
     figures: dict[str, Any] = found.figures
+    print_warnings(figures)
     if not can_score():
         print(f"ainext: warning: {MISSING}", file=sys.stderr)
-    if seen:
-        what = f"{recogniser.name} was trained on {seen:,} of these {counted(len(clips), 'segment')}"
+    trained, every = (
+        sum(dataset.labels[label] in found.labels for clip in some for label in clip.labels) for some in (seen, clips)
+    )
+    if trained:
+        what = f"{recogniser.name} was trained on {trained:,} of these {counted(every, 'segment')}"
         print(f"ainext: warning: {what}, so the figures are higher than those of new recordings", file=sys.stderr)
-        figures[SEEN] = seen
+        figures[SEEN] = trained
     if scores is not None:
         beside = write_scores(scores, found.timelines, found.labels)
         also = ", ".join(map(printable, beside))

@@ -43,6 +43,7 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from audioinceptionnext.evaluation.intervals import MIN_SOURCES
     from audioinceptionnext.evaluation.timeline_report import HEADLINES, label_cell, shown_headline
 
     console = Console(highlight=False)
@@ -59,10 +60,11 @@ def print_timeline_figures(figures: dict[str, Any]) -> None:
     off = f"offsets within {collars['offset']:g} s or {100 * collars['offset_share']:g} %"
     console.print(f"events: onsets within {collars['onset']:g} s, {off}", style="dim")
     if figures.get("intervals"):
-        console.print("in brackets: 95 % bootstrap intervals, over recordings\n", style="dim")
-    elif "intervals" in figures:
-        few = counted(figures.get("sources", figures["recordings"]), "recording")
-        console.print(f"no 95 % intervals: {few} cannot tell how far others would move the figures\n", style="dim")
+        console.print("in brackets: 95 % bootstrap intervals, over recordings", style="dim")
+    elif "intervals" in figures and (sources := figures.get("sources", figures["recordings"])) < MIN_SOURCES:
+        few = counted(sources, "recording")
+        console.print(f"no 95 % intervals: {few} cannot tell how far others would move the figures", style="dim")
+    console.print()
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("label")
     columns = [name for name in OF_TIMELINES if figures.get(name, "") is not None]

@@ -38,6 +38,8 @@ DATA_SETS = (
     "or epic-kitchens"
 )
 
+RECIPE_HELP = "Use this recipe; `ainext recipes` lists the shipped ones."
+
 # Options in panels of the help.
 recipe_option = partial(typer.Option, rich_help_panel="Recipe")
 hardware_option = partial(typer.Option, rich_help_panel="Hardware")
@@ -62,7 +64,7 @@ RecipeName = Annotated[
     recipe_option(
         "--recipe",
         metavar="NAME|FILE",
-        help="Use this recipe; `ainext recipes` lists the shipped ones.",
+        help=RECIPE_HELP,
         show_default="linear; modern with --from random or --network; timeline with --data labels or scenes",
     ),
 ]
@@ -118,9 +120,10 @@ def read_recipe(
 ) -> tuple[Recipe, str | None]:
     """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
 
-    Label tracks and scenes state times, which a model learns step by step. Unless the command line says otherwise, a
-    linear layer is fitted on the default model; targets of steps need more than that. A network or a front end of one's
-    own starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
+    Label tracks and scenes state times, which a model learns step by step. (A cross-validation does not name its
+    ``data``, since it cannot train on steps.) Unless the command line says otherwise, a linear layer is fitted on the
+    default model; targets of steps need more than that. A network or a front end of one's own starts from random
+    weights (None), and so does a recipe that needs these, or weights of a certain kind.
     """
     if start not in (None, RANDOM) and options.get("network"):
         reason = f"the weights of {start} come with their own network; give either the network or the weights"

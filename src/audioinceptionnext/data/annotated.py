@@ -16,8 +16,9 @@ import numpy as np
 
 from audioinceptionnext.data.clip import UNLABELLED, Clip, Dataset
 from audioinceptionnext.data.reader import Reader
-from audioinceptionnext.errors import AinextError, MediaError, counted
+from audioinceptionnext.errors import AinextError, MediaError, counted, printable
 
+ROUNDED = 0.05  # seconds by which an end may exceed the recording's because either was rounded
 Segments = np.ndarray  # (n, 3) float64: start and end in seconds from the start of the recording, and class index
 
 
@@ -36,14 +37,20 @@ class Stretch:
 
 
 def annotated_recordings(
-    clips: Iterable[Clip], reader: Reader, on_unreadable: Callable[[str], None] | None = None
+    clips: Iterable[Clip],
+    reader: Reader,
+    on_unreadable: Callable[[str], None] | None = None,
+    on_beyond: Callable[[str], None] | None = None,
 ) -> list[Stretch]:
     """Gather segments by recording, in the order of their first segments.
+
+    A segment ends with its recording at the latest. One that would start after that is left out.
 
     Args:
         clips: labelled; several may be of one recording, and overlap.
         reader: finds the lengths of the recordings.
         on_unreadable: called with what is wrong with a recording that cannot be read, which is then left out.
+        on_beyond: called with a line on each recording with segments that reach beyond its end, by more than `ROUNDED`.
 
     Raises:
         MediaError: a recording cannot be read, and there is no ``on_unreadable``.
@@ -66,8 +73,28 @@ def annotated_recordings(
             continue
         rows = [(c.start, seconds if c.end is None else c.end, label) for c in own for label in c.labels]
         segments = np.array(rows, float).reshape(-1, 3)
+        if on_beyond is not None and (line := _beyond(whole, segments, seconds)):
+            on_beyond(line)
+        segments = until(segments, seconds)
         recordings.append(Stretch(replace(whole, end=seconds, group=own[0].group), segments))
     return recordings
+
+
+def until(segments: Segments, seconds: float) -> Segments:
+    """What of the segments lies in the first ``seconds`` of their recording."""
+    kept = segments[segments[:, 0] < seconds]
+    kept[:, 1] = kept[:, 1].clip(max=seconds)
+    return kept
+
+
+def _beyond(recording: Clip, segments: Segments, seconds: float) -> str | None:
+    """How many segments `until` changes, in a line; None if there are none."""
+    late = int((segments[:, 0] >= seconds).sum())
+    long = int(((segments[:, 0] < seconds) & (segments[:, 1] > seconds + ROUNDED)).sum())
+    counts = ((long, "shortened"), (late, "left out"))
+    parts = [f"{counted(count, 'segment')} {what}" for count, what in counts if count]
+    end = f"that would reach beyond the recording's end at {seconds:.2f} s"
+    return f"{printable(recording.name)}: {' and '.join(parts)} {end}" if parts else None
 
 
 def tiles(recording: Stretch, seconds: float) -> list[Stretch]:

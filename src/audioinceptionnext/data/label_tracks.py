@@ -7,7 +7,7 @@ segment, there is no sound of any class. So an empty track is worth having.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,12 +48,12 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
     inside = {path: path.relative_to(folder) for path in recordings}
     splits = {path: SPLITS.get(name.parts[0].lower()) if len(name.parts) > 1 else None for path, name in inside.items()}
     of_split = splits if None not in splits.values() else dict.fromkeys(recordings)
-    tracks, read = _tracks_below(root), dict[Path, Track]()
-    for path, name in inside.items():
-        own = next((tracks.pop(key) for key in _keys(name) if key in tracks), [])
-        if len(own) != 1:
-            listed = ", ".join(printable(one.name) for one in own)
-            what = f"several label tracks, {listed}; keep one" if own else "no label track beside it"
+    tracks, read = _tracks_below(root, {key for name in inside.values() for key in _keys(name)}), dict[Path, Track]()
+    keys = {path: next((key for key in _keys(name) if key in tracks), None) for path, name in inside.items()}
+    often = Counter(keys.values())
+    for path, key in keys.items():
+        own = [] if key is None else tracks[key]
+        if what := _why_none(path, own, shared=often[key] > 1):
             problems.append(f"{printable(path)}: {what}; the recording is left out")
             continue
         try:
@@ -64,7 +64,8 @@ def load(root: Path, audio: Path | None = None) -> Dataset:
         problems += [f"{printable(own[0])}: {problem}" for problem in track.problems]
         if track.segments or not track.problems:  # one whose lines are all unusable does not say that nothing sounds
             read[path] = track
-    alone = [path for paths in tracks.values() for path in paths if path.suffix.lower() != ".txt" or _is_track(path)]
+    others = [path for key, paths in tracks.items() if key not in often for path in paths]
+    alone = [path for path in others if path.suffix.lower() != ".txt" or _is_track(path)]
     problems += [f"{printable(path)}: no recording of this name" for path in alone]
     labels = sorted_labels({label for track in read.values() for _, _, label in track.segments})
     if not labels:
@@ -90,15 +91,29 @@ def _by_times(track: Track, index: dict[str, int]) -> Iterator[tuple[float, floa
         yield 0.0, None, (NONE_OF_THEM,)
 
 
-def _tracks_below(root: Path) -> _Tracks:
+def _why_none(recording: Path, tracks: list[Path], shared: bool) -> str | None:
+    """Why a recording has not one track of its own; None if it has. ``shared`` says that another has these too."""
+    if not tracks:
+        return "no label track beside it"
+    listed = ", ".join(printable(one.name) for one in tracks)
+    if len(tracks) > 1:
+        return f"several label tracks, {listed}; keep one"
+    if shared:
+        name = printable(f"{recording.name}.txt")
+        return f"{listed} may be another recording's; name it after one of them, such as {name}"
+    return None
+
+
+def _tracks_below(root: Path, wanted: set[tuple[str, ...]]) -> _Tracks:
+    """All label tracks, by names that are among the ``wanted`` ones where there is a choice."""
     tracks: _Tracks = defaultdict(list)
     for parent, names in walk(root):
         for name in sorted(names):
             if suffix := next((one for one in SUFFIXES if name.lower().endswith(one)), None):
-                stem = name[: -len(suffix)]
-                if suffix == SUFFIXES[0]:  # Raven itself calls them dinner.Table.1.selections.txt
-                    stem = stem.partition(".Table.")[0]
-                tracks[_key((parent / stem).relative_to(root))].append(parent / name)
+                key = _key((parent / name[: -len(suffix)]).relative_to(root))
+                if suffix == SUFFIXES[0] and key not in wanted:  # Raven itself: dinner.Table.1.selections.txt
+                    key = (*key[:-1], key[-1].rpartition(".Table.")[0] or key[-1])
+                tracks[key].append(parent / name)
     return dict(tracks)
 
 

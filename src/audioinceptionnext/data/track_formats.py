@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -57,8 +58,8 @@ def read_track(path: Path, recording: str) -> Track:
     """
     if path.suffix.lower() == ".eaf":
         return _elan(path)
-    lines = _text(path).splitlines()
-    if lines and _BEGIN in lines[0].split("\t"):
+    lines = re.split("\r\n|\r|\n", _text(path))  # `splitlines` also splits at U+0085 and U+2028, inside a label
+    if _BEGIN in lines[0].split("\t"):
         return _raven(path, lines, recording)
     if path.name.lower().endswith(SUFFIXES[0]) and any(lines):
         raise FileError(path, f"not a selection table of Raven: it has no column {_BEGIN!r}")
@@ -147,8 +148,9 @@ def _segment(start: object, end: object, label: str | None) -> tuple[float, floa
 
 def _number(value: object) -> float:
     """A time in seconds. Some programs write it with a comma where the system's language has one."""
+    text = str(value).strip().replace(",", ".")
     try:
-        number = float(str(value).strip().replace(",", "."))
+        number = math.nan if "_" in text else float(text)  # for which 1_0 is 10
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
@@ -160,8 +162,11 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
-        raise FileError(path, "not text in UTF-8 or UTF-16; save it in one of these") from None
+        text = "\0"
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from None
+    if "\0" in text:  # so is UTF-16 that does not say so with a byte order mark
+        raise FileError(path, "not text in UTF-8 or UTF-16; save it in one of these")
+    return text

@@ -15,7 +15,7 @@ from audioinceptionnext.evaluation.events import STRICT, Collars
 from audioinceptionnext.evaluation.psds import psds
 from audioinceptionnext.evaluation.timeline_figures import timeline_figures
 from audioinceptionnext.evaluation.timeline_report import write_timeline_report
-from audioinceptionnext.evaluation.timelines import Progress, Timeline, predict_timelines
+from audioinceptionnext.evaluation.timelines import Progress, Timeline, known_labels, predict_timelines
 from audioinceptionnext.inference.recogniser import Recogniser
 
 RESAMPLES = 1000  # of the bootstrap
@@ -26,7 +26,7 @@ class TimelineEvaluation:
     """The timelines of a data set, and the figures computed from them.
 
     Attributes:
-        labels: those of the data set.
+        labels: those of the data set that the model knows.
         timelines: of the recordings that could be read.
         figures: the object that ``ainext evaluate`` prints of timelines as JSON.
         collars: by which events are right or wrong.
@@ -58,7 +58,9 @@ def evaluate_timelines(
 ) -> TimelineEvaluation:
     """Score a model on whole recordings, of which ``clips`` are the annotated segments.
 
-    Only labels of the data set count. What the model reports of others is left out, since nobody listened for it.
+    Only labels of both count. What the model reports of others is left out, since nobody listened for it, and so are
+    segments of labels that it does not know, which say nothing of those that it does. The latter are listed in the
+    figures.
 
     Args:
         dataset: the data set that the clips belong to. Its model may be of one label at a time or of several.
@@ -69,7 +71,7 @@ def evaluate_timelines(
         progress: called with the number of recordings done, and of all.
 
     Raises:
-        ModelError: the data set has a class that the model does not know, or the model has several tasks.
+        ModelError: the model knows none of the labels, or has several tasks.
         AinextError: the segments have no labels or no times, or no recording can be read.
 
     >>> dataset = load_dataset("labels", "corrected")
@@ -77,20 +79,24 @@ def evaluate_timelines(
     >>> found.figures["event_f1"], found.figures["onset_median"]
     """
     unreadable: list[str] = []
-    timelines = predict_timelines(dataset, clips, recogniser, unreadable, progress)
+    beyond: list[str] = []
+    timelines = predict_timelines(dataset, clips, recogniser, unreadable, beyond, progress)
     figures: dict[str, Any] = {
         "data": dataset.name,
         "model": recogniser.name,
         "recordings": len(timelines),
         "unreadable": unreadable,
+        "beyond_end": beyond,
+        "unknown_labels": [label for label in dataset.labels if label not in recogniser.labels],
         "hours": sum(one.seconds for one in timelines) / 3600,
     }
-    figures |= timeline_figures(timelines, dataset.labels, collars, resamples)
-    scored = psds(timelines, dataset.labels, resamples)
+    labels = known_labels(dataset, recogniser)
+    figures |= timeline_figures(timelines, labels, collars, resamples)
+    scored = psds(timelines, labels, resamples)
     figures |= scored.figures
     if "intervals" in figures:
         figures["intervals"] |= scored.intervals
     for label, own in scored.per_label.items():
         figures["per_label"][label] |= own
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    return TimelineEvaluation(dataset.labels, timelines, figures, collars, reader, scored.rocs)
+    return TimelineEvaluation(labels, timelines, figures, collars, reader, scored.rocs)

@@ -63,9 +63,9 @@ def evaluate_frames(
 
     Returns:
         ``recordings``, ``hours`` and ``segments``, their numbers; ``unreadable``, what is wrong with each recording
-        that cannot be read and was left out; ``frame_map``, the mean over the classes of `frame_precision`, and
-        ``per_class``, each class's own, in %; and the figures of `score_events` for the segments that
-        `Recogniser.predict` gives by itself.
+        that cannot be read and was left out; ``beyond_end``, a line on each one with segments that reach beyond its
+        end; ``frame_map``, the mean over the classes of `frame_precision`, and ``per_class``, each class's own, in %;
+        and the figures of `score_events` for the segments that `Recogniser.predict` gives by itself.
 
     Raises:
         ModelError: the data set has a class that the model does not know.
@@ -77,8 +77,9 @@ def evaluate_frames(
         raise AinextError(f"{dataset.name}: none of these segments has a label, so they cannot be scored")
     probabilities, targets, timelines = [], [], []
     unreadable: list[str] = []
+    beyond: list[str] = []
     hours = 0.0
-    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, progress):
+    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
         bounds = step_bounds(len(found.probabilities), found.step_seconds, found.window_seconds, found.duration)
         probabilities.append(found.probabilities)
         targets.append(step_targets(recording.segments, bounds, len(dataset.labels)))
@@ -91,6 +92,7 @@ def evaluate_frames(
         "model": recogniser.name,
         "recordings": len(probabilities),
         "unreadable": unreadable,
+        "beyond_end": beyond,
         "hours": hours,
         "segments": sum(len(true) for true, _ in timelines),
         "frame_map": mean_precision(precision),

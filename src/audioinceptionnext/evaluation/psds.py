@@ -68,7 +68,7 @@ def psds(timelines: Sequence[Timeline], labels: Sequence[str], resamples: int) -
 
     Args:
         timelines: at least one.
-        labels: those of the data set.
+        labels: see `TimelineEvaluation`.
         resamples: of the bootstrap over recordings, of which at most `RESAMPLES` are drawn. There are no intervals if
             it is 0, or if even `FEWEST` would take minutes.
     """
@@ -114,7 +114,8 @@ def write_scores(folder: Path, timelines: Sequence[Timeline], labels: Sequence[s
 
     Args:
         folder: gets a file ``NAME.tsv`` for each recording, with the columns onset, offset and one per label.
-            Beside it are ``FOLDER_ground_truth.tsv`` and ``FOLDER_durations.tsv``.
+            Beside it are ``FOLDER_ground_truth.tsv`` and ``FOLDER_durations.tsv``. Scores of other recordings there
+            are removed, since the package reads all that a folder holds.
         timelines, labels: see `evaluate_timelines`.
 
     Returns:

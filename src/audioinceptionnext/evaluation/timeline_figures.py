@@ -58,7 +58,7 @@ def timeline_figures(
 
     Args:
         timelines: at least one.
-        labels: those of the data set, to which all segments belong.
+        labels: to which all segments belong.
         collars: how far off the times of an event may be that counts as right.
         resamples: of the bootstrap; whole recordings are drawn, or whole groups of them if the data set names groups. 0
             computes no intervals.

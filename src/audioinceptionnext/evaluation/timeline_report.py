@@ -22,7 +22,7 @@ from audioinceptionnext.data.clip import Clip
 from audioinceptionnext.errors import counted, writing
 from audioinceptionnext.evaluation import plots, timeline_plots
 from audioinceptionnext.evaluation.events import Collars, match_by_collars, match_by_overlap
-from audioinceptionnext.evaluation.intervals import FEW_SOURCES
+from audioinceptionnext.evaluation.intervals import FEW_SOURCES, MIN_SOURCES
 from audioinceptionnext.evaluation.report_files import (
     AUDIO_FOLDER,
     MAX_AUDIO_SECONDS,
@@ -177,6 +177,7 @@ def write_timeline_report(
             intervals=figures.get("intervals"),
             sources=figures.get("sources", figures["recordings"]),
             few_sources=FEW_SOURCES,
+            min_sources=MIN_SOURCES,
             collars=_worded(collars),
             resolution=figures["resolution"],
             columns=[heading for heading, _ in COLUMNS.values()],
@@ -187,6 +188,7 @@ def write_timeline_report(
             long_table=LONG_TABLE,
             has_psds=bool(rocs),
             seen=figures.get(SEEN, 0),
+            unknown=figures.get("unknown_labels"),
         )
         staged.write_text("index.html", index)
         staged.publish()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from audioinceptionnext.data import Clip, Dataset
-from audioinceptionnext.data.annotated import Stretch, annotated_recordings
+from audioinceptionnext.data.annotated import Stretch, annotated_recordings, until
 from audioinceptionnext.data.clip import UNLABELLED
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, MediaError, ModelError, counted
@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Timeline:
-    """What sounds in a recording, and what a model says of it. Labels are those of the data set.
+    """What sounds in a recording, and what a model says of it. Labels are those of the data set that the model knows.
 
     Attributes:
         recording: all of it.
@@ -50,13 +50,14 @@ def predict_timelines(
     clips: Sequence[Clip],
     recogniser: Recogniser,
     unreadable: list[str],
+    beyond: list[str],
     progress: Progress | None = None,
 ) -> list[Timeline]:
-    """The timelines of the recordings of ``clips``.
+    """The timelines of the recordings of ``clips``, with the labels of `known_labels`.
 
     Args:
         dataset, clips, recogniser, progress: as for `evaluate_timelines`.
-        unreadable: gets what is wrong with each recording that cannot be read.
+        unreadable, beyond: as for `predict_recordings`.
 
     Raises:
         ModelError, AinextError: as `evaluate_timelines`.
@@ -64,24 +65,24 @@ def predict_timelines(
     dataset.check_one_task("evaluation of a timeline")
     if recogniser.tasks:
         raise ModelError(recogniser.name, "its labels are of several tasks, whose timelines cannot be scored yet")
-    if unknown := [label for label in dataset.labels if label not in recogniser.labels]:
-        reason = f"does not know {unknown[0]!r}, a class of {dataset.name}; train or fine-tune a model on it first"
-        raise ModelError(recogniser.name, reason)
+    labels = known_labels(dataset, recogniser)
     labelled = [clip for clip in clips if clip.label != UNLABELLED]
-    if not any(clip.labels for clip in labelled):
-        raise AinextError(f"{dataset.name}: none of these segments has a label, so they cannot be scored")
+    if not any(dataset.labels[label] in labels for clip in labelled for label in clip.labels):
+        reason = f"none of these segments has a label that {recogniser.name} knows, so they cannot be scored"
+        raise AinextError(f"{dataset.name}: {reason}")
     if all(clip.start == 0 and clip.end is None for clip in labelled):
         reason = "its clips are whole recordings, without the times of their sounds; leave out the timeline"
         raise AinextError(f"{dataset.name}: {reason}")
-    columns = [recogniser.labels.index(label) for label in dataset.labels]
-    known, smoothing = set(dataset.labels), SegmentationSettings().smoothing
+    columns = [recogniser.labels.index(label) for label in labels]
+    known, smoothing = set(labels), SegmentationSettings().smoothing
     timelines = []
-    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, progress):
-        true = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in recording.segments]
+    for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
+        rows = until(recording.segments, found.duration)  # which decoding finds to be shorter than the header says
+        true = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in rows]
         timelines.append(
             Timeline(
                 recording.clip,
-                merged(true),
+                merged([one for one in true if one.label in known]),
                 [one for one in found.segments if one.label in known],
                 step_bounds(len(found.probabilities), found.step_seconds, found.window_seconds, found.duration),
                 smoothed(found.probabilities[:, columns], found.step_seconds, smoothing),
@@ -90,11 +91,26 @@ def predict_timelines(
     return timelines
 
 
+def known_labels(dataset: Dataset, recogniser: Recogniser) -> tuple[str, ...]:
+    """The labels of a data set that a model knows, in the data set's order.
+
+    Raises:
+        ModelError: it knows none of them.
+    """
+    labels = tuple(label for label in dataset.labels if label in recogniser.labels)
+    if not labels:
+        what = f"knows none of the labels of {dataset.name}, e.g. {dataset.labels[0]!r}"
+        reason = f"{what}; train or fine-tune a model on them first"
+        raise ModelError(recogniser.name, reason)
+    return labels
+
+
 def predict_recordings(
     dataset: Dataset,
     clips: Sequence[Clip],
     recogniser: Recogniser,
     unreadable: list[str],
+    beyond: list[str],
     progress: Progress | None = None,
 ) -> Iterator[tuple[Stretch, Recognition]]:
     """Yield each recording of annotated clips with what the model finds in it.
@@ -102,12 +118,13 @@ def predict_recordings(
     Args:
         dataset, clips, recogniser, progress: as for `evaluate_timelines`.
         unreadable: gets what is wrong with each recording that cannot be read, and is left out.
+        beyond: gets a line on each recording with segments that reach beyond its end, see `annotated_recordings`.
 
     Raises:
         AinextError: no recording can be read.
     """
     reader = Reader(recogniser.sample_rate, dataset.sample_rate)
-    recordings = annotated_recordings(clips, reader, unreadable.append)
+    recordings = annotated_recordings(clips, reader, unreadable.append, beyond.append)
     total, done = len(recordings) + len(unreadable), 0
     for number, recording in enumerate(recordings, start=1 + len(unreadable)):
         try:

@@ -95,7 +95,7 @@ def cut(
 ) -> Stretches:
     """Cut the recordings of these segments into stretches of the longest of the recipe's crops.
 
-    Recordings that cannot be read are left out, with a line on stderr for each.
+    Recordings that cannot be read are left out, with a line on stderr for each, and so are segments beyond their end.
 
     Raises:
         AinextError: a recording has segments of both kinds, or too many cannot be read, see `too_many`.
@@ -108,13 +108,16 @@ def cut(
     parts = []
     for kind, consequence, clips in (("", "left out", training), ("held-out ", "not scored", held_out)):
         unreadable: list[str] = []
-        recordings = annotated_recordings(clips, reader, unreadable.append)
+        beyond: list[str] = []
+        recordings = annotated_recordings(clips, reader, unreadable.append, beyond.append)
         total = len(recordings) + len(unreadable)
         if clips and (not recordings or (clips is training and too_many(len(unreadable), total))):
             what = f"{len(unreadable)} of {counted(total, f'{kind}recording')} cannot be read"
             raise AinextError(f"{what}, e.g. {unreadable[0]}")
         for reason in unreadable if is_first_process() else ():
             print(f"{consequence}: {reason}", file=sys.stderr)
+        for line in beyond if is_first_process() else ():
+            print(f"ainext: warning: {line}", file=sys.stderr)
         parts.append(recordings)
     seconds, classes = max(recipe.crops), len(dataset.labels)
     sounding, whole = np.zeros(classes), 0.0
