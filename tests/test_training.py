@@ -212,7 +212,7 @@ def test_calls_that_cannot_work(root: Path, tmp_path: Path) -> None:
         (("--data", "kitchen20", "--root", root, "--set", "crops=two"), "--set crops=two: give numbers"),
         (("--data", "kitchen20", "--root", root, "--set", "optimizer=adam"), "choose from adamw, sgd"),
         (("--data", "kitchen20", "--root", root, "--lr", "nan"), "--lr nan: give a number from 0 to 100"),
-        (("--data", "kitchen20", "--root", root, "--epochs", "0"), "--epochs"),
+        (("--data", "kitchen20", "--root", root, "--epochs", "-1"), "--epochs"),
         (("--data", "kitchen20", "--root", root, "--threads", "0"), "--threads"),
         (("--data", "kitchen20", "--root", root, "--from", "kitchen2O"), "did you mean kitchen20"),
         (("--data", "kitchen20", "--root", root, "--from", root / "meta.csv"), "meta.csv: "),
