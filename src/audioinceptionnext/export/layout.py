@@ -3,7 +3,7 @@
 Engines compute rows along the last axis, and the ends of a row cost extra. In training the last axis is frequency, with
 only a few bins in the late stages, while time is longer. So time becomes the last axis. And where a kernel is longer
 than the frequency axis, some of its taps only ever meet padding and are cut off. Time can have any length; along
-it, outer taps are cut off that are zero in all channels, as `tools/ship_model.py` leaves them.
+it, outer taps are cut off that are zero in all channels, as `tools/within_clip.py` leaves them.
 
 Measured before and after (ONNX Runtime 1.32, one core with AVX-512, 2026-11-23): base size, 416 frames of 128 bands,
 11.3 and 10.4 ms; `small`, 208 of 64, 1.44 and 1.12 ms; `small`, 3072 of 64, 17.8 and 13.7 ms.

@@ -257,7 +257,7 @@ def _choose_implementation(
     if requested is not None and requested not in known:
         what = f"{trainer.world_size} processes" if trainer.world_size > 1 else f"this network with {recipe.precision}"
         raise ParameterError("implementation", requested, f"{what} can only be trained with {', '.join(known)}")
-    if requested is not None or len(known) == 1:
+    if requested is not None or len(known) == 1 or not recipe.epochs:  # without steps, there is nothing to measure
         return requested or known[0]
     device = trainer.strategy.root_device
     return implementations.fastest(net.to(device), dtype, device, net.config.clip_frames, recipe.batch_size)
