@@ -441,7 +441,7 @@ def test_help_breaks_no_line_within_a_paragraph(monkeypatch: pytest.MonkeyPatch)
 
 def test_help_states_the_defaults() -> None:
     words = re.sub(r"[^\w.]+", " ", plain(ainext("predict", "--help").out))
-    assert "default the model s or 0.5" in words and "default 0.32" in words
+    assert "default the model s or 0.5" in words and "the model s or 0.32" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
     assert "default 0.2" in words and "the recipe s" in words
     assert "linear modern with from random" in words and f"{DEFAULT_MODEL} random with network" in words

@@ -45,9 +45,9 @@ def batch(
     ignore: options.Ignore = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
-    smoothing: options.Smoothing = 0.32,
-    min_duration: options.MinDuration = 0.3,
-    merge_gap: options.MergeGap = 0.3,
+    smoothing: options.Smoothing = None,
+    min_duration: options.MinDuration = None,
+    merge_gap: options.MergeGap = None,
     step_seconds: options.StepSeconds = None,
     backend: options.Backend = options.BackendName.auto,
     workers: Annotated[

@@ -96,31 +96,37 @@ OffsetThreshold = Annotated[
         metavar="P",
         help="End a segment when its probability falls below this. If the model has its own onset thresholds, this "
         "applies to 0.5 and scales with them.",
-        show_default="0.6 of the onset threshold",
+        show_default="the model's share of the onset threshold, or 0.6 of it",
         rich_help_panel=_SEGMENTS,
     ),
 ]
 Smoothing = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--smoothing",
         metavar="SECONDS",
         help="Average the probabilities over this length of time.",
+        show_default="the model's, or 0.32",
         rich_help_panel=_SEGMENTS,
     ),
 ]
 MinDuration = Annotated[
-    float,
+    float | None,
     typer.Option(
-        "--min-duration", metavar="SECONDS", help="Drop segments that are shorter than this.", rich_help_panel=_SEGMENTS
+        "--min-duration",
+        metavar="SECONDS",
+        help="Drop segments that are shorter than this.",
+        show_default="the model's, or 0.3",
+        rich_help_panel=_SEGMENTS,
     ),
 ]
 MergeGap = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--merge-gap",
         metavar="SECONDS",
         help="Merge segments of the same label that are closer together than this.",
+        show_default="the model's, or 0.3",
         rich_help_panel=_SEGMENTS,
     ),
 ]
@@ -155,9 +161,9 @@ def segmentation_settings(
     recogniser: Recogniser,
     onset_threshold: list[str] | None,
     offset_threshold: float | None,
-    smoothing: float,
-    min_duration: float,
-    merge_gap: float,
+    smoothing: float | None,
+    min_duration: float | None,
+    merge_gap: float | None,
 ) -> SegmentationSettings:
     """The settings that the options stand for; labels without a threshold of their own keep the model's."""
     from audioinceptionnext.results.thresholds import parse_thresholds, read_thresholds
@@ -171,11 +177,10 @@ def segmentation_settings(
         parse_thresholds(typed, ", or a file such as thresholds.txt or ./thresholds"),
     ]
     everywhere = [number for number, _ in layers if number is not None]
-    given = {} if offset_threshold is None else {"offset_threshold": offset_threshold}
     return recogniser.segmentation_settings(
         [by_label for _, by_label in layers],
         onset_threshold=everywhere[-1] if everywhere else None,
-        **given,
+        offset_threshold=offset_threshold,
         smoothing=smoothing,
         min_duration=min_duration,
         merge_gap=merge_gap,

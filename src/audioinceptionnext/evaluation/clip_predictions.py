@@ -112,7 +112,7 @@ def predict_clips(
             if eval_clips:
                 steps = _evenly_spaced(recogniser, waveform, eval_clips, reader.full_length(clip, len(waveform)))
             else:
-                steps = recogniser.predict(waveform).probabilities
+                steps = recogniser.predict(waveform).window_probabilities
             predictions.clips.append(clip)
             predictions.outputs.append(steps)
         except MediaError as error:
@@ -139,5 +139,5 @@ def _evenly_spaced(recogniser: Recogniser, waveform: np.ndarray, count: int, len
                 # The frame that is repeated is the one centred on the end, as published and in training. For audio of a
                 # whole number of hops `predict` would leave that frame out.
                 window = np.append(window, np.float32(0))
-            by_start[start] = recogniser.predict(window).probabilities[0]
+            by_start[start] = recogniser.predict(window).window_probabilities[0]
     return np.stack([by_start[start] for start in starts])

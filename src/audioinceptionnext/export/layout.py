@@ -43,6 +43,9 @@ def time_last(net: Network) -> Network:
         if isinstance(head, nn.Conv2d) and head.stride[1] == 2:
             bins = _halved(bins)
         _swap_children(block, bins)
+    if swapped.timeline is not None:
+        _swap_children(swapped.timeline, 1)
+        swapped.timeline.time = 3
     swapped.stem = nn.Sequential(SwapAxes(), swapped.stem)  # type: ignore[assignment]
     swapped.last = SwapAxes()
     return swapped

@@ -26,8 +26,10 @@ from audioinceptionnext.export.quantise import Precision, convert_precision, rea
 from audioinceptionnext.inference.steps import FILE_FORMAT, MARGIN_FRAMES
 from audioinceptionnext.network.base import STEP_FRAMES, count_macs, count_parameters
 from audioinceptionnext.network.frontend import SILENCE
+from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import Mode, StoredModel
 from audioinceptionnext.network.tasks import softmax
+from audioinceptionnext.network.timeline import FINE_STEP_FRAMES
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
 OPSET = 18
@@ -65,7 +67,9 @@ class Exported(nn.Module):
         self.multi_label, self.tasks = model.multi_label, tuple(model.tasks.items())
         self.register_buffer(TEMPERATURE, torch.tensor(model.temperature))
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
+        self.fine = mode == "dense" and getattr(self.net, "timeline", None) is not None
         self.outputs = ["probabilities", "logits", "features"] + ["log_mel"] * (input == "waveform")
+        self.outputs += ["timeline"] * self.fine
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -76,7 +80,8 @@ class Exported(nn.Module):
 
         Returns:
             Probabilities (batch, steps, classes), the logits that they come from, and the features (batch, steps,
-            channels) that the linear layer reads; for a waveform also its log-mel (batch, frames, bands).
+            channels) that the linear layer reads; for a waveform also its log-mel (batch, frames, bands); and from a
+            network with a fine timeline its probabilities (batch, fine steps, classes).
         """
         if self.input == "waveform":
             log_mel = self.front_end(x)[:, 0]
@@ -88,18 +93,29 @@ class Exported(nn.Module):
             )
         else:
             log_mel, frames = x, x.shape[1]
-        features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
+        fine = []
+        if self.fine:
+            assert isinstance(self.net, StagedNetwork)
+            maps, timeline = self.net.features_and_timeline(self.padded(log_mel, frames))
+            features = self.net.pooled_logits(maps)
+            fine_steps = (frames + FINE_STEP_FRAMES - 1) // FINE_STEP_FRAMES
+            loud = self.loud(log_mel, frames, fine_steps, FINE_STEP_FRAMES, FINE_STEP_FRAMES)
+            fine = [torch.sigmoid(timeline[:, :fine_steps]) * loud]
+        else:
+            features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
         logits = self.classifier(features) / self.temperature
         probabilities = torch.sigmoid(logits) if self.multi_label else softmax(logits, dict(self.tasks))
-        probabilities = probabilities * self.loud(log_mel, frames, features.shape[1])
-        return (probabilities, logits, features) + ((log_mel,) if self.input == "waveform" else ())
+        probabilities = probabilities * self.loud(log_mel, frames, features.shape[1], STEP_FRAMES, self.clip_frames)
+        return (probabilities, logits, features, *([log_mel] if self.input == "waveform" else []), *fine)
 
-    # Both of these return features. Input shorter than a clip is padded by repeating its last frame, as published.
-    # `frames` may be symbolic.
+    # Input shorter than a clip is padded by repeating its last frame, as published. `frames` may be symbolic.
+
+    def padded(self, log_mel: Tensor, frames: int) -> Tensor:
+        place = torch.arange(torch.sym_max(frames, self.clip_frames))
+        return log_mel[:, place.clamp(max=frames - 1)].unsqueeze(1)
 
     def dense(self, log_mel: Tensor, frames: int) -> Tensor:
-        place = torch.arange(torch.sym_max(frames, self.clip_frames))
-        features: Tensor = self.net.dense(log_mel[:, place.clamp(max=frames - 1)].unsqueeze(1))
+        features: Tensor = self.net.dense(self.padded(log_mel, frames))
         return features
 
     def windows(self, log_mel: Tensor, frames: int) -> Tensor:
@@ -109,12 +125,12 @@ class Exported(nn.Module):
         features = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
         return features.view(log_mel.shape[0], -1, features.shape[1])
 
-    def loud(self, log_mel: Tensor, frames: int, steps: int) -> Tensor:
+    def loud(self, log_mel: Tensor, frames: int, steps: int, step_frames: int, window: int) -> Tensor:
         """Whether the window of a step has a frame that is not digital silence: (batch, steps, 1)."""
         loud = log_mel[:, :frames].amax(2) > SILENCE
         before = nn.functional.pad(loud.long().cumsum(1), (1, 0))  # loud frames before each frame
-        start = torch.arange(steps) * STEP_FRAMES
-        end = (start + self.clip_frames).clamp(max=frames)
+        start = torch.arange(steps) * step_frames
+        end = (start + window).clamp(max=frames)
         return (before[:, end] > before[:, start.clamp(max=frames)]).unsqueeze(2)
 
 
@@ -194,6 +210,9 @@ def _set_calibration(proto: onnx.ModelProto, model: StoredModel) -> None:
     values.pop("thresholds", None)
     if model.thresholds:
         values["thresholds"] = json.dumps(model.thresholds)
+    values.pop("segmentation", None)
+    if model.segmentation:
+        values["segmentation"] = json.dumps(model.segmentation)
     onnx.helper.set_model_props(proto, values)
 
 
@@ -310,6 +329,8 @@ def _metadata(model: StoredModel, exported: Exported, name: str) -> dict[str, st
         texts["tasks"] = json.dumps(model.tasks, ensure_ascii=False)
     if model.remove_dc:
         texts["remove_dc"] = "true"
+    if exported.fine:
+        texts["timeline_step_frames"] = FINE_STEP_FRAMES
     if exported.mode == "dense" and (reach := last_reach(exported.net)) < UNCUT_REACH:
         texts["margin_frames"] = round(MARGIN_FRAMES["dense"] * reach / UNCUT_REACH)
     if model.identifiers:

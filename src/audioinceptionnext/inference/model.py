@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -45,10 +46,15 @@ class Model:
             own_mode = self.metadata["mode"]
             self.sample_rate = int(self.metadata["sample_rate"])
             self._predictor = StepPredictor(self._session, self.metadata, self.mode)
-            grid = self._predictor.grid
-            self.frame_wise = self.multi_label and grid.clip_frames <= grid.step_frames
+            grid, windows = self._predictor.grid, self._predictor.windows
+            self.frame_wise = self.multi_label and windows.clip_frames <= windows.step_frames
             # A clip has as many samples as give its frames and no further one: one less than a whole number of hops.
             self.window_seconds = (int(self.metadata["clip_samples"]) + 1) / self.sample_rate
+            self._step_window = grid.clip / self.sample_rate if self._predictor.fine else self.window_seconds
+            # What the file states of its fine timeline; the windows of the other modes are another thing.
+            stated = json.loads(self.metadata.get("segmentation", "{}")) if self._predictor.fine else {}
+            self._own_thresholds = tuple(stated.pop("thresholds", self.thresholds))
+            self._segmentation: dict[str, float] = stated
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ModelError(source, f"its metadata are incomplete or damaged ({error}); export it again") from error
         if self.mode not in ("clips", own_mode):
@@ -89,13 +95,14 @@ class Model:
         return chosen
 
     def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
-        """Settings with this model's own thresholds, except where others are given.
+        """This model's own settings, except where others are given.
 
         Args:
             threshold: as for `predict`. It may also name labels that `choose` left out, and be a list of mappings, of
                 which each counts before those ahead of it.
-            others: as for `SegmentationSettings`. An ``onset_threshold`` holds for all labels that ``threshold`` does
-                not name. In place of all, ``settings`` of the whole model become those of the chosen labels.
+            others: as for `SegmentationSettings`; None is as good as none. An ``onset_threshold`` holds for all labels
+                that ``threshold`` does not name. In place of all, ``settings`` of the whole model become those of the
+                chosen labels.
 
         Raises:
             ParameterError: the model has no such label, a value is out of range, or ``settings`` are for another number
@@ -105,7 +112,9 @@ class Model:
         >>> model.predict("kitchen-scene.flac", settings=settings).segments
         """
         every = self._all_labels
-        settings = settings_for(every.names, every.thresholds, threshold, groups=every.groups, **others)
+        settings = settings_for(
+            every.names, self._own_thresholds, threshold, groups=every.groups, stated=self._segmentation, **others
+        )
         if len(settings.class_thresholds) == len(every.names):
             return _take(settings, self._columns)
         if settings.class_thresholds and len(settings.class_thresholds) != len(self.labels):
@@ -133,15 +142,22 @@ class Model:
         self._origin = loader, arguments
         return self
 
-    def check_step(self, step_seconds: float | None, on_warning: Callable[[str], None] | None = None) -> int:
+    def check_step(
+        self,
+        step_seconds: float | None,
+        on_warning: Callable[[str], None] | None = None,
+        predictor: StepPredictor | None = None,
+    ) -> int:
         """The distance from one step to the next, in samples.
 
         Above the model's own, it is the nearest multiple of it, with a warning if that is more than 1 % away.
 
         Raises:
-            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames.
+            ParameterError: ``step_seconds`` is not the model's own, a multiple of it, or a fraction of whole frames;
+                of a fine timeline, which has steps enough, no fraction.
         """
-        grid, seconds = self._predictor.grid, self.step_seconds
+        predictor = self._predictor if predictor is None else predictor
+        grid, fine, seconds = predictor.grid, predictor.fine, predictor.grid.step / self.sample_rate
         if step_seconds is None:
             return grid.step
         if is_number(step_seconds) and seconds * 0.999 <= step_seconds <= 3600:  # false for NaN
@@ -151,11 +167,11 @@ class Model:
                 line = f"{asked}; there is one every {multiple * seconds:g} s"
                 warnings.warn(line, stacklevel=2) if on_warning is None else on_warning(line)
             return multiple * grid.step
-        if is_number(step_seconds) and 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
+        if not fine and is_number(step_seconds) and 0.999 * grid.hop <= step_seconds * self.sample_rate < grid.step:
             parts = round(seconds / step_seconds)
             if grid.step_frames % parts == 0 and math.isclose(parts * step_seconds, seconds, rel_tol=0.01):
                 return grid.step // parts
-        others = "a multiple of it, or a fraction of it such as one half"
+        others = "or a multiple of it" if fine else "a multiple of it, or a fraction of it such as one half"
         reason = f"{self.name} has a step every {seconds:g} s; give that, {others}"
         raise ParameterError("step_seconds", step_seconds, reason)
 

@@ -43,7 +43,7 @@ class Recogniser(Model):
         frame_wise: whether it was trained on steps (``targets: steps``): its window is one of them, and what it says
             there depends on what lies around it.
         mode: ``dense``, ``windows`` or ``clips``, see `load`.
-        window_seconds: length of the window that each step sees.
+        window_seconds: length of the window of a prediction. A step sees one, unless the timeline is a fine one.
         step_seconds: time from one step to the next, unless `predict` is given another one.
         tasks: the names and sizes of consecutive parts of the labels, of each of which one is true, such as
             ``{"verb": 97, "noun": 300}``. The probabilities of each part sum to 1. Empty if one of all labels is true.
@@ -119,6 +119,7 @@ class Recogniser(Model):
         )
         samples, loud, thumbnail = 0, 0, LogMelThumbnail()
         parts: list[np.ndarray] = []
+        windows: list[np.ndarray] = []
 
         def measured() -> Iterator[np.ndarray]:
             nonlocal samples
@@ -130,31 +131,30 @@ class Recogniser(Model):
 
         for prediction in self._predictor.predict_blocks(measured(), step):
             parts.append(np.take(prediction.probabilities, chosen._columns, axis=1))
-            loud += int((prediction.probabilities > 0).any(axis=1).sum())  # false for NaN
+            windows.append(np.take(prediction.windows, chosen._columns, axis=1))
+            loud += int((prediction.windows > 0).any(axis=1).sum())  # false for NaN
             thumbnail.add(prediction.log_mel)
         for line in [] if isinstance(recording, str | os.PathLike) else warnings:
             python_warnings.warn(line, stacklevel=2)  # a file's reader looks at the result
-        probabilities = np.concatenate(parts)
-        if not np.isfinite(probabilities).all():
-            warnings.append("the model gave no number for some steps (NaN): they count as 0")
-            probabilities = np.nan_to_num(probabilities, nan=0.0, posinf=0.0, neginf=0.0)
+        probabilities, overall = (_concatenated(rows, warnings) for rows in (parts, windows))
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
-        segments = find_segments(probabilities, seconds, self.window_seconds, duration, chosen.labels, settings)
+        segments = find_segments(probabilities, seconds, self._step_window, duration, chosen.labels, settings)
         return Recognition(
             file=str(recording) if isinstance(recording, str | os.PathLike) else "",
             duration=duration,
             model=self.name,
-            clip=chosen._label_set.ranked(recording_probabilities(probabilities, loud), max(0, top_k)),
+            clip=chosen._label_set.ranked(recording_probabilities(overall, loud), max(0, top_k)),
             segments=[replace(one, task=self.task_of.get(one.label)) for one in segments],
             labels=chosen.labels,
             probabilities=probabilities,
             step_seconds=seconds,
-            window_seconds=self.window_seconds,
+            window_seconds=self._step_window,
             log_mel=thumbnail.picture(),
             sample_rate=self.sample_rate,
             warnings=warnings,
             onset_threshold=_lowest(settings, chosen.labels, {one.label for one in segments}),
             tasks=chosen.tasks,
+            window_probabilities=overall,
         )
 
     def embed(self, recordings: Recording | Iterable[Recording], *, sample_rate: int | None = None) -> np.ndarray:
@@ -197,7 +197,7 @@ class Recogniser(Model):
 
         Args:
             recording: as for `predict`.
-            step_seconds: as for `predict`.
+            step_seconds: as for `predict`, from one window to the next.
             sample_rate: as for `predict`.
 
         Returns:
@@ -217,8 +217,8 @@ class Recogniser(Model):
         self, recording: Recording, step_seconds: float | None = None, sample_rate: int | None = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(steps, channels), and which steps are not digital silence; one part of the recording at a time."""
-        step = self.check_step(step_seconds)
         predictor = StepPredictor(self._session, self.metadata, self.mode, features=True)
+        step = self.check_step(step_seconds, predictor=predictor)
         name = f"{printable(recording)}: " if isinstance(recording, str | os.PathLike) else ""
         block_seconds = predictor.block_samples / self.sample_rate
 
@@ -228,7 +228,7 @@ class Recogniser(Model):
         blocks = mono_blocks_of(recording, self.sample_rate, block_seconds, note, sample_rate=sample_rate)
         for prediction in predictor.predict_blocks(blocks, step):
             assert prediction.features is not None
-            yield prediction.features, prediction.probabilities.max(axis=1) > 0
+            yield prediction.features, prediction.windows.max(axis=1) > 0
 
 
 def recording_probabilities(probabilities: np.ndarray, loud: int | None = None) -> np.ndarray:
@@ -237,6 +237,16 @@ def recording_probabilities(probabilities: np.ndarray, loud: int | None = None) 
     ``loud`` is the number of these, where the probabilities are of some labels only, which may all be 0.
     """
     return probabilities.sum(axis=0) / max(1, int(probabilities.any(axis=1).sum()) if loud is None else loud)
+
+
+def _concatenated(parts: list[np.ndarray], warnings: list[str]) -> np.ndarray:
+    """All rows of probabilities, with 0 for what is no number. The first time, a warning says so."""
+    found = np.concatenate(parts)
+    if np.isfinite(found).all():
+        return found
+    line = "the model gave no number for some steps (NaN): they count as 0"
+    warnings += [] if line in warnings else [line]
+    return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _lowest(settings: SegmentationSettings, labels: Sequence[str], found: Collection[str]) -> float:

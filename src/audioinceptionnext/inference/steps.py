@@ -29,22 +29,30 @@ FLOOR = -13.8  # the lowest value of a log-mel
 
 
 class Prediction(NamedTuple):
-    """The steps and frames of a stretch of a recording.
+    """The windows, steps and frames of a stretch of a recording.
 
     Attributes:
-        probabilities: (steps, classes); rows of zeros where a step's window is digital silence.
+        windows: (windows, classes), the probabilities of each window; rows of zeros where it is digital silence.
         log_mel: (frames, bands).
-        features: (steps, channels), if they were asked for.
+        features: (windows, channels), if they were asked for.
+        timeline: (steps, classes), of a file with a fine timeline.
     """
 
-    probabilities: np.ndarray
+    windows: np.ndarray
     log_mel: np.ndarray
     features: np.ndarray | None = None
+    timeline: np.ndarray | None = None
 
-    def part(self, steps: slice, frames: slice) -> Prediction:
-        """These steps and frames alone."""
-        features = None if self.features is None else self.features[steps]
-        return Prediction(self.probabilities[steps], self.log_mel[frames], features)
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(steps, classes): those of the timeline, be it a fine one or that of the windows."""
+        return self.windows if self.timeline is None else self.timeline
+
+    def part(self, windows: slice, frames: slice, steps: slice) -> Prediction:
+        """These windows, frames and steps of a fine timeline alone."""
+        features = None if self.features is None else self.features[windows]
+        timeline = None if self.timeline is None else self.timeline[steps]
+        return Prediction(self.windows[windows], self.log_mel[frames], features, timeline)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class LiveGrid:
     Attributes:
         steps: in a turn.
         unit: samples from one step to the next of those that the network gives, some of which may be left out.
+        stride: a turn begins at a multiple of so many samples.
         before: samples before the first step of a turn that it takes in, as far as there are any.
         lookahead: samples after the window of the last step of a turn that it takes in.
         mirrored: samples that are appended, in reverse order.
@@ -61,6 +70,7 @@ class LiveGrid:
 
     steps: int
     unit: int
+    stride: int
     before: int
     lookahead: int
     mirrored: int
@@ -113,7 +123,9 @@ class StepPredictor:
         features: whether to give what the linear layer reads at each step.
 
     Attributes:
-        grid: the steps as the file gives them.
+        fine: whether the steps are those of a fine timeline, in place of those of the windows.
+        windows: the windows as the file gives them.
+        grid: the steps as the file gives them: the windows, or those of the fine timeline.
         margin_frames: what a block takes in on either side of the steps that count.
 
     Raises:
@@ -122,9 +134,15 @@ class StepPredictor:
 
     def __init__(self, session: Session, metadata: Mapping[str, str], mode: str, features: bool = False) -> None:
         self.session, self.mode = session, mode
-        self._outputs = ["probabilities", "log_mel", "features"] if features else ["probabilities", "log_mel"]
+        self.fine = mode == "dense" and "timeline_step_frames" in metadata and not features
+        self._features = features
+        self._outputs = ["probabilities", "log_mel", *["features"] * features, *["timeline"] * self.fine]
         clip, step, hop = (int(metadata[name]) for name in ("clip_frames", "step_frames", "hop_samples"))
-        self.grid = StepGrid(clip, -(-clip // step) * step if mode == "dense" else clip, hop, step * hop)
+        self.windows = StepGrid(clip, -(-clip // step) * step if mode == "dense" else clip, hop, step * hop)
+        self.grid = self.windows
+        if self.fine:
+            step = int(metadata["timeline_step_frames"])
+            self.grid = StepGrid(step, step, hop, step * hop)
         margin = MARGIN_FRAMES.get(mode, 0)
         self.margin_frames = int(metadata.get("margin_frames", margin)) if mode == "dense" else margin
 
@@ -138,23 +156,23 @@ class StepPredictor:
 
         Args:
             blocks: consecutive, (samples,) float32 each.
-            step: samples from one step to the next: the grid's own, a multiple, or a part of it that is a whole number
-                of frames.
+            step: samples from one step to the next: the grid's own, a multiple, or (unless the timeline is a fine one)
+                a part of it that is a whole number of frames.
         """
         if self.mode == "clips":
             yield from self._clips(blocks, replace(self.grid, step=step))
-        elif step <= self.grid.step:
+        elif step < self.grid.step:
             yield from self._joined(blocks, replace(self.grid, step=step))
         else:
-            every, before = step // self.grid.step, 0
-            for prediction in self._joined(blocks, self.grid):
+            every, before, whole = step // self.grid.step, 0, slice(None)
+            for prediction in self._joined(blocks, self.windows):
                 kept = slice(-before % every, None, every)
                 before += len(prediction.probabilities)
-                yield prediction.part(kept, slice(None))
+                yield prediction.part(whole if self.fine else kept, whole, kept)
 
     def _joined(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
         # At least one step of the file, since the passes of `_pass` see the very start of a block differently.
-        margin = -(-max(self.margin_frames, self.grid.step_frames) // grid.step_frames)
+        margin = -(-max(self.margin_frames, self.windows.step_frames) // grid.step_frames)
         body = max(1, BLOCK_FRAMES[self.mode] // grid.step_frames)
         waveform = np.zeros(0, np.float32)
         first = 0  # the step at which the waveform in memory starts
@@ -165,7 +183,7 @@ class StepPredictor:
             while len(waveform) >= (needed := (done - first + body + margin - 1) * grid.step + grid.clip):
                 prediction = self._pass(waveform[:needed], grid)
                 frames = slice((done - first) * grid.step_frames, (done - first + body) * grid.step_frames)
-                yield prediction.part(slice(done - first, done - first + body), frames)
+                yield prediction.part(slice(done - first, done - first + body), frames, self._steps_in(frames))
                 done += body
                 waveform = waveform[(done - margin - first) * grid.step :] if done > margin else waveform
                 first = max(first, done - margin)
@@ -173,25 +191,31 @@ class StepPredictor:
         if done < total:
             prediction = self._pass(waveform, grid)
             frames = slice((done - first) * grid.step_frames, grid.frames(len(waveform)))
-            yield prediction.part(slice(done - first, total - first), frames)
+            steps = slice(self._steps_in(frames).start, self.grid.steps(len(waveform)))
+            yield prediction.part(slice(done - first, total - first), frames, steps)
+
+    def _steps_in(self, frames: slice) -> slice:
+        """The steps of a fine timeline in frames that are whole windows' steps."""
+        return slice(frames.start // self.grid.step_frames, frames.stop // self.grid.step_frames)
 
     def _pass(self, waveform: np.ndarray, grid: StepGrid) -> Prediction:
-        """All steps of a waveform. For steps that are closer together than the file's, the file predicts the waveform
-        several times, each time from one step later on."""
-        steps = grid.steps(len(waveform))
-        passes = min(self.grid.step // grid.step, steps)
+        """All windows of a waveform, and its steps. For windows that are closer together than the file's, the file
+        predicts the waveform several times, each time from one window later on."""
+        count = grid.steps(len(waveform))
+        passes = min(self.windows.step // grid.step, count)
         parts = [self._run(waveform[None, number * grid.step :]) for number in range(passes)]
         features = [part.features[0] for part in parts if part.features is not None]
         return Prediction(
-            _interleaved([part.probabilities[0] for part in parts])[:steps],
+            _interleaved([part.windows[0] for part in parts])[:count],
             parts[0].log_mel[0],
-            _interleaved(features)[:steps] if features else None,
+            _interleaved(features)[:count] if features else None,
+            None if parts[0].timeline is None else parts[0].timeline[0],
         )
 
     def _run(self, waveforms: np.ndarray) -> Prediction:
         """The outputs of the file for waveforms (batch, samples), each with the batch in front."""
-        probabilities, log_mel, *features = self.session.run(self._outputs, {"waveform": waveforms})
-        return Prediction(probabilities, log_mel, features[0] if features else None)
+        windows, log_mel, *more = self.session.run(self._outputs, {"waveform": waveforms})
+        return Prediction(windows, log_mel, more[0] if self._features else None, more[-1] if self.fine else None)
 
     def _clips(self, blocks: Iterable[np.ndarray], grid: StepGrid) -> Iterator[Prediction]:
         waveform, done = np.zeros(0, np.float32), 0  # the waveform in memory starts at step `done`
@@ -221,15 +245,16 @@ class StepPredictor:
             lookahead: in samples; in the mode ``dense``, whose steps depend on more than they can wait for.
         """
         if self.mode == "clips":  # a step needs its own window, and nothing else
-            return LiveGrid(1, step, 0, 0, 0)
+            return LiveGrid(1, step, step, 0, 0, 0)
         hop, own = self.grid.hop, self.grid.step
         turn, unit = max(1, TURN_FRAMES * hop // step), min(step, own)
         margin = self.margin_frames * hop
-        before = -(-max(margin, own) // unit) * unit
+        stride = self.windows.step if self.fine else unit
+        before = -(-max(margin, self.windows.step) // unit) * unit
         if self.mode == "windows":  # neighbours see the same log-mel, whose ends are not those of the sound
-            return LiveGrid(turn, unit, before, own, 0)
+            return LiveGrid(turn, unit, stride, before, own, 0)
         after = LOOKAHEAD_FRAMES * hop if lookahead is None else lookahead
-        return LiveGrid(turn, unit, before, after, max(0, min(MIRRORED_FRAMES * hop, margin - after)))
+        return LiveGrid(turn, unit, stride, before, after, max(0, min(MIRRORED_FRAMES * hop, margin - after)))
 
     def predict_turn(
         self, waveform: np.ndarray, places: np.ndarray, unit: int, mirrored: int = 0
@@ -246,9 +271,9 @@ class StepPredictor:
         """
         if self.mode == "clips":
             clips = self._batch(waveform, 1, unit)
-            return clips.probabilities, clips.log_mel[0]
+            return clips.windows, clips.log_mel[0]
         extended = np.concatenate([waveform, waveform[-mirrored:][::-1]]) if mirrored else waveform
-        prediction = self._pass(extended, replace(self.grid, step=unit))
+        prediction = self._pass(extended, self.windows if self.fine else replace(self.grid, step=unit))
         return prediction.probabilities[places], prediction.log_mel[: self.grid.frames(len(waveform))]
 
     def _batch(self, waveform: np.ndarray, count: int, step: int) -> Prediction:
@@ -258,9 +283,9 @@ class StepPredictor:
         """
         size = self.grid.clip - 1  # one more sample would give one more frame
         clips = np.stack([waveform[i * step : i * step + size] for i in range(count)])
-        probabilities, log_mel, features = self._run(clips)
+        windows, log_mel, features, _ = self._run(clips)
         log_mel = log_mel[:, : self.grid.frames(clips.shape[1])]
-        return Prediction(probabilities[:, 0], log_mel, None if features is None else features[:, 0])
+        return Prediction(windows[:, 0], log_mel, None if features is None else features[:, 0])
 
 
 def _interleaved(parts: list[np.ndarray]) -> np.ndarray:

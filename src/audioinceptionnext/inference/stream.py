@@ -75,7 +75,7 @@ class Stream:
 
     Attributes:
         labels: of the model.
-        step_seconds, window_seconds: time from one step to the next, and length of each window.
+        step_seconds, window_seconds: time from one step to the next, and the length of the model's window.
         delay: seconds from the middle of a step to the moment at which it is given, at most: half a window, the
             lookahead, and the other steps of its turn.
 
@@ -114,7 +114,7 @@ class Stream:
         self.step_seconds = grid.step / self._rate
         settings = recogniser.segmentation_settings(threshold, settings=settings)
         self._task_of, self._columns = recogniser.task_of, recogniser._columns
-        self._segmenter = Segmenter(self.labels, settings, self.step_seconds, self.window_seconds)
+        self._segmenter = Segmenter(self.labels, settings, self.step_seconds, recogniser._step_window)
         rate = self._rate if sample_rate is None else sample_rate
         self._converter = SampleConverter(rate, self._rate, self._lines.append)
         # A step is given this many samples after the start of its window. That is one more than the window has: only
@@ -232,7 +232,8 @@ class Stream:
 
     def _first_seen(self) -> int:
         """The first sample that the next steps see."""
-        return max(0, self._predicted * self._grid.step - self._live.before)
+        first = self._predicted * self._grid.step - self._live.before
+        return max(0, first // self._live.stride * self._live.stride)
 
     def _step(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment]) -> Step:
         start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))

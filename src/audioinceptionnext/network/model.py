@@ -36,6 +36,7 @@ class NetworkConfig(StagedConfig):
         scaling: whether the network sees the log-mel (``log``) or its PCEN (``pcen``, see `pcen.PCEN`).
         statistics: numbers of blocks, counted from 0. With any, the linear layer gets the means and the standard
             deviations, over time and frequency, of the last block and of these; without, the means of the last block.
+        timeline_channels: of the head that gives the fine timeline, see `timeline.TimelineHead`; 0 for none.
         time_constant: of PCEN, in frames; training sets it to 0.4 s. Only used with ``pcen``.
 
     Raises:
@@ -56,6 +57,7 @@ class NetworkConfig(StagedConfig):
     bands: int = BANDS
     scaling: Scaling = "log"
     statistics: tuple[int, ...] = ()
+    timeline_channels: int = 0
     time_constant: float = 80  # 0.4 s at the EPIC-SOUNDS setting
 
     def __post_init__(self) -> None:
@@ -65,6 +67,10 @@ class NetworkConfig(StagedConfig):
         if any(not 0 <= number < last for number in self.statistics):
             reason = f"give numbers of blocks before the last one, 0 to {last - 1}"
             raise ParameterError("statistics", list(self.statistics), reason)
+        if not 0 <= self.timeline_channels <= 4096:
+            raise ParameterError(
+                "timeline_channels", self.timeline_channels, "give a number of channels, or 0 for none"
+            )
         if isinstance(self.activation, bool):
             object.__setattr__(self, "activation", "relu" if self.activation else "")
         if self.activation not in get_args(Activation):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network.base import BaseConfig, Network
 from audioinceptionnext.network.blocks import Mixer, Stem
+from audioinceptionnext.network.timeline import TimelineHead
 
 EPSILON = 1e-6  # of a variance, so that the gradient of its root is finite
 
@@ -22,13 +23,14 @@ class StagedConfig(BaseConfig):
     Attributes:
         widths, depths: channels and number of blocks, one per stage. The first block of each later stage has stride 2.
         kernels: sizes of the parallel depthwise kernels, which must be odd.
-        statistics: see `model.NetworkConfig`, whose field it is.
+        statistics, timeline_channels: see `model.NetworkConfig`, whose fields they are.
     """
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     kernels: tuple[int, ...]
     statistics: tuple[int, ...] = ()
+    timeline_channels: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,6 +73,7 @@ class StagedNetwork(Network):
     Attributes:
         blocks: the blocks of all stages, in order.
         last: applied to the feature map; the identity, except where axes are swapped for export.
+        timeline: the head of the fine timeline; None without ``timeline_channels``.
     """
 
     config: Any  # a `StagedConfig`; each network narrows it to its own
@@ -91,6 +94,9 @@ class StagedNetwork(Network):
             sizes = [inputs, *(config.widths[config.stage(number)] for number in config.statistics)]
             self.summary, inputs = Deviations(sizes), 2 * sum(sizes)
         self.classifier = nn.Linear(inputs, config.num_classes)
+        self.timeline: TimelineHead | None = None
+        if config.timeline_channels:
+            self.timeline = TimelineHead(config.widths, config.timeline_channels, config.num_classes)
         self.reset_parameters()
 
     def block(self, inputs: int, width: int, stride: int) -> nn.Module:
@@ -110,18 +116,42 @@ class StagedNetwork(Network):
         With ``statistics``, the channels are those of the last block, their squares, and both of each block that these
         name, averaged to the same size; `Deviations` turns the means of all of them into means and deviations.
         """
+        return self._features(self._maps(log_mel, self.config.statistics))
+
+    def features_and_timeline(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one pass: what `features` gives, and the logits of the fine timeline.
+
+        Returns:
+            The feature map, and logits (batch, steps, classes), with a step for every `FINE_STEP_FRAMES` frames or
+            part of them.
+
+        Raises:
+            ParameterError: the network has no head for it.
+        """
+        if self.timeline is None:
+            raise ParameterError("timeline_channels", 0, "this network has no fine timeline")
+        ends = [end - 1 for end in itertools.accumulate(self.config.depths)]
+        maps = self._maps(log_mel, (*self.config.statistics, *ends))
+        return self._features(maps), self.timeline(self.timeline.summaries([maps[end] for end in ends]))
+
+    def _maps(self, log_mel: Tensor, numbers: Sequence[int]) -> dict[int, Tensor]:
+        """The feature maps after these blocks and after the last one, by the block's number."""
         x = self.stem(self.standardised(log_mel))
-        statistics: tuple[int, ...] = self.config.statistics
-        if not statistics:
-            return self.last(self.blocks(x))
         kept = {}
         for number, block in enumerate(self.blocks):
             x = block(x)
-            if number in statistics:
+            if number in numbers or number == len(self.blocks) - 1:
                 kept[number] = x
-        maps = [x, x.square()]
+        return kept
+
+    def _features(self, maps: dict[int, Tensor]) -> Tensor:
+        statistics: tuple[int, ...] = self.config.statistics
+        x = maps[len(self.blocks) - 1]
+        if not statistics:
+            return self.last(x)
+        found = [x, x.square()]
         for number in statistics:
             ratio = 2 ** (len(self.config.depths) - 1 - self.config.stage(number))
-            for y in (kept[number], kept[number].square()):
-                maps.append(nn.functional.avg_pool2d(y, ratio, ceil_mode=True, count_include_pad=False))
-        return self.last(torch.cat(maps, 1))
+            for y in (maps[number], maps[number].square()):
+                found.append(nn.functional.avg_pool2d(y, ratio, ceil_mode=True, count_include_pad=False))
+        return self.last(torch.cat(found, 1))

@@ -50,6 +50,8 @@ class StoredModel:
         temperature: exported files divide the logits by it, so that probabilities are calibrated (Guo et al., 2017). It
             is fitted on held-out clips.
         thresholds: onset threshold of each class in exported files; None if there are none.
+        segmentation: how the probabilities of the fine timeline become segments in exported files: settings of
+            `SegmentationSettings` by name. Empty takes the defaults, with the ``thresholds``.
         multi_label: whether several labels can be true at a time. Then exported files apply the sigmoid to each logit;
             otherwise the softmax to all, or to those of each task.
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
@@ -72,6 +74,7 @@ class StoredModel:
     clip_seconds: float = 0
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
+    segmentation: dict[str, Any] = field(default_factory=dict)
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
     remove_dc: bool = False
@@ -135,6 +138,7 @@ def save_model(model: StoredModel, path: str | Path, dtype: torch.dtype = torch.
         "run": model.mode,
         "temperature": json.dumps(model.temperature),
         "thresholds": json.dumps(model.thresholds),
+        "segmentation": json.dumps(model.segmentation),
         "multi_label": json.dumps(model.multi_label),
         "tasks": json.dumps(model.tasks),
         "identifiers": json.dumps(model.identifiers),
@@ -184,6 +188,7 @@ def load_model(path: str | Path) -> StoredModel:
             mode=header["run"],
             temperature=json.loads(header.get("temperature", "1.0")),
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
+            segmentation=json.loads(header.get("segmentation", "{}")),
             multi_label=json.loads(header.get("multi_label", "false")),
             tasks=json.loads(header.get("tasks", "{}")),
             identifiers=tuple(json.loads(header.get("identifiers", "[]"))),

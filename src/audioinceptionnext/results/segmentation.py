@@ -68,13 +68,15 @@ class SegmentationSettings:
                 raise ParameterError(name, value, f"give a number of seconds from 0 to {MAX_SECONDS}, which is a day")
 
     @classmethod
-    def from_threshold(cls, onset_threshold: float, **others: Any) -> SegmentationSettings:
-        """Settings with this onset threshold; the offset threshold is 0.6 of it unless it is among ``others``.
+    def from_threshold(
+        cls, onset_threshold: float, offset_share: float = OFFSET_TO_ONSET, **others: Any
+    ) -> SegmentationSettings:
+        """Settings with this onset threshold; the offset threshold is a share of it unless it is among ``others``.
 
         They hold for all labels alike. `Recogniser.segmentation_settings` makes settings with a model's own thresholds.
         """
         check_probability("onset_threshold", onset_threshold)
-        offset_threshold = OFFSET_TO_ONSET * onset_threshold
+        offset_threshold = offset_share * onset_threshold
         return cls(**{"onset_threshold": onset_threshold, "offset_threshold": offset_threshold, **others})
 
     def thresholds(self, classes: int) -> tuple[np.ndarray, np.ndarray]:

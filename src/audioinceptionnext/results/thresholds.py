@@ -25,9 +25,10 @@ def settings_for(
     groups: Mapping[str, Sequence[str]] | None = None,
     settings: SegmentationSettings | None = None,
     onset_threshold: float | None = None,
+    stated: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> SegmentationSettings:
-    """Settings for a model: its own thresholds, except where others are given.
+    """Settings for a model: its own, except where others are given.
 
     Args:
         labels: of the model, one per class.
@@ -38,7 +39,9 @@ def settings_for(
         groups: of the labels, by name.
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
-        others: further settings, as for `SegmentationSettings`.
+        stated: what the model itself states in place of the defaults of `SegmentationSettings`: ``offset_share`` (the
+            offset threshold as a share of the onset threshold), ``smoothing``, ``min_duration`` and ``merge_gap``.
+        others: further settings, as for `SegmentationSettings`; None is as good as none.
 
     Raises:
         ParameterError: a label does not exist, a value is out of range, or both thresholds and settings are given.
@@ -58,8 +61,9 @@ def settings_for(
     elif threshold is not None:
         check_probability("threshold", threshold)
         onset_threshold = float(cast(float, threshold))
+    given = {name: value for name, value in others.items() if value is not None}
     settings = SegmentationSettings.from_threshold(
-        ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **others
+        ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **{**(stated or {}), **given}
     )
     if not any(layers):
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))

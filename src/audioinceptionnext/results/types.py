@@ -56,13 +56,15 @@ class RecognitionData:
         labels: the model's labels, one per class.
         probabilities: (steps, classes) float32, not smoothed; all 0 in digital silence.
         step_seconds: time from one step to the next.
-        window_seconds: length of the window that each step sees.
+        window_seconds: length of the window that each step sees; of a fine timeline, the length of a step.
         log_mel: (columns, bands), a log-mel of the whole duration that is small enough to draw.
         sample_rate: of the model, in Hz; the log-mel's bands reach up to half of it.
         warnings: what was wrong with the file, such as a damaged end; one line each, without the file's name.
         onset_threshold: the lowest onset threshold of the labels that have segments, or else of all, drawn in the
             picture.
         tasks: the names and sizes of consecutive parts of the labels, as in `Recogniser`; empty for most models.
+        window_probabilities: (windows, classes) float32, of the model's windows, whose mean is ``clip``. They are the
+            ``probabilities`` unless the timeline is a fine one.
     """
 
     file: str
@@ -79,6 +81,11 @@ class RecognitionData:
     warnings: list[str] = field(default_factory=list)
     onset_threshold: float = 0.5
     tasks: dict[str, int] = field(default_factory=dict)
+    window_probabilities: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # see below
+
+    def __post_init__(self) -> None:
+        if self.window_probabilities is None:
+            self.window_probabilities = self.probabilities
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of one recording: times rounded to the millisecond, scores rounded down to 0.0001."""

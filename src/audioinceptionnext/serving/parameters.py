@@ -19,8 +19,7 @@ P = TypeVar("P", bound="Parameters")
 _LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000}
 INCLUDES = ("log_mel", "probabilities")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
-_DEFAULTS = SegmentationSettings()
-_Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+_Seconds = Annotated[float | None, Field(ge=0, le=MAX_SECONDS)]
 
 
 def _split(allowed: tuple[str, ...]) -> AfterValidator:
@@ -55,13 +54,19 @@ class Parameters(BaseModel):
         "model's own thresholds it applies to 0.5 and scales with them.",
     )
     smoothing: _Seconds = Field(
-        _DEFAULTS.smoothing, description="Length of the moving average over the probabilities, in seconds."
+        None,
+        description="Length of the moving average over the probabilities, in seconds; the model's own, or 0.32, unless "
+        "given.",
     )
     min_duration: _Seconds = Field(
-        _DEFAULTS.min_duration, description="Segments that are shorter than this many seconds are dropped."
+        None,
+        description="Segments that are shorter than this many seconds are dropped; the model's own, or 0.3, unless "
+        "given.",
     )
     merge_gap: _Seconds = Field(
-        _DEFAULTS.merge_gap, description="Segments of one label that are closer than this many seconds are merged."
+        None,
+        description="Segments of one label that are closer than this many seconds are merged; the model's own, or 0.3, "
+        "unless given.",
     )
     hop: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
@@ -130,11 +135,10 @@ class Parameters(BaseModel):
         try:
             chosen = recogniser.choose(_given(self.labels), _given(self.ignore))
             everywhere, by_label = parse_thresholds(self.threshold)
-            others = {} if self.offset_threshold is None else {"offset_threshold": self.offset_threshold}
             settings = chosen.segmentation_settings(
                 by_label,
                 onset_threshold=everywhere,
-                **others,
+                offset_threshold=self.offset_threshold,
                 smoothing=self.smoothing,
                 min_duration=self.min_duration,
                 merge_gap=self.merge_gap,
