@@ -130,9 +130,21 @@ class StagedNetwork(Network):
         """
         if self.timeline is None:
             raise ParameterError("timeline_channels", 0, "this network has no fine timeline")
-        ends = [end - 1 for end in itertools.accumulate(self.config.depths)]
-        maps = self._maps(log_mel, (*self.config.statistics, *ends))
-        return self._features(maps), self.timeline(self.timeline.summaries([maps[end] for end in ends]))
+        maps = self._maps(log_mel, (*self.config.statistics, *self._ends))
+        return self._features(maps), self.timeline(self._summaries(maps))
+
+    def summaries(self, log_mel: Tensor) -> list[Tensor]:
+        """What the head of the fine timeline takes of each stage, see `TimelineHead.summaries`."""
+        return self._summaries(self._maps(log_mel, self._ends))
+
+    @property
+    def _ends(self) -> list[int]:
+        """The numbers of the last blocks of the stages."""
+        return [end - 1 for end in itertools.accumulate(self.config.depths)]
+
+    def _summaries(self, maps: dict[int, Tensor]) -> list[Tensor]:
+        assert self.timeline is not None
+        return self.timeline.summaries([maps[end] for end in self._ends])
 
     def _maps(self, log_mel: Tensor, numbers: Sequence[int]) -> dict[int, Tensor]:
         """The feature maps after these blocks and after the last one, by the block's number."""

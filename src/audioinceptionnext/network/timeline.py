@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from audioinceptionnext.network.blocks import ConvNorm
 
 FINE_STEP_FRAMES = 4  # the stride of the stem, and so one step of the fine timeline: 50 ms with a hop of 12.5 ms
-LAYERS, KERNEL = 3, 9  # of the convolutions along time: together they see 12 steps to either side
+LAYERS, KERNEL = 3, 15  # of the convolutions along time: together they see 21 steps to either side
 EPSILON = 1e-6  # of a variance, so that the gradient of its root is finite
 RARE = -4.0  # the first bias: most labels are silent most of the time
 
