@@ -12,34 +12,65 @@ what the teacher says of the recording alone (`distil_on_cpu.py weigh` has writt
 from __future__ import annotations
 
 import argparse
-import itertools
+import json
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from distil_on_cpu import parts_of
 from distil_on_gpu import RATE as CORPUS_RATE
 from distil_on_gpu import audioset_labels
+from general_model import LEAST_THRESHOLD, NOISE, quiet_log_mels
 from scipy.signal import resample_poly
 
 from audioinceptionnext.data import Clip
-from audioinceptionnext.network.storage import load_model, save_model
+from audioinceptionnext.evaluation.events import RESOLUTION, STRICT, EventScores, score_events
+from audioinceptionnext.evaluation.timeline_settings import Predicted, choose_segmentation
+from audioinceptionnext.evaluation.timelines import merged, smoothed
+from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.models.load import load
+from audioinceptionnext.network.folding import fold
+from audioinceptionnext.network.staged import StagedNetwork
+from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
+from audioinceptionnext.results.segmentation import find_segments
+from audioinceptionnext.results.thresholds import settings_for
+from audioinceptionnext.results.types import Segment
 from audioinceptionnext.training import timeline_head
 
-SCENES = SceneSettings(
+LEARNT = SceneSettings(
     events_per_minute=(4, 30),
     event_seconds=(1.0, 8.0),
     background_db=(-65, -40),
     snr_db=(8, 35),
     speed=(0.9, 1.1),
 )
+CHOSEN = SceneSettings(
+    events_per_minute=(10, 10),
+    event_seconds=(1.0, 8.0),
+    background_db=(-60, -50),
+    snr_db=(15, 35),
+    reverb_probability=0,
+)
+STEP_SECONDS = 0.05
+SUPPORT = 2.0  # what windows do not give half as much as the timeline was mostly denied by the teacher
+MARGIN = 0.02  # of a threshold above what the timeline says of silence and noise
 SURE = 0.2  # the probability of the teacher that becomes 0.5
+
+
+class SoftScene(NamedTuple):
+    """A scene, what its timeline is to say (steps, labels), and what counts as true: start, end, label."""
+
+    waveform: np.ndarray
+    targets: np.ndarray
+    truth: list[tuple[float, float, int]]
 
 
 class Corpus:
@@ -80,30 +111,65 @@ def wanted(chances: np.ndarray) -> np.ndarray:
     return (odds / (1 + odds)).astype(np.float32)
 
 
-def soft_examples(model, composer: Composer, corpus: Corpus, labels: list[int], numbers) -> Iterator:
-    """Examples of scenes, whose targets are what the teacher says of what sounds in each step."""
-    scenes = ((scene.waveform, scene.segments) for scene in map(composer, numbers))
-    hard = wanted(corpus.chances[:, labels])
-    for scene, one in _with_rows(model, scenes):
-        silent = np.ones((one.targets.shape[0], len(labels)), np.float32)
-        step = 0.05
-        for start, end, index in scene:
-            a, b = int(start / step), int(np.ceil(end / step))
-            share = np.ones(max(0, min(b, len(silent)) - a), np.float32)
-            silent[a : a + len(share)] *= 1 - share[:, None] * hard[int(index)]
-        yield one._replace(targets=torch.from_numpy(1 - silent).half())
+def scenes_of(corpus: Corpus, chances: np.ndarray, settings: SceneSettings, count: int) -> Iterator[SoftScene]:
+    """Composed scenes, and what is to be said of them.
+
+    Args:
+        chances: (recordings, labels), what the teacher says of each recording.
+    """
+    compose, hard = Composer(corpus, settings, 0), wanted(chances)  # type: ignore[arg-type]
+    for scene in map(compose, range(count)):
+        silent = np.ones((round(settings.seconds / STEP_SECONDS), chances.shape[1]), np.float32)
+        truth = []
+        for start, end, index in scene.segments.tolist():
+            inside = slice(round(start / STEP_SECONDS), max(round(start / STEP_SECONDS) + 1, round(end / STEP_SECONDS)))
+            silent[inside] *= 1 - hard[int(index)]
+            truth += [(start, end, label) for label in np.flatnonzero(chances[int(index)] >= SURE).tolist()]
+        yield SoftScene(scene.waveform, 1 - silent, truth)
 
 
-def _with_rows(model, scenes) -> Iterator:
-    kept: list[np.ndarray] = []
+def examples(model: StoredModel, scenes: Iterable[SoftScene]) -> Iterator[timeline_head.Example]:
+    """What the head gets of scenes, and what it is to say."""
+    for scene in scenes:
+        (one,) = timeline_head.examples(model, [(scene.waveform, np.zeros((0, 3)))])
+        yield one._replace(targets=torch.from_numpy(scene.targets[: len(one.targets)]).half())
 
-    def sounds() -> Iterator:
-        for waveform, segments in scenes:
-            kept.append(segments)
-            yield waveform, np.zeros((0, 3))
 
-    for one in timeline_head.examples(model, sounds()):
-        yield kept.pop(0), one
+def predict(model: StoredModel, scenes: Iterable[SoftScene]) -> list[Predicted]:
+    """The fine timelines that the exported model gives of scenes, and what the teacher says that sounds in them."""
+    with tempfile.TemporaryDirectory() as folder:
+        recogniser = load(export_onnx(model, Path(folder, "model.onnx")), threads=1)
+    found = []
+    for scene in scenes:
+        truth = [Segment(start, end, model.labels[label], 1.0) for start, end, label in scene.truth]
+        found.append(Predicted(recogniser.predict(scene.waveform).probabilities, merged(truth)))
+    return found
+
+
+@torch.no_grad()
+def quiet_peaks(model: StoredModel) -> np.ndarray:
+    """(labels,) the highest smoothed probability of each label in silence and noise."""
+    net = fold(model.net)
+    assert isinstance(net, StagedNetwork)
+    log_mels = torch.from_numpy(quiet_log_mels()).float()[:, None]
+    rows = torch.cat([torch.sigmoid(net.features_and_timeline(part)[1]) for part in log_mels.split(16)])
+    return np.max([smoothed(one, STEP_SECONDS, 0.25).max(0) for one in rows.numpy()], axis=0)
+
+
+def score(found: list[Predicted], model: StoredModel) -> EventScores:
+    settings = settings_for(
+        model.labels,
+        model.segmentation["thresholds"],
+        stated={name: value for name, value in model.segmentation.items() if name != "thresholds"},
+    )
+    return score_events(
+        (
+            (truth, find_segments(rows, STEP_SECONDS, STEP_SECONDS, len(rows) * STEP_SECONDS, model.labels, settings))
+            for rows, truth in found
+        ),
+        RESOLUTION,
+        STRICT,
+    )
 
 
 def main() -> None:
@@ -115,25 +181,41 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=900)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--taught", type=Path, help="take this model with its head, and only choose how it segments")
+    parser.add_argument("--scenes", type=int, default=80, help="choose and report on so many scenes")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     model = load_model(args.model)
     identifiers, _ = audioset_labels(args.names)
-    labels = [identifiers.index(one) for one in model.identifiers]
-    corpus = Corpus(args.corpus, 0, model.sample_rate)
-    composer = Composer(corpus, SCENES, 0)
-    timeline_head.add_head(model)
-    began = time.monotonic()
-    found = soft_examples(model, composer, corpus, labels, range(args.minutes))
-    seen = list(itertools.islice(found, args.minutes))
-    print(f"{len(seen)} minutes of {len(corpus.clips)} recordings in {time.monotonic() - began:.0f} s", flush=True)
+    places = [identifiers.index(one) for one in model.identifiers]
+    if args.taught:
+        model = load_model(args.taught)
+    else:
+        corpus = Corpus(args.corpus, 0, model.sample_rate)
+        timeline_head.add_head(model)
+        began = time.monotonic()
+        seen = list(examples(model, scenes_of(corpus, corpus.chances[:, places], LEARNT, args.minutes)))
+        print(f"{len(seen)} minutes of {len(corpus.clips)} recordings in {time.monotonic() - began:.0f} s", flush=True)
 
-    def progress(step: int, loss: float) -> None:
-        if step % 100 == 0:
-            print(f"step {step}: loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        def progress(step: int, loss: float) -> None:
+            if step % 100 == 0:
+                print(f"step {step}: loss {loss:.3f}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
-    timeline_head.teach(model, seen, args.steps, progress=progress)
-    save_model(model, args.out)
+        timeline_head.teach(model, seen, args.steps, progress=progress)
+        save_model(model, args.out)
+    for part, name in ((1, "choose"), (2, "report")):
+        corpus = Corpus(args.corpus, part, model.sample_rate)
+        found = predict(model, scenes_of(corpus, corpus.chances[:, places], CHOSEN, args.scenes))
+        if part == 1:
+            model.segmentation = choose_segmentation(found, STEP_SECONDS, model.labels, LEAST_THRESHOLD)
+            quiet = quiet_peaks(model)
+            quiet[[any(text in label for text in NOISE) for label in model.labels]] = 0
+            own = np.maximum(model.segmentation["thresholds"], (quiet + MARGIN).clip(max=0.95))
+            model.segmentation["thresholds"] = own.round(3).tolist()
+            model.timeline_support = SUPPORT
+            save_model(model, args.out)
+            print(json.dumps({k: v for k, v in model.segmentation.items() if k != "thresholds"}))
+        print(name, len(corpus.clips), score(found, model).as_dict())
 
 
 if __name__ == "__main__":

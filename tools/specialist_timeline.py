@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.waveforms import Waveforms
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.evaluation.timeline_settings import Predicted, choose_segmentation
-from audioinceptionnext.network.base import STEP_FRAMES
-from audioinceptionnext.network.staged import StagedNetwork
+from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.models.load import load
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
 from audioinceptionnext.network.timeline import FINE_STEP_FRAMES
 from audioinceptionnext.rendering.scene_settings import SceneSettings
@@ -55,18 +56,15 @@ def teach(model: StoredModel, clips: Sequence[Clip], minutes: int, steps: int) -
     print(f"taught on {minutes} minutes of {len(clips)} clips in {time.monotonic() - began:.0f} s", flush=True)
 
 
-@torch.no_grad()
 def predict(model: StoredModel, clips: Sequence[Clip]) -> list[Predicted]:
-    """The fine timelines of scenes of these clips, and what sounds in them."""
+    """The fine timelines that the exported model gives of scenes of these clips, and what sounds in them."""
     compose = composer(clips, CHOSEN, CHOOSE_SEED, model.sample_rate)
-    net, front, found = model.folded(), model.front_end(), []
-    assert isinstance(net, StagedNetwork)
+    with tempfile.TemporaryDirectory() as folder:
+        recogniser = load(export_onnx(model, Path(folder, "model.onnx")), threads=1)
+    found = []
     for scene in map(compose, range(CHOOSE_SCENES)):
-        log_mel = front(torch.from_numpy(scene.waveform)[None])
-        log_mel = log_mel[:, :, : log_mel.shape[2] // STEP_FRAMES * STEP_FRAMES]
-        rows = torch.sigmoid(net.features_and_timeline(log_mel)[1])[0].numpy()
         truth = [Segment(start, end, model.labels[int(label)], 1.0) for start, end, label in scene.segments.tolist()]
-        found.append(Predicted(rows, truth))
+        found.append(Predicted(recogniser.predict(scene.waveform).probabilities, truth))
     return found
 
 

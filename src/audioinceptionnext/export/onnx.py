@@ -64,6 +64,7 @@ class Exported(nn.Module):
         # Kept apart, since its input, the features, is an output of the file.
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
+        self.support = model.timeline_support
         self.multi_label, self.tasks = model.multi_label, tuple(model.tasks.items())
         self.register_buffer(TEMPERATURE, torch.tensor(model.temperature))
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
@@ -93,20 +94,24 @@ class Exported(nn.Module):
             )
         else:
             log_mel, frames = x, x.shape[1]
-        fine = []
+        timeline = None
         if self.fine:
             assert isinstance(self.net, StagedNetwork)
             maps, timeline = self.net.features_and_timeline(self.padded(log_mel, frames))
             features = self.net.pooled_logits(maps)
-            fine_steps = (frames + FINE_STEP_FRAMES - 1) // FINE_STEP_FRAMES
-            loud = self.loud(log_mel, frames, fine_steps, FINE_STEP_FRAMES, FINE_STEP_FRAMES)
-            fine = [torch.sigmoid(timeline[:, :fine_steps]) * loud]
         else:
             features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
         logits = self.classifier(features) / self.temperature
         probabilities = torch.sigmoid(logits) if self.multi_label else softmax(logits, dict(self.tasks))
         probabilities = probabilities * self.loud(log_mel, frames, features.shape[1], STEP_FRAMES, self.clip_frames)
-        return (probabilities, logits, features, *([log_mel] if self.input == "waveform" else []), *fine)
+        outputs = (probabilities, logits, features, *([log_mel] if self.input == "waveform" else []))
+        if timeline is None:
+            return outputs
+        steps = (frames + FINE_STEP_FRAMES - 1) // FINE_STEP_FRAMES
+        found = torch.sigmoid(timeline[:, :steps])
+        if self.support:
+            found = torch.minimum(found, self.support * self.highest(probabilities, steps))
+        return (*outputs, found * self.loud(log_mel, frames, steps, FINE_STEP_FRAMES, FINE_STEP_FRAMES))
 
     # Input shorter than a clip is padded by repeating its last frame, as published. `frames` may be symbolic.
 
@@ -124,6 +129,13 @@ class Exported(nn.Module):
         clips = log_mel[:, place.clamp(max=frames - 1)]  # (batch, windows, clip_frames, bands)
         features = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
         return features.view(log_mel.shape[0], -1, features.shape[1])
+
+    def highest(self, probabilities: Tensor, steps: int) -> Tensor:
+        """The highest probability (batch, steps, classes) that a window which contains a fine step gives each label."""
+        reach = self.net.clip_steps - 1
+        padded = nn.functional.pad(probabilities.transpose(1, 2), (reach, reach))
+        highest = nn.functional.max_pool1d(padded, reach + 1, stride=1)  # one for each position of the last stage
+        return highest.repeat_interleave(STEP_FRAMES // FINE_STEP_FRAMES, 2)[..., :steps].transpose(1, 2)
 
     def loud(self, log_mel: Tensor, frames: int, steps: int, step_frames: int, window: int) -> Tensor:
         """Whether the window of a step has a frame that is not digital silence: (batch, steps, 1)."""
