@@ -39,6 +39,7 @@ LEARNT = SceneSettings(events_per_minute=(4, 30), background_db=(-65, -40), snr_
 CHOSEN = SceneSettings(
     events_per_minute=(10, 10), background_db=(-60, -50), snr_db=(15, 35), reverb_probability=0, overlap=2
 )
+SUPPORT = 2.0  # as in `general_timeline.py`: without it, the head finds kitchens in speech
 LEARN_SEED, CHOOSE_SEED, CHOOSE_SCENES = 0, 1, 40
 
 
@@ -94,9 +95,10 @@ def main() -> None:
     step = FINE_STEP_FRAMES * whole.hop_ms / 1000
     for fold, model in models.items():
         others = [one for other, rows in predicted.items() if other != fold for one in rows]
-        model.segmentation = choose_segmentation(others, step, model.labels)
+        model.segmentation, model.timeline_support = choose_segmentation(others, step, model.labels), SUPPORT
         save_model(model, args.out / f"fold-{fold}" / "model.safetensors")
     whole.segmentation = choose_segmentation([one for rows in predicted.values() for one in rows], step, whole.labels)
+    whole.timeline_support = SUPPORT
     save_model(whole, args.out / "model.safetensors")
     print(json.dumps(whole.segmentation))
 
