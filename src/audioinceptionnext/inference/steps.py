@@ -24,7 +24,7 @@ MARGIN_FRAMES = {"dense": 832, "windows": 0}
 # that end stands in, mirrored, for what is yet to come; and how often it predicts. Measured in docs/architecture.md.
 LOOKAHEAD_FRAMES, MIRRORED_FRAMES, TURN_FRAMES = 256, 320, 64
 # How it predicts early, from the sound that there is: how often; how much sound a step waits for; how much of the
-# newest sound is predicted again; how much before that is taken in; and how much stands in, mirrored, for what is to come.
+# newest sound is predicted again; how much before that is taken in; and how much stands in, mirrored, for what follows.
 EARLY_FRAMES, EARLY_AFTER_FRAMES, EARLY_AGAIN_FRAMES = 16, 0, 128
 EARLY_BEFORE_FRAMES, EARLY_MIRRORED_FRAMES = 96, 64
 BATCH_SIZE = 16  # clips per call of the network in the mode `clips`
