@@ -79,12 +79,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", required=True, help="use this model: a name or an ONNX file")
     parser.add_argument("--root", type=Path, required=True, help="set the folder of Kitchen20")
-    parser.add_argument(
-        "--fold", type=int, default=5, help="compose scenes of clips of this fold"
-    )
+    parser.add_argument("--fold", type=int, default=5, help="compose scenes of clips of this fold")
     parser.add_argument("--events", type=int, default=200, help="play at least this many events")
     parser.add_argument("--pipes", type=int, default=4, help="play to this many processes at a time")
-    parser.add_argument("--listen", default="", metavar="'--no-early'", help="pass these options to ainext listen")
+    parser.add_argument("--listen", default="", metavar="OPTIONS", help="pass these on, as in --listen=--no-early")
     parser.add_argument("--warm-up", type=float, default=10, help="give the processes so many seconds to start")
     parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
     parser.add_argument("--json", action="store_true", help="print one JSON document")

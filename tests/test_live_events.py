@@ -49,7 +49,7 @@ def fine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = StoredModel(net, LABELS, mode="dense")
     model.segmentation = {"offset_share": 0.95, "smoothing": 0.06, "min_duration": 0.1, "merge_gap": 0.1}
     export_onnx(model, path)
-    model.thresholds = tuple(np.quantile(load(path).predict(scene(20)).probabilities, 0.8, axis=0).tolist())
+    model.thresholds = tuple(np.quantile(load(path).predict(scene(12)).probabilities, 0.8, axis=0).tolist())
     return export_onnx(model, path)
 
 
@@ -87,13 +87,13 @@ def check(events: list[Event], steps: list[Step]) -> None:
 # --- The library ---
 
 
-@pytest.mark.parametrize("size", [777, 4800, RATE * 3, RATE * 60])
+@pytest.mark.parametrize("size", [1999, 4800, RATE * 3, RATE * 60])
 def test_events_agree_with_the_segments_and_change_none(fine: Path, size: int) -> None:
-    waveform, recogniser = scene(20), load(fine)
+    waveform, recogniser = scene(12), load(fine)
     plain = Stream(recogniser, start=7.0)
     steps, late = played(plain, waveform, RATE)
     found, events = played(Stream(recogniser, start=7.0, early=True), waveform, size)
-    assert segments_of(found) == segments_of(steps) and len(segments_of(found)) > 5
+    assert segments_of(found) == segments_of(steps) and len(segments_of(found)) > 3
     assert all(np.array_equal(a.probabilities, b.probabilities) for a, b in zip(found, steps, strict=True))
     assert [step.open for step in found] == [step.open for step in steps]
     check([event for _, event in events], found)
@@ -215,11 +215,11 @@ def test_announcements_are_matched_by_time_one_to_one() -> None:
 def test_hours_take_no_more_memory(fine: Path) -> None:
     stream = Stream(load(fine, threads=1), early=True)
     held = []
-    for number in range(120):
+    for number in range(60):
         stream.push(scene(0.3))
         held.append((stream.held, len(stream._ahead)))
         assert sum(map(len, stream._announcer._announced.values())) < 20 and len(stream.events) < 20
-        if number == 60:
+        if number == 30:
             most = np.max(held, axis=0)
     assert (np.max(held, axis=0) == most).all() and most[1] <= (stream.delay + 0.4) / stream.step_seconds
 
@@ -309,12 +309,12 @@ def test_ids_go_on_after_sound_was_skipped(
 
 
 def test_a_server_sends_events_on_request(fine: Path) -> None:
-    waveform = scene(9)
+    waveform = scene(6)
     with serving(models=(str(fine),)) as server:
 
         def messages(query: str) -> list[dict[str, Any]]:
             url = f"{server.url.replace('http', 'ws')}/v1/listen?encoding=f32le&{query}"
-            with websockets.connect(url) as socket:
+            with websockets.connect(url, ping_interval=None) as socket:  # however busy this computer is
                 for at in range(0, len(waveform), 4800):
                     socket.send(waveform[at : at + 4800].tobytes())
                 socket.send('{"type": "end"}')

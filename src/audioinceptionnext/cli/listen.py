@@ -51,8 +51,8 @@ def listen(
         bool,
         typer.Option(
             "--early/--no-early",
-            help="Announce a segment while it begins, from five predictions a second that see no more than the sound "
-            "so far. Of models without a fine timeline, each comes with its step.",
+            help="Announce segments while they begin, from five predictions a second of the sound so far. This takes "
+            "more than twice the CPU time. Models without a fine timeline announce them some seconds later.",
         ),
     ] = True,
     backend: options.Backend = options.BackendName.auto,
