@@ -17,9 +17,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from websockets.sync import client as websockets
 
 from audioinceptionnext import load
+from audioinceptionnext.audio import decode
 from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.data.annotated import (
     Stretch,
@@ -33,8 +33,7 @@ from audioinceptionnext.data.annotated import (
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.data.sampling import Draw
 from audioinceptionnext.data.waveforms import Batch, Item, Waveforms, collate
-from audioinceptionnext.errors import AinextError, ModelError, ParameterError
-from audioinceptionnext.export.onnx import export_onnx
+from audioinceptionnext.errors import AinextError, ParameterError
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
@@ -55,7 +54,6 @@ from tests.audio_files import write_wav
 from tests.command import ainext, plain, python, refused
 from tests.data_files import write_list
 from tests.interrupted import interrupt_in_the_third_epoch
-from tests.served import serving
 from tests.small_sounds import LABELS, NETWORK, content, quick, same, weights
 
 STEP = 0.16
@@ -224,13 +222,17 @@ def test_training_on_a_list_finds_the_segments_again(scenes: Path, tmp_path: Pat
     assert (model.window_seconds, model.step_seconds) == (STEP, STEP)
     for recording in annotated_recordings(held_out, Reader(RATE)):
         settings = SegmentationSettings(0.5, 0.5, smoothing=0, min_duration=0.2, merge_gap=0.2)
-        found, true = (
-            rows_of(model.predict(recording.clip.path, settings=settings).segments),
-            in_order(recording.segments),
-        )
+        whole, true = model.predict(recording.clip.path, settings=settings), in_order(recording.segments)
+        found = rows_of(whole.segments)
         assert found[:, 0].tolist() == true[:, 0].tolist()
         errors = np.abs(found - true)[:, 1:]
         assert np.median(errors) <= STEP / 2 and np.mean(errors <= STEP) >= 0.8
+        # A stream gives the same: a step sees what surrounds it there, too.
+        stream, waveform = Stream(model, settings=settings), decode.read(recording.clip.path, RATE)
+        steps = [step for block in np.array_split(waveform, 70) for step in stream.push(block)] + stream.finish()
+        assert np.stack([step.probabilities for step in steps]) == pytest.approx(whole.probabilities, abs=0.05)
+        live = rows_of([segment for step in steps for segment in step.segments])
+        assert live[:, 0].tolist() == found[:, 0].tolist() and np.abs(live - found).max() <= STEP + 1e-6
 
 
 def test_a_resumed_run_is_the_same(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,20 +443,6 @@ def test_a_recording_must_not_be_scored_in_part(scenes: Path, of_steps: Path, tm
     root = write_list(tmp_path / "meta.csv", ("path", "start", "end", "label", "split"), *rows)
     message = refused("evaluate", "--data", "csv", "--root", root, "--split", "validation", "--model", of_steps)
     assert "1 recording with segments" in message
-
-
-def test_models_of_steps_are_not_for_streams(of_steps: Path, scenes: Path) -> None:
-    path = export_onnx(load_model(of_steps), of_steps.with_suffix(".onnx"), name="mine")
-    for mode in (None, "clips"):
-        with pytest.raises(ModelError, match=r"needs what surrounds each step of 0\.16 s, which a stream lacks"):
-            Stream(load(path, mode=mode))
-    assert "needs what surrounds each step" in refused("listen", scenes / "0.wav", "--model", path)
-    with (
-        serving(models=(str(path),)) as server,
-        websockets.connect(server.url.replace("http", "ws") + "/v1/listen") as socket,
-    ):
-        found = json.loads(socket.recv(timeout=60))
-    assert (found["status"], found["parameter"]) == (422, "model") and "needs what surrounds" in found["detail"]
 
 
 def test_a_model_of_clips_does_not_get_clips_of_one_step(of_steps: Path) -> None:

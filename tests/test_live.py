@@ -286,8 +286,10 @@ def test_segments_one_by_one_are_those_of_the_whole(
     early = sum(segmenter.bound(step + 1) <= duration for step in range(len(rows) - 1))
     found: list[Segment] = []
     for step, row in enumerate(rows[:early]):
+        segmenter.ahead(rows[step : step + 7])  # which changes nothing
+        known = {label: segmenter.known_until(label) for label in labels}
         new = segmenter.push(row[None])
-        assert all(one.end <= bounds[step + 1] for one in new)
+        assert all(one.end <= bounds[step + 1] and one.start >= known[one.label] for one in new)
         found += new
         for one in segmenter.open_segments():
             assert one.end <= bounds[step + 1] and 0 < one.score <= 1
@@ -329,6 +331,15 @@ def rounded(segments: list[Segment]) -> list[dict[str, Any]]:
     ]
 
 
+def ends(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The segments that have ended, without what only events have."""
+    return [
+        {name: value for name, value in one.items() if name not in ("event", "id", "time")}
+        for one in found
+        if one["event"] == "end"
+    ]
+
+
 def sort(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: (one["start"], one["end"], one["label"]))
 
@@ -345,7 +356,7 @@ def test_a_file_gives_what_predict_gives(files: dict[str, Path], tmp_path: Path)
     whole = load(files["dense"]).predict(path, settings=LOW)
     log = tmp_path / "log.csv"
     found = ainext("listen", path, *model, "--json", "--log", log)
-    assert found.code == 0 and sort(parse_lines(found.out)) == rounded(whole.segments)
+    assert found.code == 0 and sort(ends(parse_lines(found.out))) == rounded(whole.segments)
     assert found.complaints == [f"ainext: listened to 0:09.300 of {path}, {len(whole.segments)} segments"]
     with log.open("a") as file:
         file.write("cut off here")  # as by a killed process
@@ -379,8 +390,8 @@ def test_raw_samples_through_a_pipe(
     assert process.returncode == 0, err
     whole = load(files["dense"]).predict(path, settings=LOW)
     found = parse_lines(out.decode())
-    assert sort([one for one in found if "event" not in one]) == rounded(whole.segments)
-    steps = [one for one in found if "event" in one]
+    assert sort(ends(found)) == rounded(whole.segments)
+    steps = [one for one in found if one["event"] == "step"]
     best = [whole.labels[row.argmax()] if row.any() else None for row in whole.probabilities]
     assert [one["label"] for one in steps] == best
     *warnings, summary = err.splitlines()
@@ -399,8 +410,8 @@ def test_a_signal_ends_with_what_is_open(files: dict[str, Path], number: int) ->
     process.send_signal(number)
     found = parse_lines(b"".join([*seen, *process.stdout]).decode())
     assert process.wait(60) == 0
-    segments = [one for one in found if "event" not in one]
-    assert segments and max(one["end"] for one in segments) == max(one["end"] for one in found)
+    segments = ends(found)
+    assert segments and max(one["end"] for one in segments) == max(one.get("end", 0) for one in found)
     (line,) = process.stderr.read().splitlines()
     assert line.startswith(b"ainext: listened to 0:0") and b"segment" in line
 
@@ -458,7 +469,7 @@ def test_a_stream_over_http(files: dict[str, Path], tmp_path: Path, monkeypatch:
     options = ("--json", "--model", files["dense"], "--threshold", 0.4, "--lookahead", 4.16)
     with served(path.read_bytes(), 0) as url:
         found = ainext("listen", url, *options, "--log", tmp_path / "log.jsonl")
-    assert found.code == 0 and sort(parse_lines(found.out)) == rounded(whole.segments)
+    assert found.code == 0 and sort(ends(parse_lines(found.out))) == rounded(whole.segments)
     assert "secret" not in found.err and "secret" not in (tmp_path / "log.jsonl").read_text()
     waiting = threading.Event()
     with served(path.read_bytes(), 0, waiting) as url:  # a stream that goes on and is left
@@ -467,7 +478,7 @@ def test_a_stream_over_http(files: dict[str, Path], tmp_path: Path, monkeypatch:
     assert some.code == 0 and "listened to 0:03.000" in some.err
     with served(path.read_bytes(), 10**7) as url:
         broken = ainext("listen", url, *options)
-    assert broken.code == 1 and len(parse_lines(broken.out)) == len(whole.segments)
+    assert broken.code == 1 and len(ends(parse_lines(broken.out))) == len(whole.segments)
     assert len(broken.complaints) == 2 and "broke off" in broken.complaints[1]
     assert "connection refused" in refused("listen", url)
     page = b"<html>no sound</html>" * 500
@@ -568,7 +579,7 @@ def test_a_microphone_that_vanishes(files: dict[str, Path], monkeypatch: pytest.
     assert found.complaints[-1] == "ainext: microphone Fake: no longer gives any sound; is it still connected?"
     assert sum("the system lost some" in line for line in found.complaints) == 1
     whole = load(files["dense"]).predict(_at_half_rate(sound[:, 0]))
-    steps = [one for one in parse_lines(found.out) if "event" in one]
+    steps = [one for one in parse_lines(found.out) if one["event"] == "step"]
     assert [one["score"] for one in steps] == pytest.approx(whole.probabilities.max(axis=1).tolist(), abs=1e-3)
     assert ainext("listen", "--list-devices").out == "  0 * Fake (6 channels, 48000 Hz)\n"
 
@@ -596,7 +607,7 @@ def test_skipped_sound_is_reported(files: dict[str, Path], capsys: pytest.Captur
     skipped = [float(line.split("skipped ")[1].split(" s")[0]) for line in err.splitlines()]
     # Each figure is rounded to a tenth.
     assert skipped[-1] == pytest.approx(sum(skipped[:-1]), abs=0.051 * len(skipped)) and skipped[-1] > 10
-    steps = [one for one in parse_lines(out) if "event" in one]
+    steps = [one for one in parse_lines(out) if one["event"] == "step"]
     assert steps[-1]["end"] == 30  # times are those of the sound
     covered = sum(one["end"] - one["start"] for one in steps)
     assert covered == pytest.approx(30 - skipped[-1], abs=0.1)

@@ -13,7 +13,7 @@ Recognise
     Recognition              what predict returns: segments, clip, probabilities; to_csv, to_dataframe, plot
     Segment, Score           the parts of a result
     SegmentationSettings     how probabilities become segments
-    Stream, Step             live sound
+    Stream, Step, Event      live sound
     push_to_hub              upload a model to the Hugging Face hub
     AinextError              base class of all errors that a user can fix
 
@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from audioinceptionnext.errors import AinextError as AinextError
+    from audioinceptionnext.inference.events import Event as Event
     from audioinceptionnext.inference.recogniser import Recogniser as Recogniser
     from audioinceptionnext.inference.stream import Step as Step
     from audioinceptionnext.inference.stream import Stream as Stream
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 # Each name is imported when it is first used, so that `import audioinceptionnext` costs nothing.
 _MODULES = {
     "AinextError": "errors",
+    "Event": "inference.events",
     "Recogniser": "inference.recogniser",
     "Recognition": "results.recognition",
     "Score": "results.types",

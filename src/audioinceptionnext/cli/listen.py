@@ -47,11 +47,21 @@ def listen(
     merge_gap: options.MergeGap = None,
     step_seconds: options.StepSeconds = None,
     lookahead: options.Lookahead = None,
+    early: Annotated[
+        bool,
+        typer.Option(
+            "--early/--no-early",
+            help="Announce segments while they begin, from five predictions a second of the sound so far. This takes "
+            "more than twice the CPU time. Models without a fine timeline announce them some seconds later.",
+        ),
+    ] = True,
     backend: options.Backend = options.BackendName.auto,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Use this many CPU threads; one is enough to keep up.", show_default="all")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each segment as one line of JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON when a segment begins, ends or is withdrawn.")
+    ] = False,
     steps: Annotated[
         bool, typer.Option("--steps", help="With --json, also print the most probable label of every step.")
     ] = False,
@@ -91,7 +101,8 @@ def listen(
     """Listen to a microphone, a stream, a pipe or a file, and print each segment some seconds after it ends.
 
     A prediction needs the sound around it, so with the model everyday it comes 5 s late, and a segment about 1 s after
-    that. --lookahead sets how late.
+    that. --lookahead sets how late. With --json, a segment is also announced when it begins, and withdrawn if it turns
+    out to be none.
 
     Ctrl-C stops listening and prints the segments that are still open.
 
@@ -119,6 +130,7 @@ def listen(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
     rate = recogniser.sample_rate
+    shown = as_json or sys.stderr.isatty()  # whether anybody sees what is announced
 
     said: set[str] = set()
 
@@ -134,6 +146,7 @@ def listen(
             settings=settings,
             start=start,
             lookahead=lookahead,
+            early=early and shown,
             on_warning=on_warning,
         )
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli.streams import OutputEnded
 from audioinceptionnext.errors import AinextError, ParameterError, counted, printable, unexpected, writing
+from audioinceptionnext.inference.events import Event
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
 from audioinceptionnext.results.types import Segment
@@ -58,6 +60,7 @@ class LiveLoop:
         self._new_stream, self.stream = stream, stream(0)
         self._max_samples = None if stop_after is None else round(stop_after * rate)
         self._taken = self._skipped = 0  # samples; the former includes the latter
+        self._ids = self._ids_before = 0  # of events: the highest one, and that of the streams before this one
         self._began = 0.0
         self._reported = False
 
@@ -102,10 +105,13 @@ class LiveLoop:
         return self._max_samples is not None and self._taken >= self._max_samples
 
     def _print(self, steps: list[Step]) -> None:
+        """Print what a stream has just returned, and its events."""
         for step in steps:
             self.printer.print_step(step)
-            for segment in step.segments:
-                self.printer.print_segment(segment)
+        for event in self.stream.events:
+            number = self._ids_before + event.id
+            self._ids = max(self._ids, number)
+            self.printer.print_event(replace(event, id=number))
 
     def _skip(self, backlog: Backlog) -> None:
         """Go on with the newest window in a new stream, since nothing is known about what lies between."""
@@ -113,7 +119,7 @@ class LiveLoop:
         skipped = backlog.skip(round(self.stream.window_seconds * self.rate))
         self._taken += skipped
         self._skipped += skipped
-        self.stream = self._new_stream(self._taken / self.rate)
+        self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
         self.printer.print_note(
             f"behind: skipped {skipped / self.rate:.1f} s, up to {format_time(self._taken / self.rate)}"
         )
@@ -172,7 +178,7 @@ class Printer:
         delay: seconds by which results follow the sound, shown until there are any.
 
     Attributes:
-        began: the time at which the sound began, for the journal.
+        began: the time of day at which the sound began.
         segments: the number of segments so far.
         closed: whether nobody reads the results any more.
         failed: why they cannot be written.
@@ -195,22 +201,31 @@ class Printer:
             values = {"event": "step", **times, "label": step.label, "score": round(step.score, 4)}
             self._print(json.dumps(values, ensure_ascii=False))
 
-    def print_segment(self, segment: Segment) -> None:
-        """Print a segment that has ended, and append it to the journal."""
-        self.segments += 1
-        values = segment.as_dict()
+    def print_event(self, event: Event) -> None:
+        """Print an event as a line of JSON, or a segment that has ended as text; the journal takes the latter only."""
         if self._as_json:
-            self._print(json.dumps(values, ensure_ascii=False))
-        else:
+            kind, number, *known = event.as_dict().items()
+            times = {"time": self._time(event.segment.start)}
+            self._print(json.dumps(dict([kind, number]) | times | dict(known), ensure_ascii=False))
+        if event.kind == "end":
+            self._print_segment(event.segment)
+
+    def _print_segment(self, segment: Segment) -> None:
+        self.segments += 1
+        if not self._as_json:
             label = printable(" ".join(segment.label.split()))
             self._print(
                 f"{format_time(segment.start):>12}  {format_time(segment.end):>12}  {segment.score:>4.0%}  {label}"
             )
         if self._journal is not None:
             try:
-                self._journal.write({"began": self.began.isoformat(timespec="milliseconds"), **values})
+                self._journal.write({"began": self._time(0), **segment.as_dict()})
             except AinextError as error:
                 self.closed, self.failed, self._journal = True, error, None
+
+    def _time(self, seconds: float) -> str:
+        """The time of day at this second of the sound."""
+        return (self.began + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
 
     def print_status(self, seconds: float, open_segments: list[Segment]) -> None:
         """Print one line on a terminal, which the next one replaces."""

@@ -23,6 +23,10 @@ MARGIN_FRAMES = {"dense": 832, "windows": 0}
 # Of a live stream: how much sound after a step's window it waits for, unless it is told; how much of the sound before
 # that end stands in, mirrored, for what is yet to come; and how often it predicts. Measured in docs/architecture.md.
 LOOKAHEAD_FRAMES, MIRRORED_FRAMES, TURN_FRAMES = 256, 320, 64
+# How it predicts early, from the sound that there is: how often; how much sound a step waits for; how much of the
+# newest sound is predicted again; how much before that is taken in; and how much stands in, mirrored, for what follows.
+EARLY_FRAMES, EARLY_AFTER_FRAMES, EARLY_AGAIN_FRAMES = 16, 0, 128
+EARLY_BEFORE_FRAMES, EARLY_MIRRORED_FRAMES = 96, 64
 BATCH_SIZE = 16  # clips per call of the network in the mode `clips`
 FILE_FORMAT = "audioinceptionnext/2"  # of the files that this version writes and reads, in their metadata
 FLOOR = -13.8  # the lowest value of a log-mel

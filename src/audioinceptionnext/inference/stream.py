@@ -8,6 +8,9 @@ A step depends on the sound around its window. So a stream waits for some of wha
 and remembers some of what came before it. The steps are those that ``predict`` gives for the whole recording: up to
 rounding for a model of the modes ``windows`` and ``clips``, and the closer to them the longer the lookahead for a
 ``dense`` one. They do not depend on how the samples are split into pushes.
+
+``events`` says when segments begin and end. With ``early``, a segment is announced as soon as it can be made out, from
+the sound that there is: several seconds before the steps that decide about it.
 """
 
 from __future__ import annotations
@@ -20,9 +23,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from audioinceptionnext.audio.capture import SampleConverter
-from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.inference.events import Announcer, Event
 from audioinceptionnext.inference.recogniser import Recogniser
-from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, is_number
+from audioinceptionnext.inference.steps import (
+    EARLY_AFTER_FRAMES,
+    EARLY_AGAIN_FRAMES,
+    EARLY_BEFORE_FRAMES,
+    EARLY_FRAMES,
+    EARLY_MIRRORED_FRAMES,
+)
+from audioinceptionnext.results.segmentation import EPSILON_S, SegmentationSettings, Segmenter, is_number
 from audioinceptionnext.results.thresholds import Threshold
 from audioinceptionnext.results.types import Segment
 
@@ -70,17 +81,21 @@ class Stream:
         lookahead: seconds of sound after its window that a step waits for, in the mode ``dense``. Default 256 frames,
             which is 3.2 s for ``everyday``. With 832 frames, the steps are those of
             `Recogniser.predict` to about 0.01; with fewer, they come earlier and are worse.
+        early: whether to announce segments before their steps are given, from a prediction every 16 frames (0.2 s for
+            ``everyday``) that sees no more than the sound that there is. Steps and segments stay the same. Only a model
+            with a fine timeline, in the mode ``dense``, can do so; with others, this changes nothing.
         on_warning: called with one line for everything that is wrong with the samples but can be used, or with
             ``step_seconds``; once for each. A Python warning at the line that called the stream unless given.
 
     Attributes:
+        events: what the last `push` or `finish` made known of segments, in order: a list of `Event`. Each segment of a
+            step has a ``start`` and an ``end``, at the latest together. What was announced early may also be withdrawn.
         labels: of the model.
         step_seconds, window_seconds: time from one step to the next, and the length of the model's window.
         delay: seconds from the middle of a step to the moment at which it is given, at most: half a window, the
             lookahead, and the other steps of its turn.
 
     Raises:
-        ModelError: the model was trained on steps: it needs what surrounds each of them, and a stream has too little.
         ParameterError: the model does not support this ``step_seconds`` or ``lookahead``, or ``sample_rate`` is out of
             range.
 
@@ -100,11 +115,9 @@ class Stream:
         sample_rate: float | None = None,
         start: float = 0.0,
         lookahead: float | None = None,
+        early: bool = False,
         on_warning: Callable[[str], None] | None = None,
     ) -> None:
-        if recogniser.frame_wise:
-            needed = f"needs what surrounds each step of {recogniser.window_seconds:g} s, which a stream lacks"
-            raise ModelError(recogniser.name, f"{needed}; give it whole recordings, or take a model of clips")
         self._on_warning = on_warning
         self._lines: list[str] = []  # warnings that were not given yet
         self._predictor, self._rate = recogniser._predictor, recogniser.sample_rate
@@ -115,6 +128,12 @@ class Stream:
         settings = recogniser.segmentation_settings(threshold, settings=settings)
         self._task_of, self._columns = recogniser.task_of, recogniser._columns
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, recogniser._step_window)
+        self._shortest = settings.min_duration - EPSILON_S
+        self.events: list[Event] = []
+        self._announcer, self._early = Announcer(), early and self._predictor.fine
+        self._seen = 0  # samples at the last early prediction
+        self._ahead = np.zeros((0, len(self.labels)), np.float32)  # early probabilities of the next steps
+        self._sounding: list[Segment] | None = None  # what is open according to them
         rate = self._rate if sample_rate is None else sample_rate
         self._converter = SampleConverter(rate, self._rate, self._lines.append)
         # A step is given this many samples after the start of its window. That is one more than the window has: only
@@ -153,6 +172,7 @@ class Stream:
         """
         if self._finished:
             raise ValueError("this stream is finished; make another one")
+        self.events = []
         self._keep(self._converter.push(samples))
         self._give_warnings()
         steps: list[Step] = []
@@ -165,15 +185,18 @@ class Stream:
             ]
         if steps:  # a copy: what is left is a view, which would keep the whole push in memory
             self._blocks = [self._blocks[0].copy()]
+        if self._early and self._received >= self._seen + EARLY_FRAMES * self._grid.hop:
+            self._look_ahead()
         return steps
 
     def finish(self) -> list[Step]:
         """Return the last steps, with all segments that were still open. The very last window may be incomplete."""
+        self.events = []
         if self._finished:
             return []
         self._keep(self._converter.finish())
         self._give_warnings()
-        self._finished = True
+        self._finished, self._sounding = True, None
         units = replace(self._grid, step=self._live.unit).steps(self._received) if self._received else 0
         total = -(-units * self._live.unit // self._grid.step)
         last: list[tuple[np.ndarray, np.ndarray]] = []
@@ -184,11 +207,12 @@ class Stream:
         steps = [self._step(row, log_mel, self._segmenter.push(row[None])) for row, log_mel in last[:-1]]
         for row, log_mel in last[-1:]:
             steps.append(self._step(row, log_mel, self._segmenter.finish(row[None], self.seconds)))
+        self.events += self._announcer.complete([], lambda label: math.inf)
         return steps
 
     def open_segments(self) -> list[Segment]:
-        """The segments that have not ended yet, as they are so far. A step returns each of them when it is complete."""
-        return self._shifted(self._segmenter.open_segments())
+        """The segments that have not ended yet, as they are so far; with ``early``, as the newest sound has them."""
+        return self._shifted(self._segmenter.open_segments()) if self._sounding is None else self._sounding
 
     def _give_warnings(self) -> None:
         """To be called by a public method, since a Python warning names the line that called that."""
@@ -211,13 +235,9 @@ class Stream:
             end: of the samples that they see.
             last: how many steps are left, if the stream is over.
         """
-        waveform = self._blocks[0] if len(self._blocks) == 1 else np.concatenate(self._blocks)
-        grid, first = self._grid, self._first_seen()
-        seen = waveform[first - self._first : end - self._first]
+        grid, first = self._grid, self._first_seen(self._predicted, self._live.before)
         before = self._predicted * grid.step - first
-        places = (before + np.arange(count) * grid.step) // self._live.unit
-        rows, log_mel = self._predictor.predict_turn(seen, places, self._live.unit, mirrored)
-        rows = np.take(rows, self._columns, axis=1)
+        rows, log_mel = self._rows(self._predicted, count, self._live.before, end, mirrored)
         # A step's frames lie in the middle of its window; those of the first and the last step reach to its ends.
         margin = max(0, (grid.clip_frames - grid.step_frames) // 2)
         parts = []
@@ -226,22 +246,51 @@ class Stream:
             stop = None if number + 1 == last else start + grid.step_frames
             parts.append(log_mel[start if self._predicted + number else 0 : stop].copy())  # not all that was seen
         self._predicted += count
-        dropped = min(self._first_seen() - self._first, len(waveform))
+        self._ahead = self._ahead[count:]
+        (waveform,) = self._blocks
+        dropped = min(self._first_seen(self._predicted, self._live.before) - self._first, len(waveform))
         self._blocks, self._first = [waveform[dropped:]], self._first + dropped
         return list(zip(rows, parts, strict=True))
 
-    def _first_seen(self) -> int:
-        """The first sample that the next steps see."""
-        first = self._predicted * self._grid.step - self._live.before
-        return max(0, first // self._live.stride * self._live.stride)
+    def _rows(self, step: int, count: int, before: int, end: int, mirrored: int) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (count, classes) of some steps from ``step`` on, and the log-mel of the samples that they see:
+        about ``before`` ahead of them, up to ``end``, and the last ``mirrored`` ones in reverse order."""
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
+        first = self._first_seen(step, before)
+        seen = self._blocks[0][first - self._first : end - self._first]
+        places = (step * self._grid.step - first + np.arange(count) * self._grid.step) // self._live.unit
+        rows, log_mel = self._predictor.predict_turn(seen, places, self._live.unit, mirrored)
+        return np.take(rows, self._columns, axis=1), log_mel
+
+    def _first_seen(self, step: int, before: int) -> int:
+        """The first sample that is seen from ``step`` on by what sees at least so many samples before it."""
+        return max(0, (step * self._grid.step - before) // self._live.stride * self._live.stride)
+
+    def _look_ahead(self) -> None:
+        """Predict the newest steps from the sound that there is, and announce what they will probably give."""
+        hop, step = self._grid.hop, self._grid.step
+        newest = (self._received - EARLY_AFTER_FRAMES * hop) // step
+        known = self._predicted + len(self._ahead)
+        first = max(self._predicted, min(known, newest - EARLY_AGAIN_FRAMES * hop // step))
+        if newest <= first:
+            return
+        self._seen = self._received
+        before, mirrored = EARLY_BEFORE_FRAMES * hop, EARLY_MIRRORED_FRAMES * hop
+        rows, _ = self._rows(first, newest - first, before, self._received // hop * hop, mirrored)
+        self._ahead = np.concatenate([self._ahead[: first - self._predicted], rows])
+        segments, self._sounding = map(self._shifted, self._segmenter.ahead(self._ahead))
+        self.events += self._announcer.see(segments)
 
     def _step(self, row: np.ndarray, log_mel: np.ndarray, segments: list[Segment]) -> Step:
         start, end = (self.start + self._segmenter.bound(step) for step in (self._given, self._given + 1))
         self._given += 1
         best = int(row.argmax())
         label = self.labels[best] if row[best] > 0 else None
-        ended = tuple(self._shifted(segments))
-        return Step(start, end, row, label, float(row[best]), log_mel, ended, tuple(self.open_segments()))
+        ended, going_on = (tuple(self._shifted(some)) for some in (segments, self._segmenter.open_segments()))
+        self.events += self._announcer.complete(ended, lambda label: self.start + self._segmenter.known_until(label))
+        self.events += self._announcer.see(one for one in going_on if one.end - one.start >= self._shortest)
+        return Step(start, end, row, label, float(row[best]), log_mel, ended, going_on)
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:
         return [

@@ -7,7 +7,8 @@ which stretch of the recording each step stands for, and turns runs of confident
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -242,6 +243,29 @@ class Segmenter:
         """The segments that are still going on, as they are so far, ordered by start."""
         runs = [(column, run) for column, run in self._open.items() if run.reached_onset]
         return _sorted(self._segment(column, run, self._smoothed, self._total[column]) for column, run in runs)
+
+    def known_until(self, label: str) -> float:
+        """All segments of a label that begin before this second have been given."""
+        column = self._labels.index(label)
+        runs = (one.get(column) for one in (self._held, self._open))
+        return self.bound(min([self._smoothed, *(run.first for run in runs if run)]))
+
+    def ahead(self, rows: np.ndarray) -> tuple[list[Segment], list[Segment]]:
+        """What further steps would give if nothing followed them. It leaves the segmenter as it is.
+
+        Args:
+            rows: as for `push`; probabilities that may yet change.
+
+        Returns:
+            All segments that would have ended or be open, ordered by start, and the open ones among them.
+        """
+        copied = copy(self)  # arrays are replaced, never written to
+        copied._open, copied._held = ({at: replace(run) for at, run in one.items()} for one in (self._open, self._held))
+        ended = [*copied.push(rows), *copied._advance(copied._steps)]
+        for column in list(copied._held):
+            ended += copied._release(column)
+        going_on = copied.open_segments()
+        return _sorted([*ended, *going_on]), going_on
 
     def _advance(self, until: int) -> list[Segment]:
         """Smooth and process the steps before ``until`` that are left."""

@@ -42,8 +42,9 @@ DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `
 
 `WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object for each step:
 `start`, `end`, `delay` (of steps after the sound, in seconds), `label`, `score`, `top`, `probabilities`, the
-`segments` that have ended, and those that are `open`. The text `{"type": "end"}` ends the stream. A stream
-that fails sends a `Problem` before it closes. `/docs` lists its parameters.
+`segments` that have ended, and those that are `open`. With `include=events`, messages also say when segments begin, end
+or are withdrawn. The text `{"type": "end"}` ends the stream. A stream that fails sends a `Problem` before it closes.
+`/docs` lists its parameters.
 """
 UPLOAD = {
     "required": True,

@@ -1,4 +1,4 @@
-"""``/v1/listen``: receives samples over a WebSocket, and sends steps."""
+"""``/v1/listen``: receives samples over a WebSocket, and sends steps and events."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from audioinceptionnext.audio.capture import ENCODINGS
 from audioinceptionnext.audio.samples import kind_of_bytes
 from audioinceptionnext.errors import ModelError, ParameterError
+from audioinceptionnext.inference.events import Event
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
 from audioinceptionnext.serving.errors import RequestError
@@ -68,17 +69,15 @@ class LiveSession:
         recogniser, settings = await run_in_threadpool(query.of_model, self.models.get)
         rate = recogniser.sample_rate if query.rate is None else query.rate
         rate = int(rate) if rate == int(rate) else rate  # as messages show it
-        try:
-            stream = Stream(
-                recogniser,
-                step_seconds=query.hop,
-                settings=settings,
-                sample_rate=rate,
-                lookahead=query.lookahead,
-                on_warning=self._warnings.append,
-            )
-        except ModelError as error:  # the model is as it should be, but not for streams
-            raise RequestError(422, str(error), parameter="model") from None
+        stream = Stream(
+            recogniser,
+            step_seconds=query.hop,
+            settings=settings,
+            sample_rate=rate,
+            lookahead=query.lookahead,
+            early="events" in self._include,
+            on_warning=self._warnings.append,
+        )
         self._delay = round(stream.delay, 3)
         self._labels, self._model_rate = stream.labels, recogniser.sample_rate
         first = True
@@ -90,10 +89,8 @@ class LiveSession:
             samples = self._decode(data, sample_type, channels)
             self.metrics.audio.labels("live").inc(len(samples) / rate)
             # In a thread, and one message at a time: a client that sends faster than this has to wait.
-            for step in await run_in_threadpool(stream.push, samples):
-                await self._send(step)
-        for step in await run_in_threadpool(stream.finish):
-            await self._send(step)
+            await self._send(await run_in_threadpool(stream.push, samples), stream.events)
+        await self._send(await run_in_threadpool(stream.finish), stream.events)
 
     async def _receive(self) -> bytes | None:
         """The next samples; None when the client has announced the end."""
@@ -118,7 +115,15 @@ class LiveSession:
         self._rest = data[end:]
         return np.frombuffer(data[:end], sample_type).reshape(-1, channels)
 
-    async def _send(self, step: Step) -> None:
+    async def _send(self, steps: list[Step], events: list[Event]) -> None:
+        """Send a message for each step, and the events, if they are asked for, in the last one or without a step."""
+        happened = {"events": [event.as_dict() for event in events]} if events and "events" in self._include else {}
+        for step in steps:
+            await self.socket.send_json(self._message(step) | (happened if step is steps[-1] else {}))
+        if happened and not steps:
+            await self.socket.send_json(happened)
+
+    def _message(self, step: Step) -> dict[str, Any]:
         best = np.argsort(-step.probabilities, kind="stable")[:TOP_K]
         message: dict[str, Any] = {
             "start": round(step.start, 3),
@@ -137,7 +142,7 @@ class LiveSession:
             message["probabilities"] = dict(zip(self._labels, rounded, strict=True))
         if "log_mel" in self._include:
             message["log_mel"] = encode_log_mel(step.log_mel, self._model_rate, LIVE_RANGE)
-        await self.socket.send_json(message)
+        return message
 
     async def _refuse(self, error: RequestError, code: int = CLOSE_REFUSED) -> None:
         """Send the problem and close. The client may have left already."""

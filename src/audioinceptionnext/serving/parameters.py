@@ -173,9 +173,9 @@ class ListenParameters(Parameters):
     lookahead: float | None = Field(
         None, ge=0, lt=1e9, description="Seconds of sound after its window for which a step waits."
     )
-    include: Annotated[str, _split(INCLUDES)] = Field(
+    include: Annotated[str, _split((*INCLUDES, "events"))] = Field(
         "",
-        description=f"{' and '.join(INCLUDES)}, separated by a comma: what each message holds besides the step.",
+        description=f"{', '.join(INCLUDES)} and events, separated by commas: what messages hold besides the step.",
     )
 
 
