@@ -38,6 +38,7 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.network.folding import fold
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.network.timeline import highest_of_windows
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.segmentation import find_segments
@@ -131,7 +132,7 @@ def scenes_of(corpus: Corpus, chances: np.ndarray, settings: SceneSettings, coun
 def examples(model: StoredModel, scenes: Iterable[SoftScene]) -> Iterator[timeline_head.Example]:
     """What the head gets of scenes, and what it is to say."""
     for scene in scenes:
-        (one,) = timeline_head.examples(model, [(scene.waveform, np.zeros((0, 3)))])
+        (one,) = timeline_head.examples(model, [(scene.waveform, np.zeros((0, 3)))], windows=True)
         yield one._replace(targets=torch.from_numpy(scene.targets[: len(one.targets)]).half())
 
 
@@ -150,10 +151,15 @@ def predict(model: StoredModel, scenes: Iterable[SoftScene]) -> list[Predicted]:
 def quiet_peaks(model: StoredModel) -> np.ndarray:
     """(labels,) the highest smoothed probability of each label in silence and noise."""
     net = fold(model.net)
-    assert isinstance(net, StagedNetwork)
+    assert isinstance(net, StagedNetwork) and net.timeline is not None
     log_mels = torch.from_numpy(quiet_log_mels()).float()[:, None]
-    rows = torch.cat([torch.sigmoid(net.features_and_timeline(part)[1]) for part in log_mels.split(16)])
-    return np.max([smoothed(one, STEP_SECONDS, 0.25).max(0) for one in rows.numpy()], axis=0)
+    peaks = []
+    for part in log_mels.split(16):
+        maps, summaries = net.features_and_summaries(part)
+        highest = highest_of_windows(torch.sigmoid(net.pooled_logits(maps)), net.clip_steps)
+        rows = torch.sigmoid(net.timeline(summaries, highest)).numpy()
+        peaks += [smoothed(one, STEP_SECONDS, 0.25).max(0) for one in rows]
+    return np.max(peaks, axis=0)
 
 
 def score(found: list[Predicted], model: StoredModel) -> EventScores:

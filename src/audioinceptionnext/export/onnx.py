@@ -29,7 +29,7 @@ from audioinceptionnext.network.frontend import SILENCE
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import Mode, StoredModel
 from audioinceptionnext.network.tasks import softmax
-from audioinceptionnext.network.timeline import FINE_STEP_FRAMES
+from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, TimelineHead, highest_of_windows
 from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 
 OPSET = 18
@@ -65,10 +65,12 @@ class Exported(nn.Module):
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
         self.support = model.timeline_support
+        head = getattr(self.net, "timeline", None)
+        self.trusts = isinstance(head, TimelineHead) and bool(head.trust.any())
         self.multi_label, self.tasks = model.multi_label, tuple(model.tasks.items())
         self.register_buffer(TEMPERATURE, torch.tensor(model.temperature))
         self.clip_frames, self.bands = self.net.config.clip_frames, self.net.config.bands
-        self.fine = mode == "dense" and getattr(self.net, "timeline", None) is not None
+        self.fine = mode == "dense" and isinstance(self.net, StagedNetwork) and self.net.timeline is not None
         self.outputs = ["probabilities", "logits", "features"] + ["log_mel"] * (input == "waveform")
         self.outputs += ["timeline"] * self.fine
         self.eval()
@@ -94,10 +96,10 @@ class Exported(nn.Module):
             )
         else:
             log_mel, frames = x, x.shape[1]
-        timeline = None
+        summaries: list[Tensor] = []
         if self.fine:
             assert isinstance(self.net, StagedNetwork)
-            maps, timeline = self.net.features_and_timeline(self.padded(log_mel, frames))
+            maps, summaries = self.net.features_and_summaries(self.padded(log_mel, frames))
             features = self.net.pooled_logits(maps)
         else:
             features = (self.dense if self.mode == "dense" else self.windows)(log_mel, frames)
@@ -105,12 +107,16 @@ class Exported(nn.Module):
         probabilities = torch.sigmoid(logits) if self.multi_label else softmax(logits, dict(self.tasks))
         probabilities = probabilities * self.loud(log_mel, frames, features.shape[1], STEP_FRAMES, self.clip_frames)
         outputs = (probabilities, logits, features, *([log_mel] if self.input == "waveform" else []))
-        if timeline is None:
+        if not summaries:
             return outputs
         steps = (frames + FINE_STEP_FRAMES - 1) // FINE_STEP_FRAMES
-        found = torch.sigmoid(timeline[:, :steps])
+        head = self.net.timeline
+        assert isinstance(head, TimelineHead)
+        highest = highest_of_windows(probabilities, self.net.clip_steps)
+        found = torch.sigmoid(head(summaries, highest if self.trusts else None)[:, :steps])
         if self.support:
-            found = torch.minimum(found, self.support * self.highest(probabilities, steps))
+            repeated = highest.repeat_interleave(STEP_FRAMES // FINE_STEP_FRAMES, 1)[:, :steps]
+            found = torch.minimum(found, self.support * repeated)
         return (*outputs, found * self.loud(log_mel, frames, steps, FINE_STEP_FRAMES, FINE_STEP_FRAMES))
 
     # Input shorter than a clip is padded by repeating its last frame, as published. `frames` may be symbolic.
@@ -129,13 +135,6 @@ class Exported(nn.Module):
         clips = log_mel[:, place.clamp(max=frames - 1)]  # (batch, windows, clip_frames, bands)
         features = self.net(clips.reshape(-1, 1, self.clip_frames, self.bands))
         return features.view(log_mel.shape[0], -1, features.shape[1])
-
-    def highest(self, probabilities: Tensor, steps: int) -> Tensor:
-        """The highest probability (batch, steps, classes) that a window which contains a fine step gives each label."""
-        reach = self.net.clip_steps - 1
-        padded = nn.functional.pad(probabilities.transpose(1, 2), (reach, reach))
-        highest = nn.functional.max_pool1d(padded, reach + 1, stride=1)  # one for each position of the last stage
-        return highest.repeat_interleave(STEP_FRAMES // FINE_STEP_FRAMES, 2)[..., :steps].transpose(1, 2)
 
     def loud(self, log_mel: Tensor, frames: int, steps: int, step_frames: int, window: int) -> Tensor:
         """Whether the window of a step has a frame that is not digital silence: (batch, steps, 1)."""

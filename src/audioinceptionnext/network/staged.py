@@ -118,12 +118,11 @@ class StagedNetwork(Network):
         """
         return self._features(self._maps(log_mel, self.config.statistics))
 
-    def features_and_timeline(self, log_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Both from one pass: what `features` gives, and the logits of the fine timeline.
+    def features_and_summaries(self, log_mel: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Both from one pass: what `features` gives, and what the head of the fine timeline takes.
 
-        Returns:
-            The feature map, and logits (batch, steps, classes), with a step for every `FINE_STEP_FRAMES` frames or
-            part of them.
+        ``timeline`` turns the latter into logits (batch, steps, classes), with a step for every `FINE_STEP_FRAMES`
+        frames or part of them.
 
         Raises:
             ParameterError: the network has no head for it.
@@ -131,7 +130,7 @@ class StagedNetwork(Network):
         if self.timeline is None:
             raise ParameterError("timeline_channels", 0, "this network has no fine timeline")
         maps = self._maps(log_mel, (*self.config.statistics, *self._ends))
-        return self._features(maps), self.timeline(self._summaries(maps))
+        return self._features(maps), self._summaries(maps)
 
     def summaries(self, log_mel: Tensor) -> list[Tensor]:
         """What the head of the fine timeline takes of each stage, see `TimelineHead.summaries`."""

@@ -19,12 +19,14 @@ from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.registry import build_network
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel
-from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, TimelineHead
+from audioinceptionnext.network.tasks import softmax
+from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, TimelineHead, highest_of_windows
 
 CHANNELS = 128
 CROP_POSITIONS = 25  # of the last stage's map: 10 s at a hop of 12.5 ms
 BATCH = 16
 RATE, WEIGHT_DECAY, WARMUP = 2e-3, 0.1, 0.1  # of AdamW, on one cycle
+TRUST = 0.5  # in what windows say, to start with
 DROPOUT = 0.5  # of the summaries and of the last features: with less, the head relies on what it has seen
 
 
@@ -34,10 +36,12 @@ class Example(NamedTuple):
     Attributes:
         summaries: one of each stage, (2 * channels, positions) float16.
         targets: (steps, classes) float16, the share of each step in which each label sounds.
+        highest: (positions, classes) float16, see `timeline.highest_of_windows`; None if the head is not to trust it.
     """
 
     summaries: tuple[Tensor, ...]
     targets: Tensor
+    highest: Tensor | None = None
 
 
 def add_head(model: StoredModel, channels: int = CHANNELS) -> None:
@@ -53,12 +57,16 @@ def add_head(model: StoredModel, channels: int = CHANNELS) -> None:
 
 
 @torch.no_grad()
-def examples(model: StoredModel, sounds: Iterable[tuple[np.ndarray, Segments]]) -> Iterator[Example]:
+def examples(
+    model: StoredModel, sounds: Iterable[tuple[np.ndarray, Segments]], windows: bool = False
+) -> Iterator[Example]:
     """What the head gets of sounds, one after the other.
 
     Args:
         model: its network has a head.
         sounds: a waveform (samples,) at the model's rate each, and what sounds in it, see `annotated.Segments`.
+        windows: whether the head gets what the windows say too. That is for a linear layer which did not learn from
+            these sounds' labels; otherwise the head would trust it too much.
     """
     net, front = model.folded(), model.front_end()
     front.exact = False
@@ -67,10 +75,15 @@ def examples(model: StoredModel, sounds: Iterable[tuple[np.ndarray, Segments]]) 
     for waveform, segments in sounds:
         log_mel = front(torch.from_numpy(waveform)[None])
         frames = log_mel.shape[2] // STEP_FRAMES * STEP_FRAMES  # whole positions of all stages
-        found = net.summaries(log_mel[:, :, :frames])
+        maps, found = net.features_and_summaries(log_mel[:, :, :frames])
+        highest = None
+        if windows:
+            logits = net.pooled_logits(maps) / model.temperature
+            probabilities = torch.sigmoid(logits) if model.multi_label else softmax(logits, model.tasks)
+            highest = highest_of_windows(probabilities, net.clip_steps)[0].half()
         bounds = step * np.arange(frames // FINE_STEP_FRAMES + 1)
         targets = step_targets(segments, bounds, len(model.labels))
-        yield Example(tuple(x[0, :, :, 0].half() for x in found), torch.from_numpy(targets).half())
+        yield Example(tuple(x[0, :, :, 0].half() for x in found), torch.from_numpy(targets).half(), highest)
 
 
 def teach(
@@ -93,14 +106,18 @@ def teach(
     """
     net = model.net
     assert isinstance(net, StagedNetwork) and net.timeline is not None
+    if seen[0].highest is None:
+        nn.init.zeros_(net.timeline.trust)
+    elif not net.timeline.trust.any():
+        nn.init.constant_(net.timeline.trust, TRUST)
     head, rng = net.timeline.train().requires_grad_(True), np.random.default_rng(seed)
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(head.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=WARMUP)
     mean = 0.0
     for step in range(1, steps + 1):
-        summaries, targets = _crops(seen, rng)
-        logits = _forward(head, summaries)
+        summaries, highest, targets = _crops(seen, rng)
+        logits = _forward(head, summaries, highest)
         loss = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(2).mean()
         optimizer.zero_grad()
         loss.backward()
@@ -112,19 +129,20 @@ def teach(
     head.eval()
 
 
-def _forward(head: TimelineHead, summaries: Sequence[Tensor]) -> Tensor:
+def _forward(head: TimelineHead, summaries: Sequence[Tensor], highest: Tensor | None) -> Tensor:
     """Logits of the head, with dropout of what it gets and of its last features."""
     dropped = [nn.functional.dropout(x, DROPOUT) for x in summaries]
     hook = head.classifier.register_forward_pre_hook(lambda _, x: nn.functional.dropout(x[0], DROPOUT))
     try:
-        logits: Tensor = head(dropped)
+        logits: Tensor = head(dropped, highest)
     finally:
         hook.remove()
     return logits
 
 
-def _crops(seen: Sequence[Example], rng: np.random.Generator) -> tuple[list[Tensor], Tensor]:
-    """A batch: summaries (batch, 2 * channels, positions, 1) of each stage, and targets (batch, steps, classes)."""
+def _crops(seen: Sequence[Example], rng: np.random.Generator) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    """A batch: summaries (batch, 2 * channels, positions, 1) of each stage, what windows say (batch, positions,
+    classes), and targets (batch, steps, classes)."""
     parts: list[tuple[Tensor, ...]] = []
     for index in rng.integers(len(seen), size=BATCH):
         one = seen[index]
@@ -133,10 +151,11 @@ def _crops(seen: Sequence[Example], rng: np.random.Generator) -> tuple[list[Tens
         first = int(rng.integers(whole - length + 1))
         ratio = STEP_FRAMES // FINE_STEP_FRAMES
         cut = []
-        for summary in (*one.summaries, one.targets.T):
+        for summary in (*one.summaries, *([] if one.highest is None else [one.highest.T]), one.targets.T):
             times = round(summary.shape[1] / whole)
             cut.append(summary[:, first * times : (first + length) * times].float())
         parts.append(tuple(cut))
         assert cut[-1].shape[1] == length * ratio
     *summaries, targets = (torch.stack(column) for column in zip(*parts, strict=True))
-    return [x[..., None] for x in summaries], targets.transpose(1, 2)
+    highest = summaries.pop().transpose(1, 2) if seen[0].highest is not None else None
+    return [x[..., None] for x in summaries], highest, targets.transpose(1, 2)
