@@ -48,6 +48,7 @@ from audioinceptionnext.training.run_record import (
     write_figures,
 )
 from audioinceptionnext.training.soft_targets import SUFFIX
+from audioinceptionnext.training.timeline_run import train_timeline
 from audioinceptionnext.training.trainer import check_loggers, make_trainer
 
 
@@ -123,6 +124,8 @@ def train(
     recipe, checkpoint = run.recipe, run.out / LAST
     start = run.initial_weights
     check_call(run.out, hardware, resume=resume, overwrite=overwrite, recipe=recipe, initial_weights=start)
+    if recipe.targets == "timeline":
+        return train_timeline(run, hardware, resume=resume, overwrite=overwrite)
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)
