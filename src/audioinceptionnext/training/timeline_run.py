@@ -104,12 +104,19 @@ def initial_model(run: Run) -> tuple[StoredModel, bool]:
     net.load_state_dict(net.state_dict() | kept)
     before = start.info.get("recipes", [])
     info = {"recipes": [*before, recipe.as_dict()], "data": run.dataset.name, "clips": len(run.training)}
-    # What belongs to the labels, and to the linear layer, goes with them.
-    others = (
-        {} if same else {"multi_label": True, "temperature": 1.0, "thresholds": None, "identifiers": (), "groups": {}}
-    )
-    changed = {"net": net.eval(), "labels": labels, "segmentation": {}, "info": info | (run.details or {}), **others}
-    return replace(start, **changed), not same
+    own = start if same else StoredModel(net, labels, multi_label=True)  # what belongs to the labels and their layer
+    return replace(
+        start,
+        net=net.eval(),
+        labels=labels,
+        multi_label=own.multi_label,
+        temperature=own.temperature,
+        thresholds=own.thresholds,
+        identifiers=own.identifiers,
+        groups=own.groups,
+        segmentation={},
+        info=info | (run.details or {}),
+    ), not same
 
 
 @dataclass
