@@ -49,13 +49,13 @@ LINE_SECONDS = 20.0  # from one line on the progress to the next
 KEPT = (*FRONT_END, "network_settings", "statistics", "crops", "teacher", "eval_clips")
 
 
-def check_settings(run: Run, hardware: Hardware) -> None:
-    """Check that a run's settings go with targets of the timeline.
+def check_settings(recipe: Recipe, initial_weights: str | None, hardware: Hardware) -> None:
+    """Check that settings go with targets of the timeline.
 
     Raises:
         ParameterError: they do not.
     """
-    recipe, plain = run.recipe, Recipe()
+    plain = Recipe()
     if recipe.epochs:
         reason = "the head of a timeline learns for timeline_steps, not epochs; set epochs=0"
         raise ParameterError("epochs", recipe.epochs, reason)
@@ -67,9 +67,7 @@ def check_settings(run: Run, hardware: Hardware) -> None:
         if (value := getattr(hardware, name)) != getattr(Hardware(), name):
             reason = "the head of a timeline learns in one process on the CPU, without logs; leave it out"
             raise ParameterError(name, value, reason)
-    if run.dataset.tasks:
-        raise ParameterError("targets", recipe.targets, "labels in several tasks go with targets of clips only")
-    if run.initial_weights is None:
+    if initial_weights is None:
         reason = "targets of the timeline keep what trained weights have learnt; give the weights to start from"
         raise ParameterError("initial_weights", None, reason)
 
@@ -120,7 +118,7 @@ def initial_model(run: Run) -> tuple[StoredModel, bool]:
 
 
 @dataclass
-class Lessons:
+class Gathered:
     """What the network makes of the sounds of a run.
 
     Attributes:
@@ -150,7 +148,8 @@ def train_timeline(run: Run, hardware: Hardware, *, resume: bool = False, overwr
     Raises:
         ParameterError, FileError, AinextError: as `fit.train`.
     """
-    check_settings(run, hardware)
+    if run.dataset.tasks:
+        raise ParameterError("targets", "timeline", "labels in several tasks go with targets of clips only")
     description = run.describe(hardware.processes)
     complete = resume and is_run(run.out) and (run.out / MODEL).is_file()
     if resume and is_run(run.out):
@@ -178,33 +177,33 @@ def _learn(run: Run, model: StoredModel, fresh: bool, hardware: Hardware) -> Non
     """Teach the head of a model, fit its linear layer if that is fresh, and choose how the timeline is segmented."""
     recipe, net = run.recipe, model.net
     assert isinstance(net, StagedNetwork) and net.timeline is not None
-    lessons = _lessons(run, model, hardware, windows=fresh)
+    gathered = _gather(run, model, hardware, windows=fresh)
     if fresh:
-        _fit_linear_layer(model, lessons)
+        _fit_linear_layer(model, gathered)
     start = copy.deepcopy(net.timeline.state_dict())
     step = FINE_STEP_FRAMES * model.hop_ms / 1000
-    minutes = sum(len(one.targets) for one in lessons.examples) * step / 60
+    minutes = sum(len(one.targets) for one in gathered.examples) * step / 60
     steps = min(recipe.timeline_steps, max(LEAST_STEPS, round(STEPS_PER_MINUTE * minutes)))
     what = f"{minutes:.1f} minutes of sound, in {counted(steps, 'step')}"
     print(f"the head of the timeline learns from {what}", file=sys.stderr, flush=True)
     predicted: list[Predicted] = []
-    folds = sorted(set(lessons.folds.tolist()))
-    for fold in folds if len(folds) > 1 and steps <= FEW_STEPS else folds[: len(folds) > 1]:
-        outside = lessons.folds == fold
-        teach(model, lessons.part(~outside), steps, recipe.seed, _Progress("to choose thresholds", steps))
-        truth = itertools.compress(lessons.truth, outside)
-        predicted += _predicted(model, lessons.part(outside), list(truth))[:MOST_CHOICES]
+    folds = sorted(set(gathered.folds.tolist())) if gathered.folds.any() else []
+    for fold in folds if steps <= FEW_STEPS else folds[:1]:
+        outside = gathered.folds == fold
+        teach(model, gathered.part(~outside), steps, recipe.seed, _Progress("to choose thresholds", steps))
+        truth = itertools.compress(gathered.truth, outside)
+        predicted += _predicted(model, gathered.part(outside), list(truth))[:MOST_CHOICES]
         net.timeline.load_state_dict(start)
     if predicted:
         model.segmentation = choose_segmentation(predicted, step, model.labels)
-    teach(model, lessons.examples, steps, recipe.seed, _Progress("on all sounds", steps))
+    teach(model, gathered.examples, steps, recipe.seed, _Progress("on all sounds", steps))
 
 
-def _lessons(run: Run, model: StoredModel, hardware: Hardware, *, windows: bool) -> Lessons:
-    """The lessons of a run, with features of windows or without them."""
+def _gather(run: Run, model: StoredModel, hardware: Hardware, *, windows: bool) -> Gathered:
+    """What the network makes of the sounds of a run, with features of windows or without them."""
     front, number = model.front_end(), [model.labels.index(label) for label in run.dataset.labels]
     least = max(CROP_POSITIONS * STEP_FRAMES, 3 * model.net.config.clip_frames) * front.hop
-    lessons = Lessons([], [], np.zeros(0, int), [])
+    gathered = Gathered([], [], np.zeros(0, int), [])
     folds: list[int] = []
 
     def noted() -> Iterator[tuple[np.ndarray, Segments]]:
@@ -212,18 +211,18 @@ def _lessons(run: Run, model: StoredModel, hardware: Hardware, *, windows: bool)
             own = sound.segments.copy()
             own[:, 2] = np.array(number)[own[:, 2].astype(int)]
             folds.append(sound.fold)
-            lessons.truth.append(own)
+            gathered.truth.append(own)
             yield sound.waveform, own
 
     if windows:  # both take one sound at a time
         sounds, again = itertools.tee(noted())
         for example, own in zip(examples(model, sounds), _windows(model, again), strict=True):
-            lessons.examples.append(example)
-            lessons.windows.append(own)
+            gathered.examples.append(example)
+            gathered.windows.append(own)
     else:
-        lessons.examples += examples(model, noted())
-    lessons.folds = np.array(folds)
-    return lessons
+        gathered.examples += examples(model, noted())
+    gathered.folds = np.array(folds)
+    return gathered
 
 
 @torch.no_grad()
@@ -243,20 +242,20 @@ def _stride(model: StoredModel) -> int:
     return max(1, model.net.clip_steps // 2)
 
 
-def _fit_linear_layer(model: StoredModel, lessons: Lessons) -> None:
+def _fit_linear_layer(model: StoredModel, gathered: Gathered) -> None:
     """Set the linear layer to the logistic regression on the features of windows.
 
-    A label is true of a window as far as it sounds there for a second.
+    A label is true of a window as far as it sounds there for a second, or all the time in a shorter window.
     """
     ratio, step = STEP_FRAMES // FINE_STEP_FRAMES, FINE_STEP_FRAMES * model.hop_ms / 1000
-    targets = []
-    for example, own in zip(lessons.examples, lessons.windows, strict=True):
+    enough, targets = min(1.0, model.net.config.clip_frames * model.hop_ms / 1000), []
+    for example, own in zip(gathered.examples, gathered.windows, strict=True):
         seconds = nn.functional.pad(example.targets.float().cumsum(0) * step, (0, 0, 1, 0))
         first = torch.arange(len(own)) * _stride(model) * ratio
         last = (first + model.net.config.clip_frames // FINE_STEP_FRAMES).clamp(max=len(seconds) - 1)
-        targets.append((seconds[last] - seconds[first]).clamp(max=1))
-    features, wanted = torch.cat(lessons.windows), torch.cat(targets)
-    folds = np.repeat(lessons.folds, [len(own) for own in lessons.windows])
+        targets.append(((seconds[last] - seconds[first]) / enough).clamp(max=1))
+    features, wanted = torch.cat(gathered.windows), torch.cat(targets)
+    folds = np.repeat(gathered.folds, [len(own) for own in gathered.windows])
     if len(set(folds.tolist())) < 2:
         folds = np.arange(len(folds)) * FOLDS // len(folds)
     some = slice(None, None, -(-len(features) // MOST_WINDOWS))
