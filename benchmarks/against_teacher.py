@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from false_alarms import live_segments
 from scipy.special import expit
 
 from audioinceptionnext.audio import decode
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument("--model", default="everyday", help="test this model: a name or an ONNX file")
     parser.add_argument("--teacher", required=True, help="an ONNX file with logits, as docs/onnx.md describes it")
     parser.add_argument("--most", type=int, default=400, help="recordings of a folder, evenly spread")
+    parser.add_argument("--live", action="store_true", help="take each recording as a live stream of its own")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     args = parser.parse_args()
     teacher, model = OnnxTeacher(args.teacher), load(args.model)
@@ -65,11 +67,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         made = Path(name)
         for kind, path in quiet(made):
-            rows[kind] = score([path], model, teacher, place, group_of)
+            rows[kind] = score([path], model, teacher, place, group_of, args.live)
         for folder in args.folders:
             paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUNDS)
             paths = [paths[i] for i in np.linspace(0, len(paths) - 1, min(args.most, len(paths))).astype(int)]
-            rows[str(folder)] = score(paths, model, teacher, place, group_of)
+            rows[str(folder)] = score(paths, model, teacher, place, group_of, args.live)
     for kind, row in rows.items():
         hours, every = row["hours"], max(row["segments"], 1)
         print(
@@ -99,23 +101,25 @@ def quiet(folder: Path) -> Iterator[tuple[str, Path]]:
         yield kind, path
 
 
-def score(paths: list[Path], model: Any, teacher: OnnxTeacher, place: dict[str, int], group_of: dict[str, str]) -> Any:
+def score(
+    paths: list[Path], model: Any, teacher: OnnxTeacher, place: dict[str, int], group_of: dict[str, str], live: bool
+) -> Any:
     """Hours, segments, confirmed and denied ones, and the latter by group and by label."""
     counts: Counter[str] = Counter()
     by_group: Counter[str] = Counter()
     by_label: Counter[str] = Counter()
     seconds = 0.0
     for path in paths:
-        result = model.predict(path)
+        segments = live_segments(model, decode.read(path, model.sample_rate)) if live else model.predict(path).segments
         waveform = decode.read(path, teacher.sample_rate)
         seconds += len(waveform) / teacher.sample_rate
-        if not result.segments:
+        if not segments:
             continue
         size, hop = round(WINDOW * teacher.sample_rate), round(HOP * teacher.sample_rate)
         starts = np.arange(0, max(len(waveform) - size, 0) + hop, hop)
         padded = np.pad(waveform, (0, max(0, starts[-1] + size - len(waveform))))
         said = np.concatenate([expit(teacher(padded[None, s : s + size]).logits) for s in starts])
-        for segment in result.segments:
+        for segment in segments:
             near = (starts < segment.end * teacher.sample_rate) & (starts + size > segment.start * teacher.sample_rate)
             most = said[near, place[segment.label]].max() if near.any() else 0.0
             counts["segments"] += 1

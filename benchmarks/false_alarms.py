@@ -36,12 +36,15 @@ from audioinceptionnext.data import Clip, load_dataset
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.evaluation.evaluate import unseen_sources
 from audioinceptionnext.inference.recogniser import Recogniser
+from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import OFFSET_TO_ONSET, SegmentationSettings, find_segments
+from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.types import Segment
 
 SECONDS = 5.0
-OWN = 0.0  # stands for the model's own thresholds by class, which `ainext predict` uses unless another one is given
+OWN = 0.0  # stands for the model's own settings, which `ainext predict` uses unless others are given
+PUSH_S = 0.1  # of sound that reaches a stream at a time
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 COLOURS = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls with frequency to this power
 LEVELS = (-60, -50, -40, -30, -20, -10)  # dBFS; the level of a clip is drawn between two neighbours
@@ -83,39 +86,23 @@ def main() -> None:
         "--clips", type=int, default=100, help="make this many of each kind, and twice as many of speech"
     )
     parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
-    defaults = SegmentationSettings()
-    parser.add_argument(
-        "--offset-share",
-        type=float,
-        default=OFFSET_TO_ONSET,
-        help="set the offset threshold, as a share of the onset threshold",
-    )
-    for name in ("smoothing", "min_duration", "merge_gap"):
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=float, default=getattr(defaults, name), help="see ainext predict, in seconds")
+    parser.add_argument("--live", action="store_true", help="take each clip as a live stream of its own")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args()
-    others = {name: getattr(options, name) for name in ("smoothing", "min_duration", "merge_gap")}
-    settings = {one: SegmentationSettings(one, one * options.offset_share, **others) for one in THRESHOLDS}
-
     model = load(options.model, threads=1)
-    default = OWN if model.thresholds else defaults.onset_threshold
-    if model.thresholds:
-        thresholds = defaults.onset_threshold, defaults.onset_threshold * options.offset_share
-        settings[OWN] = SegmentationSettings(*thresholds, class_thresholds=model.thresholds, **others)
-    by_kind = collect(model, sounds(model.sample_rate, options), settings)
+    settings = {OWN: model.segmentation_settings()}
+    if not options.live:
+        settings |= {one: model.segmentation_settings(onset_threshold=one) for one in THRESHOLDS}
+    by_kind = collect(model, sounds(model.sample_rate, options), settings, options.live)
     report = {
         "model": options.model,
         "temperature": float(model.metadata.get("temperature", 1)),
         "fold": options.fold,
         "seed": options.seed,
-        "default": default,
-        "settings": {"offset_share": options.offset_share, **others},
-        "kinds": [rates(group, kind, clips, default) for (group, kind), clips in by_kind.items()],
+        "live": options.live,
+        "kinds": [rates(group, kind, clips) for (group, kind), clips in by_kind.items()],
         "groups": [
-            rates(
-                name, "all", [clip for (group, _), clips in by_kind.items() if group == name for clip in clips], default
-            )
+            rates(name, "all", [clip for (group, _), clips in by_kind.items() if group == name for clip in clips])
             for name in dict.fromkeys(group for group, _ in by_kind)
         ],
     }
@@ -221,15 +208,25 @@ ReportedLabels = tuple[dict[float, set[str]], str | None]
 
 
 def collect(
-    model: Recogniser, clips: Iterator[Sound], settings: dict[float, SegmentationSettings]
+    model: Recogniser, clips: Iterator[Sound], settings: dict[float, SegmentationSettings], live: bool
 ) -> dict[tuple[str, str], list[ReportedLabels]]:
     """What the model reports for the clips, by group and kind."""
     by_kind: defaultdict[tuple[str, str], list[ReportedLabels]] = defaultdict(list)
     for clip in clips:
-        result = model.predict(clip.waveform)
-        labels = {threshold: reported(result, chosen) for threshold, chosen in settings.items()}
+        if live:
+            labels = {OWN: {segment.label for segment in live_segments(model, clip.waveform)}}
+        else:
+            result = model.predict(clip.waveform)
+            labels = {threshold: reported(result, chosen) for threshold, chosen in settings.items()}
         by_kind[clip.group, clip.kind].append((labels, clip.label))
     return dict(by_kind)
+
+
+def live_segments(model: Recogniser, waveform: np.ndarray, lookahead: float | None = None) -> list[Segment]:
+    """The segments of a waveform that arrives bit by bit."""
+    stream, size = Stream(model, lookahead=lookahead), round(PUSH_S * model.sample_rate)
+    steps = [step for at in range(0, len(waveform), size) for step in stream.push(waveform[at : at + size])]
+    return [segment for step in steps + stream.finish() for segment in step.segments]
 
 
 def reported(result: Recognition, settings: SegmentationSettings) -> set[str]:
@@ -239,16 +236,16 @@ def reported(result: Recognition, settings: SegmentationSettings) -> set[str]:
     return {segment.label for segment in segments}
 
 
-def rates(group: str, kind: str, clips: Sequence[ReportedLabels], default: float) -> dict[str, Any]:
+def rates(group: str, kind: str, clips: Sequence[ReportedLabels]) -> dict[str, Any]:
     """How many clips have a segment at each threshold, and how many real clips have one with the right label."""
     row: dict[str, Any] = {"group": group, "kind": kind, "clips": len(clips), "any": {}}
     labelled = all(label is not None for _, label in clips)
-    for threshold in dict.fromkeys((*THRESHOLDS, default)):
+    for threshold in clips[0][0]:
         row["any"][threshold] = _share(sum(bool(labels[threshold]) for labels, _ in clips), len(clips))
         if labelled:
             right = sum(label in labels[threshold] for labels, label in clips)
             row.setdefault("correct", {})[threshold] = _share(right, len(clips))
-    row["labels"] = dict(Counter(label for labels, _ in clips for label in labels[default]).most_common())
+    row["labels"] = dict(Counter(label for labels, _ in clips for label in labels[OWN]).most_common())
     return row
 
 
@@ -262,19 +259,19 @@ def _share(count: int, total: int) -> dict[str, Any]:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    default = report["default"]
-    default_text = "at its own thresholds" if default == OWN else f" at {default:g}, the default"
+    thresholds = () if report["live"] else THRESHOLDS
+    by_default = "live, by default" if report["live"] else "by default"
     lines = [
         f"{report['model']} (temperature {report['temperature']:g}); clips with at least one segment",
         "",
-        f"{'':36}{'':6} {default_text}        % of clips at threshold",
-        f"{'':36} clips  with       %       95 %  " + "".join(f"{one:7g}" for one in THRESHOLDS),
+        f"{'':36}{'':6} {by_default}{'        % of clips at threshold' * bool(thresholds)}",
+        f"{'':36} clips  with       %       95 %  " + "".join(f"{one:7g}" for one in thresholds),
     ]
     for row in report["kinds"] + [one for one in report["groups"] if one["group"] != "real"]:
-        lines.append(_line(f"{row['group']}: {row['kind']}", row["clips"], row["any"], default))
+        lines.append(_line(f"{row['group']}: {row['kind']}", row["clips"], row["any"], thresholds))
         if "correct" in row:
-            lines.append(_line("      with a segment of its own label", row["clips"], row["correct"], default))
-    lines += ["", f"labels {default_text.strip()}, with the number of clips"]
+            lines.append(_line("      with a segment of its own label", row["clips"], row["correct"], thresholds))
+    lines += ["", "labels by default, with the number of clips"]
     for row in report["kinds"]:
         if row["labels"] and row["group"] != "real":
             top = [f"{label} {count}" for label, count in row["labels"].items()]
@@ -282,10 +279,10 @@ def as_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(name: str, clips: int, shares: dict[float, dict[str, Any]], default: float) -> str:
-    one = shares[default]
+def _line(name: str, clips: int, shares: dict[float, dict[str, Any]], thresholds: Sequence[float]) -> str:
+    one = shares[OWN]
     low, high = one["interval"]
-    rest = "".join(f"{shares[threshold]['percent']:7.1f}" for threshold in THRESHOLDS)
+    rest = "".join(f"{shares[threshold]['percent']:7.1f}" for threshold in thresholds)
     return f"{name:36}{clips:6}{one['clips']:6}{one['percent']:8.1f}  {low:4.1f}-{high:5.1f}  {rest}"
 
 

@@ -5,7 +5,8 @@
 Clips of Kitchen20 in random order, with pauses of 0.5 to 4 s, over room noise at -60 dBFS, are recognised once as a
 file, and once as a `Stream` for each lookahead, in pushes of 0.1 s. Agreement is the time that both label alike, as a
 share of the time that either labels. A segment is wrong if no clip of its label sounds during it. Speech is made by
-`false_alarms`. CPU time is the process's own. The same call makes the same sound.
+`false_alarms`; with ``--folder``, the recordings of a folder follow, in which every segment is wrong. CPU time is the
+process's own. The same call makes the same sound.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from false_alarms import coloured, decibels, sentences, spoken_digits
+from false_alarms import coloured, decibels, live_segments, sentences, spoken_digits
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data import load_dataset
@@ -29,7 +30,6 @@ from audioinceptionnext.results.types import Segment
 
 PAUSES = (0.5, 4.0)  # seconds between clips
 NOISE_DB = -60.0
-PUSH_S = 0.1
 PER_SECOND = 100  # places at which two timelines are compared
 
 
@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument(
         "--fsdd", type=Path, help="also use speech: digits of this data set, and espeak-ng if installed"
     )
-    parser.add_argument("--minutes", type=float, default=40, help="make this much sound, and a quarter of it of speech")
+    parser.add_argument("--folder", type=Path, nargs="*", default=[], help="also use recordings of other sounds")
+    parser.add_argument("--minutes", type=float, default=40, help="make so much, and a quarter of other sounds")
     parser.add_argument("--lookahead", type=float, nargs="*", default=[], help="try these, besides the default")
     parser.add_argument("--seed", type=int, default=0, help="set the seed of all randomness")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -53,6 +54,12 @@ def main() -> None:
         digits = spoken_digits(options.fsdd, None, count, model.sample_rate, rng)
         clips = [one.waveform for one in (*digits, *sentences(count, model.sample_rate, rng))]
         sounds["speech"] = np.concatenate(clips), []
+    for folder in options.folder:
+        parts: list[np.ndarray] = []
+        for path in sorted(folder.iterdir()):
+            if sum(map(len, parts)) < options.minutes / 4 * 60 * model.sample_rate:
+                parts.append(decode.read(path, model.sample_rate))
+        sounds[folder.name] = np.concatenate(parts), []
     rows = [row for name, sound in sounds.items() for row in compare(model, name, *sound, options.lookahead)]
     print(json.dumps(rows, indent=2) if options.json else as_text(rows))
 
@@ -85,14 +92,12 @@ def compare(
     shared = {"sound": name, "seconds": round(seconds), "file_segments": len(expected)}
     yield {**shared, "as": "file", **described(expected, expected, events, seconds, time.process_time() - began)}
     for lookahead in (None, *lookaheads):
-        stream = Stream(model, lookahead=lookahead)
-        size = round(PUSH_S * model.sample_rate)
+        delay = round(Stream(model, lookahead=lookahead).delay, 2)
         began = time.process_time()
-        steps = [step for at in range(0, len(waveform), size) for step in stream.push(waveform[at : at + size])]
-        found = [segment for step in steps + stream.finish() for segment in step.segments]
+        found = live_segments(model, waveform, lookahead)
         row = described(found, expected, events, seconds, time.process_time() - began)
         live = "live" if lookahead is None else f"live, {lookahead:g} s ahead"
-        yield {**shared, "as": live, "delay": round(stream.delay, 2), **row}
+        yield {**shared, "as": live, "delay": delay, **row}
 
 
 def described(

@@ -52,7 +52,7 @@ SCENES: dict[str, Any] = {
 }
 ONSET_THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 OFFSET_SHARES = (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)  # the offset threshold as a share of the onset threshold
-SMOOTHING = (0.0, 0.32, 0.64, 0.96, 1.6)
+SMOOTHING = (0.0, 0.16, 0.32, 0.64, 0.96, 1.6)
 MIN_DURATIONS = (0.0, 0.3, 0.6, 1.0)
 MERGE_GAPS = (0.0, 0.3, 0.6, 1.0, 2.0)
 RESAMPLES = 2000
@@ -68,10 +68,13 @@ COLUMNS = {
 class PredictedScene:
     events: list[Segment]  # the truth
     result: Recognition
+    own: SegmentationSettings  # the model's
     class_thresholds: tuple[float, ...]  # the model's own, or none
 
-    def segments(self, settings: SegmentationSettings) -> list[Segment]:
-        result, settings = self.result, replace(settings, class_thresholds=self.class_thresholds)
+    def segments(self, settings: SegmentationSettings | None) -> list[Segment]:
+        """The segments with these settings, or with the model's own."""
+        result = self.result
+        settings = self.own if settings is None else replace(settings, class_thresholds=self.class_thresholds)
         times = result.step_seconds, result.window_seconds, result.duration
         return find_segments(result.probabilities, *times, result.labels, settings)
 
@@ -122,12 +125,13 @@ def main() -> None:
         temperatures.add(float(model.metadata.get("temperature", 1)))
         clips = unseen_sources(*dataset.select(str(fold)))
         compose = Composer(Waveforms(clips, Reader(model.sample_rate)), scene_settings, options.seed)
-        class_thresholds = () if options.onset_threshold else model.thresholds
+        own = model.segmentation_settings()
+        class_thresholds = () if options.onset_threshold else own.class_thresholds
         predicted = []
         for scene in map(compose, range(options.scenes)):
             rows = scene.segments.tolist()
             events = [Segment(start, end, dataset.labels[int(label)], 1.0) for start, end, label in rows]
-            predicted.append(PredictedScene(events, model.predict(scene.waveform), class_thresholds))
+            predicted.append(PredictedScene(events, model.predict(scene.waveform), own, class_thresholds))
         return predicted
 
     reporting = predict_scenes(options.fold)
@@ -137,7 +141,7 @@ def main() -> None:
     collars = STRICT if options.strict else ONSETS_ONLY
     table = search(tuning, options.onset_threshold or default, collars)
     best = max(table, key=lambda settings: table[settings])
-    chosen = {"defaults": SegmentationSettings(), "best": best} | also
+    chosen: dict[str, SegmentationSettings | None] = {"own": None, "best": best} | also
     report = {
         "model": options.model,
         "temperature": sorted(temperatures),
@@ -151,7 +155,7 @@ def main() -> None:
         "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
         "tuning": {name: figures(tuning, settings, collars) for name, settings in chosen.items()},
         "reporting": {name: figures(reporting, settings, collars) for name, settings in chosen.items()},
-        "settings": {name: searched(settings) for name, settings in chosen.items()},
+        "settings": {name: searched(settings or reporting[0].own) for name, settings in chosen.items()},
         "profile": profile(table),
     }
     print(json.dumps(finite(report), indent=2) if options.json else as_text(report))
@@ -186,7 +190,7 @@ def search(
     return table
 
 
-def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings, collars: Collars) -> EventScores:
+def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings | None, collars: Collars) -> EventScores:
     return score_events(((scene.events, scene.segments(settings)) for scene in scenes), RESOLUTION, collars)
 
 
@@ -205,11 +209,11 @@ def profile(table: dict[SegmentationSettings, float]) -> dict[str, dict[float, f
     return {name: dict(sorted(values.items())) for name, values in best.items()}
 
 
-def figures(scenes: Sequence[PredictedScene], settings: SegmentationSettings, collars: Collars) -> dict[str, Any]:
-    """The figures over all scenes, and their gain over the defaults with a 95 % interval by resampling scenes."""
-    before, after = (
-        [score([scene], chosen, collars) for scene in scenes] for chosen in (SegmentationSettings(), settings)
-    )
+def figures(
+    scenes: Sequence[PredictedScene], settings: SegmentationSettings | None, collars: Collars
+) -> dict[str, Any]:
+    """The figures over all scenes, and their gain over the model's own settings with a 95 % interval by resampling."""
+    before, after = ([score([scene], chosen, collars) for scene in scenes] for chosen in (None, settings))
     weights = np.hstack([*draw_weights(np.arange(len(scenes)), RESAMPLES, 0, RESAMPLES)])
     gains = {}
     for name in ("segments", "events"):
@@ -262,7 +266,7 @@ def as_text(report: dict[str, Any]) -> str:
             lines.append(
                 f"{name[:12]:13}" + "".join(f"{row[key]:{w}.{digits}f}" for key, (w, digits) in COLUMNS.items())
             )
-            if name != "defaults":
+            if name != "own":
                 segment, event = ("{:+.1f} to {:+.1f}".format(*row[f"{kind}_f1_gain"]) for kind in ("segment", "event"))
                 lines.append(f"    gain, 95 %: segment F1 {segment}, event F1 {event}")
     lines.append("\nsettings")

@@ -156,7 +156,7 @@ def test_both_scripts_run(
         **{"min_duration": 0.3, "merge_gap": 2},
     }
     assert report["events"]["tuning"]["count"] == 10
-    best, default = (report["tuning"][name] for name in ("best", "defaults"))
+    best, default = (report["tuning"][name] for name in ("best", "own"))
     assert best["segment_f1"] + best["event_f1"] >= default["segment_f1"] + default["event_f1"]
 
     sys.argv.remove("--json")

@@ -3,7 +3,7 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { roundScores, roundTo, topIndices } from "./numbers.js";
-import { findSegments } from "./segmentation.js";
+import { ownSettings, Segmenter, sorted } from "./segmentation.js";
 import { LogMelThumbnail } from "./thumbnail.js";
 import { StepPredictor } from "./steps.js";
 
@@ -20,12 +20,14 @@ export class Recogniser {
     this.session = session;
     this.labels = JSON.parse(metadata.labels);
     this.sampleRate = Number(metadata.sample_rate);
-    this.thresholds = JSON.parse(metadata.thresholds ?? "[]");
-    this.network = (waveforms, count) => this.#run(waveforms, count);
-    this.predictor = new StepPredictor(this.network, metadata, metadata.mode);
-    // A clip is the most samples that give its frames, one short of a whole number of them.
-    this.windowSeconds = (Number(metadata.clip_samples) + 1) / this.sampleRate;
-    this.stepSeconds = this.predictor.grid.step / this.sampleRate;
+    this.predictor = new StepPredictor((waveform) => this.#run(waveform), metadata, metadata.mode);
+    const { fine, grid } = this.predictor;
+    this.stepSeconds = grid.step / this.sampleRate;
+    // Of a step. A clip is the most samples that give its frames, one short of a whole number of them.
+    this.windowSeconds = (fine ? grid.clip : Number(metadata.clip_samples) + 1) / this.sampleRate;
+    // What the file states of its fine timeline; windows without one are another thing.
+    const stated = JSON.parse((fine && metadata.segmentation) || "{}");
+    this.settings = ownSettings(JSON.parse(metadata.thresholds ?? "[]"), stated);
   }
 
   /**
@@ -57,9 +59,13 @@ export class Recogniser {
    * @param {number} topK labels of the recording as a whole
    */
   async predict(file, blocks, onProgress = () => {}, topK = TOP_K) {
+    const { labels, settings, stepSeconds, windowSeconds, sampleRate } = this;
     const thumbnail = new LogMelThumbnail();
-    const rows = [];
-    let samples = 0;
+    const whole = new RecordingMean(labels.length);
+    const segmenter = new Segmenter(labels, settings, stepSeconds, windowSeconds);
+    const segments = [];
+    let [samples, steps] = [0, 0];
+    let rows = []; // of the latest part, which wait until it is known whether they are the last ones
     async function* counted() {
       for await (const block of blocks) {
         yield block;
@@ -67,38 +73,39 @@ export class Recogniser {
       }
     }
     for await (const prediction of this.predictor.predictBlocks(counted())) {
-      rows.push(...prediction.rows);
+      for (const row of rows) segments.push(...segmenter.push(row));
+      ({ rows } = prediction);
+      steps += rows.length;
+      whole.add(prediction.windows);
       thumbnail.add(prediction.logMel, prediction.bands);
-      onProgress(Math.min(rows.length * this.stepSeconds, samples / this.sampleRate));
+      onProgress(Math.min(steps * stepSeconds, samples / sampleRate));
     }
-    return this.#result(file, rows, samples / this.sampleRate, thumbnail.encode(), topK);
-  }
-
-  #result(file, rows, duration, logMel, topK) {
-    const mean = recordingProbabilities(rows);
-    const top = topIndices(mean, topK);
-    const scores = roundScores(top.map((index) => mean[index]));
-    const { stepSeconds, windowSeconds, labels } = this;
-    const settings = { classThresholds: this.thresholds };
+    const duration = samples / sampleRate;
+    segments.push(...segmenter.finish(rows, duration));
     return {
       file,
       duration: roundTo(duration, 3),
       model: this.name,
-      clip: top.map((index, rank) => ({ label: labels[index], score: scores[rank] })),
-      segments: findSegments(rows, stepSeconds, windowSeconds, duration, labels, settings).map(roundSegment),
+      clip: whole.best(topK).map(([index, score]) => ({ label: labels[index], score })),
+      segments: sorted(segments).map(roundSegment),
       stepSeconds,
       windowSeconds,
-      log_mel: { ...logMel, sample_rate: this.sampleRate },
+      log_mel: { ...thumbnail.encode(), sample_rate: sampleRate },
     };
   }
 
-  async #run(waveforms, count) {
-    const input = new ort.Tensor("float32", waveforms, [count, waveforms.length / count]);
-    const { probabilities, log_mel: logMel } = await this.session.run({ waveform: input }, ["probabilities", "log_mel"]);
-    const { data, dims } = probabilities;
-    const rows = Array.from({ length: dims[0] * dims[1] }, (_, row) => data.slice(row * dims[2], (row + 1) * dims[2]));
-    return { rows, logMel: logMel.data, frames: logMel.dims[1], bands: logMel.dims[2] };
+  async #run(waveform) {
+    const input = new ort.Tensor("float32", waveform, [1, waveform.length]);
+    const outputs = ["probabilities", "log_mel", ...(this.predictor.fine ? ["timeline"] : [])];
+    const { probabilities, log_mel: logMel, timeline } = await this.session.run({ waveform: input }, outputs);
+    const [windows, steps] = [rowsOf(probabilities), timeline ? rowsOf(timeline) : null];
+    return { windows, timeline: steps, logMel: logMel.data, bands: logMel.dims[2] };
   }
+}
+
+/** The rows of an output (1, rows, classes), a Float32Array each. */
+function rowsOf({ data, dims: [, count, classes] }) {
+  return Array.from({ length: count }, (_, row) => data.slice(row * classes, (row + 1) * classes));
 }
 
 /** A segment with times rounded to the millisecond and the score to 0.0001. */
@@ -106,13 +113,26 @@ export function roundSegment({ start, end, label, score }) {
   return { start: roundTo(start, 3), end: roundTo(end, 3), label, score: roundTo(score, 4) };
 }
 
-/** The probabilities of a recording as a whole: the mean over the steps that are not silent. */
-function recordingProbabilities(rows) {
-  const mean = new Float64Array(rows[0].length);
-  let loudSteps = 0;
-  for (const row of rows) {
-    loudSteps += row.some((value) => value > 0);
-    for (let column = 0; column < mean.length; column++) mean[column] += row[column];
+/** The probabilities of a recording as a whole: the mean over the windows that are not silent. */
+class RecordingMean {
+  constructor(classes) {
+    this.sums = new Float64Array(classes);
+    this.loud = 0; // windows
   }
-  return mean.map((sum) => sum / Math.max(1, loudSteps));
+
+  /** windows: the probabilities of each, which follow those added before. */
+  add(windows) {
+    for (const row of windows) {
+      this.loud += row.some((value) => value > 0);
+      for (let column = 0; column < row.length; column++) this.sums[column] += row[column];
+    }
+  }
+
+  /** The labels with the highest scores: [index, score] each. */
+  best(count) {
+    const mean = this.sums.map((sum) => sum / Math.max(1, this.loud));
+    const top = topIndices(mean, count);
+    const scores = roundScores(top.map((index) => mean[index]));
+    return top.map((index, rank) => [index, scores[rank]]);
+  }
 }

@@ -10,13 +10,30 @@ const SETTINGS = {
   classThresholds: [],
 };
 
-/** All segments of a recording, by start: {start, end, label, score}. rows: the probabilities of each step. */
-export function findSegments(rows, stepSeconds, windowSeconds, duration, labels, settings = {}) {
-  if (!rows.length) return [];
-  return new Segmenter(labels, settings, stepSeconds, windowSeconds).finish(rows, duration);
+const OFFSET_TO_ONSET = 0.6; // the offset threshold as a share of the onset threshold, unless the model states one
+
+/**
+ * The settings of a model, for Segmenter: its own, and the defaults for the rest. settings_for of results/thresholds.py.
+ *
+ * @param {number[]} thresholds its onset thresholds, one per class, or none
+ * @param {object} stated what its file states as `segmentation`
+ */
+export function ownSettings(thresholds, stated) {
+  const { onsetThreshold, smoothing, minDuration, mergeGap } = SETTINGS;
+  return {
+    onsetThreshold,
+    offsetThreshold: (stated.offset_share ?? OFFSET_TO_ONSET) * onsetThreshold,
+    smoothing: stated.smoothing ?? smoothing,
+    minDuration: stated.min_duration ?? minDuration,
+    mergeGap: stated.merge_gap ?? mergeGap,
+    classThresholds: stated.thresholds ?? thresholds,
+  };
 }
 
-/** Finds segments in steps that arrive one by one, in bounded memory; the same ones, however the steps are pushed. */
+/**
+ * Finds segments {start, end, label, score} in steps that arrive one by one, in bounded memory; the same ones, however the
+ * steps are pushed.
+ */
 export class Segmenter {
   /**
    * @param {string[]} labels
@@ -52,7 +69,7 @@ export class Segmenter {
     return step === this.last.steps ? this.last.duration : Math.min(start, this.last.duration);
   }
 
-  /** Takes a step that is not the last one; returns the segments that it completes. */
+  /** Takes a step that is not the last one; returns the segments that it completes, by start. */
   push(row) {
     const before = this.sums[this.sums.length - 1];
     this.steps += 1;
@@ -62,9 +79,14 @@ export class Segmenter {
     return this.steps > this.reach ? this.#advance() : [];
   }
 
-  /** Takes the last steps of a recording of this duration; returns all remaining segments. */
+  /** Learns that so many further steps follow, and how long the whole recording is in seconds. */
+  end(steps, duration) {
+    this.last = { steps: this.steps + steps, duration };
+  }
+
+  /** Takes the last steps of a recording of this duration; returns all remaining segments, by start. */
   finish(rows, duration) {
-    this.last = { steps: this.steps + rows.length, duration };
+    this.end(rows.length, duration);
     const found = rows.flatMap((row) => this.push(row));
     while (this.smoothed < this.steps) found.push(...this.#advance());
     for (const column of [...this.open.keys()]) this.#close(column);
@@ -143,6 +165,7 @@ export class Segmenter {
   }
 }
 
-function sorted(segments) {
+/** Segments by start, end and label. */
+export function sorted(segments) {
   return segments.sort((a, b) => a.start - b.start || a.end - b.end || (a.label < b.label ? -1 : 1));
 }

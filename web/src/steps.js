@@ -35,11 +35,12 @@ class StepGrid {
   }
 }
 
-/** A network that predicts the windows of long audio in one mode. */
+/** A network that predicts the steps of long audio in one mode. */
 export class StepPredictor {
   /**
-   * @param {function} network (waveforms: Float32Array of (count, samples), count) => {rows: the probabilities of each
-   *   step of each clip, a Float32Array each; logMel: Float32Array of (count, frames, bands), frames, bands}; asynchronous
+   * @param {function} network (waveform: Float32Array) => {windows, timeline: the probabilities of each window, and of
+   *   each step of a fine timeline (or null), a Float32Array each; logMel: Float32Array of (frames, bands), bands};
+   *   asynchronous
    * @param {object} metadata of the ONNX file
    * @param {string} mode dense or windows
    */
@@ -48,30 +49,34 @@ export class StepPredictor {
     this.mode = mode;
     const [clip, step, hop] = [metadata.clip_frames, metadata.step_frames, metadata.hop_samples].map(Number);
     const whole = mode === "dense" ? Math.ceil(clip / step) * step : clip;
-    this.grid = new StepGrid(clip, whole, hop, step * hop);
+    this.windows = new StepGrid(clip, whole, hop, step * hop); // as the file gives them
+    this.fine = mode === "dense" && "timeline_step_frames" in metadata;
+    const fine = Number(metadata.timeline_step_frames);
+    this.grid = this.fine ? new StepGrid(fine, fine, hop, fine * hop) : this.windows; // of the steps
     this.marginFrames = Number((mode === "dense" && metadata.margin_frames) || MARGIN_FRAMES[mode]);
   }
 
   /**
-   * All steps and frames of a recording, part by part: {rows: probabilities of each step, logMel, bands}.
+   * All steps and frames of a recording, part by part: {rows: the probabilities of each step, windows: those of each
+   * window, which are the same unless the timeline is a fine one; logMel, bands}.
    *
    * @param {AsyncIterable<Float32Array>} blocks consecutive, of any lengths
    */
   async *predictBlocks(blocks) {
-    const { grid } = this;
-    const margin = Math.ceil(this.marginFrames / grid.stepFrames) || 1;
+    const { windows: grid } = this;
+    const margin = Math.ceil(Math.max(this.marginFrames, grid.stepFrames) / grid.stepFrames);
     const body = Math.max(1, Math.floor(BLOCK_FRAMES[this.mode] / grid.stepFrames));
     let waveform = new Float32Array(0);
-    let first = 0; // the step at which `waveform` starts
-    let done = 0; // steps that have been yielded
+    let first = 0; // the window at which `waveform` starts
+    let done = 0; // windows that have been yielded
     for await (const block of blocks) {
       waveform = concatenate([waveform, block]);
       for (;;) {
-        // Enough for the body's last step and the margin after it.
+        // Enough for the body's last window and the margin after it.
         const needed = (done - first + body + margin - 1) * grid.step + grid.clip;
         if (waveform.length < needed) break;
-        const prediction = await this.network(waveform.subarray(0, needed), 1);
-        yield part(prediction, done - first, done - first + body, grid, (done - first + body) * grid.stepFrames);
+        const prediction = await this.network(waveform.subarray(0, needed));
+        yield this.#part(prediction, done - first, done - first + body, (done - first + body) * grid.stepFrames);
         done += body;
         if (done > margin) waveform = waveform.slice((done - margin - first) * grid.step);
         first = Math.max(first, done - margin);
@@ -79,23 +84,34 @@ export class StepPredictor {
     }
     const total = grid.steps(first * grid.step + waveform.length);
     if (done < total) {
-      const prediction = await this.network(waveform, 1);
-      yield part(prediction, done - first, total - first, grid, grid.frames(waveform.length));
+      const prediction = await this.network(waveform);
+      const [lastFrame, lastStep] = [grid.frames(waveform.length), this.grid.steps(waveform.length)];
+      yield this.#part(prediction, done - first, total - first, lastFrame, lastStep);
     }
   }
 
+  /** Of a prediction, the windows from `first` to `end`, and the frames and steps from the first one's on. */
+  #part({ windows, timeline, logMel, bands }, first, end, lastFrame, lastStep = lastFrame / this.grid.stepFrames) {
+    const firstFrame = first * this.windows.stepFrames;
+    const kept = windows.slice(first, end);
+    const rows = this.fine ? timeline.slice(firstFrame / this.grid.stepFrames, lastStep) : kept;
+    return { rows, windows: kept, logMel: logMel.subarray(firstFrame * bands, lastFrame * bands), bands };
+  }
+
   /**
-   * How a live stream predicts its steps, in turns: {steps: in a turn; in samples: before: what a turn takes in before
-   * its first step; lookahead: what it takes in after the window of its last one; mirrored: what is appended}.
+   * How a live stream predicts its steps, in turns: {steps: in a turn; in samples: stride: a turn begins at a multiple of
+   * it; before: what a turn takes in before its first step; lookahead: what it takes in after the window of its last
+   * one; mirrored: what is appended}.
    */
   liveGrid() {
     const { hop, step, stepFrames } = this.grid;
     const steps = Math.max(1, Math.floor(TURN_FRAMES / stepFrames));
+    const stride = this.windows.step;
     const margin = this.marginFrames;
-    const before = Math.ceil(Math.max(margin, stepFrames) / stepFrames) * step;
-    if (this.mode === "windows") return { steps, before, lookahead: step, mirrored: 0 };
+    const before = Math.ceil(Math.max(margin, this.windows.stepFrames) / stepFrames) * step;
+    if (this.mode === "windows") return { steps, stride, before, lookahead: step, mirrored: 0 };
     const mirrored = Math.max(0, Math.min(MIRRORED_FRAMES, margin - LOOKAHEAD_FRAMES));
-    return { steps, before, lookahead: LOOKAHEAD_FRAMES * hop, mirrored: mirrored * hop };
+    return { steps, stride, before, lookahead: LOOKAHEAD_FRAMES * hop, mirrored: mirrored * hop };
   }
 
   /**
@@ -107,14 +123,8 @@ export class StepPredictor {
    */
   async predictTurn(waveform, first, count, mirrored) {
     const extended = mirrored ? concatenate([waveform, waveform.slice(-mirrored).reverse()]) : waveform;
-    const { rows, logMel, bands } = await this.network(extended, 1);
-    const frames = logMel.subarray(0, this.grid.frames(waveform.length) * bands);
-    return { rows: rows.slice(first, first + count), logMel: frames, bands };
+    const { windows, timeline, logMel, bands } = await this.network(extended);
+    const rows = (timeline ?? windows).slice(first, first + count);
+    return { rows, logMel: logMel.subarray(0, this.grid.frames(waveform.length) * bands), bands };
   }
-}
-
-/** The steps from `first` to `end` of a prediction, with the frames from the first step's on to `lastFrame`. */
-function part({ rows, logMel, bands }, first, end, grid, lastFrame) {
-  const frames = logMel.subarray(first * grid.stepFrames * bands, lastFrame * bands);
-  return { rows: rows.slice(first, end), logMel: frames, bands };
 }

@@ -21,8 +21,8 @@ export class Stream {
     this.rate = recogniser.sampleRate;
     this.grid = this.predictor.grid;
     this.live = this.predictor.liveGrid();
-    const { labels, thresholds, windowSeconds, stepSeconds } = recogniser;
-    this.segmenter = new Segmenter(labels, { classThresholds: thresholds }, stepSeconds, windowSeconds);
+    const { labels, settings, windowSeconds, stepSeconds } = recogniser;
+    this.segmenter = new Segmenter(labels, settings, stepSeconds, windowSeconds);
     this.resampler = new Resampler(rate, this.rate);
     // Samples from a window's start after which its step is given. One more than the window has: then another step is
     // certain to follow, and the last one, which stands for all that is left, comes with `finish`.
@@ -59,9 +59,11 @@ export class Stream {
     this.#keep(this.resampler.finish());
     const left = this.received ? this.grid.steps(this.received) - this.predicted : 0;
     const rest = left > 0 ? await this.#predict(left, this.received, 0, true) : [];
-    const rows = rest.map((one) => one.row);
-    const segments = this.segmenter.finish(rows, this.received / this.rate);
-    return rest.map((one, index) => this.#step(one, index === rest.length - 1 ? segments : []));
+    const duration = this.received / this.rate;
+    this.segmenter.end(rest.length, duration);
+    const steps = rest.slice(0, -1).map((one) => this.#step(one, this.segmenter.push(one.row)));
+    for (const one of rest.slice(-1)) steps.push(this.#step(one, this.segmenter.finish([one.row], duration)));
+    return steps;
   }
 
   #keep(samples) {
@@ -99,7 +101,8 @@ export class Stream {
 
   /** The first sample that the next steps see. */
   #firstSeen() {
-    return Math.max(0, this.predicted * this.grid.step - this.live.before);
+    const { before, stride } = this.live;
+    return Math.max(0, Math.floor((this.predicted * this.grid.step - before) / stride) * stride);
   }
 
   /** A Step, see page/server.js. */

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from choosing import labels
+from fine import fine
 from mixing import mixing
+from outcomes import result_of, steps_of, write
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
@@ -26,10 +28,6 @@ SCENE = REPOSITORY / "examples" / "kitchen-scene.flac"  # 29 s
 def main() -> None:
     part, folder = sys.argv[1], Path(sys.argv[2])
     PARTS[part](folder)
-
-
-def write(folder: Path, name: str, samples: np.ndarray) -> None:
-    (folder / name).write_bytes(np.ascontiguousarray(samples, "<f4").tobytes())
 
 
 def resampling(folder: Path) -> None:
@@ -112,15 +110,8 @@ def recordings(folder: Path) -> None:
         for name in names:
             path = folder / name
             wave_file = name.endswith(".wav")
-            result = recogniser.predict(path if wave_file else np.fromfile(path.with_suffix(".f32"), "<f4"))
-            percentiles = np.percentile(result.log_mel, (8, 99.7)).tolist()
-            results[f"{model} {name}"] = {
-                **result.as_dict(),
-                "probabilities": result.probabilities.tolist(),
-                "step_seconds": result.step_seconds,
-                "window_seconds": result.window_seconds,
-                "thumbnail": {"shape": result.log_mel.shape, "percentiles": percentiles},
-            }
+            recording = path if wave_file else np.fromfile(path.with_suffix(".f32"), "<f4")
+            results[f"{model} {name}"] = result_of(recogniser, recording)
     (folder / "results.json").write_text(json.dumps(results))
 
 
@@ -151,19 +142,7 @@ def live(folder: Path) -> None:
     for model, rate, seconds in cases:
         waveform = decode.read(SCENE, rate)[: round(seconds * rate)]
         write(folder, f"{rate}.f32", waveform)
-        stream = Stream(load(model, threads=1), sample_rate=rate)
-        found = [*stream.push(waveform), *stream.finish()]
-        steps[f"{model} {rate}"] = [
-            {
-                "start": one.start,
-                "end": one.end,
-                "label": one.label,
-                "probabilities": one.probabilities.tolist(),
-                "log_mel": one.log_mel.tolist(),
-                "segments": [asdict(segment) for segment in one.segments],
-            }
-            for one in found
-        ]
+        steps[f"{model} {rate}"] = steps_of(Stream(load(model, threads=1), sample_rate=rate), waveform)
     (folder / "steps.json").write_text(json.dumps(steps))
 
 
@@ -336,6 +315,7 @@ def situations(folder: Path) -> None:
 PARTS = {
     "browser": browser,
     "files": files,
+    "fine": fine,
     "labels": labels,
     "mixing": mixing,
     "resampling": resampling,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { roundScores, roundTo } from "../src/numbers.js";
-import { findSegments, Segmenter } from "../src/segmentation.js";
+import { Segmenter } from "../src/segmentation.js";
 import { fixtures } from "./fixtures.js";
 
 const cases = fixtures("segmentation").json("cases.json");
@@ -24,7 +24,7 @@ test("segments of random probabilities are those of Python", () => {
   let total = 0;
   cases.forEach(({ rows, step_seconds, window_seconds, duration, labels, settings, whole }, index) => {
     const floats = rows.map((row) => Float32Array.from(row));
-    const found = findSegments(floats, step_seconds, window_seconds, duration, labels, camelCase(settings));
+    const found = new Segmenter(labels, camelCase(settings), step_seconds, window_seconds).finish(floats, duration);
     assertSegments(found, whole, `case ${index}`);
     total += found.length;
   });

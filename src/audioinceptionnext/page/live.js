@@ -6,7 +6,9 @@ import { quantile, stretchContrast } from "./spectrogram.js";
 import { clock, make, percent, readable } from "./text.js";
 import { scoreBar } from "./viewer.js";
 
+const DRAW_MS = 50; // of waiting for further steps, which come several at a time and are drawn at once
 const SECONDS = 12; // across the log-mel
+const FADE = 1.25; // levels of 256 by which its contrast may grow in a second
 const MAX_SEGMENTS = 8; // in the list; older ones are dropped
 const MAX_NOW = 10; // labels in the list of those that sound now
 const [MAX_OTHERS, MIN_SCORE] = [5, 0.05]; // those without a segment are among the first of them, and this probable
@@ -19,6 +21,7 @@ export class Live {
   constructor(engine, model, labels, onEnd) {
     Object.assign(this, { engine, model, labels, onEnd });
     this.colours = new Map(); // by label, in the order in which they appear
+    this.undrawn = []; // steps
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
     this.delay = make("span", { class: "time" });
@@ -90,16 +93,25 @@ export class Live {
   #addStep(step) {
     step.warnings?.forEach((line) => this.#warn(line));
     this.recording.addStep(step);
-    this.time.textContent = clock(step.end);
-    if (step.delay) this.delay.textContent = `${step.delay.toFixed(1)}\u00a0s behind the sound`;
-    this.step = step;
+    this.undrawn.push(step);
+    if (this.undrawn.length === 1) setTimeout(() => this.#draw(), DRAW_MS);
+  }
+
+  #draw() {
+    const steps = this.undrawn.splice(0);
+    if (!steps.length) return;
+    this.step = steps.at(-1);
+    const { end, delay } = this.step;
+    this.time.textContent = clock(end);
+    if (delay) this.delay.textContent = `${delay.toFixed(1)}\u00a0s behind the sound`;
     this.#showNow();
-    this.#list(step.segments);
-    if (step.log_mel) this.#scroll(step.log_mel, step.end - step.start);
+    this.#list(steps.flatMap(({ segments }) => segments));
+    this.#scroll(steps.filter(({ log_mel }) => log_mel));
   }
 
   /** Shows these labels alone from now on, of past segments too. labels: a Set. */
   show(labels) {
+    this.#draw();
     this.labels = labels;
     // In another list: screen readers would read out again what is added to this one.
     const before = this.list;
@@ -137,14 +149,18 @@ export class Live {
     while (this.list.children.length > MAX_SEGMENTS) this.list.lastChild.remove();
   }
 
-  /** Moves the log-mel to the left and draws that of a step, which spans some seconds. */
-  #scroll(log_mel, seconds) {
-    const { columns, bands } = log_mel;
+  /** Moves the log-mel to the left and draws that of consecutive steps. */
+  #scroll(steps) {
+    if (!steps.length) return;
+    const { bands } = steps[0].log_mel;
+    const levels = steps.flatMap(({ log_mel }) => [...log_mel.data]);
+    const columns = levels.length / bands;
+    const seconds = steps.at(-1).end - steps[0].start;
     // The contrast adapts to the room: at once when levels exceed the range, slowly when they stay within it.
-    const [low, high] = [quantile(log_mel.data, 0.05), quantile(log_mel.data, 0.995)];
-    this.low = Math.min(low, (this.low ?? low) + 0.5);
-    this.high = Math.max(high, (this.high ?? high) - 0.5);
-    const data = stretchContrast(log_mel.data, this.low, this.high);
+    const [low, high] = [quantile(levels, 0.05), quantile(levels, 0.995)];
+    this.low = Math.min(low, (this.low ?? low) + FADE * seconds);
+    this.high = Math.max(high, (this.high ?? high) - FADE * seconds);
+    const data = stretchContrast(levels, this.low, this.high);
     const context = this.canvas.getContext("2d");
     if (this.canvas.height !== bands) this.canvas.height = bands;
     const width = Math.max(1, Math.round((seconds / SECONDS) * this.canvas.width));
