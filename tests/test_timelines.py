@@ -323,7 +323,7 @@ def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_
     }
     arguments = ("--data", "labels", "--root", folder)
     run = tmp_path / "second"
-    few = ("--set", "timeline_steps=150", "--threads", 1)
+    few = ("--set", "timeline_steps=100", "--set", "timeline_channels=32", "--threads", 1)
     trained = ainext("train", *arguments, "--from", first / "model.safetensors", *few, "--out", run, "--json")
     assert trained.code == 0, trained.err
 
