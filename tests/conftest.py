@@ -53,11 +53,11 @@ TORCH = installed("torch")()
 # files, tests of the workshop have the mark `workshop`, or use one of its fixtures.
 WORKSHOP = (
     "augment", "background", "baselines", "benchmark", "cross_validation", "data", "data_check", "distillation",
-    "embed", "end_to_end", "epic_sounds", "events", "explain", "export", "fine_tuning", "frame_wise", "frontend", "hub",
-    "label_tracks", "live_events", "loading", "multi_label", "network", "order", "paper", "pcen", "published_training",
-    "quantise", "recipes", "rendering", "rep", "report", "run_folder", "safe_pickle", "scenes", "several_processes",
-    "soft_targets", "splits", "study", "tasks", "teacher", "teacher_tools", "thresholds", "timelines", "training",
-    "training_parts", "trust",
+    "embed", "end_to_end", "epic_sounds", "events", "explain", "export", "fine_timeline", "fine_tuning", "frame_wise",
+    "frontend", "hub", "label_tracks", "live_events", "loading", "multi_label", "network", "order", "paper", "pcen",
+    "published_training", "quantise", "recipes", "rendering", "rep", "report", "run_folder", "safe_pickle", "scenes",
+    "several_processes", "soft_targets", "splits", "study", "tasks", "teacher", "teacher_tools", "thresholds",
+    "timelines", "training", "training_parts", "trust",
 )  # fmt: skip
 LONG = ("test_web.py", "test_study.py")  # these come first, so that no process is left alone with one of their tests
 WORKSHOP_FIXTURES = {"root", "model", "files"}

@@ -184,14 +184,16 @@ def test_the_default_model_is_fine_tuned_unless_the_call_needs_another_start(tmp
         recipe, weights = read_recipe(None, None, [change])
         assert (recipe.fine_tunes, recipe.mixup, weights) == (False, modern.mixup, None), change
     # And by a recipe that pretrains, or continues from weights of its own kind.
-    fine = {"linear", "finetune", "specialist", "timeline"}
+    fine = {"linear", "finetune", "specialist", "steps", "timeline"}
     assert {name for name in names() if read_recipe(name, None, None)[1]} == fine
-    timeline = load_recipe("timeline")
+    timeline, steps = load_recipe("timeline"), load_recipe("steps")
     assert read_recipe(None, None, None, "labels") == (timeline, DEFAULT_MODEL)
     assert read_recipe(None, None, ["scenes={}"]) == (replace(timeline, scenes={}), DEFAULT_MODEL)
-    assert read_recipe(None, "random", ["scenes={}"]) == (replace(timeline, scenes={}), None)
+    assert read_recipe(None, None, ["targets=steps"], "labels") == (steps, DEFAULT_MODEL)
+    assert read_recipe(None, "kitchen20", ["targets=timeline"]) == (timeline, "kitchen20")
+    assert read_recipe(None, "random", ["scenes={}"]) == (replace(steps, scenes={}), None)
     assert read_recipe(None, None, ["scenes="]) == (linear, DEFAULT_MODEL)
-    assert read_recipe(None, None, None, "labels", network="tiny") == (replace(timeline, network="tiny"), None)
+    assert read_recipe(None, None, None, "labels", network="tiny") == (replace(steps, network="tiny"), None)
     assert read_recipe("finetune", None, None, "labels") == (finetune, DEFAULT_MODEL)
     (tmp_path / "mine.yaml").write_text("like: finetune\nepochs: 3\n")
     assert read_recipe(str(tmp_path / "mine.yaml"), None, None) == (replace(finetune, epochs=3), DEFAULT_MODEL)

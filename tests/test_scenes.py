@@ -491,7 +491,7 @@ def test_a_resumed_run_sees_the_same_scenes(kitchen: Path, tmp_path: Path, monke
 
 
 def test_settings_that_do_not_go_with_scenes(kitchen: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="targets of steps only"):
+    with pytest.raises(ParameterError, match="targets of steps or of the timeline only"):
         train(run_of(kitchen, tmp_path / "run", targets="clip", crops=[]), hardware=ALONE)
     with pytest.raises(ParameterError, match="need the length of the stretches"):
         train(run_of(kitchen, tmp_path / "run", crops=[]), hardware=ALONE)

@@ -296,10 +296,9 @@ def corrected(track: Path, true: list[tuple[float, float, str]]) -> str:
 
 
 def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_path: Path) -> None:
-    """Predicted as Audacity labels, corrected by a script, trained on and evaluated."""
+    """Predicted as Audacity labels, corrected by a script, which then teach the head of a timeline, and evaluated."""
     settings = {**STEPS, "learning_rate": 0.01, "gain_db": 3}
-    for name, epochs in (("first", 2), ("second", 12)):
-        (tmp_path / f"{name}.yaml").write_text(as_yaml(quick(**settings, epochs=epochs)), encoding="utf-8")
+    (tmp_path / "first.yaml").write_text(as_yaml(quick(**settings, epochs=2)), encoding="utf-8")
     first, folder = tmp_path / "first", tmp_path / "mine"
     trained = ainext(
         "train", "--data", "csv", "--root", scenes, "--recipe", tmp_path / "first.yaml", "--threads", 1, "--out", first
@@ -324,7 +323,8 @@ def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_
     }
     arguments = ("--data", "labels", "--root", folder)
     run = tmp_path / "second"
-    trained = ainext("train", *arguments, "--recipe", tmp_path / "second.yaml", "--threads", 1, "--out", run)
+    few = ("--set", "timeline_steps=100", "--set", "timeline_channels=32", "--threads", 1)
+    trained = ainext("train", *arguments, "--from", first / "model.safetensors", *few, "--out", run, "--json")
     assert trained.code == 0, trained.err
 
     score = ("evaluate", "--timeline", *arguments, "--split", "validation", "--resamples", 50)
@@ -333,6 +333,7 @@ def test_a_round_trip_from_corrected_labels_to_a_better_model(scenes: Path, tmp_
     after = ainext(*score, "--model", run / "model.onnx", "--json", *written)
     assert after.code == 0, after.err
     figures = after.json
+    assert trained.json["event_f1"] == figures["event_f1"]
     assert figures["recordings"] == 2 and figures["segments"] == sum(len(truth[f"{n}.wav"]) for n in (6, 7))
     assert figures["event_f1"] > max(60, before["event_f1"] or 0) and figures["segment_f1"] > 80
     assert figures["onset_median"] < 0.2 and figures["intervals"] == {}

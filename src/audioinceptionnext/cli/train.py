@@ -106,13 +106,16 @@ def train(
     fit.check_call(out, hardware, resume=resume, overwrite=overwrite, recipe=settings, initial_weights=initial_weights)
     if initial_weights is not None:
         open_weights(initial_weights)  # before the data set, which may take long to read
-    by_step, taught = settings.targets == "steps", settings.targets == "teacher"
-    if per_class and ((by_step and settings.scenes is None) or taught):
-        what = "targets of steps take all segments of a recording" if by_step else "without labels there are no classes"
+    timed, taught = settings.targets in ("steps", "timeline"), settings.targets == "teacher"
+    if per_class and ((timed and settings.scenes is None) or taught):
+        where = "steps" if settings.targets == "steps" else "the timeline"
+        what = (
+            f"targets of {where} take all segments of a recording" if timed else "without labels there are no classes"
+        )
         raise ParameterError("per_class", per_class, f"{what}; leave it out")
     read = unlabelled.read_recordings if taught and data == "folder" else partial(load_dataset, data)
     dataset = read(root, audio)
-    dataset = by_recording(dataset) if by_step else dataset
+    dataset = by_recording(dataset) if timed else dataset
     details: dict[str, object] = {"folds": folds, "split": split, "per_class": per_class}
     teachers = None
     if taught:
@@ -127,14 +130,14 @@ def train(
     training = limit_per_class(training, per_class, settings.seed, dataset.kinds) if per_class else training
     if is_first_process():
         shared.print_start(dataset, training, held_out, initial_weights)
-    if held_out and not by_step and not taught:
+    if held_out and not timed and not taught:
         check_can_report(out / "report")
     run = Run(dataset, training, held_out, out, settings, initial_weights, details)
     weights = fit.train(run, resume=resume, overwrite=overwrite, hardware=hardware, teachers=teachers)
     if weights is None:  # one of several processes; the first one does the rest
         return
     found = finish_run(run, weights)
-    for message in found["unreadable"] if "frame_map" in found else ():
+    for message in found["unreadable"] if timed and held_out else ():
         print(f"ainext: {message}", file=sys.stderr)
     if as_json:
         from audioinceptionnext.evaluation.evaluate import rounded
@@ -145,6 +148,10 @@ def train(
         from audioinceptionnext.cli.figures import print_step_figures
 
         print_step_figures(found, "held-out recording" if settings.scenes is None else "held-out scene")
+    elif timed and held_out:
+        from audioinceptionnext.cli.figures import print_timeline_figures
+
+        print_timeline_figures(found)
     if "teacher_map" in found:
         print(
             f"{counted(found['mixtures'], 'held-out mixture')}: KL {found['kl']:.2f}, mAP against the teacher "

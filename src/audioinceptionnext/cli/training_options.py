@@ -31,7 +31,7 @@ class ImplementationName(StrEnum):
 
 
 RANDOM = "random"  # in place of a model: fresh weights
-BY_DATA = {"labels": "timeline"}  # the recipe that fits a kind of data set, where it is not the usual one
+TIMED = ("labels",)  # kinds of data sets that state times
 
 DATA_SETS = (
     "folder, csv, labels, kitchen20, esc10, esc50, urbansound8k, fsdd, speechcommands, nsynth, vggsound, epic-sounds "
@@ -65,7 +65,7 @@ RecipeName = Annotated[
         "--recipe",
         metavar="NAME|FILE",
         help=RECIPE_HELP,
-        show_default="linear; modern with --from random or --network; timeline with --data labels or scenes",
+        show_default="linear; timeline with --data labels or scenes; from random weights, modern or steps",
     ),
 ]
 InitialWeights = Annotated[
@@ -120,10 +120,10 @@ def read_recipe(
 ) -> tuple[Recipe, str | None]:
     """The recipe that was named, or that fits, with what the command line changes; and the weights to start from.
 
-    Label tracks and scenes state times, which a model learns step by step. (A cross-validation does not name its
-    ``data``, since it cannot train on steps.) Unless the command line says otherwise, a linear layer is fitted on the
-    default model; targets of steps need more than that. A network or a front end of one's own starts from random
-    weights (None), and so does a recipe that needs these, or weights of a certain kind.
+    Label tracks and scenes state times, which teach the head of a trained model's timeline; from random weights, a
+    network learns them step by step. (A cross-validation does not name its ``data``, since it cannot train on times.)
+    Unless the command line says otherwise, a linear layer is fitted on the default model. A network or a front end of
+    one's own starts from random weights (None), and so does a recipe that needs these, or weights of a certain kind.
     """
     if start not in (None, RANDOM) and options.get("network"):
         reason = f"the weights of {start} come with their own network; give either the network or the weights"
@@ -132,13 +132,14 @@ def read_recipe(
 
     given = {key: value for key, value in options.items() if value is not None}
     values = read_changes(changes) | {key: v.value if isinstance(v, Enum) else v for key, v in given.items()}
-    by_data = BY_DATA.get(data) or ("timeline" if values.get("scenes") is not None else None)
+    targets = values.get("targets")
+    timed = data in TIMED or values.get("scenes") is not None or targets in ("steps", "timeline")
     if start != RANDOM and (start or "network" not in values):
-        fitting = "timeline" if values.get("targets") == "steps" else "linear"
-        recipe = load_recipe(name or by_data or fitting, values)
+        fitting = ("steps" if targets == "steps" else "timeline") if timed else "linear"
+        recipe = load_recipe(name or fitting, values)
         if start or recipe.suits_any_weights:
             return recipe, start or DEFAULT_MODEL
-    return load_recipe(name or by_data or "modern", values), None
+    return load_recipe(name or ("steps" if timed else "modern"), values), None
 
 
 def read_changes(changes: list[str] | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from audioinceptionnext.errors import AinextError, MediaError, ModelError, count
 from audioinceptionnext.evaluation.events import EPSILON_S, Events
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, step_bounds
+from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.types import Segment
 
 Progress = Callable[[int, int], None]
@@ -74,7 +74,7 @@ def predict_timelines(
         reason = "its clips are whole recordings, without the times of their sounds; leave out the timeline"
         raise AinextError(f"{dataset.name}: {reason}")
     columns = [recogniser.labels.index(label) for label in labels]
-    known, smoothing = set(labels), SegmentationSettings().smoothing
+    known, smoothing = set(labels), recogniser.segmentation_settings().smoothing
     timelines = []
     for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
         rows = until(recording.segments, found.duration)  # which decoding finds to be shorter than the header says

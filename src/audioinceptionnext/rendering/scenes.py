@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,7 @@ class Composer:
         whole: whether events lie wholly within a scene, which then has at least one. Otherwise its ends may cut them,
             as those of a stretch of a long recording do.
         backgrounds: the recordings of the folder that the settings name, see `open_backgrounds`.
+        only: the indices of those to use; all unless given.
 
     Attributes:
         unreadable: see `Waveforms.unreadable`.
@@ -89,6 +90,7 @@ class Composer:
         *,
         whole: bool = True,
         backgrounds: Waveforms | None = None,
+        only: Collection[int] | None = None,
     ) -> None:
         self.waveforms, self.settings, self.seed, self.whole = waveforms, settings, seed, whole
         self.backgrounds = backgrounds
@@ -96,7 +98,8 @@ class Composer:
         self.samples = round(settings.seconds * self.rate)
         self.unreadable = waveforms.unreadable()
         unreadable = {index for index, _ in self.unreadable}
-        self.usable = [i for i, clip in enumerate(waveforms.clips) if clip.labels and i not in unreadable]
+        among = range(len(waveforms)) if only is None else sorted(only)
+        self.usable = [index for index in among if waveforms.clips[index].labels and index not in unreadable]
         if not self.usable:
             raise AinextError("none of the recordings has a label and can be read, so there is nothing to compose")
         self._readable: list[int] = []

@@ -64,8 +64,8 @@ class CrossValidation:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.recipe.targets == "steps":
-            raise ParameterError("targets", "steps", "clips are scored here, with targets of clips; train a single run")
+        if (targets := self.recipe.targets) in ("steps", "timeline"):
+            raise ParameterError("targets", targets, "clips are scored here, with targets of clips; train a single run")
         if self.recipe.targets == "teacher":
             raise ParameterError("targets", "teacher", "mixtures of recordings belong to no fold; train a single run")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from audioinceptionnext.errors import writing
 from audioinceptionnext.evaluation.evaluate import RESAMPLES, evaluate
+from audioinceptionnext.evaluation.evaluate_timelines import evaluate_timelines
 from audioinceptionnext.evaluation.frame_wise import evaluate_frames
 from audioinceptionnext.export.onnx import export_onnx, recalibrate_onnx
 from audioinceptionnext.models.load import load
@@ -25,16 +26,17 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     among them are enough to fit a temperature, it is stored in both models. With ``eval_clips`` it is not, because the
     published evaluation averages the softmax as it is, nor with several tasks, which one temperature does not fit.
     Of a multi-label data set, the onset thresholds of the labels are fitted and stored too, and the figures are those
-    with both. Models that were trained on steps are scored on whole recordings, without a report or a temperature. If
-    they were trained on composed scenes, scenes of the held-out clips are written into the folder of the run for that.
+    with both. Models that were trained on steps, or whose timeline's head was taught, are scored on whole recordings,
+    without a report or a temperature. If that was on composed scenes, scenes of the held-out clips are written into the
+    folder of the run.
 
     Args:
         run: what was trained.
         weights: the path that `train` returned.
 
     Returns:
-        The figures (see `evaluate` or `evaluate_frames`) with ``model_file``, ``weights`` and, if there is one,
-        ``report``. Without held-out clips, only the first two of these.
+        The figures (see `evaluate`, `evaluate_frames` or `evaluate_timelines`) with ``model_file``, ``weights`` and, if
+        there is one, ``report``. Without held-out clips, only the first two of these.
     """
     print("exporting", file=sys.stderr, flush=True)
     model = load_model(weights)
@@ -43,12 +45,15 @@ def finish_run(run: Run, weights: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"model_file": str(onnx), "weights": str(weights)}
     if not run.held_out:
         return found
-    if run.recipe.targets == "steps":
+    if run.recipe.targets in ("steps", "timeline"):
         dataset, clips, recogniser = run.dataset, run.held_out, load(onnx)
         if run.recipe.scenes is not None:
             dataset = scenes.write_held_out(run, recogniser.sample_rate)
             clips = dataset.clips
-        figures = evaluate_frames(dataset, clips, recogniser)
+        if run.recipe.targets == "steps":
+            figures = evaluate_frames(dataset, clips, recogniser)
+        else:
+            figures = evaluate_timelines(dataset, clips, recogniser).figures
         write_figures(run.out, figures)
         return found | figures
     if run.recipe.targets == "teacher":  # `train` has scored the student, since only it has the lessons

@@ -16,7 +16,7 @@ import torch
 
 from audioinceptionnext.errors import AinextError, ParameterError, counted, writing
 from audioinceptionnext.network.storage import StoredModel, save_model
-from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations, scenes
+from audioinceptionnext.training import callbacks, distillation, frame_wise, implementations, scenes, timeline_run
 from audioinceptionnext.training.distributed import desynchronise, synchronise
 from audioinceptionnext.training.fine_tuning import FineTuning
 from audioinceptionnext.training.frozen import freeze_norms, freeze_statistics
@@ -74,13 +74,15 @@ def check_call(
         folds: whether ``out`` is the folder of a cross-validation, and not that of a run.
 
     Raises:
-        ParameterError: as `run_folder.check_out` (or `check_folds`) and `check_apart`, or another number of processes
-            was started.
+        ParameterError: as `run_folder.check_out` (or `check_folds`) and `check_apart`, another number of processes was
+            started, or settings do not go with targets of the timeline.
         FileError: the folder cannot be written to.
         MissingDependencyError: a package is not installed.
     """
     hardware.check_launch()
     check_loggers(hardware)
+    if recipe is not None and recipe.targets == "timeline":
+        timeline_run.check_settings(recipe, initial_weights, hardware)
     if is_first_process():  # the others may be started when the first one has begun to write
         (check_folds if folds else check_out)(out, resume=resume, overwrite=overwrite)
         backgrounds = {} if recipe is None else scenes.check_settings(recipe, out)
@@ -123,6 +125,8 @@ def train(
     recipe, checkpoint = run.recipe, run.out / LAST
     start = run.initial_weights
     check_call(run.out, hardware, resume=resume, overwrite=overwrite, recipe=recipe, initial_weights=start)
+    if recipe.targets == "timeline":
+        return timeline_run.train_timeline(run, hardware, resume=resume, overwrite=overwrite)
     if run.dataset.tasks and recipe.loss_weights == "balanced":
         reason = f"clips of {run.dataset.name} have several labels, which cannot be balanced together; leave it out"
         raise ParameterError("loss_weights", recipe.loss_weights, reason)

@@ -101,35 +101,57 @@ def cut(
         AinextError: a recording has segments of both kinds, or too many cannot be read, see `too_many`.
     """
     check_apart(training, held_out)
-    if dataset.problems and is_first_process():
-        what = f"{counted(len(dataset.problems), 'problem')} in the data set, e.g. {dataset.problems[0]}"
-        why = "where a segment is missing, training takes its recording as silent"
-        print(f"ainext: warning: {what}; {why}", file=sys.stderr)
-    parts = []
-    for kind, consequence, clips in (("", "left out", training), ("held-out ", "not scored", held_out)):
-        unreadable: list[str] = []
-        beyond: list[str] = []
-        recordings = annotated_recordings(clips, reader, unreadable.append, beyond.append)
-        total = len(recordings) + len(unreadable)
-        if clips and (not recordings or (clips is training and too_many(len(unreadable), total))):
-            what = f"{len(unreadable)} of {counted(total, f'{kind}recording')} cannot be read"
-            raise AinextError(f"{what}, e.g. {unreadable[0]}")
-        for reason in unreadable if is_first_process() else ():
-            print(f"{consequence}: {reason}", file=sys.stderr)
-        for line in beyond if is_first_process() else ():
-            print(f"ainext: warning: {line}", file=sys.stderr)
-        parts.append(recordings)
+    warn_of_problems(dataset)
+    own = read_annotated(training, reader)
+    others = read_annotated(held_out, reader, held_out=True)
     seconds, classes = max(recipe.crops), len(dataset.labels)
     sounding, whole = np.zeros(classes), 0.0
-    for recording in parts[0]:
+    for recording in own:
         end = recording.clip.end or 0.0
         sounding += step_targets(recording.segments, np.array([0.0, end]), classes)[0] * end
         whole += end
     return Stretches(
-        [part for recording in parts[0] for part in places(recording, seconds)],
-        [part for recording in parts[1] for part in tiles(recording, seconds)],
+        [part for recording in own for part in places(recording, seconds)],
+        [part for recording in others for part in tiles(recording, seconds)],
         sounding / max(whole, 1e-9),
     )
+
+
+def warn_of_problems(dataset: Dataset) -> None:
+    """On stderr, print how many segments the data set lacks, and what a run makes of that."""
+    if dataset.problems and is_first_process():
+        what = f"{counted(len(dataset.problems), 'problem')} in the data set, e.g. {dataset.problems[0]}"
+        why = "where a segment is missing, training takes its recording as silent"
+        print(f"ainext: warning: {what}; {why}", file=sys.stderr)
+
+
+def read_annotated(clips: Sequence[Clip], reader: Reader, *, held_out: bool = False) -> list[Stretch]:
+    """The recordings of segments, as `annotated_recordings` gives them.
+
+    Those that cannot be read are left out, with a line on stderr for each, and so are segments beyond their end.
+
+    Args:
+        clips: the segments.
+        reader: finds the lengths of the recordings.
+        held_out: whether they are those that a run holds out, and not those that it learns from.
+
+    Raises:
+        AinextError: none can be read, or too many of those to learn from, see `too_many`.
+    """
+    kind, consequence = ("held-out ", "not scored") if held_out else ("", "left out")
+    unreadable: list[str] = []
+    beyond: list[str] = []
+    recordings = annotated_recordings(clips, reader, unreadable.append, beyond.append)
+    total = len(recordings) + len(unreadable)
+    if clips and (not recordings or (not held_out and too_many(len(unreadable), total))):
+        what = f"{len(unreadable)} of {counted(total, f'{kind}recording')} cannot be read"
+        raise AinextError(f"{what}, e.g. {unreadable[0]}")
+    if is_first_process():
+        for reason in unreadable:
+            print(f"{consequence}: {reason}", file=sys.stderr)
+        for line in beyond:
+            print(f"ainext: warning: {line}", file=sys.stderr)
+    return recordings
 
 
 def start_from_shares(net: Network, shares: np.ndarray) -> None:

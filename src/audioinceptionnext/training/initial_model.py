@@ -20,6 +20,7 @@ from audioinceptionnext.network.baselines import BASELINES
 from audioinceptionnext.network.frontend import BANDS, N_FFT, LogMel
 from audioinceptionnext.network.pcen import TIME_CONSTANT
 from audioinceptionnext.network.published import open_published
+from audioinceptionnext.network.staged import StagedConfig
 from audioinceptionnext.network.storage import Mode, StoredModel, load_model
 from audioinceptionnext.rendering.scene_epochs import SceneEpochs
 from audioinceptionnext.training.recipe import Recipe
@@ -156,14 +157,18 @@ def _adapt(
 ) -> Any:
     """The network of ``pretrained`` for these classes, frames and bands, with or without its linear layer.
 
-    None if its weights do not fit.
+    Without a head for the fine timeline, which fits the body that it was taught on, and no other. None if its weights
+    do not fit.
     """
     net = pretrained.net
     config = replace(net.config, num_classes=classes, clip_frames=frames, bands=bands, dropout=dropout)
     if isinstance(config, NetworkConfig) and config.scaling == "pcen":  # the same time constant in seconds
         config = replace(config, time_constant=config.time_constant * pretrained.hop_ms / hop_ms)
+    if isinstance(config, StagedConfig) and config.timeline_channels:
+        config = replace(config, timeline_channels=0)
     fresh = type(net)(config)
-    weights = {k: v for k, v in net.state_dict().items() if kept or not k.startswith("classifier.")}
+    left_out = ("timeline.",) if kept else ("timeline.", "classifier.")
+    weights = {k: v for k, v in net.state_dict().items() if not k.startswith(left_out)}
     own = fresh.state_dict()
     if any(k not in own or own[k].shape != v.shape for k, v in weights.items()):
         return None

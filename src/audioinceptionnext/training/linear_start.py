@@ -288,3 +288,12 @@ def fold_numbers(clips: Sequence[Clip], count: int = FOLDS) -> np.ndarray:
         taken[number[name], clip.label] += 1
         size[number[name]] += 1
     return np.array([number[name] for name in names])
+
+
+def folds_of_sources(clips: Sequence[Clip], count: int = FOLDS) -> np.ndarray:
+    """`fold_numbers` of clips of at least ``count`` sources; with fewer, all are in one fold.
+
+    A clip without a group is a source of its own.
+    """
+    sources = {clip.group if clip.group is not None else number for number, clip in enumerate(clips)}
+    return fold_numbers(clips, count) if len(sources) >= count else np.zeros(len(clips), int)

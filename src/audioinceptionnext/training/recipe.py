@@ -46,7 +46,7 @@ Balance = Literal["uniform", "balanced"]
 Keep = Literal["last", "best"]
 Standardise = Literal["data", "nothing"]
 SpecAugmentVersion = Literal["textbook", "published"]
-Targets = Literal["clip", "steps", "teacher"]
+Targets = Literal["clip", "steps", "timeline", "teacher"]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -72,13 +72,22 @@ class Recipe:
     targets: Targets = "clip"
     """What the predictions are compared with: the label (or the labels) of each ``clip``; or, in ``steps``, with the
     annotated segments of whole recordings, 32 frames at a time. Then several labels can be true at once, and ``crops``
-    are stretches of recordings. With ``teacher``, they are what teachers say of mixtures of recordings, which need no
-    labels."""
+    are stretches of recordings. ``timeline`` teaches the head of the fine timeline on what the rest of a trained
+    network makes of sounds whose times are known; nothing else learns, but a new linear layer where the labels are
+    others than those of the initial weights. With ``teacher``, they are what teachers say of mixtures of recordings,
+    which need no labels."""
 
     scenes: Scenes | None = None
-    """With targets of ``steps``: settings of scenes that are composed of the training clips, anew in each epoch, such
-    as ``{events_per_minute: [5, 30]}``; ``{}`` takes the defaults (docs/scenes.md). Without it, the data set states
-    what sounds when in its recordings."""
+    """With targets of ``steps`` or ``timeline``: settings of scenes that are composed of the training clips, such as
+    ``{events_per_minute: [5, 30]}``; ``{}`` takes the defaults (docs/scenes.md). Without it, the data set states what
+    sounds when in its recordings."""
+
+    timeline_channels: Annotated[Whole, Field(ge=8, le=1024)] = 128
+    """Channels of the head of the fine timeline. It starts from that of the initial weights if they have as many."""
+    timeline_steps: Annotated[Whole, Field(ge=1, le=1_000_000)] = 2000
+    """Steps of the optimiser that teach the head, at most; on little sound, there are fewer."""
+    timeline_minutes: Annotated[Number, Field(gt=0, le=100_000)] = 400
+    """Minutes of ``scenes`` that teach the head, at least. Each training clip is used about once in any case."""
 
     sample_rate: Annotated[Whole | None, Positive] = None
     """Sample rate in Hz. None takes that of the initial weights; without such weights, 24,000."""

@@ -24,6 +24,7 @@ from audioinceptionnext.rendering.scene_folder import check_holds_scenes, check_
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer, open_backgrounds
 from audioinceptionnext.training.hardware import is_first_process
+from audioinceptionnext.training.linear_start import folds_of_sources
 from audioinceptionnext.training.recipe import Recipe
 from audioinceptionnext.training.run_folder import SCENES
 from audioinceptionnext.training.run_record import Run
@@ -57,8 +58,9 @@ def check_settings(recipe: Recipe, out: Path) -> dict[str, str]:
     """
     if recipe.scenes is None:
         return {}
-    if recipe.targets != "steps":
-        raise ParameterError("scenes", None, "they go with targets of steps only; set targets=steps, or leave them out")
+    if recipe.targets not in ("steps", "timeline"):
+        reason = "they go with targets of steps or of the timeline only; set targets=timeline, or leave them out"
+        raise ParameterError("scenes", None, reason)
     check_holds_scenes(out / SCENES)
     background = SceneSettings.from_dict(recipe.scenes).background_folder
     if background is None:
@@ -85,12 +87,7 @@ def compose(run: Run, read: Callable[[Sequence[Clip]], Waveforms], rate: int) ->
     backgrounds = open_backgrounds(settings, rate)
 
     def composer(clips: Sequence[Clip], consequence: str, *, whole: bool) -> Composer:
-        waveforms = read(clips)
-        unreadable = [reason for _, reason in waveforms.unreadable()]
-        for reason in unreadable if is_first_process() else ():
-            print(f"{consequence}: {reason}", file=sys.stderr)
-        if too_many(len(unreadable), len(clips)):
-            raise AinextError(list_reasons(unreadable, len(clips)))
+        check_readable(waveforms := read(clips), consequence)
         return Composer(waveforms, settings, recipe.seed, whole=whole, backgrounds=backgrounds)
 
     own = composer(run.training, "left out", whole=False)
@@ -104,6 +101,48 @@ def compose(run: Run, read: Callable[[Sequence[Clip]], Waveforms], rate: int) ->
         most = max(1, int(MAX_HELD_OUT_SECONDS / settings.seconds))
         held_out = SceneEpochs(other, min(most, other.scenes_of_a_pass()), fixed=True)
     return ComposedRun(training, held_out, np.mean(shares, axis=0))
+
+
+def divide(run: Run, waveforms: Waveforms) -> list[Composer]:
+    """Composers of a run's training clips that share no source: as many as `fold_numbers` gives, or one of few sources.
+
+    Args:
+        run: its recipe's scenes are of their own length, and their ends may cut events.
+        waveforms: the training clips, whole.
+
+    Raises:
+        AinextError: too many clips cannot be read, see `too_many`.
+    """
+    settings, clips = SceneSettings.from_dict(run.recipe.scenes or {}), waveforms.clips
+    check_readable(waveforms, "left out")
+    unreadable = {index for index, _ in waveforms.unreadable()}
+    usable = [index for index, clip in enumerate(clips) if clip.labels and index not in unreadable]
+    folds = folds_of_sources([clips[index] for index in usable])
+    backgrounds = open_backgrounds(settings, waveforms.reader.sample_rate)
+    return [
+        Composer(
+            waveforms,
+            settings,
+            run.recipe.seed + number,
+            whole=False,
+            backgrounds=backgrounds,
+            only=[index for index, fold in zip(usable, folds, strict=True) if fold == number],
+        )
+        for number in sorted(set(folds.tolist()))
+    ]
+
+
+def check_readable(waveforms: Waveforms, consequence: str) -> None:
+    """On stderr, print a line for each clip that cannot be read: that it is "left out", or what else follows from it.
+
+    Raises:
+        AinextError: too many cannot be read, see `too_many`.
+    """
+    unreadable = [reason for _, reason in waveforms.unreadable()]
+    for reason in unreadable if is_first_process() else ():
+        print(f"{consequence}: {reason}", file=sys.stderr)
+    if too_many(len(unreadable), len(waveforms)):
+        raise AinextError(list_reasons(unreadable, len(waveforms)))
 
 
 def write_held_out(run: Run, rate: int) -> Dataset:
