@@ -86,7 +86,11 @@ def main() -> None:
     )
     parser.add_argument("--root", type=Path, required=True, help="set the folder of Kitchen20")
     parser.add_argument("--fold", type=int, default=5, help="report on scenes of this fold")
-    parser.add_argument("--tune", default="1,2,3,4", help="choose the settings by scenes of these folds")
+    parser.add_argument(
+        "--tune",
+        default="1,2,3,4",
+        help="choose settings by scenes of these folds; with none, the model's own hold",
+    )
     parser.add_argument(
         "--calibration", type=Path, help="give all models the temperature and the thresholds of this figures.json"
     )
@@ -135,13 +139,15 @@ def main() -> None:
         return predicted
 
     reporting = predict_scenes(options.fold)
-    tuning = [scene for fold in options.tune.split(",") for scene in predict_scenes(int(fold))]
+    tuning = [scene for fold in filter(None, options.tune.split(",")) for scene in predict_scenes(int(fold))]
     own = bool(reporting[0].class_thresholds)
     default = (SegmentationSettings().onset_threshold,) if own else ONSET_THRESHOLDS
     collars = STRICT if options.strict else ONSETS_ONLY
-    table = search(tuning, options.onset_threshold or default, collars)
-    best = max(table, key=lambda settings: table[settings])
-    chosen: dict[str, SegmentationSettings | None] = {"own": None, "best": best} | also
+    chosen: dict[str, SegmentationSettings | None] = {"own": None} | also
+    table = search(tuning, options.onset_threshold or default, collars) if tuning else {}
+    if table:
+        chosen["best"] = max(table, key=lambda settings: table[settings])
+    parts = {"tuning": tuning, "reporting": reporting} if tuning else {"reporting": reporting}
     report = {
         "model": options.model,
         "temperature": sorted(temperatures),
@@ -152,9 +158,11 @@ def main() -> None:
         "scenes": options.scenes,
         "composed": scene_settings.as_dict(),
         "collars": asdict(collars),
-        "events": {"tuning": describe(tuning), "reporting": describe(reporting)},
-        "tuning": {name: figures(tuning, settings, collars) for name, settings in chosen.items()},
-        "reporting": {name: figures(reporting, settings, collars) for name, settings in chosen.items()},
+        "events": {part: describe(scenes) for part, scenes in parts.items()},
+        **{
+            part: {name: figures(scenes, settings, collars) for name, settings in chosen.items()}
+            for part, scenes in parts.items()
+        },
         "settings": {name: searched(settings or reporting[0].own) for name, settings in chosen.items()},
         "profile": profile(table),
     }
@@ -252,7 +260,7 @@ def as_text(report: dict[str, Any]) -> str:
         f"{report['model']}, thresholds: {report['thresholds']}, temperature {report['temperature']}, "
         f"seed {report['seed']}, up to {report['composed']['overlap']} at a time"
     ]
-    for part in ("tuning", "reporting"):
+    for part in report["events"]:
         events = report["events"][part]
         lines.append(
             f"\n{part}: fold {report['tune' if part == 'tuning' else 'fold']}, {report['scenes']} scenes of each, "
@@ -272,6 +280,8 @@ def as_text(report: dict[str, Any]) -> str:
     lines.append("\nsettings")
     for name, values in report["settings"].items():
         lines.append(f"{name[:12]:13} " + "  ".join(f"{key} {value:g}" for key, value in values.items()))
+    if not report["profile"]:
+        return "\n".join(lines)
     lines.append(
         "\nbest mean of both F1 on the tuning scenes by value (offset_threshold: as a share of the onset threshold)"
     )

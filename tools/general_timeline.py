@@ -218,7 +218,7 @@ def main() -> None:
             quiet[[any(text in label for text in NOISE) for label in model.labels]] = 0
             own = np.maximum(model.segmentation["thresholds"], (quiet + MARGIN).clip(max=0.95))
             model.segmentation["thresholds"] = own.round(3).tolist()
-            model.timeline_support = SUPPORT
+            model.timeline_support = (SUPPORT,) * len(model.labels)
             save_model(model, args.out)
             print(json.dumps({k: v for k, v in model.segmentation.items() if k != "thresholds"}))
         print(name, len(corpus.clips), score(found, model).as_dict())

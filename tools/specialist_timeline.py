@@ -1,7 +1,8 @@
 """Teach the fine timeline of a specialist, fold by fold and for the model that ships.
 
     python tools/specialist_timeline.py --data kitchen20 --root Kitchen20 --whole all/model.safetensors \\
-        --folds "folds/fold-{fold}/model.safetensors" --out timeline
+        --folds "folds/fold-{fold}/model.safetensors" --calibration folds/figures.json \\
+        --as-windows stove-fan book eat peel --out timeline
 
 The models are those of `specialise.py`; the head of each learns on scenes of the clips that its linear layer was fitted
 to (`training.timeline_head`), and nothing else changes. How probabilities become segments is chosen on scenes of the
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -39,7 +41,7 @@ LEARNT = SceneSettings(events_per_minute=(4, 30), background_db=(-65, -40), snr_
 CHOSEN = SceneSettings(
     events_per_minute=(10, 10), background_db=(-60, -50), snr_db=(15, 35), reverb_probability=0, overlap=2
 )
-SUPPORT = 2.0  # as in `general_timeline.py`: without it, the head finds kitchens in speech
+SUPPORT = 2.0  # as in `general_timeline.py`
 LEARN_SEED, CHOOSE_SEED, CHOOSE_SCENES = 0, 1, 40
 
 
@@ -69,6 +71,18 @@ def predict(model: StoredModel, clips: Sequence[Clip]) -> list[Predicted]:
     return found
 
 
+def finish(model: StoredModel, segmentation: dict[str, Any], args: argparse.Namespace) -> None:
+    """State in a model how its timeline becomes segments, and how far its windows support it."""
+    run = json.loads(args.calibration.read_text(encoding="utf-8"))
+    model.temperature, model.segmentation = run["temperature"], segmentation
+    model.thresholds = tuple(run["thresholds"][label] for label in model.labels)
+    own = zip(model.labels, segmentation["thresholds"], model.thresholds, strict=True)
+    # What reaches the threshold of the timeline then reaches that of the windows, too.
+    model.timeline_support = tuple(
+        round(fine / window, 3) if label in args.as_windows else SUPPORT for label, fine, window in own
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", required=True)
@@ -77,6 +91,10 @@ def main() -> None:
         "--folds", required=True, help='the models of the folds, such as "fold-{fold}/model.safetensors"'
     )
     parser.add_argument("--whole", type=Path, required=True, help="the model that was fitted to all clips")
+    parser.add_argument("--calibration", type=Path, required=True, help="figures.json of the folds")
+    parser.add_argument(
+        "--as-windows", nargs="*", default=[], help="labels that the windows have to be sure of, which noise needs"
+    )
     parser.add_argument("--minutes", type=int, default=500, help="compose this much sound to learn from")
     parser.add_argument("--steps", type=int, default=2500, help="take this many steps")
     parser.add_argument("--threads", type=int, default=2)
@@ -95,10 +113,9 @@ def main() -> None:
     step = FINE_STEP_FRAMES * whole.hop_ms / 1000
     for fold, model in models.items():
         others = [one for other, rows in predicted.items() if other != fold for one in rows]
-        model.segmentation, model.timeline_support = choose_segmentation(others, step, model.labels), SUPPORT
+        finish(model, choose_segmentation(others, step, model.labels), args)
         save_model(model, args.out / f"fold-{fold}" / "model.safetensors")
-    whole.segmentation = choose_segmentation([one for rows in predicted.values() for one in rows], step, whole.labels)
-    whole.timeline_support = SUPPORT
+    finish(whole, choose_segmentation([one for rows in predicted.values() for one in rows], step, whole.labels), args)
     save_model(whole, args.out / "model.safetensors")
     print(json.dumps(whole.segmentation))
 

@@ -35,9 +35,7 @@ from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
 OPSET = 18
 TEMPERATURE = "temperature"
 UNCUT_REACH = 960  # frames, of three blocks with kernels of 21, for which the usual margin was measured
-MAX_FOLDED = (
-    256  # elements of a constant that the exporter may compute. It leaves the front end's tables to the runtime.
-)
+MAX_FOLDED = 256  # elements of a constant that the exporter may compute; the front end's tables are the runtime's
 
 
 class Exported(nn.Module):
@@ -53,6 +51,7 @@ class Exported(nn.Module):
     """
 
     temperature: Tensor
+    support: Tensor
 
     def __init__(self, model: StoredModel, mode: Mode, input: Input) -> None:
         super().__init__()
@@ -64,7 +63,7 @@ class Exported(nn.Module):
         # Kept apart, since its input, the features, is an output of the file.
         self.classifier, self.net.classifier = self.net.classifier, nn.Identity()  # type: ignore[assignment]
         self.mode, self.input = mode, input
-        self.support = model.timeline_support
+        self.register_buffer("support", torch.tensor(model.timeline_support))
         head = getattr(self.net, "timeline", None)
         self.trusts = isinstance(head, TimelineHead) and bool(head.trust.any())
         self.multi_label, self.tasks = model.multi_label, tuple(model.tasks.items())
@@ -114,7 +113,7 @@ class Exported(nn.Module):
         assert isinstance(head, TimelineHead)
         highest = highest_of_windows(probabilities, self.net.clip_steps)
         found = torch.sigmoid(head(summaries, highest if self.trusts else None)[:, :steps])
-        if self.support:
+        if len(self.support):
             repeated = highest.repeat_interleave(STEP_FRAMES // FINE_STEP_FRAMES, 1)[:, :steps]
             found = torch.minimum(found, self.support * repeated)
         return (*outputs, found * self.loud(log_mel, frames, steps, FINE_STEP_FRAMES, FINE_STEP_FRAMES))

@@ -52,9 +52,9 @@ class StoredModel:
         thresholds: onset threshold of each class in exported files; None if there are none.
         segmentation: how the probabilities of the fine timeline become segments in exported files: settings of
             `SegmentationSettings` by name. Empty takes the defaults, with the ``thresholds``.
-        timeline_support: in exported files, a label is at most so many times as probable in a step of the fine
-            timeline as in the window that contains the step and gives it most. What windows deny is then no segment,
-            however short. 0 sets no limit.
+        timeline_support: one factor per label, or none: in exported files, a label is at most so many times as probable
+            in a step of the fine timeline as in the window that contains the step and gives it most. What windows deny
+            is then no segment, however short.
         multi_label: whether several labels can be true at a time. Then exported files apply the sigmoid to each logit;
             otherwise the softmax to all, or to those of each task.
         tasks: the names and sizes of consecutive parts of the labels, of each of which exactly one label is true, such
@@ -78,7 +78,7 @@ class StoredModel:
     temperature: float = 1.0
     thresholds: tuple[float, ...] | None = None
     segmentation: dict[str, Any] = field(default_factory=dict)
-    timeline_support: float = 0.0
+    timeline_support: tuple[float, ...] = ()
     multi_label: bool = False
     tasks: dict[str, int] = field(default_factory=dict)
     remove_dc: bool = False
@@ -194,7 +194,7 @@ def load_model(path: str | Path) -> StoredModel:
             temperature=json.loads(header.get("temperature", "1.0")),
             thresholds=tuple(thresholds) if (thresholds := json.loads(header.get("thresholds", "null"))) else None,
             segmentation=json.loads(header.get("segmentation", "{}")),
-            timeline_support=json.loads(header.get("timeline_support", "0")),
+            timeline_support=tuple(json.loads(header.get("timeline_support", "[]"))),
             multi_label=json.loads(header.get("multi_label", "false")),
             tasks=json.loads(header.get("tasks", "{}")),
             identifiers=tuple(json.loads(header.get("identifiers", "[]"))),
