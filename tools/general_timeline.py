@@ -12,6 +12,7 @@ what the teacher says of the recording alone (`distil_on_cpu.py weigh` has writt
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -92,6 +93,9 @@ class Corpus:
             chances.append(np.load(path.with_suffix(".chances.npy"))[own].astype(np.float32))
         self.chances = np.concatenate(chances)
 
+    def __len__(self) -> int:
+        return len(self.clips)
+
     def unreadable(self) -> list[tuple[int, str]]:
         return []
 
@@ -131,8 +135,9 @@ def scenes_of(corpus: Corpus, chances: np.ndarray, settings: SceneSettings, coun
 
 def examples(model: StoredModel, scenes: Iterable[SoftScene]) -> Iterator[timeline_head.Example]:
     """What the head gets of scenes, and what it is to say."""
-    for scene in scenes:
-        (one,) = timeline_head.examples(model, [(scene.waveform, np.zeros((0, 3)))], windows=True)
+    first, second = itertools.tee(scenes)
+    sounds = ((scene.waveform, np.zeros((0, 3))) for scene in first)
+    for one, scene in zip(timeline_head.examples(model, sounds, windows=True), second, strict=True):
         yield one._replace(targets=torch.from_numpy(scene.targets[: len(one.targets)]).half())
 
 
