@@ -6,14 +6,16 @@
 Scenes are composed of the corpus of the distillation, so that it is known when each recording sounds. What sounds is
 what the teacher says of the recording alone (`distil_on_cpu.py weigh` has written it): a label that has the probability
 0.2 there, at which `general_model.py` takes it for true, is to have 0.5 on the timeline. The head learns it as
-`training.timeline_head` says; the rest of the network stays as it is.
+`training.timeline_head` says, with what the windows say; the rest of the network stays as it is.
+
+What sounds at all is decided by the windows, whose thresholds keep false alarms rare: a label has a segment only where
+one of them reaches its own. The timeline decides when. Its thresholds are chosen on scenes of held-out recordings.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -27,19 +29,17 @@ import torch
 from distil_on_cpu import parts_of
 from distil_on_gpu import RATE as CORPUS_RATE
 from distil_on_gpu import audioset_labels
-from general_model import LEAST_THRESHOLD, NOISE, quiet_log_mels
 from scipy.signal import resample_poly
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation.events import RESOLUTION, STRICT, EventScores, score_events
 from audioinceptionnext.evaluation.timeline_settings import Predicted, choose_segmentation
-from audioinceptionnext.evaluation.timelines import merged, smoothed
+from audioinceptionnext.evaluation.timelines import merged
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
-from audioinceptionnext.network.folding import fold
-from audioinceptionnext.network.staged import StagedNetwork
+from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.network.timeline import highest_of_windows
+from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, highest_of_windows
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.segmentation import find_segments
@@ -62,8 +62,6 @@ CHOSEN = SceneSettings(
     reverb_probability=0,
 )
 STEP_SECONDS = 0.05
-SUPPORT = 2.0  # what windows do not give half as much as the timeline was mostly denied by the teacher
-MARGIN = 0.02  # of a threshold above what the timeline says of silence and noise
 SURE = 0.2  # the probability of the teacher that becomes 0.5
 
 
@@ -141,30 +139,25 @@ def examples(model: StoredModel, scenes: Iterable[SoftScene]) -> Iterator[timeli
         yield one._replace(targets=torch.from_numpy(scene.targets[: len(one.targets)]).half())
 
 
-def predict(model: StoredModel, scenes: Iterable[SoftScene]) -> list[Predicted]:
-    """The fine timelines that the exported model gives of scenes, and what the teacher says that sounds in them."""
+def predict(model: StoredModel, scenes: Iterable[SoftScene], sure: np.ndarray | None = None) -> list[Predicted]:
+    """The fine timelines that the exported model gives of scenes, and what the teacher says that sounds in them.
+
+    Args:
+        sure: (labels,) what a window that contains a step has to give a label, or the step counts as 0.
+    """
     with tempfile.TemporaryDirectory() as folder:
         recogniser = load(export_onnx(model, Path(folder, "model.onnx")), threads=1)
     found = []
     for scene in scenes:
+        result = recogniser.predict(scene.waveform)
+        rows = result.probabilities
+        if sure is not None:
+            windows = torch.from_numpy(result.window_probabilities)[None]
+            highest = highest_of_windows(windows, model.net.clip_steps)[0].numpy()
+            rows = rows * (np.repeat(highest, STEP_FRAMES // FINE_STEP_FRAMES, 0)[: len(rows)] >= sure)
         truth = [Segment(start, end, model.labels[label], 1.0) for start, end, label in scene.truth]
-        found.append(Predicted(recogniser.predict(scene.waveform).probabilities, merged(truth)))
+        found.append(Predicted(rows, merged(truth)))
     return found
-
-
-@torch.no_grad()
-def quiet_peaks(model: StoredModel) -> np.ndarray:
-    """(labels,) the highest smoothed probability of each label in silence and noise."""
-    net = fold(model.net)
-    assert isinstance(net, StagedNetwork) and net.timeline is not None
-    log_mels = torch.from_numpy(quiet_log_mels()).float()[:, None]
-    peaks = []
-    for part in log_mels.split(16):
-        maps, summaries = net.features_and_summaries(part)
-        highest = highest_of_windows(torch.sigmoid(net.pooled_logits(maps)), net.clip_steps)
-        rows = torch.sigmoid(net.timeline(summaries, highest)).numpy()
-        peaks += [smoothed(one, STEP_SECONDS, 0.25).max(0) for one in rows]
-    return np.max(peaks, axis=0)
 
 
 def score(found: list[Predicted], model: StoredModel) -> EventScores:
@@ -214,18 +207,21 @@ def main() -> None:
 
         timeline_head.teach(model, seen, args.steps, progress=progress)
         save_model(model, args.out)
+    sure = np.array(model.thresholds)
     for part, name in ((1, "choose"), (2, "report")):
         corpus = Corpus(args.corpus, part, model.sample_rate)
-        found = predict(model, scenes_of(corpus, corpus.chances[:, places], CHOSEN, args.scenes))
+        scenes = scenes_of(corpus, corpus.chances[:, places], CHOSEN, args.scenes)
         if part == 1:
-            model.segmentation = choose_segmentation(found, STEP_SECONDS, model.labels, LEAST_THRESHOLD)
-            quiet = quiet_peaks(model)
-            quiet[[any(text in label for text in NOISE) for label in model.labels]] = 0
-            own = np.maximum(model.segmentation["thresholds"], (quiet + MARGIN).clip(max=0.95))
-            model.segmentation["thresholds"] = own.round(3).tolist()
-            model.timeline_support = (SUPPORT,) * len(model.labels)
+            model.segmentation, model.timeline_support = {}, ()
+            found = predict(model, scenes, sure)
+            model.segmentation = choose_segmentation(found, STEP_SECONDS, model.labels)
+            # What reaches the threshold of the timeline then reaches that of the windows, too.
+            support = np.array(model.segmentation["thresholds"]) / sure
+            model.timeline_support = tuple(support.round(4).tolist())
             save_model(model, args.out)
-            print(json.dumps({k: v for k, v in model.segmentation.items() if k != "thresholds"}))
+            print({name: value for name, value in model.segmentation.items() if name != "thresholds"})
+        else:
+            found = predict(model, scenes)
         print(name, len(corpus.clips), score(found, model).as_dict())
 
 
