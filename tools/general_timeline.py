@@ -30,6 +30,7 @@ from distil_on_cpu import parts_of
 from distil_on_gpu import RATE as CORPUS_RATE
 from distil_on_gpu import audioset_labels
 from scipy.signal import resample_poly
+from scipy.special import logit
 
 from audioinceptionnext.data import Clip
 from audioinceptionnext.evaluation.events import RESOLUTION, STRICT, EventScores, score_events
@@ -37,9 +38,7 @@ from audioinceptionnext.evaluation.timeline_settings import Predicted, choose_se
 from audioinceptionnext.evaluation.timelines import merged
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.models.load import load
-from audioinceptionnext.network.base import STEP_FRAMES
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, highest_of_windows
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.segmentation import find_segments
@@ -62,6 +61,7 @@ CHOSEN = SceneSettings(
     reverb_probability=0,
 )
 STEP_SECONDS = 0.05
+LOWER, LEAST = 0.2, 0.1  # so much lower than is best without windows, so that what these are sure of is found
 SURE = 0.2  # the probability of the teacher that becomes 0.5
 
 
@@ -139,24 +139,14 @@ def examples(model: StoredModel, scenes: Iterable[SoftScene]) -> Iterator[timeli
         yield one._replace(targets=torch.from_numpy(scene.targets[: len(one.targets)]).half())
 
 
-def predict(model: StoredModel, scenes: Iterable[SoftScene], sure: np.ndarray | None = None) -> list[Predicted]:
-    """The fine timelines that the exported model gives of scenes, and what the teacher says that sounds in them.
-
-    Args:
-        sure: (labels,) what a window that contains a step has to give a label, or the step counts as 0.
-    """
+def predict(model: StoredModel, scenes: Iterable[SoftScene]) -> list[Predicted]:
+    """The fine timelines that the exported model gives of scenes, and what the teacher says that sounds in them."""
     with tempfile.TemporaryDirectory() as folder:
         recogniser = load(export_onnx(model, Path(folder, "model.onnx")), threads=1)
     found = []
     for scene in scenes:
-        result = recogniser.predict(scene.waveform)
-        rows = result.probabilities
-        if sure is not None:
-            windows = torch.from_numpy(result.window_probabilities)[None]
-            highest = highest_of_windows(windows, model.net.clip_steps)[0].numpy()
-            rows = rows * (np.repeat(highest, STEP_FRAMES // FINE_STEP_FRAMES, 0)[: len(rows)] >= sure)
         truth = [Segment(start, end, model.labels[label], 1.0) for start, end, label in scene.truth]
-        found.append(Predicted(rows, merged(truth)))
+        found.append(Predicted(recogniser.predict(scene.waveform).probabilities, merged(truth)))
     return found
 
 
@@ -207,21 +197,23 @@ def main() -> None:
 
         timeline_head.teach(model, seen, args.steps, progress=progress)
         save_model(model, args.out)
-    sure = np.array(model.thresholds)
     for part, name in ((1, "choose"), (2, "report")):
         corpus = Corpus(args.corpus, part, model.sample_rate)
-        scenes = scenes_of(corpus, corpus.chances[:, places], CHOSEN, args.scenes)
         if part == 1:
             model.segmentation, model.timeline_support = {}, ()
-            found = predict(model, scenes, sure)
+        found = predict(model, scenes_of(corpus, corpus.chances[:, places], CHOSEN, args.scenes))
+        if part == 1:
             model.segmentation = choose_segmentation(found, STEP_SECONDS, model.labels)
-            # What reaches the threshold of the timeline then reaches that of the windows, too.
-            support = np.array(model.segmentation["thresholds"]) / sure
-            model.timeline_support = tuple(support.round(4).tolist())
+            own = (np.array(model.segmentation["thresholds"]) - LOWER).clip(min=LEAST).round(4)
+            # As thresholds, those of the windows: the logits are moved so that both mean the same, and a step has at
+            # most the probability of its windows.
+            windows = np.array(model.thresholds)
+            with torch.no_grad():
+                model.net.timeline.classifier.bias += torch.from_numpy(logit(windows) - logit(own)).float()
+            model.segmentation["thresholds"] = windows.tolist()
+            model.timeline_support = (1.0,) * len(model.labels)
             save_model(model, args.out)
             print({name: value for name, value in model.segmentation.items() if name != "thresholds"})
-        else:
-            found = predict(model, scenes)
         print(name, len(corpus.clips), score(found, model).as_dict())
 
 
