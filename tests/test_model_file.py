@@ -39,8 +39,12 @@ def test_the_bare_file_gives_the_probabilities_of_python(name: str) -> None:
         )
         assert probabilities.shape == logits.shape == (1, len(probabilities[0]), len(recogniser.labels))
         assert features.shape == (*logits.shape[:2], int(recogniser.metadata["features"])) and log_mel.ndim == 3
-        expected = recogniser.predict(waveform).probabilities
-        np.testing.assert_allclose(probabilities[0], expected, rtol=0, atol=1e-5, err_msg=kind)
+        expected = recogniser.predict(waveform)
+        np.testing.assert_allclose(probabilities[0], expected.window_probabilities, rtol=0, atol=1e-5, err_msg=kind)
+        timeline = probabilities
+        if "timeline_step_frames" in recogniser.metadata:
+            (timeline,) = session.run(["timeline"], inputs)
+        np.testing.assert_allclose(timeline[0], expected.probabilities, rtol=0, atol=1e-5, err_msg=kind)
         sums = np.ones(len(logits[0])) if recogniser.multi_label else probabilities[0].sum(axis=1)
         if kind == "zeros":
             assert not probabilities.any()

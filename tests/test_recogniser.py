@@ -47,8 +47,10 @@ def test_blocks_give_what_one_pass_gives(
 def test_the_joints_of_blocks_hardly_matter_to_the_shipped_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(steps.BLOCK_FRAMES, "dense", 2000)
     recogniser, waveform = load(), kitchen(60)
-    difference = np.abs(recogniser.predict(waveform).probabilities - in_one_pass(recogniser, waveform))
-    assert difference.max() < 0.02
+    windows, timeline = recogniser._session.run(["probabilities", "timeline"], {"waveform": waveform[None]})
+    result = recogniser.predict(waveform)
+    assert np.abs(result.window_probabilities - windows[0]).max() < 0.02
+    assert np.abs(result.probabilities - timeline[0]).max() < 0.02
 
 
 def test_longer_steps_are_a_selection_of_the_steps(files: dict[str, Path]) -> None:
@@ -122,8 +124,10 @@ def test_digital_silence_gets_no_label() -> None:
     waveform = kitchen(20)
     waveform[5 * RATE : 15 * RATE] = 0
     result = recogniser.predict(waveform, top_k=20)
-    silent = ~result.probabilities.any(axis=1)
-    centres = result.window_seconds / 2 + result.step_seconds * np.arange(len(silent))
+    silent = ~result.window_probabilities.any(axis=1)
+    centres = recogniser.window_seconds / 2 + 0.4 * np.arange(len(silent))
+    steps = result.step_seconds * np.arange(len(result.probabilities))
+    assert not result.probabilities[(steps > 5.1) & (steps < 14.8)].any()
     assert silent[(centres > 6.1) & (centres < 13.9)].all()  # windows that lie inside the silence
     assert not silent[(centres < 5.9) | (centres > 14.1)].any()
     assert sum(one.score for one in result.clip) == pytest.approx(1, abs=1e-3)  # silence does not count
@@ -188,7 +192,7 @@ def test_a_thumbnail_keeps_the_order_and_the_mean(sizes: list[int]) -> None:
 
 
 def test_a_model_says_what_it_is(files: dict[str, Path]) -> None:
-    assert repr(load("kitchen20")) == "<Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.4 s>"
+    assert repr(load("kitchen20")) == "<Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.05 s>"
     clips = load(files["windows"], mode="clips")
     assert repr(clips) == "<Recogniser 'windows': 3 labels, 24000 Hz, clips, one step every 0.16 s>"
 

@@ -123,7 +123,7 @@ def test_parameters_out_of_range(client: Any) -> None:
     assert SMALL in problem(client.post("/v1/predict?model=kitchen20-smal", content=b"x"), 404)
     path = "../zoo/esc10/model.onnx"  # is no name
     assert path in problem(client.post("/v1/predict", params={"model": path}, content=b"x"), 404)
-    for query in ("threshold=2", "threshold=nan", "top_k=0", "hop=0.123", "include=all", "top_k=x", "smoothing=1e308"):
+    for query in ("threshold=2", "threshold=nan", "top_k=0", "hop=0.001", "include=all", "top_k=x", "smoothing=1e308"):
         refused = client.post(f"/v1/predict?{query}", content=b"x")
         name = query.partition("=")[0]
         assert problem(refused, 422).startswith(f"{name} is ") and refused.json()["parameter"] == name
@@ -409,7 +409,7 @@ def test_live_steps_say_which_segments_go_on(server: Server) -> None:
         ("encoding=mp3", b"", "encoding is mp3: "),
         ("channels=0", b"", "channels is 0: "),
         ("model=none", b"", "no model"),
-        ("hop=0.1234", b"", "hop is 0.1234: "),
+        ("hop=0.001", b"", "hop is 0.001: "),
         ("lookahead=-1", b"", "lookahead is -1: "),
         ("", b"fLaC" + bytes(999), "the first message starts like a FLAC file"),
         ("", "garbage", "binary messages"),

@@ -55,7 +55,7 @@ class Recogniser(Model):
 
     >>> model = audioinceptionnext.load("kitchen20")
     >>> model.predict("kitchen-scene.flac").segments[0]
-    Segment(start=0.0, end=5.36, label='water-flowing', score=0.8545193374156952)
+    Segment(start=0.75, end=5.25, label='water-flowing', score=0.9511147946119308, task=None)
     """
 
     def predict(
@@ -106,7 +106,7 @@ class Recogniser(Model):
 
         >>> result = model.predict("kitchen-scene.flac", top_k=1)
         >>> result.clip[0].label, len(result.segments), result.probabilities.shape
-        ('microwave', 5, (85, 20))
+        ('microwave', 5, (580, 20))
         """
         chosen = self if labels is None and ignore is None else self.choose(labels, ignore)
         settings = self._settings_for(chosen, threshold, settings=settings)
@@ -178,7 +178,7 @@ class Recogniser(Model):
             ParameterError: as `predict`.
 
         >>> model.embed(["a.wav", "b.wav"]).shape
-        (2, 256)
+        (2, 1120)
         """
         channels = int(self.metadata["features"])
         rows: list[np.ndarray] = []
@@ -208,7 +208,7 @@ class Recogniser(Model):
             ParameterError: as `predict`.
 
         >>> model.embed_steps("kitchen-scene.flac").shape
-        (85, 256)
+        (68, 1120)
         """
         parts = self._features(recording, step_seconds, sample_rate)
         return np.concatenate([features * loud[:, None] for features, loud in parts])

@@ -56,7 +56,7 @@ def load(
         MissingDependencyError: the hub's client, or the backend, is not installed.
 
     >>> load("kitchen20")
-    <Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.32 s>
+    <Recogniser 'kitchen20': 20 labels, 24000 Hz, dense, one step every 0.05 s>
     """
     file = read_model(model)
     recogniser = Recogniser(*file, threads, backend, mode)
