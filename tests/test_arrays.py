@@ -108,7 +108,7 @@ def test_an_offset_hides_nothing(tmp_path: Path, offset: float) -> None:
         np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=0.05)
     ends = scene[: 10 * RATE], shifted[: 10 * RATE]
     steps = [[one.label for one in stream.push(end)] for end in ends for stream in [Stream(recogniser)]]
-    assert len(steps[0]) == 10 and steps[0] == steps[1]
+    assert len(steps[0]) == 128 and np.mean([a == b for a, b in zip(*steps, strict=True)]) > 0.95
 
 
 def test_damaged_values_count_as_0_with_a_warning(recogniser: ain.Recogniser, water: np.ndarray) -> None:

@@ -261,20 +261,20 @@ def test_thresholds_by_label(sounds: Path) -> None:
 
 def test_hop(sounds: Path) -> None:
     call = ("predict", sounds / "one.wav", "--json", *ALL)
-    assert ainext(*call, "--hop", 0.4) == ainext(*call)
-    for hop in (0.2, 0.4):
+    assert ainext(*call, "--hop", 0.05) == ainext(*call)
+    for hop in (0.1, 0.4):
         (item,) = ainext(*call, "--hop", hop).json
         check(item)
         assert covered(item) >= item["duration"] - 0.01
         inside = {one[end] for one in item["segments"] for end in ("start", "end")} - {0, item["duration"]}
         steps = [(moment - min(inside, default=0)) / hop for moment in inside]
         assert np.allclose(steps, np.round(steps), atol=0.01)
-    for wrong in ("0.07", "nan", "0", "-1", "inf"):
+    for wrong in ("0.01", "nan", "0", "-1", "inf"):
         assert f"--hop {float(wrong)}" in refused(*call, "--hop", wrong)
-    near = ainext(*call, "--hop", 0.7)  # not a multiple, and not rounded without a word
-    assert near.json == ainext(*call, "--hop", 0.8).json
+    near = ainext(*call, "--hop", 0.72)  # not a multiple, and not rounded without a word
+    assert near.json == ainext(*call, "--hop", 0.7).json
     (line,) = near.complaints
-    assert "a step every 0.7 s is no multiple of the 0.4 s of kitchen20; there is one every 0.8 s" in line
+    assert "a step every 0.72 s is no multiple of the 0.05 s of kitchen20; there is one every 0.7 s" in line
 
 
 def test_the_default_model_is_the_same_everywhere(sounds: Path) -> None:
@@ -444,7 +444,7 @@ def test_help_states_the_defaults() -> None:
     assert "default the model s or 0.5" in words and "the model s or 0.32" in words
     words = re.sub(r"[^\w.]+", " ", plain(ainext("train", "--help").out))
     assert "default 0.2" in words and "the recipe s" in words
-    assert "linear modern with from random" in words and f"{DEFAULT_MODEL} random with network" in words
+    assert "linear timeline with data labels or scenes" in words and f"{DEFAULT_MODEL} random with network" in words
 
 
 def test_no_arguments_show_help_and_version_is_printed() -> None:

@@ -349,7 +349,7 @@ def test_wrong_calls(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "--out" in refused(capsys, archive)
     assert "is a Ray cluster running there?" in refused(capsys, archive, *out, "--address", "127.0.0.1:1")
     assert "--address" in (line := refused(capsys, archive, *out, "--address", "here")) and "give host:port" in line
-    assert "--hop" in refused(capsys, archive, *out, "--hop", 0.07)
+    assert "--hop" in refused(capsys, archive, *out, "--hop", 0.01)
     (tmp_path / "file").write_text("")
     line = refused(capsys, archive, "--out", tmp_path / "file")
     assert line == f"ainext: {tmp_path / 'file'}: cannot be used as the result folder: not a directory"

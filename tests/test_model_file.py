@@ -111,5 +111,5 @@ def test_the_bare_file_gives_the_same_in_a_browser(name: str, browser: Any, tmp_
     page.close()
     for kind, waveform in sounds.items():
         shape, values = found[kind]
-        expected = recogniser.predict(waveform).probabilities
+        expected = recogniser.predict(waveform).window_probabilities
         np.testing.assert_allclose(np.reshape(values, shape)[0], expected, rtol=0, atol=1e-5, err_msg=kind)

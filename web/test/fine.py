@@ -78,7 +78,8 @@ def write_models(folder: Path, scene: np.ndarray) -> None:
     model = StoredModel(net, ("one", "two", "three"), mode="dense", thresholds=(0.6, 0.5, 0.7), **front_end)
     assert net.timeline is not None
     with torch.no_grad():
-        _, logits = net.features_and_timeline(model.front_end()(torch.from_numpy(scene)[None]))
+        _, summaries = net.features_and_summaries(model.front_end()(torch.from_numpy(scene)[None]))
+        logits = net.timeline(summaries)
         scale = 3 / logits[0].std(0)
         net.timeline.classifier.weight.mul_(scale[:, None, None, None])
         net.timeline.classifier.bias.sub_(logits[0].mean(0)).mul_(scale)

@@ -129,7 +129,7 @@ def models(folder: Path) -> None:
         }
         for kind, waveform in waveforms.items():
             write(folder, f"{rate}-{kind}.f32", waveform)
-            probabilities = recogniser.predict(waveform).probabilities
+            probabilities = recogniser.predict(waveform).window_probabilities
             found.setdefault(entry.name, {})[kind] = probabilities.astype(float).tolist()
     (folder / "probabilities.json").write_text(json.dumps(found))
 
