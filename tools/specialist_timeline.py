@@ -41,7 +41,7 @@ LEARNT = SceneSettings(events_per_minute=(4, 30), background_db=(-65, -40), snr_
 CHOSEN = SceneSettings(
     events_per_minute=(10, 10), background_db=(-60, -50), snr_db=(15, 35), reverb_probability=0, overlap=2
 )
-SUPPORT = 2.0  # as in `general_timeline.py`
+SUPPORT = 2.0  # windows of single-label models share their probability among sounds that overlap
 LEARN_SEED, CHOOSE_SEED, CHOOSE_SCENES = 0, 1, 40
 
 

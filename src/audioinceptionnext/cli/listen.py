@@ -100,7 +100,7 @@ def listen(
 ) -> None:  # fmt: skip
     """Listen to a microphone, a stream, a pipe or a file, and print each segment some seconds after it ends.
 
-    A prediction needs the sound around it, so with the model everyday it comes 5 s late, and a segment about 1 s after
+    A prediction needs the sound around it, so with the model everyday it comes 4 s late, and a segment about 1 s after
     that. --lookahead sets how late. With --json, a segment is also announced when it begins, and withdrawn if it turns
     out to be none.
 

@@ -37,9 +37,7 @@ class Predicted(NamedTuple):
     truth: Sequence[Segment]
 
 
-def choose_segmentation(
-    recordings: Sequence[Predicted], step_seconds: float, labels: Sequence[str], lowest: float = 0.0
-) -> dict[str, Any]:
+def choose_segmentation(recordings: Sequence[Predicted], step_seconds: float, labels: Sequence[str]) -> dict[str, Any]:
     """The settings with the highest mean of segment-based and event-based F1 (with the collars `STRICT`).
 
     One setting after the other is chosen, twice, and then a threshold for each label. A label with few events has one
@@ -49,7 +47,6 @@ def choose_segmentation(
         recordings: none of which the model learnt from.
         step_seconds: from one step to the next.
         labels: one per class.
-        lowest: no threshold is below this.
 
     Returns:
         ``thresholds`` (one per label), ``offset_share``, ``smoothing``, ``merge_gap`` and ``min_duration``, as
@@ -63,7 +60,7 @@ def choose_segmentation(
     for name in (*TRIED, *TRIED):
         for value in TRIED[name]:
             tried = chosen | {name: value}
-            if value == chosen[name] or tried["onset_threshold"] < lowest:
+            if value == chosen[name]:
                 continue
             found = _goodness(_score(recordings, step_seconds, labels, tried))
             if found > best:
@@ -72,7 +69,6 @@ def choose_segmentation(
     scores = {
         threshold: _scores_by_label(recordings, step_seconds, labels, chosen | {"onset_threshold": threshold})
         for threshold in sorted({*THRESHOLDS, overall})
-        if threshold >= lowest
     }
     totals = {threshold: sum(every.values(), NOTHING) for threshold, every in scores.items()}
     return {"thresholds": [_threshold_of(label, scores, totals, overall) for label in labels], **chosen}

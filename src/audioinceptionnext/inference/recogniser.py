@@ -131,12 +131,14 @@ class Recogniser(Model):
 
         for prediction in self._predictor.predict_blocks(measured(), step):
             parts.append(np.take(prediction.probabilities, chosen._columns, axis=1))
-            windows.append(np.take(prediction.windows, chosen._columns, axis=1))
+            if self._predictor.fine:  # otherwise they are the same
+                windows.append(np.take(prediction.windows, chosen._columns, axis=1))
             loud += int((prediction.windows > 0).any(axis=1).sum())  # false for NaN
             thumbnail.add(prediction.log_mel)
         for line in [] if isinstance(recording, str | os.PathLike) else warnings:
             python_warnings.warn(line, stacklevel=2)  # a file's reader looks at the result
-        probabilities, overall = (_concatenated(rows, warnings) for rows in (parts, windows))
+        probabilities = _concatenated(parts, warnings)
+        overall = _concatenated(windows, warnings) if self._predictor.fine else probabilities
         duration, seconds = samples / self.sample_rate, step / self.sample_rate
         segments = find_segments(probabilities, seconds, self._step_window, duration, chosen.labels, settings)
         return Recognition(

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.network.base import BaseConfig, Network
 from audioinceptionnext.network.blocks import Mixer, Stem
-from audioinceptionnext.network.timeline import TimelineHead
-
-EPSILON = 1e-6  # of a variance, so that the gradient of its root is finite
+from audioinceptionnext.network.timeline import EPSILON, TimelineHead
 
 
 class StagedConfig(BaseConfig):

@@ -1,8 +1,8 @@
 """Teaches the head of the fine timeline, on what the rest of a trained network makes of sounds whose times are known.
 
 The rest stays as it is, and so does what it says of clips. So each sound goes through it once, and only the summaries
-that the head takes are kept: the head learns in minutes on a CPU. Letting the last two stages learn too was worse on
-new recordings (docs/accuracy.md, "A fine timeline").
+that the head takes are kept: the head learns in minutes on a CPU. Letting the last two stages learn too did not help
+on scenes of other recordings.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ class Example(NamedTuple):
         summaries: one of each stage, (2 * channels, positions) float16.
         targets: (steps, classes) float16, the share of each step in which each label sounds.
         highest: (positions, classes) float16, see `timeline.highest_of_windows`; None if the head is not to trust it.
+        features: (windows, channels), what the linear layer gets of each window, if they were asked for.
     """
 
     summaries: tuple[Tensor, ...]
     targets: Tensor
     highest: Tensor | None = None
+    features: Tensor | None = None
 
 
 def add_head(model: StoredModel, channels: int = CHANNELS) -> None:
@@ -58,7 +60,10 @@ def add_head(model: StoredModel, channels: int = CHANNELS) -> None:
 
 @torch.no_grad()
 def examples(
-    model: StoredModel, sounds: Iterable[tuple[np.ndarray, Segments]], windows: bool = False
+    model: StoredModel,
+    sounds: Iterable[tuple[np.ndarray, Segments]],
+    windows: bool = False,
+    features_every: int | None = None,
 ) -> Iterator[Example]:
     """What the head gets of sounds, one after the other.
 
@@ -67,23 +72,28 @@ def examples(
         sounds: a waveform (samples,) at the model's rate each, and what sounds in it, see `annotated.Segments`.
         windows: whether the head gets what the windows say too. That is for a linear layer which did not learn from
             these sounds' labels; otherwise the head would trust it too much.
+        features_every: also give the features of the windows that are so many positions apart.
     """
     net, front = model.folded(), model.front_end()
     front.exact = False
     assert isinstance(net, StagedNetwork) and net.timeline is not None
     step = FINE_STEP_FRAMES * front.hop / model.sample_rate
+    classifier, net.classifier = net.classifier, nn.Identity()  # type: ignore[assignment]
     for waveform, segments in sounds:
         log_mel = front(torch.from_numpy(waveform)[None])
         frames = log_mel.shape[2] // STEP_FRAMES * STEP_FRAMES  # whole positions of all stages
         maps, found = net.features_and_summaries(log_mel[:, :, :frames])
-        highest = None
+        highest = features = None
         if windows:
-            logits = net.pooled_logits(maps) / model.temperature
+            logits = classifier(net.pooled_logits(maps)) / model.temperature
             probabilities = torch.sigmoid(logits) if model.multi_label else softmax(logits, model.tasks)
             highest = highest_of_windows(probabilities, net.clip_steps)[0].half()
+        if features_every is not None:
+            features = net.pooled_logits(maps)[0, ::features_every]
         bounds = step * np.arange(frames // FINE_STEP_FRAMES + 1)
         targets = step_targets(segments, bounds, len(model.labels))
-        yield Example(tuple(x[0, :, :, 0].half() for x in found), torch.from_numpy(targets).half(), highest)
+        summaries = tuple(x[0, :, :, 0].half() for x in found)
+        yield Example(summaries, torch.from_numpy(targets).half(), highest, features)
 
 
 def teach(

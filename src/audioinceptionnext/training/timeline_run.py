@@ -12,14 +12,14 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from audioinceptionnext.data.annotated import Segments, until
 from audioinceptionnext.errors import ParameterError, counted, writing
@@ -126,13 +126,11 @@ class Gathered:
         examples: one for each sound.
         truth: the segments of each, whose class indices are those of the model.
         folds: (sounds,), see `Sound`.
-        windows: features (windows, channels) of the windows of each sound, unless the linear layer stays as it is.
     """
 
     examples: list[Example]
     truth: list[Segments]
     folds: np.ndarray
-    windows: list[Tensor]
 
     def part(self, inside: np.ndarray) -> list[Example]:
         """The examples of these sounds, (sounds,) bool."""
@@ -204,7 +202,7 @@ def _gather(run: Run, model: StoredModel, hardware: Hardware, *, windows: bool) 
     """What the network makes of the sounds of a run, with features of windows or without them."""
     front, number = model.front_end(), [model.labels.index(label) for label in run.dataset.labels]
     least = max(CROP_POSITIONS * STEP_FRAMES, 3 * model.net.config.clip_frames) * front.hop
-    gathered = Gathered([], [], np.zeros(0, int), [])
+    gathered = Gathered([], [], np.zeros(0, int))
     folds: list[int] = []
 
     def noted() -> Iterator[tuple[np.ndarray, Segments]]:
@@ -215,31 +213,13 @@ def _gather(run: Run, model: StoredModel, hardware: Hardware, *, windows: bool) 
             gathered.truth.append(own)
             yield sound.waveform, own
 
-    if windows:  # both take one sound at a time
-        sounds, again = itertools.tee(noted())
-        for example, own in zip(examples(model, sounds), _windows(model, again), strict=True):
-            gathered.examples.append(example)
-            gathered.windows.append(own)
-    else:
-        gathered.examples += examples(model, noted())
+    gathered.examples += examples(model, noted(), features_every=_stride(model) if windows else None)
     gathered.folds = np.array(folds)
     return gathered
 
 
-@torch.no_grad()
-def _windows(model: StoredModel, sounds: Iterable[tuple[np.ndarray, Segments]]) -> Iterator[Tensor]:
-    """Features (windows, channels) of the windows of each sound, which overlap by about one half."""
-    net, front = model.folded(), model.front_end()
-    front.exact = False
-    net.classifier = nn.Identity()  # type: ignore[assignment]
-    for waveform, _ in sounds:
-        log_mel = front(torch.from_numpy(waveform)[None])
-        frames = log_mel.shape[2] // STEP_FRAMES * STEP_FRAMES
-        yield net.dense(log_mel[:, :, :frames])[0, :: _stride(model)]
-
-
 def _stride(model: StoredModel) -> int:
-    """Steps of 32 frames from one window of `_windows` to the next."""
+    """Steps of 32 frames from one window that the linear layer is fitted to, to the next: about one half."""
     return max(1, model.net.clip_steps // 2)
 
 
@@ -250,13 +230,14 @@ def _fit_linear_layer(model: StoredModel, gathered: Gathered) -> None:
     """
     ratio, step = STEP_FRAMES // FINE_STEP_FRAMES, FINE_STEP_FRAMES * model.hop_ms / 1000
     enough, targets = min(1.0, model.net.config.clip_frames * model.hop_ms / 1000), []
-    for example, own in zip(gathered.examples, gathered.windows, strict=True):
+    windows = [one.features for one in gathered.examples if one.features is not None]
+    for example, own in zip(gathered.examples, windows, strict=True):
         seconds = nn.functional.pad(example.targets.float().cumsum(0) * step, (0, 0, 1, 0))
         first = torch.arange(len(own)) * _stride(model) * ratio
         last = (first + model.net.config.clip_frames // FINE_STEP_FRAMES).clamp(max=len(seconds) - 1)
         targets.append(((seconds[last] - seconds[first]) / enough).clamp(max=1))
-    features, wanted = torch.cat(gathered.windows), torch.cat(targets)
-    folds = np.repeat(gathered.folds, [len(own) for own in gathered.windows])
+    features, wanted = torch.cat(windows), torch.cat(targets)
+    folds = np.repeat(gathered.folds, [len(own) for own in windows])
     if len(set(folds.tolist())) < 2:
         folds = np.arange(len(folds)) * FOLDS // len(folds)
     some = slice(None, None, -(-len(features) // MOST_WINDOWS))
