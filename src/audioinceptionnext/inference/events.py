@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
 
 from audioinceptionnext.results.types import Segment
 
@@ -31,6 +34,30 @@ class Event:
         unknown = {"start": ("end",), "end": (), "withdraw": ("end", "score")}[self.kind]
         known = {name: value for name, value in self.segment.as_dict().items() if name not in unknown}
         return {"event": self.kind, "id": self.id, **known}
+
+
+class Observer(Protocol):
+    """Takes what happens at live inputs, such as a journal, rules or a history. It must not keep its caller waiting."""
+
+    def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
+        """Take sound, in order, before the events that it brings.
+
+        Args:
+            source: the input's name.
+            began: the time of day at which the input's second 0 was recorded.
+            start: of the samples, in seconds from there; higher than the last ones' end if sound was skipped.
+            samples: (n,) mono float32 at the model's rate.
+        """
+
+    def event(self, source: str, began: datetime, event: Event) -> None:
+        """Take an event. Its ``id`` is unique within a source since ``began``.
+
+        Args:
+            source, began: as for `samples`. The segment begins at ``began + timedelta(seconds=event.segment.start)``.
+        """
+
+    def close(self) -> None:
+        """Finish what is still under way, within a few seconds. Called once, after the last event."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,1 @@
+"""Rules over live inputs, and what they set off: lines, files, commands, webhooks and MQTT."""
