@@ -7,6 +7,7 @@
 
 export class BrowserEngine {
   note = "Recordings never leave this computer: the model runs in your browser.";
+  offers = []; // what else the page can do with this engine; see page/server.js
 
   #worker = null;
   #jobs = new Map(); // by number: the function that handles the worker's messages

@@ -3,6 +3,7 @@ import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
+import { Navigation } from "./navigation.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
 import { Viewer } from "./viewer.js";
 
@@ -24,6 +25,8 @@ class Page {
     this.url = null; // of the recording that the viewer plays
     this.result = null; // with all labels
     this.choice = new Choice(new URLSearchParams(location.search));
+    this.navigation = new Navigation(find("views"));
+    this.navigation.add("recognise", "Recognise", find("recognise"));
     engine.askKey = askKey;
     find("note").textContent = engine.note;
     find("choose").onclick = () => find("file").click();
@@ -47,6 +50,7 @@ class Page {
     find("model").replaceChildren(...options);
     find("model").disabled = false;
     this.#describeModel();
+    if (this.engine.offers.includes("history")) this.navigation.addPage("History", "./history.html");
   }
 
   get #model() {

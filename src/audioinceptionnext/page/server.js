@@ -31,6 +31,7 @@ export class ServerEngine {
     this.base = base;
     this.key = sessionStorage.getItem("ainext-key") ?? "";
     this.askKey = async () => "";
+    this.offers = []; // what the server does besides recognising, such as "history"; known with its models
   }
 
   /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, default}] */
@@ -39,6 +40,7 @@ export class ServerEngine {
     const body = await readJson(response);
     if (!response.ok) throw problem(response.status, body);
     this.limits = body.limits;
+    this.offers = body.offers ?? [];
     this.labels = new Map(body.models.map(({ name, labels }) => [name, labels.length]));
     return body.models;
   }

@@ -157,6 +157,7 @@ def _remove_stale_folders(parent: Path) -> None:
 
 def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     models, settings = predictor.models, predictor.settings
+    offers: list[str] = []
     api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
 
     @api.post(
@@ -184,7 +185,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         if unknown := next(iter(request.query_params), None):
             raise RequestError(422, f"there is no parameter called {unknown[:100]!r}", parameter=unknown[:100])
         limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
-        return {"models": models.descriptions(), "limits": limits}
+        return {"models": models.descriptions(), "limits": limits, "offers": offers}
 
     @app.get(
         "/healthz",

@@ -84,6 +84,7 @@ class Limits(BaseModel):
 class Models(BaseModel):
     models: list[Model]
     limits: Limits
+    offers: list[str] = Field(description="What the server does besides recognising, such as results.")
 
 
 class Health(BaseModel):
