@@ -28,7 +28,7 @@ from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.results.templates import render
 from audioinceptionnext.serving import schema
-from audioinceptionnext.serving.errors import PROBLEM_TYPE, STATUSES, ProblemResponse, RequestError, problem_response
+from audioinceptionnext.serving.errors import ProblemResponse, RequestError, problem_response, problems
 from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
@@ -164,7 +164,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         "/v1/predict",
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
-        responses=_problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
+        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
         openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD},
         summary="Recognise a recording",
         response_description="The sounds of the recording.",
@@ -177,7 +177,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     @api.get(
         "/v1/models",
         response_model=schema.Models,
-        responses=_problems(401, 403, 422),
+        responses=problems(401, 403, 422),
         summary="List the models",
         response_description="The models and the limits.",
     )
@@ -190,7 +190,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     @app.get(
         "/healthz",
         response_model=schema.Health,
-        responses=_problems(403),
+        responses=problems(403),
         summary="State of the server",
         response_description="The server is up.",
     )
@@ -201,7 +201,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
 
     @api.get(
         "/metrics",
-        responses=_problems(401, 403),
+        responses=problems(401, 403),
         response_class=Response,
         summary="Metrics for Prometheus",
         response_description="The metrics as text.",
@@ -238,12 +238,6 @@ def _add_page(app: FastAPI) -> None:
         listen = describe_parameters(ListenParameters)
         base = str(request.base_url).rstrip("/")
         return HTMLResponse(render("serving/docs.html.j2", api=app.openapi(), listen=listen, base=base))
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for its description."""
-    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": STATUSES[status], "content": content} for status in statuses}
 
 
 def _add_error_handlers(app: FastAPI) -> None:

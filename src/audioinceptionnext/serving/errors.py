@@ -40,6 +40,20 @@ STATUSES = {
 }
 
 
+def problems(*statuses: int, own: Mapping[int, str] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route, for its description in OpenAPI.
+
+    Args:
+        statuses: those that mean what they mean everywhere.
+        own: others with what they mean at this route.
+
+    >>> @api.get("/v1/events", responses=problems(401, 403, own={404: "The server keeps no history."}))
+    """
+    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    meanings = {status: STATUSES[status] for status in statuses} | dict(own or {})
+    return {status: {"description": meaning, "content": content} for status, meaning in sorted(meanings.items())}
+
+
 class RequestError(Exception):
     """A request that the server refuses.
 

@@ -13,7 +13,7 @@ from audioinceptionnext.results.segmentation import MAX_SECONDS, SegmentationSet
 from audioinceptionnext.results.thresholds import parse_thresholds
 from audioinceptionnext.serving.errors import RequestError
 
-P = TypeVar("P", bound="Parameters")
+P = TypeVar("P", bound="Query")
 
 # Parameters that may be repeated, and how many characters they may have in all: more than all of AudioSet's labels.
 _LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000}
@@ -34,50 +34,10 @@ def _split(allowed: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-class Parameters(BaseModel):
-    """The parameters that files and live streams share."""
+class Query(BaseModel):
+    """The parameters of a request. What is unknown, given twice or out of range is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["everyday"])
-    threshold: list[str] = Field(
-        [],
-        description="Probability that a segment must reach at least once, for all labels or for some, as in "
-        "Speech=0.9 or group:Animal=0.7. May be repeated; the model's own unless given.",
-        examples=[["0.5", "Speech=0.9"]],
-    )
-    offset_threshold: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="A segment ends when its probability falls below this; 0.6 of the threshold unless given. With the "
-        "model's own thresholds it applies to 0.5 and scales with them.",
-    )
-    smoothing: _Seconds = Field(
-        None,
-        description="Length of the moving average over the probabilities, in seconds; the model's own, or 0.32, unless "
-        "given.",
-    )
-    min_duration: _Seconds = Field(
-        None,
-        description="Segments that are shorter than this many seconds are dropped; the model's own, or 0.3, unless "
-        "given.",
-    )
-    merge_gap: _Seconds = Field(
-        None,
-        description="Segments of one label that are closer than this many seconds are merged; the model's own, or 0.3, "
-        "unless given.",
-    )
-    hop: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
-    )
-    labels: list[str] = Field(
-        [],
-        description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
-        "as group:Animal. May be repeated; all unless given.",
-        examples=[["Speech,group:Animal"]],
-    )
-    ignore: list[str] = Field([], description="Labels to leave out, named in the same way.")
 
     @classmethod
     def read(cls: type[P], given: Iterable[tuple[str, str]]) -> P:
@@ -119,6 +79,50 @@ class Parameters(BaseModel):
         name = str(first["loc"][0])
         schema = cls.model_json_schema()["properties"][name]
         return RequestError.of_parameter(name, first["input"] or "empty", f"give {_expected(schema)}")
+
+
+class Parameters(Query):
+    """The parameters that files and live streams share."""
+
+    model: str = Field("", description="One of /v1/models; the first of them unless given.", examples=["everyday"])
+    threshold: list[str] = Field(
+        [],
+        description="Probability that a segment must reach at least once, for all labels or for some, as in "
+        "Speech=0.9 or group:Animal=0.7. May be repeated; the model's own unless given.",
+        examples=[["0.5", "Speech=0.9"]],
+    )
+    offset_threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="A segment ends when its probability falls below this; 0.6 of the threshold unless given. With the "
+        "model's own thresholds it applies to 0.5 and scales with them.",
+    )
+    smoothing: _Seconds = Field(
+        None,
+        description="Length of the moving average over the probabilities, in seconds; the model's own, or 0.32, unless "
+        "given.",
+    )
+    min_duration: _Seconds = Field(
+        None,
+        description="Segments that are shorter than this many seconds are dropped; the model's own, or 0.3, unless "
+        "given.",
+    )
+    merge_gap: _Seconds = Field(
+        None,
+        description="Segments of one label that are closer than this many seconds are merged; the model's own, or 0.3, "
+        "unless given.",
+    )
+    hop: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Seconds from one step to the next; the model's own unless given."
+    )
+    labels: list[str] = Field(
+        [],
+        description="Labels to look for, separated by commas: names, patterns such as Smoke detector* and groups such "
+        "as group:Animal. May be repeated; all unless given.",
+        examples=[["Speech,group:Animal"]],
+    )
+    ignore: list[str] = Field([], description="Labels to leave out, named in the same way.")
 
     def of_model(self, get: Callable[[str], Recogniser]) -> tuple[Recogniser, SegmentationSettings]:
         """The model with the labels that are asked for, and how its probabilities become segments.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_HEADER_BYTES = 16_384  # of a part's headers
 MAX_NAME_LENGTH = 200  # of a file's name in responses
-MAX_FIELD_BYTES, MAX_FIELDS = 4_096, 100
+MAX_FIELD_BYTES, MAX_FIELDS = 4_096, 100  # unless a route takes longer ones
 # Bytes that `curl -d @file` leaves out of a file. Any recording has some of them, if only in its header.
 LEFT_OUT_BY_CURL = b"\0\r\n"
 
@@ -36,15 +36,16 @@ class Upload:
         name: what the client calls the file. It appears in responses and never becomes a path.
         size: bytes received so far.
         fields: names and values of the form's other fields.
+        max_field_bytes: size of such a field.
         begun: whether a file with a name has begun to arrive.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, max_field_bytes: int = MAX_FIELD_BYTES) -> None:
         handle, path = tempfile.mkstemp(dir=folder)
         self._file: IO[bytes] | None = os.fdopen(handle, "wb")
         self.path, self.name, self.size, self.begun = Path(path), "recording", 0, False
         self.fields: list[tuple[str, str]] = []
-        self._max_bytes = max_bytes
+        self._max_bytes, self.max_field_bytes = max_bytes, max_field_bytes
 
     def write(self, data: bytes) -> None:
         """Append data. Raises `RequestError` (413) beyond the limit."""
@@ -79,8 +80,12 @@ def too_large(max_bytes: int) -> RequestError:
     return RequestError(413, f"larger than {max_bytes / 1e6:,.0f} MB, this server's limit: cut or compress it")
 
 
-async def receive(request: Request, folder: Path, settings: Settings) -> Upload:
+async def receive(request: Request, folder: Path, settings: Settings, max_field_bytes: int = MAX_FIELD_BYTES) -> Upload:
     """The request's recording, which the caller has to close.
+
+    Args:
+        folder: of the upload.
+        max_field_bytes: size of the form's other fields.
 
     Raises:
         RequestError: 400 for a body without a file or broken multipart, 408 for a slow upload, 413 for a large one, 415
@@ -88,11 +93,11 @@ async def receive(request: Request, folder: Path, settings: Settings) -> Upload:
         starlette.requests.ClientDisconnect: the client has left.
     """
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > settings.max_bytes + MAX_HEADER_BYTES:
+    if length.isdigit() and int(length) > settings.max_bytes + MAX_HEADER_BYTES + max_field_bytes:
         raise too_large(settings.max_bytes)
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
     _check_type(content_type, request.headers.get("content-encoding", "identity"))
-    upload = Upload(folder, settings.max_bytes)
+    upload = Upload(folder, settings.max_bytes, max_field_bytes)
     try:
         chunks = _chunks(request, settings)
         if content_type == b"multipart/form-data":
@@ -216,7 +221,7 @@ class _Form:
             if self.found:
                 raise RequestError(422, "there are two files: send each in a request of its own", parameter="file")
             self.upload.write(data[start:end])
-        if not self.is_named and len(self.text) <= MAX_FIELD_BYTES:
+        if not self.is_named and len(self.text) <= self.upload.max_field_bytes:
             self.text += data[start:end]
 
     def _end(self) -> None:
@@ -224,7 +229,7 @@ class _Form:
             self.found = self.upload.size > 0
             self._check_is_no_text()
             return
-        if len(self.text) > MAX_FIELD_BYTES or len(self.upload.fields) == MAX_FIELDS:
+        if len(self.text) > self.upload.max_field_bytes or len(self.upload.fields) == MAX_FIELDS:
             raise RequestError.of_parameter(self.name[:100], None, "the form is too long: send a recording as file")
         self.upload.fields.append((self.name, self.text.decode("utf-8", "replace")))
 
