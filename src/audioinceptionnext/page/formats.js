@@ -1,5 +1,5 @@
 // A Result (see server.js) as files for other programs: the text that `ainext predict` writes. JSON has the
-// same values with other line breaks.
+// same values with other line breaks. Segments that people have corrected have no score: null in JSON, empty elsewhere.
 
 /** name -> {title, suffix, type, text(result)}. */
 export const FORMATS = {
@@ -26,7 +26,7 @@ function json(result) {
 function csv(result) {
   const field = (text) => (/[,"\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const rows = result.segments.map((one) =>
-    [field(result.file), one.start.toFixed(3), one.end.toFixed(3), field(one.label), one.score.toFixed(4)].join(","),
+    [field(result.file), one.start.toFixed(3), one.end.toFixed(3), field(one.label), one.score?.toFixed(4) ?? ""].join(","),
   );
   return ["file,start,end,label,score", ...rows].join("\n") + "\n";
 }
@@ -37,7 +37,8 @@ function audacity(result) {
 
 function srt(result) {
   const cues = [...result.segments].sort((a, b) => a.start - b.start || a.end - b.end);
-  const text = (one) => `${oneLine(one.label).replaceAll("-->", "→")} ${Math.round(100 * one.score)}%`;
+  const score = (one) => (one.score == null ? "" : ` ${Math.round(100 * one.score)}%`);
+  const text = (one) => `${oneLine(one.label).replaceAll("-->", "→")}${score(one)}`;
   return cues.map((one, i) => `${i + 1}\n${srtTime(one.start)} --> ${srtTime(one.end)}\n${text(one)}\n`).join("\n");
 }
 

@@ -12,6 +12,13 @@ export function clock(seconds, digits = 1) {
   return (hours ? `${hours}:${pad(parts[0])}` : String(parts[0])) + `:${pad(parts[1])}${fraction}`;
 }
 
+/** The reverse: "1:05.2", "65.2" or "65,2" -> 65.2; NaN for what is no time. */
+export function secondsOf(text) {
+  const parts = text.trim().replace(",", ".").split(":");
+  const isTime = parts.length <= 3 && parts.every((part, index) => (index < parts.length - 1 ? /^\d+$/ : /^(\d+\.?\d*|\.\d+)$/).test(part));
+  return isTime ? parts.reduce((sum, part) => 60 * sum + Number(part), 0) : NaN;
+}
+
 /** 1234 -> "1,234". */
 export function number(value) {
   return value.toLocaleString("en");
@@ -33,14 +40,19 @@ export function percent(score) {
   return `${Math.round(100 * score)}\u00a0%`;
 }
 
+/** A segment's score: "88 %", or "edited" if a person has set the segment's bounds or label, which have no score. */
+export function scoreOf({ score }) {
+  return score == null ? "edited" : percent(score);
+}
+
 /** "clean-dishes" -> "clean dishes", for the page; files keep the label. "Tick-tock" is written as people write it. */
 export function readable(label) {
   return label.includes(" ") || label !== label.toLowerCase() ? label : label.replaceAll(/[-_]/g, " ");
 }
 
 /** A segment in words: "clean dishes 88 %, 0:01.0 to 0:02.5". */
-export function describe({ label, score, start, end }) {
-  return `${readable(label)} ${percent(score)}, ${clock(start)} to ${clock(end)}`;
+export function describe(segment) {
+  return `${readable(segment.label)} ${scoreOf(segment)}, ${clock(segment.start)} to ${clock(segment.end)}`;
 }
 
 /** An element: make("p", {class: "quiet"}, "text", otherElement). */

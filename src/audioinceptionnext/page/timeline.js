@@ -2,7 +2,7 @@
 import { COLOURS, inkOn } from "./colours.js";
 import { Overview } from "./overview.js";
 import { drawFrequencyMarks, paint } from "./spectrogram.js";
-import { clock, describe, make, percent, readable } from "./text.js";
+import { clock, describe, make, readable, scoreOf } from "./text.js";
 
 const MANY_LANES = 12; // more than that are drawn lower
 const MAX_LANES = 20; // in view and in the overview, until all are requested: those with the most time
@@ -13,10 +13,13 @@ const MAX_SCALE = 400; // pixels per second
 const INITIAL_SECONDS = 30; // of a long recording that are shown at first
 
 export class Timeline {
-  /** result: see server.js. colours: see colours.js. play(segment), seek(seconds): called by clicks. */
-  constructor(result, colours, { play, seek }) {
+  /** result: see server.js. colours: see colours.js. pick(segment), seek(seconds): called by clicks. */
+  constructor(result, colours, { pick, seek }) {
     this.result = result;
-    this.play = play;
+    this.pick = pick;
+    this.order = []; // of labels, which keep their places when segments are edited
+    this.selected = null; // a segment
+    this.all = false; // whether all lanes are drawn, however many
     this.picture = result.log_mel ? paint(result.log_mel) : null;
     this.canvas = make("canvas", { "aria-hidden": "true", class: "log-mel" });
     this.playhead = make("div", { class: "playhead", "aria-hidden": "true" });
@@ -37,11 +40,11 @@ export class Timeline {
       (event) => {
         if (!event.ctrlKey) return; // which pinching a trackpad sets, too
         event.preventDefault();
-        this.zoom(Math.exp(-event.deltaY / 100), this.#timeAt(event.clientX));
+        this.zoom(Math.exp(-event.deltaY / 100), this.timeAt(event.clientX));
       },
       { passive: false },
     );
-    this.canvas.addEventListener("click", (event) => seek(this.#timeAt(event.clientX)));
+    this.canvas.addEventListener("click", (event) => seek(this.timeAt(event.clientX)));
     this.observer = new ResizeObserver(() => this.#resize());
     this.lanes = [];
     this.showSegments(result.segments, colours);
@@ -54,11 +57,26 @@ export class Timeline {
     // In the order in which the labels first occur, or of those that share colours, the ones with the most time first.
     const labels = [...new Set(segments.map((one) => one.label))];
     this.ranking = [...colours.keys()].filter((label) => labels.includes(label));
-    const order = labels.length > COLOURS ? this.ranking : labels;
+    const first = labels.length > COLOURS ? this.ranking : labels;
+    this.order.push(...first.filter((label) => !this.order.includes(label)));
+    const order = this.order.filter((label) => labels.includes(label));
     this.lanes = order.map((label) => this.#lane(label, segments, colours.get(label)));
     this.playhead.before(...this.lanes.map(({ row }) => row));
-    this.all = false;
     this.#update();
+  }
+
+  /** Marks the bar of a segment, and no other. */
+  select(segment) {
+    this.selected = segment;
+    for (const { bars } of this.lanes) for (const [one, bar] of bars) bar.classList.toggle("selected", one === segment);
+  }
+
+  /** Scrolls a stretch into view, unless it is there already. */
+  reveal(start, end) {
+    const [first, span] = [this.element.scrollLeft / this.scale, this.#span()];
+    if (end < first || start > first + span || (end - start < span && (start < first || end > first + span))) {
+      this.element.scrollLeft = ((start + Math.min(end, start + span)) / 2 - span / 2) * this.scale;
+    }
   }
 
   #showAll() {
@@ -130,10 +148,13 @@ export class Timeline {
   #lane(label, segments, colour) {
     const track = make("div", { class: "bars" });
     const row = make("div", { class: "lane", "aria-hidden": "true" }, make("span", { class: "name" }, readable(label)), track);
-    return { label, row, track, colour, segments: segments.filter((one) => one.label === label), bars: new Map() };
+    const lane = { label, row, track, colour, segments: segments.filter((one) => one.label === label), bars: new Map() };
+    track.lane = lane;
+    return lane;
   }
 
-  #timeAt(clientX) {
+  /** The time at a place of the screen. */
+  timeAt(clientX) {
     return (clientX - this.inner.getBoundingClientRect().left) / this.scale;
   }
 
@@ -231,10 +252,12 @@ export class Timeline {
           class: "bar",
           title: describe(segment),
           style: { left: `${segment.start * this.scale}px`, width: `${width}px`, background: lane.colour, color: inkOn(lane.colour) },
-          onclick: () => this.play(segment),
+          onclick: () => this.pick(segment),
         },
-        width > 44 ? percent(segment.score) : "",
+        width > 44 ? scoreOf(segment) : "",
       );
+      bar.segment = segment;
+      bar.classList.toggle("selected", segment === this.selected);
       lane.track.append(bar);
       lane.bars.set(segment, bar);
     }

@@ -1,10 +1,9 @@
 // One recording's Result (see server.js): player, timeline, scores of the whole recording, and a table of segments.
-import { coloursOf } from "./colours.js";
+import { colourAt, coloursOf } from "./colours.js";
 import { Player } from "./player.js";
-import { clock, countSegments, make, number, percent, readable } from "./text.js";
+import { SegmentTable } from "./segments.js";
+import { clock, make, percent, readable } from "./text.js";
 import { Timeline } from "./timeline.js";
-
-const MAX_ROWS = 200; // of the table, until all are requested
 
 export class Viewer {
   /** url: of the recording, or null if it cannot be played. video: whether it has pictures. */
@@ -15,14 +14,16 @@ export class Viewer {
     // A file may have the type of a video and hold no pictures.
     media?.addEventListener("loadedmetadata", () => (media.hidden = video && !media.videoHeight));
     this.player = new Player(media, () => this.#update());
-    const play = (segment) => this.player.playSegment(segment.start, segment.end);
-    this.timeline = new Timeline(result, this.colours, { play, seek: (seconds) => this.player.seek(seconds) });
+    this.pick = (segment) => this.play(segment);
+    this.timeline = new Timeline(result, this.colours, { pick: (segment) => this.pick(segment), seek: (seconds) => this.player.seek(seconds) });
+    this.table = new SegmentTable((segment) => this.play(segment));
+    this.table.edit(null);
     this.button = make("button", { type: "button", class: "play primary", onclick: () => this.player.toggle() }, "Play");
     this.time = make("span", { class: "time" });
     this.unplayable = make("p", { class: "quiet", hidden: true }, "This browser cannot play the recording. The timeline is complete nevertheless.");
     const zoom = (factor, text, title) =>
       make("button", { type: "button", title, "aria-label": title, onclick: () => this.timeline.zoom(factor, this.#centre()) }, text);
-    const transport = make(
+    this.transport = make(
       "div",
       { class: "transport" },
       this.button,
@@ -31,24 +32,36 @@ export class Viewer {
     );
     const { overview, element, more } = this.timeline;
     this.beside = make("div", { class: "beside" });
-    this.element = make("div", { class: "viewer" }, media, transport, this.unplayable, overview.element, overview.caption, element, more, this.beside);
-    this.play = play;
+    this.element = make("div", { class: "viewer" }, media, this.transport, this.unplayable, overview.element, overview.caption, element, more, this.beside);
+    this.onClose = () => {};
     this.#showTables(result);
     this.#update();
   }
 
-  /** Shows another Result of the same recording, such as one with fewer labels; playback goes on. */
-  show(result) {
-    this.timeline.showSegments(result.segments, this.colours);
-    this.#showTables(result);
+  play({ start, end }) {
+    this.player.playSegment(start, end);
   }
 
-  #showTables(result) {
+  /** Shows another Result of the same recording, such as one with fewer labels; playback goes on. heir: see segments.js. */
+  show(result, heir = null) {
+    for (const { label } of result.segments) if (!this.colours.has(label)) this.colours.set(label, colourAt(this.colours.size));
+    this.timeline.showSegments(result.segments, this.colours);
+    this.#showTables(result, heir);
+  }
+
+  #showTables(result, heir = null) {
+    this.shown = result;
     const without = result.segments.length < this.result.segments.length;
-    this.beside.replaceChildren(segmentTable(result.segments, this.play, without), overallScores(result, this.colours));
+    const reason = without ? "the chosen sounds do not occur" : "the model recognised no sound with enough confidence";
+    this.table.show(result.segments, result.edited ? "No segments." : `No segments: ${reason}.`, heir);
+    const scores = overallScores(result, this.colours);
+    if (this.scores) this.scores.replaceWith(scores);
+    else this.beside.append(this.table.element, scores);
+    this.scores = scores;
   }
 
   close() {
+    this.onClose();
     this.player.close();
     this.timeline.close();
     cancelAnimationFrame(this.frame);
@@ -108,48 +121,5 @@ export function scoreBar(label, score, colour) {
     make("span", { class: "name" }, readable(label)),
     make("span", { class: "value" }, percent(score)),
     make("div", { class: "track", "aria-hidden": "true" }, fill),
-  );
-}
-
-function segmentTable(segments, play, without) {
-  const none = without ? "the chosen sounds do not occur" : "the model recognised no sound with enough confidence";
-  if (!segments.length) return make("p", {}, `No segments: ${none}.`);
-  const body = make("tbody");
-  const addRows = (first, last) => body.append(...segments.slice(first, last).map((one) => segmentRow(one, play)));
-  addRows(0, MAX_ROWS);
-  const section = make(
-    "section",
-    { "aria-label": "Segments" },
-    make("h3", {}, countSegments(segments.length)),
-    make(
-      "table",
-      {},
-      make("thead", {}, make("tr", {}, ...["Play", "From", "To", "Sound", "Score"].map((name) => make("th", { scope: "col" }, name)))),
-      body,
-    ),
-  );
-  if (segments.length > MAX_ROWS) {
-    const all = make("button", { type: "button" }, `Show all ${number(segments.length)}`);
-    all.addEventListener("click", () => {
-      addRows(MAX_ROWS, segments.length);
-      all.remove();
-    });
-    section.append(all);
-  }
-  return section;
-}
-
-function segmentRow(segment, play) {
-  const { label, start, end, score } = segment;
-  const name = `Play ${readable(label)}, ${clock(start)} to ${clock(end)}`;
-  const button = make("button", { type: "button", class: "small", "aria-label": name, onclick: () => play(segment) }, "▶");
-  return make(
-    "tr",
-    {},
-    make("td", {}, button),
-    make("td", {}, clock(start)),
-    make("td", {}, clock(end)),
-    make("th", { scope: "row" }, readable(label)),
-    make("td", {}, percent(score)),
   );
 }

@@ -29,7 +29,7 @@ from audioinceptionnext.results.types import RecognitionData, Score
 SoundMode = Literal["embed", "link", "none"]
 MP3_RATE = 24_000  # Hz
 MP3_BIT_RATE = 64_000  # bits per second: one hour takes 29 MB, and 38 MB in base64
-MODULES = ("colours", "text", "spectrogram", "player", "overview", "timeline", "viewer")
+MODULES = ("colours", "text", "spectrogram", "player", "overview", "timeline", "segments", "viewer")
 TITLE = "Recognised sounds"
 MARK = '<meta name="generator" content="ainext report">'
 # How files are written. What UTF-8 cannot hold, as in some file names, becomes "?".
