@@ -34,6 +34,7 @@ from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMi
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, describe_parameters
 from audioinceptionnext.serving.predict import Predictor
+from audioinceptionnext.serving.reception import Reception
 from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
@@ -102,7 +103,8 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     metrics = Metrics(queue)
     _remove_stale_folders(Path(tempfile.gettempdir()))
     folder = tempfile.TemporaryDirectory(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")
-    predictor = Predictor(models, queue, settings, Path(folder.name))
+    reception = Reception(queue, settings, Path(folder.name))
+    predictor = Predictor(models, reception)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -195,7 +197,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         response_description="The server is up.",
     )
     async def health() -> dict[str, Any]:
-        queue = predictor.queue
+        queue = predictor.reception.queue
         load = {"running": queue.running, "waiting": queue.waiting, "streams": metrics.open_streams}
         return {"status": "ok", "version": app.version, **load}
 
