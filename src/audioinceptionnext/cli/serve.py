@@ -25,6 +25,7 @@ PREFIX = "AINEXT_"
 URL_FILE = "url"  # in the server's temporary folder, for --check
 CHECK_S = 4.0
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # addresses that stand for all
+_STORED = "What the server stores"
 GRACE_S = 30  # to finish what is under way when the server is told to stop; an hour of audio takes some ten
 
 
@@ -87,6 +88,17 @@ def serve(
         list[str] | None,
         typer.Option("--origin", metavar="URL", help="Let pages of this site call the server. May be repeated."),
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(
+            "--corrections",
+            metavar="DIR",
+            help="Store recordings whose segments people have corrected on the page in this folder, each with a label "
+            "track: a data set for train --data labels.",
+            show_default="nowhere",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
     backend: options.Backend = options.BackendName.auto,
     access_log: Annotated[
         bool, typer.Option(help="Log every request to stderr, apart from successful health checks.")
@@ -124,6 +136,7 @@ def serve(
         api_key=api_key,
         hosts=accepted,
         origins=tuple(origins or ()),
+        corrections=corrections,
     )
     app = create_app(settings, backend.value)
     bound = _bind(host, port)

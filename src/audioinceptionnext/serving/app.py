@@ -28,11 +28,13 @@ from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.results.templates import render
 from audioinceptionnext.serving import schema
+from audioinceptionnext.serving.correct import Correct, add_corrections
+from audioinceptionnext.serving.corrections import CorrectionsFolder
 from audioinceptionnext.serving.errors import ProblemResponse, RequestError, problem_response, problems
 from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, describe_parameters
+from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, curl, describe_parameters
 from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.reception import Reception
 from audioinceptionnext.serving.security import Guard, key_check
@@ -61,6 +63,10 @@ UPLOAD = {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
+SAMPLES = (
+    "curl -F file=@dinner.mp4 -F top_k=3 http://127.0.0.1:8000/v1/predict",
+    'curl --data-binary @dinner.mp4 "http://127.0.0.1:8000/v1/predict?top_k=3"',
+)
 STARTED = time()
 log = logging.getLogger("audioinceptionnext.serving")
 
@@ -122,7 +128,8 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         redirect_slashes=False,  # many clients do not send an upload a second time
         lifespan=lifespan,
     )
-    _add_routes(app, predictor, metrics)
+    correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
+    _add_routes(app, predictor, metrics, correct)
     _add_error_handlers(app)
     _add_page(app)
     app.state.folder = Path(folder.name)
@@ -157,9 +164,11 @@ def _remove_stale_folders(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
+def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
+    if settings.corrections:
+        offers.append("corrections")
     api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
 
     @api.post(
@@ -167,7 +176,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
         responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
-        openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD},
+        openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD} | curl(*SAMPLES),
         summary="Recognise a recording",
         response_description="The sounds of the recording.",
     )
@@ -221,6 +230,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics) -> None:
     async def listen(socket: WebSocket) -> None:
         await LiveSession(socket, models, settings, metrics).serve()
 
+    add_corrections(api, correct)
     app.include_router(api)
 
 

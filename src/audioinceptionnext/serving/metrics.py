@@ -14,7 +14,10 @@ from audioinceptionnext.serving.work_queue import WorkQueue
 access_log = logging.getLogger("audioinceptionnext.serving.access")
 
 # Any other path counts as "page", so that requests for made-up paths create no new series.
-PATHS = ("/v1/predict", "/v1/models", "/v1/listen", "/healthz", "/metrics", "/openapi.json")
+PATHS = (
+    *("/v1/predict", "/v1/models", "/v1/listen", "/v1/events", "/v1/events/counts", "/v1/corrections"),
+    *("/healthz", "/metrics", "/openapi.json"),
+)
 
 
 class Metrics:

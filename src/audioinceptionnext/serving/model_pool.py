@@ -65,14 +65,23 @@ class ModelPool:
         Raises:
             RequestError: 404, there is no such model here.
         """
-        name = name or self.default
-        if name not in self._descriptions:
-            detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
-            raise RequestError(404, detail, parameter="model")
+        name = self._known(name)
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)
             return self._loaded[name]
+
+    def labels(self, name: str | None) -> list[str]:
+        """The labels of a model, which is not loaded for them. Raises `RequestError` as `get` does."""
+        labels: list[str] = self._descriptions[self._known(name)]["labels"]
+        return labels
+
+    def _known(self, name: str | None) -> str:
+        name = name or self.default
+        if name not in self._descriptions:
+            detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
+            raise RequestError(404, detail, parameter="model")
+        return name
 
 
 def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:

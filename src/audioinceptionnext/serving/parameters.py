@@ -188,13 +188,18 @@ def _given(texts: list[str]) -> list[str] | None:
     return texts if any(texts) else None
 
 
-def describe_parameters(parameters: type[Parameters]) -> list[dict[str, Any]]:
+def describe_parameters(parameters: type[Query]) -> list[dict[str, Any]]:
     """The query parameters for OpenAPI."""
     properties = parameters.model_json_schema()["properties"]
     return [
         {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
         for name, schema in properties.items()
     ]
+
+
+def curl(*calls: str) -> dict[str, Any]:
+    """Examples of a route for OpenAPI and ``/docs``, which puts the server's own address in their place."""
+    return {"x-codeSamples": [{"lang": "Shell", "source": call} for call in calls]}
 
 
 def _expected(schema: dict[str, Any]) -> str:

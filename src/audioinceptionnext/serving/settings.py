@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from audioinceptionnext.errors import ParameterError
 
@@ -33,6 +34,8 @@ class Settings:
             below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
             their own.
         origins: sites, besides the server's own, whose pages may call it.
+        corrections: the folder in which recordings are stored with the segments that people have corrected. None stores
+            nothing.
 
     Raises:
         ParameterError: a host name or a site is written in a way that no request could match.
@@ -51,6 +54,7 @@ class Settings:
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
+    corrections: Path | None = None
 
     def __post_init__(self) -> None:
         for host in self.hosts:
