@@ -9,6 +9,7 @@
 
 Recognise
     load, list_models        load a model by name or file; list the names
+    list_languages           the languages that labels have names in
     Recogniser               a loaded model: predict, embed, embed_steps
     Recognition              what predict returns: segments, clip, probabilities; to_csv, to_dataframe, plot
     Segment, Score           the parts of a result
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from audioinceptionnext.models.load import load as load
     from audioinceptionnext.models.names import list_models as list_models
     from audioinceptionnext.models.publish import push_to_hub as push_to_hub
+    from audioinceptionnext.results.languages import list_languages as list_languages
     from audioinceptionnext.results.recognition import Recognition as Recognition
     from audioinceptionnext.results.segmentation import SegmentationSettings as SegmentationSettings
     from audioinceptionnext.results.types import Score as Score
@@ -52,6 +54,7 @@ _MODULES = {
     "SegmentationSettings": "results.segmentation",
     "Step": "inference.stream",
     "Stream": "inference.stream",
+    "list_languages": "results.languages",
     "list_models": "models.names",
     "load": "models.load",
     "push_to_hub": "models.publish",

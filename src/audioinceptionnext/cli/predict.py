@@ -71,6 +71,7 @@ def predict(
     top_k: options.TopK = 5,
     labels: options.Labels = None,
     ignore: options.Ignore = None,
+    language: options.Language = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = None,
@@ -120,7 +121,7 @@ def predict(
     writer = ResultWriter(format, out, plot, recordings, overwrite=overwrite, excel=excel, tables=both)
     at_once = min(workers or min(len(available_cores()), MAX_PARALLEL), len(files) or 1)
     recogniser = load(model, threads=1 if at_once > 1 else None, backend=backend.value)
-    recogniser = options.choose(recogniser, labels, ignore)
+    recogniser = options.choose(recogniser, labels, ignore, language)
     step_seconds = recogniser.check_step(step_seconds) / recogniser.sample_rate  # warns once for all recordings
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
@@ -138,10 +139,10 @@ def predict(
         )
 
     writer.open()
-    failed = 0
+    failed, names = 0, language is not None
     with (
-        nullcontext() if table is None else SegmentTable(table, excel) as segment_rows,
-        nullcontext() if summary is None else RecordingTable(summary, excel) as recording_rows,
+        nullcontext() if table is None else SegmentTable(table, excel, names) as segment_rows,
+        nullcontext() if summary is None else RecordingTable(summary, excel, names) as recording_rows,
         closing(writer),
         progress_bar(len(files)) as bar,
         closing(parallel_map(recognise, files, at_once)) as results,

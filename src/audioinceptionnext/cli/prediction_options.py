@@ -75,6 +75,17 @@ Ignore = Annotated[
         rich_help_panel=_LABELS,
     ),
 ]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        metavar="CODE",
+        help="Name the labels in this language for people: de, en, es, fr, ja, pt or zh, or one that the model has a "
+        "table of. JSON and tables keep the labels, and have the names too.",
+        show_default="labels as they are",
+        rich_help_panel=_LABELS,
+    ),
+]
 OnsetThreshold = Annotated[
     list[str] | None,
     typer.Option(
@@ -152,8 +163,12 @@ Workers = Annotated[
 ]
 
 
-def choose(recogniser: Recogniser, labels: list[str] | None, ignore: list[str] | None) -> Recogniser:
-    """The recogniser with the labels that the options choose."""
+def choose(
+    recogniser: Recogniser, labels: list[str] | None, ignore: list[str] | None, language: str | None = None
+) -> Recogniser:
+    """The recogniser with the labels that the options choose, named in the language that they ask for."""
+    if language is not None:
+        recogniser = recogniser.in_language(language)
     return recogniser.choose(labels or None, ignore or None) if labels or ignore else recogniser
 
 

@@ -40,6 +40,7 @@ def report(
     title: Annotated[str, typer.Option(metavar="TEXT", help="Set the page's title.")] = "Recognised sounds",
     labels: options.Labels = None,
     ignore: options.Ignore = None,
+    language: options.Language = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = None,
@@ -63,7 +64,7 @@ def report(
     if some and out.is_file() and not overwrite and not is_report(out):
         reason = f"{printable(out)} is no page of ainext report; give --overwrite to replace it, or another name"
         raise ParameterError("out", None, reason)
-    recogniser = options.choose(load(model, backend=backend.value), labels, ignore)
+    recogniser = options.choose(load(model, backend=backend.value), labels, ignore, language)
     step_seconds = recogniser.check_step(step_seconds) / recogniser.sample_rate  # warns once for all recordings
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap

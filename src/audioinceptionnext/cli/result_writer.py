@@ -101,7 +101,8 @@ class ResultWriter:
             result.plot(self._place(recording, ".png"))
         if self._mark:
             segments = [replace(one, label=excel_text(one.label)) for one in result.segments]
-            result = replace(result, file=excel_text(result.file), segments=segments)
+            names = {excel_text(label): excel_text(name) for label, name in result.names.items()}
+            result = replace(result, file=excel_text(result.file), segments=segments, names=names)
         if self.out is not None:
             place = self._place(recording, self._suffix)
             if self.format is OutputFormat.table:

@@ -13,6 +13,7 @@ from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.labels import LabelSet
+from audioinceptionnext.results.languages import names_of
 from audioinceptionnext.results.segmentation import SegmentationSettings, is_number
 from audioinceptionnext.results.thresholds import Threshold, settings_for
 
@@ -29,7 +30,7 @@ class Model:
         backend: Backend = "auto",
         mode: Mode | None = None,
     ) -> None:
-        self._session = open_session(content, source, backend, threads)
+        self._session, self._source = open_session(content, source, backend, threads), source
         self.metadata: dict[str, str] = dict(self._session.metadata)
         if self.metadata.get("input") != "waveform" or "labels" not in self.metadata:
             raise ModelError(
@@ -70,6 +71,7 @@ class Model:
         self._label_set, self.labels, self.thresholds = labels, labels.names, labels.thresholds
         self.identifiers, self.groups = labels.identifiers, dict(labels.groups)
         self.tasks, self.task_of = dict(labels.tasks), labels.task_of
+        self.names = {label: labels.translations[label] for label in labels.names if label in labels.translations}
 
     def choose(self, labels: str | Iterable[str] | None = None, ignore: str | Iterable[str] | None = None) -> Self:
         """The same model with some of its labels. It shares the network, and leaves the probabilities as they are.
@@ -86,13 +88,61 @@ class Model:
         ('blender', 'water-flowing')
         """
         places = self._label_set.choose(labels, ignore)
-        chosen = object.__new__(type(self))  # `copy` would pickle, and load the model again
-        chosen.__dict__.update(self.__dict__)
+        chosen = self._copy()
         chosen._use(self._label_set.take(places))
         chosen._columns = [self._columns[place] for place in places]
         if self._origin is not None:
             chosen._origin = _load_and_choose, (*self._origin, chosen.labels)
         return chosen
+
+    def _copy(self) -> Self:
+        new = object.__new__(type(self))  # `copy` would pickle, and load the model again
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def label_names(self, language: str) -> dict[str, str]:
+        """What the labels and groups are called in a language. What has no name there keeps its label.
+
+        Args:
+            language: its code, such as ``de`` or ``pt-BR``. `audioinceptionnext.list_languages` gives those that names
+                come with; a table beside the model's file, such as ``mine.it.tsv`` beside ``mine.onnx``, adds others.
+
+        Raises:
+            ParameterError: there are no names in this language.
+            FileError: the table beside the model's file is not one of names.
+
+        >>> load("everyday").label_names("de")["Dog"]
+        'Hund'
+        """
+        known = [*self._all_labels.names, *self._all_labels.groups]
+        return dict(zip(known, known, strict=True)) | names_of(known, language, self._source)
+
+    def in_language(self, language: str) -> Self:
+        """The same model with names for people in another language. It shares the network.
+
+        Tables, subtitles and pictures of its results show the names; JSON and CSV have them besides the labels. Labels
+        can be chosen, and thresholds be given, by either. Labels without a name keep theirs, with a warning.
+
+        Args:
+            language: as for `label_names`, which also lists the errors.
+
+        >>> print(load("everyday").in_language("de").predict("dinner.mp4"))
+        """
+        every, own = self._all_labels, self._label_set
+        known = [*every.names, *every.groups]
+        names = names_of(known, language, self._source)
+        # Digits are the same in all languages.
+        nameless = [label for label in own.names if label not in names and any(map(str.isalpha, label))]
+        if nameless:
+            line = f"{len(nameless)} of {len(own.names)} labels have no name in {language}, such as {nameless[0]!r}"
+            warnings.warn(f"{self.name}: {line}", stacklevel=2)
+        names = dict(zip(known, known, strict=True)) | names
+        found = self._copy()
+        found._all_labels = replace(every, translations=names)
+        found._use(replace(own, translations=names))
+        if self._origin is not None:
+            found._origin = _load_in_language, (*self._origin, language)
+        return found
 
     def segmentation_settings(self, threshold: Threshold | None = None, **others: Any) -> SegmentationSettings:
         """This model's own settings, except where others are given.
@@ -113,7 +163,13 @@ class Model:
         """
         every = self._all_labels
         settings = settings_for(
-            every.names, self._own_thresholds, threshold, groups=every.groups, stated=self._segmentation, **others
+            every.names,
+            self._own_thresholds,
+            threshold,
+            groups=every.groups,
+            translations=every.translations,
+            stated=self._segmentation,
+            **others,
         )
         if len(settings.class_thresholds) == len(every.names):
             return _take(settings, self._columns)
@@ -185,3 +241,8 @@ def _take(settings: SegmentationSettings, places: Sequence[int]) -> Segmentation
 def _load_and_choose(loader: Callable[..., Any], arguments: tuple[Any, ...], labels: tuple[str, ...]) -> Any:
     """What loads a recogniser again whose labels were chosen."""
     return loader(*arguments).choose(labels)
+
+
+def _load_in_language(loader: Callable[..., Any], arguments: tuple[Any, ...], language: str) -> Any:
+    """What loads a recogniser again that has names in a language."""
+    return loader(*arguments).in_language(language)

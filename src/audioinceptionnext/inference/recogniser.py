@@ -51,6 +51,7 @@ class Recogniser(Model):
         thresholds: one onset threshold per class, or empty if the file has none.
         identifiers: one per label, such as AudioSet's ``/m/09x0r``, or empty if the file has none.
         groups: the names of groups with their labels, by which `choose` finds them; empty if the file has none.
+        names: of the labels, in the language that `in_language` was given; empty if none was.
         metadata: all metadata of the file.
 
     >>> model = audioinceptionnext.load("kitchen20")
@@ -157,6 +158,7 @@ class Recogniser(Model):
             onset_threshold=_lowest(settings, chosen.labels, {one.label for one in segments}),
             tasks=chosen.tasks,
             window_probabilities=overall,
+            names=chosen.names,
         )
 
     def embed(self, recordings: Recording | Iterable[Recording], *, sample_rate: int | None = None) -> np.ndarray:

@@ -1,12 +1,16 @@
 // The page of `ainext report`. The viewer of a recording is made when the recording is opened.
 import { decodeLogMel } from "./spectrogram.js";
+import { setNames } from "./text.js";
 import { Viewer } from "./viewer.js";
 
 let current = null; // the viewer that the keyboard controls
+const names = {}; // of labels, if the report is in another language
 
 function open(details) {
   if (details.viewer) return;
   const result = JSON.parse(details.querySelector(".result").textContent);
+  for (const { label, name } of [...result.clip, ...result.segments]) if (name) names[label] = name;
+  setNames(names);
   result.log_mel = decodeLogMel(result.log_mel);
   details.viewer = new Viewer(result, audioUrl(details.querySelector(".audio")));
   details.append(details.viewer.element);

@@ -45,8 +45,22 @@ export function scoreOf({ score }) {
   return score == null ? "edited" : percent(score);
 }
 
+let names = new Map(); // of labels and groups, in the reader's language; empty in English
+
+/** Shows these names in place of labels from now on: {label: name}. */
+export function setNames(found) {
+  names = new Map(Object.entries(found));
+}
+
+/** The label in the reader's language, as subtitles have it. */
+export function named(label) {
+  return names.get(label) ?? label;
+}
+
 /** "clean-dishes" -> "clean dishes", for the page; files keep the label. "Tick-tock" is written as people write it. */
 export function readable(label) {
+  const name = names.get(label);
+  if (name !== undefined && name !== label) return name;
   return label.includes(" ") || label !== label.toLowerCase() ? label : label.replaceAll(/[-_]/g, " ");
 }
 

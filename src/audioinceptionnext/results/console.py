@@ -26,6 +26,7 @@ def console_table(result: RecognitionData, max_segments: int | None = TABLE_SEGM
     from rich.table import Table
     from rich.text import Text
 
+    result = result.named()
     # Text throughout: a plain str would be read as markup, and "[sink].wav" would lose its name.
     parts: list[RenderableType] = [
         Text.assemble((printable(result.file), "bold"), (f"  {format_time(result.duration)}", "dim"))
@@ -63,7 +64,7 @@ def as_text(result: RecognitionData, max_segments: int | None = TABLE_SEGMENTS) 
     from rich.console import Console
 
     text = StringIO()
-    longest = max(map(len, (result.file, *result.labels)), default=0)
+    longest = max(map(len, (result.file, *result.named().labels)), default=0)  # of letters, which may be two wide
     console = Console(file=text, width=100 + 2 * longest, color_system=None, force_terminal=False, legacy_windows=False)
     console.print(console_table(result, max_segments))
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

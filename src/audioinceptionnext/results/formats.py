@@ -64,6 +64,7 @@ class Format:
         body: makes the text of one recording; every line of it ends with a line end.
         header: comes once, before the bodies.
         task_header: the same for models with several tasks, if it differs.
+        name_header: what follows the header if the labels have names in another language.
         between: comes between two bodies.
         single: whether a text can hold one recording only.
     """
@@ -72,6 +73,7 @@ class Format:
     body: Callable[[RecognitionData, Context], str]
     header: str = ""
     task_header: str = ""
+    name_header: str = ""
     between: str = ""
     single: bool = False
 
@@ -91,7 +93,9 @@ class Format:
 
     def head(self, *results: RecognitionData) -> str:
         """What comes before the bodies of these results, which are of one model."""
-        return self.task_header if self.task_header and any(result.tasks for result in results) else self.header
+        text = self.task_header if self.task_header and any(result.tasks for result in results) else self.header
+        named = self.name_header and any(result.names for result in results)
+        return text.replace("\n", f"{self.name_header}\n") if named else text
 
 
 def format_time(seconds: float) -> str:
@@ -141,9 +145,13 @@ def _json(result: RecognitionData, context: Context) -> str:
 
 def _csv(result: RecognitionData, context: Context) -> str:
     file = csv_field(result.file)
+
+    def name(label: str) -> str:
+        return f",{csv_field(result.names.get(label, label))}" if result.names else ""
+
     return "".join(
         f"{file},{one.start:.3f},{one.end:.3f},{csv_field(one.label)},{one.score:.4f}"
-        f"{f',{csv_field(one.task)}' if one.task else ''}\n"
+        f"{f',{csv_field(one.task)}' if one.task else ''}{name(one.label)}\n"
         for one in result.segments
     )
 
@@ -159,7 +167,7 @@ def _srt(result: RecognitionData, context: Context) -> str:
         hours, minutes, whole, thousandths = _clock_parts(seconds)
         return f"{hours:02}:{minutes:02}:{whole:02},{thousandths:03}"
 
-    cues = sorted(result.segments, key=lambda segment: (segment.start, segment.end))
+    cues = sorted(result.named().segments, key=lambda segment: (segment.start, segment.end))
     return "\n".join(
         f"{number}\n{moment(cue.start)} --> {moment(cue.end)}\n"
         f"{_one_line(cue.label).replace('-->', '→')} {cue.score:.0%}\n"
@@ -270,7 +278,13 @@ def _distinct(name: str, taken: set[str]) -> str:
 
 FORMATS: dict[str, Format] = {
     "json": Format(".json", _json),  # one object; for several recordings, the command line makes a list
-    "csv": Format(".csv", _csv, header="file,start,end,label,score\n", task_header="file,start,end,label,score,task\n"),
+    "csv": Format(
+        ".csv",
+        _csv,
+        header="file,start,end,label,score\n",
+        task_header="file,start,end,label,score,task\n",
+        name_header=",name",
+    ),
     "audacity": Format(".txt", _audacity),
     "srt": Format(".srt", _srt, between="\n"),  # an empty line ends a subtitle
     "elan": Format(".eaf", _elan, single=True),

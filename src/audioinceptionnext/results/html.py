@@ -41,12 +41,14 @@ class LabelTotal:
     """The segments of one label over all recordings.
 
     Attributes:
+        name: of the label, in the language of the page.
         segments: how many there are.
         seconds: their total duration.
         weighted_scores: the sum of their scores, each weighted by the duration of its segment.
         files: the recordings that have any.
     """
 
+    name: str
     segments: int = 0
     seconds: float = 0.0
     weighted_scores: float = 0.0
@@ -129,10 +131,10 @@ class HtmlReport:
         with writing(self.path):
             length = sum(map(self._sections.write, section))
         segments, warnings = len(result.segments), len(result.warnings)
-        top = result.clip[0] if result.clip and segments else None
+        top = result.named().clip[0] if result.clip and segments else None
         self._rows.append(Row(result.file, None, result.duration, result.model, segments, warnings, top, length))
         for one in result.segments:
-            total = self._totals.setdefault(one.label, LabelTotal())
+            total = self._totals.setdefault(one.label, LabelTotal(result.names.get(one.label, one.label)))
             total.segments += 1
             total.seconds += one.end - one.start
             total.weighted_scores += one.score * (one.end - one.start)
@@ -155,7 +157,7 @@ class HtmlReport:
             mark=MARK,
             count=sum(row.problem is None for row in self._rows),
             seconds=sum(row.duration for row in self._rows),
-            totals=sorted(self._totals.items(), key=lambda item: -item[1].seconds),
+            totals=sorted(self._totals.values(), key=lambda one: -one.seconds),
             rows=list(zip(_told_apart([row.file for row in self._rows]), self._rows, strict=True)),
             modules={f"ainext/{name}.js": _module_url(name) for name in MODULES},
             script=_module("report"),

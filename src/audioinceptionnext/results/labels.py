@@ -32,6 +32,7 @@ class LabelSet:
         thresholds: one onset threshold per class; empty if the model has none.
         tasks: the names and sizes of consecutive parts of the labels, of each of which one is true; empty if there is
             only one task.
+        translations: of labels and groups, by which they are found too; what has none is missing.
 
     Raises:
         ParameterError: they do not fit together.
@@ -46,6 +47,7 @@ class LabelSet:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     thresholds: tuple[float, ...] = ()
     tasks: Mapping[str, int] = field(default_factory=dict)
+    translations: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, values in (("identifiers", self.identifiers), ("thresholds", self.thresholds)):
@@ -92,6 +94,7 @@ class LabelSet:
             groups={name: members for name, members in groups.items() if members},
             thresholds=tuple(self.thresholds[i] for i in columns) if self.thresholds else (),
             tasks={task: size for task, size in zip(self.tasks, sizes, strict=True) if size},
+            translations=self.translations,
         )
 
     def choose(self, labels: str | Iterable[str] | None = None, ignore: str | Iterable[str] | None = None) -> list[int]:
@@ -118,10 +121,14 @@ class LabelSet:
         if exact := self._places.get(wanted):
             return exact
         if wanted.startswith(GROUP):
-            groups = [one for one in self.groups if _matches(_folded(one), wanted.removeprefix(GROUP))]
+            groups = [one for one in self.groups if self._is_group(one, wanted.removeprefix(GROUP))]
             members = {label for one in groups for label in self.groups[one]}
             return [i for i, label in enumerate(self.names) if label in members]
-        return sorted(place for label, places in self._places.items() if _matches(label, wanted) for place in places)
+        return sorted({place for name, places in self._places.items() if _matches(name, wanted) for place in places})
+
+    def _is_group(self, name: str, wanted: str) -> bool:
+        """Whether a group is meant by its name, its translation or a pattern, in lower case."""
+        return any(_matches(_folded(one), wanted) for one in (name, self.translations.get(name, name)))
 
     def is_label(self, name: str) -> bool:
         """Whether a name is that of a label, rather than a pattern or a group."""
@@ -129,17 +136,19 @@ class LabelSet:
 
     @cached_property
     def _places(self) -> dict[str, list[int]]:
-        """The places of the labels of each name in lower case."""
+        """The places of the labels of each name in lower case. What is a label counts before what translates one."""
         found: dict[str, list[int]] = {}
         for place, name in enumerate(self.names):
             found.setdefault(_folded(name), []).append(place)
-        return found
+        translated = {place: _folded(self.translations.get(name, name)) for place, name in enumerate(self.names)}
+        return {text: [place] for place, text in translated.items()} | found
 
     def nearest(self, name: str) -> str:
         """What to give instead of a name that `find` does not know, for the end of an error."""
-        wanted, known = _folded(name), list(self.names)
+        wanted, known = _folded(name), [*self.names, *(self.translations.get(one, one) for one in self.names)]
         if wanted.startswith(GROUP):
-            wanted, known = wanted.removeprefix(GROUP), list(self.groups)
+            wanted = wanted.removeprefix(GROUP)
+            known = [*self.groups, *(self.translations.get(one, one) for one in self.groups)]
             if not known:
                 return "this model has no groups"
         by_folded = {_folded(one): one for one in known}
@@ -177,7 +186,8 @@ class LabelSet:
 
     def _split(self, text: str) -> list[str]:
         """The names that commas separate. At each place, the longest one that is a label or a group counts."""
-        whole = self._places.keys() | {_folded(GROUP + one) for one in self.groups}
+        groups = {_folded(GROUP + text) for one in self.groups for text in (one, self.translations.get(one, one))}
+        whole = self._places.keys() | groups
         most = max(map(len, (name.split(",") for name in whole)))  # parts of a name
         parts = text.split(",")
         found: list[str] = []

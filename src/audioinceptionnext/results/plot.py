@@ -16,6 +16,7 @@ import numpy as np
 
 from audioinceptionnext.errors import FileError, MissingDependencyError, counted, replacing, writing
 from audioinceptionnext.results.formats import format_time
+from audioinceptionnext.results.plot_fonts import families_for
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS
 from audioinceptionnext.results.types import RecognitionData
@@ -37,6 +38,9 @@ DPI = 160
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A8A2B", "#4D4D4D")
 INK, FAINT, PALE = "#333333", "#8C8C8C", "#F4F4F4"
 
+_NO_FONT = (
+    "no font here has the letters of these names, so the picture shows the labels; install one, such as Noto Sans CJK"
+)
 KHZ_TICKS = (0.25, 0.5, 1, 2, 4, 8, 16)
 TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds
 
@@ -71,12 +75,21 @@ def draw_recognition(result: RecognitionData) -> Figure:
     """Draw a result on a figure of its own, without pyplot and its global state.
 
     The picture shows the classes with the longest segments, `MAX_CLASSES` at most. If they are few, the most probable
-    others are added.
+    others are added. It names them in the language of the result, unless no font here has its letters: then it shows
+    the labels, with a warning.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    classes = _choose_classes(result)
+    classes, families = _choose_classes(result), None
+    if result.names:
+        named = result.named()
+        names = _choose_classes(named)
+        if families := families_for(names):
+            result, classes = named, names
+        else:
+            warnings.warn(_NO_FONT, stacklevel=3)
+    families = families or families_for(classes)
     lanes = [label for label in classes if any(segment.label == label for segment in result.segments)]
     colours = dict(zip(classes, COLOURS, strict=False))
 
@@ -96,11 +109,11 @@ def draw_recognition(result: RecognitionData) -> Figure:
             side.set_visible(False)
     if result.log_mel is not None:
         _draw_log_mel(axes["log_mel"], result.log_mel, result.duration, result.sample_rate)
-    _draw_probabilities(axes["probabilities"], result, colours, lanes)
+    _draw_probabilities(axes["probabilities"], result, colours, lanes, families)
     _draw_time_axis(axes["probabilities"], result.duration)
     _draw_title(grid[0, 0], result)
     with _no_glyph_warnings():
-        _draw_lanes(axes["lanes"], result, lanes, colours)  # last: whether a label fits depends on the layout
+        _draw_lanes(axes["lanes"], result, lanes, colours, families)  # last: whether a label fits depends on the layout
     return figure
 
 
@@ -189,7 +202,9 @@ def _band_of(hertz: float, bands: int, sample_rate: int) -> float:
     return (bands + 1) * mel(hertz) / mel(sample_rate / 2) - 0.5
 
 
-def _draw_probabilities(ax: Axes, result: RecognitionData, colours: dict[str, str], lanes: list[str]) -> None:
+def _draw_probabilities(
+    ax: Axes, result: RecognitionData, colours: dict[str, str], lanes: list[str], families: list[str] | None
+) -> None:
     columns = [result.labels.index(label) for label in colours]
     steps = len(result.probabilities)
     if steps and columns:
@@ -206,7 +221,7 @@ def _draw_probabilities(ax: Axes, result: RecognitionData, colours: dict[str, st
             colour, height = colours[label], 3 - order / 10
             ax.plot(times, line, linewidth=width, color=colour, zorder=height, label=label, clip_on=False)
             ax.fill_between(times, line, color=colour, alpha=alpha, linewidth=0, zorder=height - 1)
-        _draw_legend(ax, lanes)
+        _draw_legend(ax, lanes, families)
     ax.axhline(result.onset_threshold, color=FAINT, linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
     ax.set_ylim(0, 1)
     ax.set_yticks([0, 0.5, 1], ["0", "50%", "100%"])
@@ -214,7 +229,7 @@ def _draw_probabilities(ax: Axes, result: RecognitionData, colours: dict[str, st
     ax.spines["bottom"].set(visible=True, color=FAINT, linewidth=0.6)
 
 
-def _draw_legend(ax: Axes, lanes: list[str]) -> None:
+def _draw_legend(ax: Axes, lanes: list[str], families: list[str] | None) -> None:
     """Name the lines without a lane. The coloured labels of the lanes name the others."""
     from matplotlib.lines import Line2D
 
@@ -226,7 +241,13 @@ def _draw_legend(ax: Axes, lanes: list[str]) -> None:
     title = "less probable:" if lanes else "most probable:"
     handles = [Line2D([], [], linewidth=0), *lines]
     legend = ax.figure.legend(
-        handles, [title, *names], loc="outside lower right", ncols=4, fontsize=9, handlelength=1.2, frameon=False
+        handles,
+        [title, *names],
+        loc="outside lower right",
+        ncols=4,
+        prop={"size": 9, "family": families},
+        handlelength=1.2,
+        frameon=False,
     )
     for text in legend.get_texts():
         text.set(parse_math=False, color=INK)
@@ -251,7 +272,9 @@ def _draw_time_axis(ax: Axes, duration: float) -> None:
     ax.set_xlabel(f"time ({unit})", fontsize=9, color=INK)
 
 
-def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
+def _draw_lanes(
+    ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str], families: list[str] | None
+) -> None:
     ax.tick_params(bottom=False, labelbottom=False, left=False)
     ax.set_ylim(max(len(lanes), 1) - 0.5, -0.5)  # the first lane on top
     if not lanes:
@@ -261,7 +284,7 @@ def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: di
         return
     ax.set_yticks(range(len(lanes)), [_short(label, LABEL_LETTERS) for label in lanes], parse_math=False)
     for tick, label in zip(ax.get_yticklabels(), lanes, strict=True):
-        tick.set(color=colours[label], fontweight="bold")
+        tick.set(color=colours[label], fontweight="bold", fontfamily=families)
     for row, label in enumerate(lanes):
         spans = [(one.start, one.end - one.start) for one in result.segments if one.label == label]
         ax.axhspan(row - 0.38, row + 0.38, color=PALE, linewidth=0, zorder=0)
@@ -271,16 +294,18 @@ def _draw_lanes(ax: Axes, result: RecognitionData, lanes: list[str], colours: di
     if left_out:
         note = f"and {counted(left_out, 'label')} with less time in segments"
         ax.text(1, 0, note, transform=ax.transAxes, ha="right", va="top", fontsize=8, color=FAINT)
-    _draw_segment_labels(ax, result, lanes, colours)
+    _draw_segment_labels(ax, result, lanes, colours, families)
 
 
-def _draw_segment_labels(ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str]) -> None:
+def _draw_segment_labels(
+    ax: Axes, result: RecognitionData, lanes: list[str], colours: dict[str, str], families: list[str] | None
+) -> None:
     """Write the label and the score on each segment; the score alone, or nothing, where there is no room for both."""
     from matplotlib.colors import to_rgb
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 
-    font = FontProperties(size=8.5)
+    font = FontProperties(size=8.5, family=families)
     measure = TextToPath()
 
     def width(text: str) -> float:  # in points

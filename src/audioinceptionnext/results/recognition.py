@@ -52,7 +52,10 @@ class Recognition(RecognitionData):
         return self.to("json", path)
 
     def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """A header and one row per segment: file, start, end, label, score. Written to ``path`` if one is given."""
+        """A header and one row per segment: file, start, end, label, score. Written to ``path`` if one is given.
+
+        A result of `Recogniser.in_language` has a column with the names, too, as in `to_dataframe`.
+        """
         return self.to("csv", path)
 
     def to_audacity(self, path: str | PathLike[str] | None = None) -> str:
@@ -82,7 +85,8 @@ class Recognition(RecognitionData):
         except ModuleNotFoundError:
             raise MissingDependencyError("to_dataframe", "pandas") from None
         rows = [(self.file, one.start, one.end, one.label, one.score) for one in self.segments]
-        return pd.DataFrame(rows, columns=["file", "start", "end", "label", "score"])
+        frame = pd.DataFrame(rows, columns=["file", "start", "end", "label", "score"])
+        return frame.assign(name=frame.label.map(self.names)) if self.names else frame
 
     def plot(self, path: str | PathLike[str] | None = None) -> Figure:
         """Draw the log-mel, the segments and the probabilities over time.
@@ -111,4 +115,4 @@ class Recognition(RecognitionData):
 
     def _repr_html_(self) -> str:
         """The segments as an HTML table, which notebooks show."""
-        return render("results/recognition.html.j2", result=self)
+        return render("results/recognition.html.j2", result=self.named())

@@ -23,6 +23,8 @@ COLUMNS: tuple[str, ...] = ("file", "start", "end", "label", "score", "model")
 #: Of a table of recordings: the recording's name, its duration in seconds, the number of its segments, the most
 #: probable label of the recording as a whole with its score, the model's name, and why it could not be recognised.
 RECORDING_COLUMNS: tuple[str, ...] = ("file", "duration", "segments", "label", "score", "model", "problem")
+#: The last column of both, if the labels have names in another language.
+NAME_COLUMN = "name"
 _DECIMALS = {"start": 3, "end": 3, "duration": 3, "score": 4}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*_SEPARATORS, ".parquet")
@@ -48,10 +50,12 @@ def write_table(results: Iterable[RecognitionData | Mapping[str, Any]], path: st
 class _Table:
     columns: tuple[str, ...]
 
-    def __init__(self, path: str | PathLike[str], excel: bool = False) -> None:
+    def __init__(self, path: str | PathLike[str], excel: bool = False, names: bool = False) -> None:
         check_table_path(path)
         self.path = Path(path)
         self.rows = 0
+        if names:
+            self.columns = (*self.columns, NAME_COLUMN)
         separator = _SEPARATORS.get(self.path.suffix.lower())
         target = Path(os.path.realpath(self.path))
         with writing(self.path):
@@ -98,6 +102,7 @@ class SegmentTable(_Table):
     Args:
         path: its suffix says what is written: ``.csv``, ``.tsv`` or ``.parquet``.
         excel: whether CSV and TSV are for Excel: with its mark of UTF-8, and without formulas.
+        names: whether there is a column with the names of the labels, for results of `Recogniser.in_language`.
 
     Raises:
         FileError: the suffix is another one, or the file cannot be written.
@@ -136,7 +141,8 @@ class RecordingTable(_Table):
     def add(self, result: RecognitionData) -> None:
         """Add one recording. Raises `FileError`: the disk is full."""
         data = result.as_dict()
-        best = data["clip"][0] if data["clip"] and data["clip"][0]["score"] else {"label": "", "score": 0.0}
+        found = data["clip"] and data["clip"][0]["score"]
+        best = data["clip"][0] if found else {"label": "", NAME_COLUMN: "", "score": 0.0}
         row = {name: data[name] for name in ("file", "duration", "model")}
         self._add([{**row, "segments": len(data["segments"]), **best, "problem": ""}])
 
@@ -161,19 +167,24 @@ def check_table_path(path: str | PathLike[str]) -> None:
 
 
 def is_other_file(path: Path, columns: Sequence[str]) -> bool:
-    """Whether there is a file that holds anything but a table with these columns, which would be lost."""
+    """Whether there is a file that holds anything but a table with these columns, which would be lost.
+
+    A column of names may follow them.
+    """
     if not path.is_file() or not path.stat().st_size:
         return False
     separator = _SEPARATORS.get(path.suffix.lower())
     if separator is not None:
         with path.open("rb") as file:
             first = file.readline(2**16).decode("utf-8", "replace")
-        return first.removeprefix(EXCEL_MARK).rstrip("\r\n") != separator.join(columns)
+        found = first.removeprefix(EXCEL_MARK).rstrip("\r\n")
+        return found.removesuffix(f"{separator}{NAME_COLUMN}") != separator.join(columns)
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        return list(parquet.read_schema(path).names) != list(columns)
+        found_names = list(parquet.read_schema(path).names)
+        return found_names not in (list(columns), [*columns, NAME_COLUMN])
     except (pa.ArrowException, OSError):
         return True
 
@@ -237,7 +248,7 @@ class _Text:
             raise
 
     def _line(self, row: dict[str, Any]) -> str:
-        return self._separator.join(self._field(name, row[name]) for name in self._columns) + "\n"
+        return self._separator.join(self._field(name, row.get(name)) for name in self._columns) + "\n"
 
     def _field(self, name: str, value: Any) -> str:
         if value is None:

@@ -23,6 +23,7 @@ def settings_for(
     threshold: Threshold | None = None,
     *,
     groups: Mapping[str, Sequence[str]] | None = None,
+    translations: Mapping[str, str] | None = None,
     settings: SegmentationSettings | None = None,
     onset_threshold: float | None = None,
     stated: Mapping[str, Any] | None = None,
@@ -37,6 +38,7 @@ def settings_for(
             theirs. That of a label counts before that of a pattern or a group, and among these the last one. Of a list
             of such mappings, each counts before all that the ones ahead of it say.
         groups: of the labels, by name.
+        translations: of labels and groups, which ``threshold`` may name too, see `LabelSet`.
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
         stated: what the model itself states in place of the defaults of `SegmentationSettings`: ``offset_share`` (the
@@ -67,7 +69,7 @@ def settings_for(
     )
     if not any(layers):
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))
-    known = LabelSet(tuple(labels), groups=groups or {})
+    known = LabelSet(tuple(labels), groups=groups or {}, translations=translations or {})
     chosen = list(own) if own and onset_threshold is None else [settings.onset_threshold] * len(labels)
     for by_label in layers:
         texts = {str(name): value for name, value in by_label.items()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -27,10 +27,14 @@ class Segment:
     score: float
     task: str | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON object of one segment: times rounded to the millisecond, the score to 0.0001."""
+    def as_dict(self, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The JSON object of one segment: times rounded to the millisecond, the score to 0.0001.
+
+        Args:
+            names: of labels in some language, see `RecognitionData`. The object has a ``name`` if there are any.
+        """
         times = {"start": _rounded(self.start, 3), "end": _rounded(self.end, 3)}
-        return {**times, "label": self.label, "score": _rounded(self.score, 4)} | _task(self.task)
+        return {**times, **named_label(self.label, names), "score": _rounded(self.score, 4)} | _task(self.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class RecognitionData:
         tasks: the names and sizes of consecutive parts of the labels, as in `Recogniser`; empty for most models.
         window_probabilities: (windows, classes) float32, of the model's windows, whose mean is ``clip``. They are the
             ``probabilities`` unless the timeline is a fine one.
+        names: of the labels in the language that was asked for, which `Recogniser.in_language` sets; empty if none was.
     """
 
     file: str
@@ -82,6 +87,7 @@ class RecognitionData:
     onset_threshold: float = 0.5
     tasks: dict[str, int] = field(default_factory=dict)
     window_probabilities: np.ndarray = field(repr=False, default=None)  # type: ignore[arg-type]  # see below
+    names: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.window_probabilities is None:
@@ -95,11 +101,29 @@ class RecognitionData:
             "duration": _rounded(self.duration, 3),
             "model": self.model,
             "clip": [
-                {"label": one.label, "score": score} | _task(one.task)
+                {**named_label(one.label, self.names), "score": score} | _task(one.task)
                 for one, score in zip(self.clip, scores, strict=True)
             ],
-            "segments": [segment.as_dict() for segment in self.segments],
+            "segments": [segment.as_dict(self.names) for segment in self.segments],
         }
+
+    def named(self) -> Self:
+        """The same result with names in place of labels, for people to read. Programs need the labels."""
+        if not self.names:
+            return self
+        names = self.names
+        return replace(
+            self,
+            clip=[replace(one, label=names.get(one.label, one.label)) for one in self.clip],
+            segments=[replace(one, label=names.get(one.label, one.label)) for one in self.segments],
+            labels=tuple(names.get(label, label) for label in self.labels),
+            names={},
+        )
+
+
+def named_label(label: str, names: Mapping[str, str] | None) -> dict[str, str]:
+    """What JSON says of a label: its name too, if a language was asked for."""
+    return {"label": label, "name": names.get(label, label)} if names else {"label": label}
 
 
 def _rounded(value: float, digits: int) -> float:
