@@ -32,7 +32,8 @@ from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import Segmenter, find_segments, step_bounds
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import encode, kitchen, sine, write_wav
 from tests.browser import SCENE

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from audioinceptionnext.models.names import list_models as list_models
     from audioinceptionnext.models.publish import push_to_hub as push_to_hub
     from audioinceptionnext.results.recognition import Recognition as Recognition
-    from audioinceptionnext.results.segmentation import SegmentationSettings as SegmentationSettings
+    from audioinceptionnext.results.settings import SegmentationSettings as SegmentationSettings
     from audioinceptionnext.results.types import Score as Score
     from audioinceptionnext.results.types import Segment as Segment
 
@@ -49,7 +49,7 @@ _MODULES = {
     "Recognition": "results.recognition",
     "Score": "results.types",
     "Segment": "results.types",
-    "SegmentationSettings": "results.segmentation",
+    "SegmentationSettings": "results.settings",
     "Step": "inference.stream",
     "Stream": "inference.stream",
     "list_models": "models.names",

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
-from audioinceptionnext.results.segmentation import MAX_SECONDS, SegmentationSettings
+from audioinceptionnext.results.settings import MAX_SECONDS, SegmentationSettings
 from audioinceptionnext.results.thresholds import parse_thresholds
 from audioinceptionnext.serving.errors import RequestError
 
