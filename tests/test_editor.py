@@ -147,7 +147,7 @@ def test_segments_are_corrected_by_keyboard(page: Any) -> None:
     page.keyboard.type("15,5")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
-    assert "Renamed blender to stove burner, 0:11.40 to 0:15.55." == page.inner_text(SAID)
+    assert page.inner_text(SAID) == "Renamed blender to stove burner, 0:11.40 to 0:15.55."
     assert page.evaluate(FOCUSED).startswith("Edit stove burner, 0:11.40 to 0:15.55")  # where the focus was
 
     for key in ["Shift+ArrowRight"] * 3 + ["Alt+ArrowLeft"] * 3:  # two edits
@@ -189,7 +189,12 @@ def test_segments_are_corrected_by_keyboard(page: Any) -> None:
 
 def test_a_page_with_unsaved_corrections_asks_before_it_closes(page: Any) -> None:
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    def stay(dialog: Any) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
     page.get_by_role("button", name="Edit water flowing").click()
     page.get_by_role("button", name="Delete", exact=True).click()
     page.evaluate("setTimeout(() => location.reload())")
