@@ -39,7 +39,8 @@ from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.segmentation import find_segments
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 
 SECONDS = 5.0

@@ -40,7 +40,8 @@ from audioinceptionnext.network.storage import load_model
 from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import find_segments, step_bounds
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 
 SCENES: dict[str, Any] = {

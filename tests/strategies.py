@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Score, Segment
 
 AWKWARD = ["kettle", 'tap, "hot"', "café – wok 🍳", "two\nlines\tand a tab", "_$x$_", "[bold]"]

@@ -23,7 +23,7 @@ from audioinceptionnext.models.load import load
 from audioinceptionnext.network import LogMel, create_model
 from audioinceptionnext.network.published import load_published, published_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.training.batch_transform import crop
 from audioinceptionnext.training.initial_model import build_initial_model, open_weights
 from audioinceptionnext.training.recipe import Recipe

@@ -37,7 +37,8 @@ from audioinceptionnext.errors import AinextError, ParameterError
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import find_segments, step_bounds
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 from audioinceptionnext.training import frame_wise
 from audioinceptionnext.training.cross_validation import CrossValidation

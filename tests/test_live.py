@@ -27,12 +27,14 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.audio.network_stream import network_input
 from audioinceptionnext.cli import live_loop
-from audioinceptionnext.cli.live_loop import LiveLoop, Printer
+from audioinceptionnext.cli.live_loop import LiveLoop
+from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import Segmenter, find_segments, step_bounds
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 from tests.audio_files import encode, kitchen, sine, write_wav
 from tests.browser import SCENE
@@ -598,7 +600,7 @@ def flood(files: dict[str, Path], seconds: int, waits: bool, steps: bool = False
     """A loop over sound that comes faster than it can be recognised."""
     recogniser = load(files["dense"])
     source = LiveInput("flood", (kitchen(1) for _ in range(seconds)), waits)
-    return LiveLoop(source, lambda start: Stream(recogniser, start=start), Printer(True, steps, None), RATE, drop=drop)
+    return LiveLoop(source, lambda start: Stream(recogniser, start=start), Printer(True, steps), RATE, drop=drop)
 
 
 def test_skipped_sound_is_reported(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

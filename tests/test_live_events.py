@@ -17,7 +17,8 @@ from websockets.sync import client as websockets
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.capture import LiveInput
-from audioinceptionnext.cli.live_loop import LiveLoop, Printer
+from audioinceptionnext.cli.live_loop import LiveLoop
+from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference.events import TOLERANCE_S, Announcer, Event
 from audioinceptionnext.inference.steps import EARLY_MIRRORED_FRAMES
@@ -292,7 +293,7 @@ def test_ids_go_on_after_sound_was_skipped(
     loop = LiveLoop(
         LiveInput("flood", blocks(), waits=True),
         lambda start: Stream(recogniser, start=start, early=True),
-        Printer(True, False, None),
+        Printer(True, False),
         RATE,
         drop=True,
     )

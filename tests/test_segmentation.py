@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audioinceptionnext.errors import ParameterError
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments, step_bounds
+from audioinceptionnext.results.segmentation import Segmenter, find_segments, step_bounds
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.thresholds import parse_thresholds, settings_for
 from audioinceptionnext.results.types import Segment
 from tests.strategies import segmentation_settings
@@ -198,10 +199,32 @@ def test_thresholds_of_single_classes() -> None:
 
     assert found(class_thresholds=(0.35, 0.6)) == {"kettle"}
     assert found(class_thresholds=(0.45, 0.5)) == {"other"} == found()
-    with pytest.raises(ValueError, match="3 thresholds for 2 classes"):
+    with pytest.raises(ValueError, match="3 values of class_thresholds for 2 classes"):
         found(class_thresholds=(0.35, 0.6, 0.5))
     with pytest.raises(ParameterError, match="class_thresholds is 1"):
         found(class_thresholds=(0.35, 1.5))
+
+
+@given(st.data())
+def test_settings_by_class(data: st.DataObject) -> None:
+    """Each class has the segments that it has alone, with its own values as those of all classes."""
+    smoothing = tuple(data.draw(st.sampled_from([0.0, 0.32, 1.0])) for _ in range(3))
+    shortest = tuple(data.draw(st.sampled_from([0.0, 0.5, 1.5])) for _ in range(3))
+    labels = ["a", "b", "c"]
+    probabilities = np.random.default_rng(data.draw(st.integers(0, 99))).random((40, 3), np.float32)
+    settings = SegmentationSettings(class_smoothing=smoothing, class_min_durations=shortest)
+    found = find_segments(probabilities, STEP, WINDOW, 9.0, labels, settings)
+    for column, label in enumerate(labels):
+        own = SegmentationSettings(smoothing=smoothing[column], min_duration=shortest[column])
+        alone = find_segments(probabilities[:, [column]], STEP, WINDOW, 9.0, [label], own)
+        assert [one for one in found if one.label == label] == alone
+    portions, segmenter = [], Segmenter(labels, settings, STEP, WINDOW)
+    for row in probabilities[:-1]:
+        portions += segmenter.push(row[None])
+    portions += segmenter.finish(probabilities[-1:], 9.0)
+    assert sorted(portions, key=repr) == sorted(found, key=repr)
+    some = settings.take([2, 0])
+    assert (some.class_smoothing, some.class_min_durations) == (smoothing[2::-2], shortest[2::-2])
 
 
 def test_from_threshold_keeps_the_ratio_of_both_thresholds() -> None:

@@ -30,7 +30,8 @@ from audioinceptionnext.evaluation.timeline_report import (
     write_timeline_report,
 )
 from audioinceptionnext.evaluation.timelines import Timeline, merged, smoothed
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.segmentation import find_segments
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 from audioinceptionnext.training.recipe import as_yaml
 from tests.annotated_scenes import STEPS, write_scenes
@@ -179,7 +180,7 @@ def test_what_overlaps_or_touches_is_one_and_scores_are_those_of_the_segmenter()
     assert merged(events) == [event("a", 1, 3), event("b", 1, 4), event("a", 3.1, 4)]
     probabilities = np.random.default_rng(0).uniform(0, 1, (100, 2)).astype(np.float32)
     settings = SegmentationSettings(0.6, 0.5)
-    smooth = smoothed(probabilities, STEP, settings.smoothing)
+    smooth = smoothed(probabilities, STEP, np.full(probabilities.shape[1], settings.smoothing))
     segments = find_segments(probabilities, STEP, STEP, 16.0, LABELS, settings)
     assert segments
     for one in segments:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from audioinceptionnext.models.publish import push_to_hub as push_to_hub
     from audioinceptionnext.results.languages import list_languages as list_languages
     from audioinceptionnext.results.recognition import Recognition as Recognition
-    from audioinceptionnext.results.segmentation import SegmentationSettings as SegmentationSettings
+    from audioinceptionnext.results.settings import SegmentationSettings as SegmentationSettings
     from audioinceptionnext.results.types import Score as Score
     from audioinceptionnext.results.types import Segment as Segment
 
@@ -51,7 +51,7 @@ _MODULES = {
     "Recognition": "results.recognition",
     "Score": "results.types",
     "Segment": "results.types",
-    "SegmentationSettings": "results.segmentation",
+    "SegmentationSettings": "results.settings",
     "Step": "inference.stream",
     "Stream": "inference.stream",
     "list_languages": "results.languages",

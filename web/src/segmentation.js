@@ -8,6 +8,8 @@ const SETTINGS = {
   minDuration: 0.3,
   mergeGap: 0.3,
   classThresholds: [],
+  classSmoothing: [],
+  classMinDurations: [],
 };
 
 const OFFSET_TO_ONSET = 0.6; // the offset threshold as a share of the onset threshold, unless the model states one
@@ -19,12 +21,16 @@ const OFFSET_TO_ONSET = 0.6; // the offset threshold as a share of the onset thr
  * @param {object} stated what its file states as `segmentation`
  */
 export function ownSettings(thresholds, stated) {
-  const { onsetThreshold, smoothing, minDuration, mergeGap } = SETTINGS;
+  const { onsetThreshold, mergeGap } = SETTINGS;
+  // Each of these is one number for all classes, or a list with one for each.
+  const shared = (name, value) => (typeof value === "number" ? value : SETTINGS[name]);
   return {
     onsetThreshold,
     offsetThreshold: (stated.offset_share ?? OFFSET_TO_ONSET) * onsetThreshold,
-    smoothing: stated.smoothing ?? smoothing,
-    minDuration: stated.min_duration ?? minDuration,
+    smoothing: shared("smoothing", stated.smoothing),
+    minDuration: shared("minDuration", stated.min_duration),
+    classSmoothing: Array.isArray(stated.smoothing) ? stated.smoothing : [],
+    classMinDurations: Array.isArray(stated.min_duration) ? stated.min_duration : [],
     mergeGap: stated.merge_gap ?? mergeGap,
     classThresholds: stated.thresholds ?? thresholds,
   };
@@ -38,8 +44,8 @@ export class Segmenter {
   /**
    * @param {string[]} labels
    * @param {object} settings those that differ from the defaults: onsetThreshold and offsetThreshold (or
-   *   classThresholds, one onset threshold per class, with offset thresholds in proportion), and in seconds smoothing,
-   *   minDuration and mergeGap
+   *   classThresholds, one onset threshold per class, with offset thresholds in proportion), and in seconds mergeGap,
+   *   smoothing and minDuration (or classSmoothing and classMinDurations, one per class)
    * @param {number} stepSeconds from one step to the next
    * @param {number} windowSeconds length of the window that each step sees
    */
@@ -48,10 +54,16 @@ export class Segmenter {
     this.settings = { ...SETTINGS, ...settings };
     this.stepSeconds = stepSeconds;
     this.windowSeconds = windowSeconds;
-    const { onsetThreshold: onset, offsetThreshold: offset, classThresholds, smoothing } = this.settings;
+    const { onsetThreshold: onset, offsetThreshold: offset, classThresholds } = this.settings;
+    const { smoothing, minDuration, classSmoothing, classMinDurations } = this.settings;
     this.onset = classThresholds.length ? classThresholds : labels.map(() => onset);
     this.offset = classThresholds.length ? classThresholds.map((one) => one * (offset / onset)) : labels.map(() => offset);
-    this.reach = Math.trunc(smoothing / stepSeconds / 2 + EPSILON_S); // steps to either side in the moving average
+    this.shortest = classMinDurations.length ? classMinDurations : labels.map(() => minDuration);
+    // Steps to either side that the moving average of each class takes in, and the most of them.
+    this.reaches = (classSmoothing.length ? classSmoothing : labels.map(() => smoothing)).map((seconds) =>
+      Math.trunc(seconds / stepSeconds / 2 + EPSILON_S),
+    );
+    this.reach = Math.max(0, ...this.reaches);
     this.last = null; // {steps, duration}, once known
     this.steps = 0; // received
     this.smoothed = 0;
@@ -143,11 +155,12 @@ export class Segmenter {
   /** The next smoothed step: the mean with its neighbours, of which there are fewer at both ends of the recording. */
   #smooth() {
     if (!this.reach) return this.row;
-    const first = Math.max(0, this.smoothed - this.reach);
-    const end = Math.min(this.steps, this.smoothed + this.reach + 1);
-    const last = this.sums.length - 1;
-    const before = this.sums[last - (this.steps - first)];
-    return Float32Array.from(this.sums[last], (sum, column) => (sum - before[column]) / (end - first));
+    const earliest = this.steps + 1 - this.sums.length; // the step before which the first of the sums was taken
+    return Float32Array.from(this.reaches, (reach, column) => {
+      const first = Math.max(0, this.smoothed - reach);
+      const end = Math.min(this.steps, this.smoothed + reach + 1);
+      return (this.sums[end - earliest][column] - this.sums[first - earliest][column]) / (end - first);
+    });
   }
 
   /** The held run of a class as a segment, unless it is too short. */
@@ -156,7 +169,7 @@ export class Segmenter {
     this.held.delete(column);
     const segment = this.#segment(column, run);
     const length = segment.end - segment.start;
-    return length > 0 && length >= this.settings.minDuration - EPSILON_S ? [segment] : [];
+    return length > 0 && length >= this.shortest[column] - EPSILON_S ? [segment] : [];
   }
 
   #segment(column, { first, end, before, after }) {

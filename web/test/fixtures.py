@@ -19,7 +19,8 @@ from audioinceptionnext.audio.resample import Resampler
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
-from audioinceptionnext.results.segmentation import SegmentationSettings, Segmenter, find_segments
+from audioinceptionnext.results.segmentation import Segmenter, find_segments
+from audioinceptionnext.results.settings import SegmentationSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENE = REPOSITORY / "examples" / "kitchen-scene.flac"  # 29 s
@@ -65,6 +66,8 @@ def segmentation(folder: Path) -> None:
             min_duration=float(random.choice([0, 0.3, 1])),
             merge_gap=float(random.choice([0, 0.3, 1])),
             class_thresholds=tuple(random.uniform(0.2, 0.9, classes)) if random.random() < 0.5 else (),
+            class_smoothing=tuple(random.choice([0, 0.32, 2.0], classes).tolist()) if random.random() < 0.3 else (),
+            class_min_durations=tuple(random.choice([0, 0.3, 1.0], classes).tolist()) if random.random() < 0.3 else (),
         )
         labels = [f"class {index}" for index in range(classes)]
         segmenter = Segmenter(labels, settings, step, window)

@@ -135,8 +135,8 @@ class LiveInput:
 
     Attributes:
         name: what messages call it.
-        blocks: mono float32 at the model's rate. The iterator raises MediaError if the input cannot be opened or
-            breaks off.
+        blocks: mono float32 at the model's rate; None where the sound breaks off and goes on later, when it comes. The
+            iterator raises MediaError if the input cannot be opened or ends before its time.
         waits: whether the input waits while nobody reads it, as a file and a pipe do. A microphone does not: what is
             not read in time is lost.
         recorded: whether everything is there from the start, so that nothing can be late.
@@ -144,7 +144,7 @@ class LiveInput:
     """
 
     name: str
-    blocks: Iterator[np.ndarray]
+    blocks: Iterator[np.ndarray | None]
     waits: bool
     recorded: bool = False
     close: Callable[[], None] = lambda: None
@@ -229,7 +229,7 @@ class Backlog:
         self._source, self._rate, self._drop = source, sample_rate, drop
         self._max_samples = round(max_seconds * sample_rate)
         self._dropped = 0
-        self._blocks: deque[np.ndarray] = deque()
+        self._blocks: deque[np.ndarray | None] = deque()
         self._samples = 0
         self._closed = False
         self._changed = Condition()
@@ -249,10 +249,21 @@ class Backlog:
             return self._ended and not self._samples
 
     def take(self, max_samples: int, timeout: float) -> np.ndarray:
-        """Take up to ``max_samples``, and at least one unless none comes within ``timeout`` seconds: (n,) float32."""
+        """Take up to ``max_samples``, and at least one unless none comes within ``timeout`` seconds: (n,) float32.
+
+        None are given past a place where the sound breaks off, until `breaks_off` was asked.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._samples or self._ended, timeout)
+            self._changed.wait_for(lambda: self._blocks or self._ended, timeout)
             return self._cut(max_samples)
+
+    def breaks_off(self) -> bool:
+        """Whether the sound breaks off here. What is taken next comes after that."""
+        with self._changed:
+            found = bool(self._blocks) and self._blocks[0] is None
+            if found:
+                self._blocks.popleft()
+            return found
 
     def skip(self, keep: int) -> int:
         """Drop the oldest samples until ``keep`` are left. Returns how many were dropped since the last call."""
@@ -269,8 +280,8 @@ class Backlog:
 
     def _cut(self, max_samples: int) -> np.ndarray:
         parts = [np.zeros(0, np.float32)]
-        while max_samples > 0 and self._blocks:
-            block = self._blocks.popleft()
+        while max_samples > 0 and self._blocks and (block := self._blocks[0]) is not None:
+            self._blocks.popleft()
             if len(block) > max_samples:
                 self._blocks.appendleft(block[max_samples:])
             parts.append(block[:max_samples])
@@ -291,9 +302,13 @@ class Backlog:
             self._ended = True
             self._changed.notify_all()
 
-    def _put(self, block: np.ndarray) -> bool:
+    def _put(self, block: np.ndarray | None) -> bool:
         """Add a block; False once the backlog is closed."""
         with self._changed:
+            if block is None:
+                self._blocks.append(None)
+                self._changed.notify_all()
+                return not self._closed
             if self._drop:
                 self._dropped += len(self._cut(max(0, self._samples - self._max_samples)))
             elif self._source.waits:

@@ -13,11 +13,19 @@ from typing import Any, BinaryIO
 import av
 import av.logging
 import numpy as np
-from av.error import ExitError, FFmpegError, InvalidDataError
+from av.error import (
+    ExitError,
+    FFmpegError,
+    HTTPUnauthorizedError,
+    InvalidDataError,
+    OptionNotFoundError,
+    ProtocolNotFoundError,
+)
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
 from audioinceptionnext.audio.container import FORMATS
 from audioinceptionnext.audio.mixdown import Mixdown
+from audioinceptionnext.audio.reconnect import Connection, Reconnecting
 from audioinceptionnext.audio.resample import Resampler, missing_band, mono_blocks, silence
 from audioinceptionnext.audio.soundtrack import MAX_RATE, MIN_RATE
 from audioinceptionnext.audio.time_stamps import Clock, start_of
@@ -29,6 +37,8 @@ _OPEN_TIMEOUT_S, _READ_TIMEOUT_S = 15.0, 30.0  # for a server's first response, 
 _MAX_GAP_S = 10.0  # a longer gap between two packets means that the server's clock was set anew
 # A stream may fetch from the network only, and not from this computer's files, whatever a playlist says.
 _PROTOCOLS = "http,https,httpproxy,tcp,tls,udp,rtp,rtmp,rtmps,rtmpt,rtmpts,srt,hls,crypto,data,ftp"
+# Another attempt would fail the same way: a typing error in the address, a page in place of sound, a wrong password.
+_HOPELESS = (ValueError, InvalidDataError, ProtocolNotFoundError, OptionNotFoundError, HTTPUnauthorizedError)
 _WAITING = ("http", "https", "ftp")  # servers of these protocols stop sending while nobody reads
 
 
@@ -51,7 +61,7 @@ def growing_input(path: str, target_rate: int, warn: Callable[[str], None]) -> L
             return av.open(growing, options=options, metadata_errors="replace")
 
         with Path(path).open("rb") as growing.file:
-            yield from _decode(connect, name, target_rate, warn, grows=True)
+            yield from _decode(connect, name, target_rate, warn, Connection(), grows=True)
 
     return LiveInput(name, blocks(), waits=True, close=growing.close)
 
@@ -71,17 +81,29 @@ class _GrowingFile:
         self.closed = True
 
 
-def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> LiveInput:
+def network_input(
+    url: str,
+    target_rate: int,
+    warn: Callable[[str], None],
+    *,
+    name: str | None = None,
+    note: Callable[[str], None] | None = None,
+    from_the_start: bool = False,
+) -> LiveInput:
     """A stream that FFmpeg can fetch: http, https (also HLS), rtsp, rtmp, rtp or udp.
 
     Args:
         target_rate: of the blocks, in Hz.
         warn: called with one line if some of the sound is missing, or the channels cancel each other; once for each.
+        name: what messages call it; the URL without a password unless given.
+        note: called with one line when a live stream breaks off, and when it is back: it is then opened again, however
+            long that takes. It ends where it breaks off unless given.
+        from_the_start: with ``note``, whether it is tried again even if it cannot be opened at first.
 
     Raises:
         MediaError: ``url`` is the URL of a file.
     """
-    name = public_name(url)
+    name = name or public_name(url)
     scheme = url.partition("://")[0].lower()
     if scheme == "file":
         raise MediaError(name, "is a file; give its path alone, without file://")
@@ -91,25 +113,41 @@ def network_input(url: str, target_rate: int, warn: Callable[[str], None]) -> Li
         timeout = (_OPEN_TIMEOUT_S, _READ_TIMEOUT_S)
         return av.open(url, options=options, timeout=timeout, metadata_errors="replace")
 
-    return LiveInput(name, _decode(connect, name, target_rate, warn), waits=scheme in _WAITING)
+    def blocks(connection: Connection) -> Iterator[np.ndarray]:
+        return _decode(connect, name, target_rate, warn, connection)
+
+    waits = scheme in _WAITING
+    if note is None:
+        return LiveInput(name, blocks(Connection()), waits)
+    again = Reconnecting(blocks, name, note, from_the_start)
+    return LiveInput(name, iter(again), waits, close=again.closed.set)
 
 
 def _decode(
-    connect: Callable[[], Any], name: str, target_rate: int, warn: Callable[[str], None], grows: bool = False
+    connect: Callable[[], Any],
+    name: str,
+    target_rate: int,
+    warn: Callable[[str], None],
+    connection: Connection,
+    grows: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield a container's sound as mono blocks, packet by packet.
 
     Args:
         connect: opens the container.
+        connection: is told what is known of it.
         grows: whether it is a file, in which times are those that it has when it is whole: the sound may start late,
             and pauses are as long as in `SoundTrack`. The time stamps of a network stream start anywhere.
     """
     try:
         container = connect()
     except (FFmpegError, OSError, ValueError, RuntimeError) as error:
+        connection.hopeless = isinstance(error, _HOPELESS)
         reason = f"cannot be opened: {_reason(error)}; check the address and try to play it"
         raise MediaError(name, reason) from None
     with container:
+        connection.hopeless = True  # until there is sound
+        connection.length_stated = _states_length(container)
         if not container.streams.audio:
             raise MediaError(name, "has no sound; give a stream with a sound track")
         tracks = container.streams.audio
@@ -119,6 +157,7 @@ def _decode(
         if stream.codec_context is None:
             raise MediaError(name, "its sound is in a codec that FFmpeg lacks; give a stream in another codec")
         keep_only(container, [stream])
+        connection.hopeless = False
         resampler: Resampler | None = None
         mixdown = Mixdown(lambda line: warn(f"{name}: {line}"))
         try:
@@ -139,6 +178,7 @@ def _decode(
                     elif line := missing_band(rate, target_rate):
                         warn(f"{name}: {line}")
                     resampler = Resampler(rate, target_rate)
+                connection.seconds += len(block) / rate
                 yield resampler.push(block)
         except (FFmpegError, OSError) as error:
             # FFmpeg takes the end of an HTTP stream that never stated its length for a failure.
@@ -183,6 +223,13 @@ def _frames(
             yield frame
         if begun:
             yield 0.0
+
+
+def _states_length(container: Any) -> bool:
+    """Whether a server has said how much there is: it has a recording, not a live stream."""
+    if container.format.name == "hls":  # whose playlist says when it is complete
+        return container.duration is not None
+    return container.size > 0
 
 
 def _reason(error: Exception) -> str:

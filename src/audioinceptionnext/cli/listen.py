@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
-from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.models.names import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from audioinceptionnext.audio.capture import LiveInput
+    from audioinceptionnext.inference.events import Observer
 
 _RAW = "Raw samples on stdin (INPUT is -)"
 
@@ -29,11 +27,12 @@ class Encoding(StrEnum):
 
 
 def listen(
-    input: Annotated[
-        str | None,
+    inputs: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="INPUT",
-            help="Listen to this file or URL (http, https, rtsp, rtmp, rtp, udp), or with - to raw samples on stdin.",
+            help="Listen to these files, URLs (http, https, rtsp, rtmp, rtp, udp) and microphones (microphone, "
+            "microphone:NAME), and with - to raw samples on stdin. Each may have a name: kitchen=rtsp://camera.local/1.",
             show_default="the microphone",
         ),
     ] = None,
@@ -78,6 +77,13 @@ def listen(
         typer.Option("--drop", help="If recognition falls behind, skip to the newest sound, and say how much is lost."),
     ] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Keep reading a file that is still being written.")] = False,
+    reconnect: Annotated[
+        bool,
+        typer.Option(
+            "--reconnect/--no-reconnect",
+            help="Open a live network stream again when it breaks off, however long that takes.",
+        ),
+    ] = True,
     device: Annotated[
         str | None,
         typer.Option(metavar="NAME|NUMBER", help="Use this microphone.", show_default="the system's default"),
@@ -113,19 +119,25 @@ def listen(
     if list_devices:
         _list_devices(as_json)
         return
-    kind = _kind(input, follow)
-    _check(kind, {"sample_rate": sample_rate, "channels": channels, "encoding": encoding}, device, drop, stop_after)
-    if follow and kind != "growing file":
-        raise ParameterError("follow", None, "this is only for a file that is still being written")
-    if steps and not as_json:
-        raise ParameterError("steps", None, "this needs --json")
 
-    from audioinceptionnext.audio.capture import public_name
-    from audioinceptionnext.cli.live_loop import Journal, LiveLoop, Printer
+    from audioinceptionnext.cli.journal import Journal
+    from audioinceptionnext.cli.live_inputs import RawSamples, check_options, open_input, read_inputs
+    from audioinceptionnext.cli.live_loop import LiveLoop, run_all, turns
+    from audioinceptionnext.cli.live_printer import Printer
+    from audioinceptionnext.cli.signals import stop_signals
+    from audioinceptionnext.inference.events import Observers
     from audioinceptionnext.inference.stream import Stream
     from audioinceptionnext.models.load import load
 
-    recogniser = options.choose(load(model, threads=threads, backend=backend.value), labels, ignore)
+    chosen = read_inputs(inputs or [], device, follow)
+    raw = RawSamples(sample_rate, channels, encoding)
+    check_options(chosen, raw, drop, stop_after)
+    if steps and not as_json:
+        raise ParameterError("steps", None, "this needs --json")
+    several = len(chosen) > 1
+    # One thread for each of several inputs: they are recognised side by side.
+    recogniser = load(model, threads=1 if several and threads is None else threads, backend=backend.value)
+    recogniser = options.choose(recogniser, labels, ignore)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
@@ -151,72 +163,37 @@ def listen(
         )
 
     delay = stream(0, lambda line: None).delay  # complains about its parameters before anything is opened
-    journal = None if log is None else Journal(log, public_name(input or "microphone"))
-    printer = Printer(as_json, steps, journal, delay)
+    named = several or any(one.given_name for one in chosen)
+    printer = Printer(as_json, steps, delay, [one.name for one in chosen] if named else ())
+    observers: list[Observer] = []  # the printer comes after them: what is printed has been stored
     try:
-        if kind == "stdin":
-            from audioinceptionnext.audio.capture import pcm_input
-
-            form = encoding or "s16le", channels or 1, sample_rate or rate
-            source = pcm_input(sys.stdin.fileno(), *form, rate, warn)
-            if sample_rate is None:
-                what = f"{rate:,} Hz, {counted(form[1], 'channel')}, {form[0]}"
-                note = f"stdin: {what}, unless --sample-rate, --channels and --encoding say otherwise"
-                source.blocks = _noted(source.blocks, lambda: printer.print_note(note))
-        else:
-            source = _open(kind, input, rate, device, warn)
-        complete = LiveLoop(source, stream, printer, rate, drop, stop_after).run()
+        if log is not None:
+            observers.append(Journal(log, printer.fail))
+        observer, turn = Observers(observers), turns()
+        with stop_signals() as stop:
+            loops = [
+                LiveLoop(
+                    open_input(one, rate, raw, warn, printer.print_note, reconnect, several),
+                    stream,
+                    printer,
+                    rate,
+                    drop,
+                    stop_after,
+                    name=one.name,
+                    observer=observer,
+                    stop=stop,
+                    turn=turn,
+                )
+                for one in chosen
+            ]
+            complete = run_all(loops)
     finally:
-        if journal is not None:
-            journal.close()
-    if not complete:
+        for one in observers:
+            one.close()
+    if printer.failed is not None:
+        printer.print_note(str(printer.failed))
+    if printer.failed is not None or not complete:
         raise typer.Exit(1)
-
-
-def _kind(input: str | None, follow: bool) -> str:
-    if input is None or input == "-":
-        return "microphone" if input is None else "stdin"
-    if "://" in input and not Path(input).exists():
-        return "network"
-    return "growing file" if follow else "file"
-
-
-def _check(kind: str, raw: dict[str, object], device: str | None, drop: bool, stop_after: float | None) -> None:
-    """Refuse options that do not fit the input; they would be ignored otherwise."""
-    for name, value in raw.items():
-        if value is not None and kind != "stdin":
-            raise ParameterError(name, None, "this is only for raw samples on stdin; give - as INPUT")
-    if device is not None and kind != "microphone":
-        raise ParameterError("device", None, "this is only for a microphone; leave INPUT out")
-    if drop and kind == "file":
-        raise ParameterError("drop", None, "recognition of a file cannot fall behind; leave this out")
-    if kind == "stdin" and sys.stdin.isatty():
-        raise ParameterError("input", "-", "stdin is a terminal; pipe raw samples into it")
-    if stop_after is not None and not 0 < stop_after < float("inf"):
-        raise ParameterError("stop_after", stop_after, "give a number above 0")
-
-
-def _open(kind: str, input: str | None, rate: int, device: str | None, warn: Callable[[str], None]) -> LiveInput:
-    """Open any input but stdin."""
-    if input is None:
-        from audioinceptionnext.audio.microphone import microphone_input
-
-        return microphone_input(int(device) if device is not None and device.isdecimal() else device, rate, warn)
-    if kind == "file":
-        from audioinceptionnext.audio.capture import file_input
-
-        return file_input(input, rate, warn)
-    from audioinceptionnext.audio.network_stream import growing_input, network_input
-
-    return network_input(input, rate, warn) if kind == "network" else growing_input(input, rate, warn)
-
-
-def _noted(blocks: Iterator[np.ndarray], note: Callable[[], None]) -> Iterator[np.ndarray]:
-    """The blocks, with a note when the first one is there, which may turn out to be no sound."""
-    for number, block in enumerate(blocks):
-        if number == 0:
-            note()
-        yield block
 
 
 def _list_devices(as_json: bool) -> None:

@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from audioinceptionnext.inference.recogniser import Recogniser
-    from audioinceptionnext.results.segmentation import SegmentationSettings
+    from audioinceptionnext.results.settings import SegmentationSettings
 
 _SEGMENTS = "Segments"
 _LABELS = "Labels"

@@ -88,6 +88,27 @@ def serve(
         list[str] | None,
         typer.Option("--origin", metavar="URL", help="Let pages of this site call the server. May be repeated."),
     ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FILE.db",
+            help="Show the history in this database, which ainext listen may write at the same time, and record the "
+            "live streams of clients there.",
+            show_default="none",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="DIR",
+            help="With --history, play the clips in this folder, and keep those of live streams there.",
+            show_default="none",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -136,6 +157,8 @@ def serve(
         api_key=api_key,
         hosts=accepted,
         origins=tuple(origins or ()),
+        history=history,
+        keep=keep,
         corrections=corrections,
     )
     app = create_app(settings, backend.value)

@@ -12,7 +12,7 @@ import numpy as np
 from audioinceptionnext.cluster.downloads import UnavailableError, download_ahead, remove_leftovers
 from audioinceptionnext.cluster.types import FailureKind, Recording
 from audioinceptionnext.errors import AinextError, describe
-from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.settings import SegmentationSettings
 
 if TYPE_CHECKING:
     from audioinceptionnext.inference.backends import Backend

@@ -27,7 +27,7 @@ from audioinceptionnext.evaluation.report_pages import FITTED, SEEN
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.steps import Mode
 from audioinceptionnext.models.load import load
-from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
+from audioinceptionnext.results.settings import ONSET_THRESHOLD
 
 RESAMPLES = 1000  # of the bootstrap
 

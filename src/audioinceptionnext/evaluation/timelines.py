@@ -74,7 +74,8 @@ def predict_timelines(
         reason = "its clips are whole recordings, without the times of their sounds; leave out the timeline"
         raise AinextError(f"{dataset.name}: {reason}")
     columns = [recogniser.labels.index(label) for label in labels]
-    known, smoothing = set(labels), recogniser.segmentation_settings().smoothing
+    known = set(labels)
+    smoothing = recogniser.segmentation_settings().by_class("smoothing", len(recogniser.labels))[columns]
     timelines = []
     for recording, found in predict_recordings(dataset, labelled, recogniser, unreadable, beyond, progress):
         rows = until(recording.segments, found.duration)  # which decoding finds to be shorter than the header says
@@ -154,12 +155,18 @@ def merged(events: Events) -> list[Segment]:
     return sorted([*whole, *last.values()], key=lambda one: (one.start, one.end, one.label))
 
 
-def smoothed(probabilities: np.ndarray, step_seconds: float, seconds: float) -> np.ndarray:
-    """(steps, labels) float32: the mean of each step and its neighbours, as `results.segmentation` takes it."""
-    reach = int(seconds / step_seconds / 2 + EPSILON_S)
-    steps = len(probabilities)
+def smoothed(probabilities: np.ndarray, step_seconds: float, seconds: np.ndarray) -> np.ndarray:
+    """(steps, labels) float32: the mean of each step and its neighbours, as `results.segmentation` takes it.
+
+    Args:
+        probabilities: (steps, labels) float32.
+        step_seconds: from one step to the next.
+        seconds: (labels,), over how long to average.
+    """
+    reach = (seconds / step_seconds / 2 + EPSILON_S).astype(int)
+    steps = np.arange(len(probabilities))[:, None]
     sums = np.concatenate([np.zeros((1, probabilities.shape[1])), np.cumsum(probabilities, axis=0, dtype=np.float64)])
-    first = np.maximum(np.arange(steps) - reach, 0)
-    end = np.minimum(np.arange(steps) + reach + 1, steps)
-    smooth: np.ndarray = (sums[end] - sums[first]) / (end - first)[:, None]
+    first, end = np.maximum(steps - reach, 0), np.minimum(steps + reach + 1, len(steps))
+    smooth: np.ndarray = np.take_along_axis(sums, end, 0) - np.take_along_axis(sums, first, 0)
+    smooth /= end - first
     return smooth.astype(np.float32)

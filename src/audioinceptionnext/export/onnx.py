@@ -30,7 +30,7 @@ from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import Mode, StoredModel
 from audioinceptionnext.network.tasks import softmax
 from audioinceptionnext.network.timeline import FINE_STEP_FRAMES, TimelineHead, highest_of_windows
-from audioinceptionnext.results.segmentation import ONSET_THRESHOLD
+from audioinceptionnext.results.settings import ONSET_THRESHOLD
 
 OPSET = 18
 TEMPERATURE = "temperature"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -125,3 +126,25 @@ class Announcer:
         waiting = self._announced.get(segment.label, ())
         fitting = [one for one in waiting if one.id not in seen and one.may_be(segment)]
         return min(fitting, key=lambda one: abs(one.segment.start - segment.start), default=None)
+
+
+class Observers:
+    """Several observers as one: each event goes to all of them in order. They are called by one thread at a time."""
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = list(observers)
+        self._lock = Lock()
+
+    def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
+        with self._lock:
+            for one in self._observers:
+                one.samples(source, began, start, samples)
+
+    def event(self, source: str, began: datetime, event: Event) -> None:
+        with self._lock:
+            for one in self._observers:
+                one.event(source, began, event)
+
+    def close(self) -> None:
+        for one in self._observers:
+            one.close()

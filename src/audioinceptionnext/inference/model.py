@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from audioinceptionnext.errors import ModelError, ParameterError
@@ -14,7 +13,7 @@ from audioinceptionnext.inference.backends import Backend, open_session
 from audioinceptionnext.inference.steps import FILE_FORMAT, Mode, StepPredictor
 from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.languages import names_of
-from audioinceptionnext.results.segmentation import SegmentationSettings, is_number
+from audioinceptionnext.results.settings import BY_CLASS, SegmentationSettings, is_number
 from audioinceptionnext.results.thresholds import Threshold, settings_for
 
 
@@ -55,7 +54,7 @@ class Model:
             # What the file states of its fine timeline; the windows of the other modes are another thing.
             stated = json.loads(self.metadata.get("segmentation", "{}")) if self._predictor.fine else {}
             self._own_thresholds = tuple(stated.pop("thresholds", self.thresholds))
-            self._segmentation: dict[str, float] = stated
+            self._segmentation: dict[str, Any] = stated
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ModelError(source, f"its metadata are incomplete or damaged ({error}); export it again") from error
         if self.mode not in ("clips", own_mode):
@@ -171,10 +170,11 @@ class Model:
             stated=self._segmentation,
             **others,
         )
-        if len(settings.class_thresholds) == len(every.names):
-            return _take(settings, self._columns)
-        if settings.class_thresholds and len(settings.class_thresholds) != len(self.labels):
-            reason = f"they have thresholds for {len(settings.class_thresholds)} labels, but {self.name} has"
+        counts = {len(own) for name in BY_CLASS.values() if (own := getattr(settings, name))}
+        if counts == {len(every.names)}:
+            return settings.take(self._columns)
+        if counts - {len(self.labels)}:
+            reason = f"they have values for {max(counts)} labels, but {self.name} has"
             instead = "make them with the segmentation_settings of the same choice of labels"
             raise ParameterError("settings", None, f"{reason} {len(self.labels)} here; {instead}")
         return settings
@@ -182,7 +182,7 @@ class Model:
     def _settings_for(self, chosen: Self, threshold: Threshold | None, **others: Any) -> SegmentationSettings:
         """Settings for some of this model's labels, from what this model's `segmentation_settings` takes."""
         settings = self.segmentation_settings(threshold, **others)
-        return _take(settings, [self._columns.index(column) for column in chosen._columns])
+        return settings.take([self._columns.index(column) for column in chosen._columns])
 
     def __deepcopy__(self, memo: Any) -> Self:
         """The recogniser itself, since nothing in it changes. scikit-learn copies the steps of a pipeline."""
@@ -230,12 +230,6 @@ class Model:
         others = "or a multiple of it" if fine else "a multiple of it, or a fraction of it such as one half"
         reason = f"{self.name} has a step every {seconds:g} s; give that, {others}"
         raise ParameterError("step_seconds", step_seconds, reason)
-
-
-def _take(settings: SegmentationSettings, places: Sequence[int]) -> SegmentationSettings:
-    """The settings of some labels, if they differ by label."""
-    own = settings.class_thresholds
-    return replace(settings, class_thresholds=tuple(own[place] for place in places)) if own else settings
 
 
 def _load_and_choose(loader: Callable[..., Any], arguments: tuple[Any, ...], labels: tuple[str, ...]) -> Any:

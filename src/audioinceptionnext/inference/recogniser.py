@@ -14,7 +14,8 @@ from audioinceptionnext.inference.model import Model
 from audioinceptionnext.inference.recordings import Recording, each_recording, mono_blocks_of
 from audioinceptionnext.inference.steps import StepPredictor
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings, find_segments
+from audioinceptionnext.results.segmentation import find_segments
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.thresholds import Threshold
 from audioinceptionnext.results.thumbnail import LogMelThumbnail
 

@@ -33,7 +33,8 @@ from audioinceptionnext.inference.steps import (
     EARLY_FRAMES,
     EARLY_MIRRORED_FRAMES,
 )
-from audioinceptionnext.results.segmentation import EPSILON_S, SegmentationSettings, Segmenter, is_number
+from audioinceptionnext.results.segmentation import EPSILON_S, Segmenter
+from audioinceptionnext.results.settings import SegmentationSettings, is_number
 from audioinceptionnext.results.thresholds import Threshold
 from audioinceptionnext.results.types import Segment
 
@@ -128,7 +129,8 @@ class Stream:
         settings = recogniser.segmentation_settings(threshold, settings=settings)
         self._task_of, self._columns = recogniser.task_of, recogniser._columns
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, recogniser._step_window)
-        self._shortest = settings.min_duration - EPSILON_S
+        shortest = settings.by_class("min_duration", len(self.labels)) - EPSILON_S
+        self._shortest = dict(zip(self.labels, shortest.tolist(), strict=True))
         self.events: list[Event] = []
         self._announcer, self._early = Announcer(), early and self._predictor.fine
         self._seen = 0  # samples at the last early prediction
@@ -289,7 +291,7 @@ class Stream:
         label = self.labels[best] if row[best] > 0 else None
         ended, going_on = (tuple(self._shifted(some)) for some in (segments, self._segmenter.open_segments()))
         self.events += self._announcer.complete(ended, lambda label: self.start + self._segmenter.known_until(label))
-        self.events += self._announcer.see(one for one in going_on if one.end - one.start >= self._shortest)
+        self.events += self._announcer.see(one for one in going_on if one.end - one.start >= self._shortest[one.label])
         return Step(start, end, row, label, float(row[best]), log_mel, ended, going_on)
 
     def _shifted(self, segments: list[Segment]) -> list[Segment]:

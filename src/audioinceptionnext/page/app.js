@@ -1,10 +1,13 @@
 // The page: an engine (a server, or the model in this browser) recognises recordings, and a viewer shows the results.
 import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
+import { corrected, correctionsOf } from "./corrections.js";
+import { Editor, mayDrop } from "./editor.js";
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
 import { Navigation } from "./navigation.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
+import { TrainingSet } from "./trainingset.js";
 import { Viewer } from "./viewer.js";
 
 const find = (id) => document.getElementById(id);
@@ -85,7 +88,14 @@ class Page {
   }
 
   get #shown() {
-    return only(this.result, this.choice.labels);
+    return only(corrected(this.result), this.choice.labels);
+  }
+
+  /** Shows the corrected segments. heir: see segments.js. */
+  #onEdit(heir) {
+    this.choice.include(correctionsOf(this.result).labels);
+    this.chooser.setSegments(corrected(this.result).segments);
+    this.viewer.show(this.#shown, heir);
   }
 
   #predictChosen(input) {
@@ -101,7 +111,7 @@ class Page {
   }
 
   async predict(file) {
-    if (this.cancelling || this.live) return;
+    if (this.cancelling || this.live || !mayDrop(this.result)) return;
     this.#clear();
     this.cancelling = new AbortController();
     find("working").hidden = false;
@@ -121,7 +131,7 @@ class Page {
   }
 
   async #startLive() {
-    if (this.cancelling || this.live) return;
+    if (this.cancelling || this.live || !mayDrop(this.result)) return;
     this.#clear();
     this.live = new Live(this.engine, find("model").value, this.choice.labels, (result, wav, problem) => {
       this.#endLive();
@@ -153,10 +163,17 @@ class Page {
     this.url = URL.createObjectURL(file);
     this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
     this.viewer.show(this.#shown); // without a choice too: of all labels' scores it has the best
+    const training = new TrainingSet(this.engine, file, () => this.#shown, () => correctionsOf(result).markSaved());
+    const { labels } = this.models.find((one) => one.name === result.model);
+    this.editor = new Editor(this.viewer, { labels, onEdit: (heir) => this.#onEdit(heir), extras: [training.element] });
     this.chooser.setSegments(result.segments);
+    const saveAs = (format) => {
+      save(format.text(this.#shown), stem + format.suffix, format.type);
+      correctionsOf(result).markSaved();
+    };
     const stem = result.file.replace(/\.[^.]*$/, "");
     const downloads = Object.values(FORMATS).map((format) =>
-      make("button", { type: "button", onclick: () => save(format.text(this.#shown), stem + format.suffix, format.type) }, format.title),
+      make("button", { type: "button", onclick: () => saveAs(format) }, format.title),
     );
     const title = make("h2", { tabindex: "-1" }, result.file);
     find("result").replaceChildren(

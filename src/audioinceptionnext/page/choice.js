@@ -25,6 +25,16 @@ export class Choice {
     for (const [list, names] of Object.entries(this.given)) this.given[list] = this.#names(names.join());
   }
 
+  /** Adds labels that people have given to segments: those that the model does not have. */
+  include(labels) {
+    const own = [...labels].filter((label) => !this.all.includes(label));
+    if (!own.length) return;
+    this.all = [...this.all, ...own];
+    this.offers.push(...own.map((label) => ({ name: label, title: label, labels: [label] })));
+    for (const offer of this.offers) if (!this.known.has(key(offer.name))) this.known.set(key(offer.name), offer);
+    this.mostParts = Math.max(1, ...[...this.known.keys()].map((name) => name.split(",").length));
+  }
+
   /** The names in a comma-separated list. Names may contain commas themselves: the longest known one counts. */
   #names(text) {
     const parts = text.split(",").filter((part) => part.trim());

@@ -77,12 +77,10 @@ export class Corrections {
     return [...kept, ...this.#state.own.map(({ segment }) => segment)].sort((a, b) => a.start - b.start || a.end - b.end);
   }
 
-  /** With other thresholds, the model's segments have other bounds: what covers most of one that was removed is the same. */
+  /** With other thresholds, the model's segments have other bounds: what lies mostly within one that was removed is the same. */
   #isRemoved({ start, end, label }) {
-    return this.#state.removed.some((one) => {
-      if (one.label !== label) return false;
-      return Math.min(end, one.end) - Math.max(start, one.start) > 0.5 * Math.min(end - start, one.end - one.start);
-    });
+    const overlap = (one) => Math.min(end, one.end) - Math.max(start, one.start);
+    return this.#state.removed.some((one) => one.label === label && overlap(one) > 0.5 * (end - start));
   }
 
   /** Adds a segment, {start, end, label}, and returns it as it is now. text: the edit in words. */

@@ -50,6 +50,7 @@ export class SegmentTable {
   edit(actions) {
     this.editing = actions;
     this.rows = new Map();
+    this.table.classList.toggle("editable", Boolean(actions));
     const names = ["Play", "From", "To", "Sound", "Score", ...(actions ? ["Edit"] : [])];
     this.head.replaceChildren(...names.map((name) => make("th", { scope: "col" }, name)));
   }

@@ -57,6 +57,25 @@ export class ServerEngine {
     return { ...body, log_mel: decodeLogMel(body.log_mel) };
   }
 
+  /** How much has been corrected: {recordings, segments, labels, wanted: how many more recordings make a training set}. */
+  async corrections() {
+    const response = await this.#withKey((headers) => fetch(`${this.base}/v1/corrections`, { headers }));
+    const body = await readJson(response);
+    if (!response.ok) throw problem(response.status, body);
+    return body;
+  }
+
+  /** Saves a recording with its segments, [{start, end, label}], on the server; returns what `corrections` does. */
+  async saveCorrections(file, segments, model) {
+    const form = new FormData();
+    form.append("segments", JSON.stringify(segments));
+    form.append("model", model);
+    form.append("file", file, file.name ?? "recording");
+    const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/corrections`, form, headers));
+    if (status >= 300 || !status) throw problem(status, body);
+    return body;
+  }
+
   /**
    * Recognises samples as they arrive: {push(samples: Float32Array), stop()}. After `stop` the last steps follow.
    * onStep: called with each Step. onClose: called at the end, with null or with a line on what went wrong.

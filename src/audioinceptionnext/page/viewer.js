@@ -33,7 +33,7 @@ export class Viewer {
     const { overview, element, more } = this.timeline;
     this.beside = make("div", { class: "beside" });
     this.element = make("div", { class: "viewer" }, media, this.transport, this.unplayable, overview.element, overview.caption, element, more, this.beside);
-    this.onClose = () => {};
+    [this.onShow, this.onClose] = [() => {}, () => {}]; // see editor.js
     this.#showTables(result);
     this.#update();
   }
@@ -47,6 +47,7 @@ export class Viewer {
     for (const { label } of result.segments) if (!this.colours.has(label)) this.colours.set(label, colourAt(this.colours.size));
     this.timeline.showSegments(result.segments, this.colours);
     this.#showTables(result, heir);
+    this.onShow();
   }
 
   #showTables(result, heir = null) {

@@ -10,99 +10,14 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from numbers import Real
-from typing import Any
 
 import numpy as np
 
-from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.types import Segment
 
-ONSET_THRESHOLD = 0.5  # unless the model or the user has another one
-OFFSET_TO_ONSET = 0.6  # the offset threshold as a share of the onset threshold, unless it is given
-MAX_SECONDS = 24 * 3600  # of smoothing, the shortest segment and the gap that is merged: more than any sound lasts
 EPSILON_S = 1e-9  # seconds: two steps of 0.16 s are 0.32 s, whatever floating point says
 PORTION = 1024  # steps that are processed together, so that memory does not grow with the recording
-
-
-@dataclass(frozen=True)
-class SegmentationSettings:
-    """How confident the model must be, and for how long, for a stretch to become a segment.
-
-    Without ``class_thresholds``, raising ``onset_threshold`` never adds time to the segments.
-
-    Attributes:
-        onset_threshold: probability that a segment must reach in at least one (smoothed) step. Default 0.5.
-        offset_threshold: a segment lasts as long as its probability stays at or above this. Default 0.3.
-        smoothing: length of the moving average over the probabilities, in seconds; 0 turns it off. Default 0.32.
-        min_duration: segments shorter than this many seconds are dropped, after merging. Default 0.3.
-        merge_gap: segments of the same label that are closer together than this many seconds are merged; 0 turns it
-            off. The default, 0.3, equals ``min_duration``, so that merging never covers a pause in which another sound
-            worth reporting could lie.
-        class_thresholds: one onset threshold per class, in place of ``onset_threshold``. The offset thresholds keep
-            the ratio of ``offset_threshold`` to ``onset_threshold``. Empty by default.
-
-    Raises:
-        ParameterError: a value is out of range.
-
-    >>> SegmentationSettings.from_threshold(0.8).offset_threshold
-    0.48
-    """
-
-    onset_threshold: float = ONSET_THRESHOLD
-    offset_threshold: float = 0.3
-    smoothing: float = 0.32
-    min_duration: float = 0.3
-    merge_gap: float = 0.3
-    class_thresholds: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        thresholds = [("onset_threshold", self.onset_threshold), ("offset_threshold", self.offset_threshold)]
-        for name, value in [*thresholds, *(("class_thresholds", value) for value in self.class_thresholds)]:
-            check_probability(name, value)
-        if self.offset_threshold > self.onset_threshold:
-            reason = f"give at most {self.onset_threshold}, the onset threshold"
-            raise ParameterError("offset_threshold", self.offset_threshold, reason)
-        for name in ("smoothing", "min_duration", "merge_gap"):
-            value = getattr(self, name)
-            if not (is_number(value) and 0 <= value <= MAX_SECONDS):  # false for NaN
-                raise ParameterError(name, value, f"give a number of seconds from 0 to {MAX_SECONDS}, which is a day")
-
-    @classmethod
-    def from_threshold(
-        cls, onset_threshold: float, offset_share: float = OFFSET_TO_ONSET, **others: Any
-    ) -> SegmentationSettings:
-        """Settings with this onset threshold; the offset threshold is a share of it unless it is among ``others``.
-
-        They hold for all labels alike. `Recogniser.segmentation_settings` makes settings with a model's own thresholds.
-        """
-        check_probability("onset_threshold", onset_threshold)
-        offset_threshold = offset_share * onset_threshold
-        return cls(**{"onset_threshold": onset_threshold, "offset_threshold": offset_threshold, **others})
-
-    def thresholds(self, classes: int) -> tuple[np.ndarray, np.ndarray]:
-        """The onset and offset thresholds of each class, (classes,) each.
-
-        Raises:
-            ValueError: ``class_thresholds`` is for another number of classes.
-        """
-        if not self.class_thresholds:
-            return np.full(classes, self.onset_threshold), np.full(classes, self.offset_threshold)
-        if len(self.class_thresholds) != classes:
-            raise ValueError(f"{len(self.class_thresholds)} thresholds for {classes} classes")
-        onset = np.array(self.class_thresholds)
-        return onset, onset * (self.offset_threshold / self.onset_threshold)
-
-
-def check_probability(name: str, value: object, shown: object = None) -> None:
-    """Raise `ParameterError` for a threshold that is no probability above 0; ``shown`` is the value in its message."""
-    if not (is_number(value) and 0 < value <= 1):  # type: ignore[operator]  # false for NaN too
-        raise ParameterError(name, value if shown is None else shown, "give a probability above 0 and at most 1")
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a real number, of Python or NumPy, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def step_bounds(steps: int, step_seconds: float, window_seconds: float, duration: float) -> np.ndarray:
@@ -151,7 +66,8 @@ def find_segments(
         below ``onset_threshold``, which only one step has to reach.
 
     Raises:
-        ValueError: ``probabilities`` is not of shape (steps, len(labels)), or `class_thresholds` not of that length.
+        ValueError: ``probabilities`` is not of shape (steps, len(labels)), or ``settings`` are for another number of
+            classes.
     """
     probabilities = np.asarray(probabilities)
     if probabilities.ndim != 2 or probabilities.shape[1] != len(labels):
@@ -188,8 +104,10 @@ class Segmenter:
         self._labels, self._settings = labels, settings
         self._step_seconds, self._window_seconds = step_seconds, window_seconds
         self._onset, self._offset = settings.thresholds(len(labels))
-        # Steps to either side that the moving average takes in, so that it has an odd number of steps.
-        self._reach = int(settings.smoothing / step_seconds / 2 + EPSILON_S)
+        self._shortest = settings.by_class("min_duration", len(labels)) - EPSILON_S
+        # Steps to either side that the moving average of each class takes in, so that it has an odd number of steps.
+        self._reaches = (settings.by_class("smoothing", len(labels)) / step_seconds / 2 + EPSILON_S).astype(int)
+        self._reach = int(self._reaches.max(initial=0))
         self._end: tuple[int, float] | None = None  # the number of steps and the duration, once they are known
         self._steps = self._smoothed = 0
         self._sums = np.zeros((1, len(labels)))  # over all steps before each of the latest ones, the next one included
@@ -283,9 +201,15 @@ class Segmenter:
 
     def _smooth(self, steps: np.ndarray) -> np.ndarray:
         """(n,) to (n, classes): each step's mean with its neighbours, of which there are fewer at both ends."""
-        first, end = np.maximum(steps - self._reach, 0), np.minimum(steps + self._reach + 1, self._steps)
+        alike = (self._reaches == self._reach).all()  # as they mostly are; whole rows are taken faster
+        reach = self._reach if alike else self._reaches
+        first, end = np.maximum(steps[:, None] - reach, 0), np.minimum(steps[:, None] + reach + 1, self._steps)
         earliest = self._steps + 1 - len(self._sums)  # the step before which the first of the sums was taken
-        smooth: np.ndarray = (self._sums[end - earliest] - self._sums[first - earliest]) / (end - first)[:, None]
+        after, before = (
+            self._sums[at[:, 0]] if alike else np.take_along_axis(self._sums, at, axis=0)
+            for at in (end - earliest, first - earliest)
+        )
+        smooth: np.ndarray = (after - before) / (end - first)
         self._sums = self._sums[-2 * self._reach - 1 :].copy()
         return smooth.astype(np.float32)
 
@@ -335,7 +259,7 @@ class Segmenter:
         run = self._held.pop(column)
         segment = self._segment(column, run, run.end, run.sum_at_end)
         length = segment.end - segment.start
-        return [segment] if length > 0 and length >= self._settings.min_duration - EPSILON_S else []
+        return [segment] if length > 0 and length >= self._shortest[column] else []
 
     def _segment(self, column: int, run: _Run, end: int, total: float) -> Segment:
         mean = float(min((total - run.sum_before) / (end - run.first), 1.0))

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.results.labels import LabelSet
-from audioinceptionnext.results.segmentation import ONSET_THRESHOLD, SegmentationSettings, check_probability
+from audioinceptionnext.results.settings import BY_CLASS, ONSET_THRESHOLD, SegmentationSettings, check_probability
 
 _SHOWN = 100  # characters of what was given that an error shows
 # Of all labels, or by label; or several by label, of which each counts before those ahead of it.
@@ -42,7 +42,8 @@ def settings_for(
         settings: taken as they are, if they are given in place of ``threshold``.
         onset_threshold: that of the labels which ``threshold`` does not name; the model's own unless given.
         stated: what the model itself states in place of the defaults of `SegmentationSettings`: ``offset_share`` (the
-            offset threshold as a share of the onset threshold), ``smoothing``, ``min_duration`` and ``merge_gap``.
+            offset threshold as a share of the onset threshold), ``smoothing``, ``min_duration`` and ``merge_gap``. The
+            second and the third may be lists, with one value per label.
         others: further settings, as for `SegmentationSettings`; None is as good as none.
 
     Raises:
@@ -64,8 +65,12 @@ def settings_for(
         check_probability("threshold", threshold)
         onset_threshold = float(cast(float, threshold))
     given = {name: value for name, value in others.items() if value is not None}
+    values: dict[str, Any] = {
+        BY_CLASS[name] if isinstance(value, list) else name: tuple(value) if isinstance(value, list) else value
+        for name, value in {**(stated or {}), **given}.items()
+    }
     settings = SegmentationSettings.from_threshold(
-        ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **{**(stated or {}), **given}
+        ONSET_THRESHOLD if onset_threshold is None else onset_threshold, **values
     )
     if not any(layers):
         return settings if onset_threshold is not None else replace(settings, class_thresholds=tuple(own))

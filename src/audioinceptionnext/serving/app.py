@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audioinceptionnext.errors import suggest
+from audioinceptionnext.history.database import History
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.results.templates import render
@@ -31,6 +32,7 @@ from audioinceptionnext.serving import schema
 from audioinceptionnext.serving.correct import Correct, add_corrections
 from audioinceptionnext.serving.corrections import CorrectionsFolder
 from audioinceptionnext.serving.errors import ProblemResponse, RequestError, problem_response, problems
+from audioinceptionnext.serving.events import EventsApi, add_events
 from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
@@ -105,6 +107,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     >>> app = create_app(Settings(models=("kitchen20",), workers=4))     # uvicorn.run(app)
     """
     models = ModelPool(settings.models, backend)
+    history = History(settings.history) if settings.history else None
     queue = WorkQueue(settings.workers, settings.queue)
     metrics = Metrics(queue)
     _remove_stale_folders(Path(tempfile.gettempdir()))
@@ -116,6 +119,8 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         queue.close()
+        if history is not None:
+            history.close()
         folder.cleanup()
 
     # No Swagger page: it loads scripts from another site. The description is enough for any client.
@@ -129,7 +134,8 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         lifespan=lifespan,
     )
     correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
-    _add_routes(app, predictor, metrics, correct)
+    events = EventsApi(history, settings.keep, models, settings)
+    _add_routes(app, predictor, metrics, correct, events)
     _add_error_handlers(app)
     _add_page(app)
     app.state.folder = Path(folder.name)
@@ -164,9 +170,11 @@ def _remove_stale_folders(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct) -> None:
+def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct, events: EventsApi) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
+    if settings.history:
+        offers.append("history")
     if settings.corrections:
         offers.append("corrections")
     api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
@@ -230,6 +238,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: C
     async def listen(socket: WebSocket) -> None:
         await LiveSession(socket, models, settings, metrics).serve()
 
+    add_events(api, events)
     add_corrections(api, correct)
     app.include_router(api)
 

@@ -26,7 +26,7 @@ from audioinceptionnext.serving.parameters import Query, curl, describe_paramete
 from audioinceptionnext.serving.reception import DecodingClock, Reception, too_long
 from audioinceptionnext.serving.uploads import Upload, display_name
 
-OFF = "this server stores no corrections: whoever runs it can give it a folder for them, see ainext serve --help"
+OFF = "this server stores no corrections: whoever runs it can set a folder for them when starting ainext serve"
 _RATE = 8_000  # at which recordings are decoded, to see whether they can be and how long they are
 _SEGMENTS = "JSON: a list of objects with start, end (seconds) and label. An empty one says that nothing sounds."
 
@@ -80,8 +80,9 @@ class Correct:
         CorrectionParameters.read(query)  # what is wrong with it is said before a byte of the body is read
         async with self.reception.receive(request, MAX_SEGMENTS_BYTES) as (upload, run):
             given = CorrectionParameters.read([*query, *upload.fields])
-            labels = self.models.labels(given.model) if given.model else []
-            known = {label.casefold(): label for label in labels}
+            if given.model:
+                self.models.check(given.model)
+            known = self.models.spellings(given.model)
             return await run(lambda stop: self._save(folder, given, known, upload, stop))
 
     def _save(

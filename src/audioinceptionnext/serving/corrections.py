@@ -1,4 +1,4 @@
-"""Corrected recordings in a folder of the server, each with its label track: a data set, ``--data labels``."""
+"""Corrected recordings in a folder of the server, each with its label track: together the data set `labels`."""
 
 from __future__ import annotations
 
@@ -67,6 +67,11 @@ class SavedCorrections(Corrections):
     replaced: bool = Field(description="Whether the recording had been saved before, so that its track is a new one.")
 
 
+def clean_label(label: str) -> str:
+    """A label as people write it, on one line, without spaces around it, and with composed letters."""
+    return unicodedata.normalize("NFC", " ".join(label.split()))
+
+
 def read_segments(text: str, known: Mapping[str, str]) -> list[Segment]:
     """The segments of a request.
 
@@ -86,8 +91,7 @@ def read_segments(text: str, known: Mapping[str, str]) -> list[Segment]:
         raise RequestError(422, detail, parameter="segments") from None
     segments = []
     for number, one in enumerate(given):
-        label = unicodedata.normalize("NFC", " ".join(one.label.split()))
-        if not label:
+        if not (label := clean_label(one.label)):
             raise RequestError(422, f"segments[{number}].label is empty: give a label", parameter="segments")
         if one.end <= one.start:
             detail = f"segments[{number}] ends at {one.end:g} s, but starts at {one.start:g} s"

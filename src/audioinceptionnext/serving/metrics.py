@@ -61,6 +61,8 @@ class MetricsMiddleware:
             await send(message)
 
         path = scope["path"] if scope["path"] in PATHS else "page"
+        if path == "page" and scope["path"].startswith("/v1/events/"):
+            path = "/v1/events/{id}"
         try:
             await self.app(scope, receive, send_and_note_status)
         finally:

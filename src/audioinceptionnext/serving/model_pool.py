@@ -65,23 +65,23 @@ class ModelPool:
         Raises:
             RequestError: 404, there is no such model here.
         """
-        name = self._known(name)
+        name = name or self.default
+        self.check(name)
         with self._lock:
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)
             return self._loaded[name]
 
-    def labels(self, name: str | None) -> list[str]:
-        """The labels of a model, which is not loaded for them. Raises `RequestError` as `get` does."""
-        labels: list[str] = self._descriptions[self._known(name)]["labels"]
-        return labels
-
-    def _known(self, name: str | None) -> str:
-        name = name or self.default
+    def check(self, name: str) -> None:
+        """Raise `RequestError` (404) if there is no model of this name here."""
         if name not in self._descriptions:
             detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
             raise RequestError(404, detail, parameter="model")
-        return name
+
+    def spellings(self, name: str) -> dict[str, str]:
+        """The labels of a model, by themselves in lower case; none of a model that is not here."""
+        description = self._descriptions.get(name, {})
+        return {label.casefold(): label for label in description.get("labels", ())}
 
 
 def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from audioinceptionnext.errors import ParameterError, suggest
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
-from audioinceptionnext.results.segmentation import MAX_SECONDS, SegmentationSettings
+from audioinceptionnext.results.settings import MAX_SECONDS, SegmentationSettings
 from audioinceptionnext.results.thresholds import parse_thresholds
 from audioinceptionnext.serving.errors import RequestError
 
 P = TypeVar("P", bound="Query")
 
 # Parameters that may be repeated, and how many characters they may have in all: more than all of AudioSet's labels.
-_LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000}
+_LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000, "source": 10_000}
 INCLUDES = ("log_mel", "probabilities")
-_ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate"}  # as on the command line
+_ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate", "label": "labels"}  # as on the command line
 _Seconds = Annotated[float | None, Field(ge=0, le=MAX_SECONDS)]
 
 
@@ -195,6 +195,9 @@ def describe_parameters(parameters: type[Query]) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "required": False, "description": schema.pop("description"), "schema": schema}
         for name, schema in properties.items()
     ]
+
+
+ADDRESS = "http://127.0.0.1:8000"  # in the examples
 
 
 def curl(*calls: str) -> dict[str, Any]:

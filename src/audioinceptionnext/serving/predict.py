@@ -15,7 +15,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import MediaError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.results.recognition import Recognition
-from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.results.settings import SegmentationSettings
 from audioinceptionnext.results.thumbnail import encode_log_mel
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.model_pool import ModelPool

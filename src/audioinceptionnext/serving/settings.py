@@ -34,6 +34,8 @@ class Settings:
             below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
             their own.
         origins: sites, besides the server's own, whose pages may call it.
+        history: the database in which live streams are recorded, and which the server shows. None keeps no history.
+        keep: the folder of clips that belong to the history. None keeps no clips.
         corrections: the folder in which recordings are stored with the segments that people have corrected. None stores
             nothing.
 
@@ -54,6 +56,8 @@ class Settings:
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
+    history: Path | None = None
+    keep: Path | None = None
     corrections: Path | None = None
 
     def __post_init__(self) -> None:
