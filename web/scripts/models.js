@@ -10,7 +10,7 @@ const ZOO = join(MODELS, "zoo");
 const [, DEFAULT] = readFileSync(join(MODELS, "names.py"), "utf8").match(/^DEFAULT_MODEL = "(.+)"$/m);
 // Of the metadata, what the engine reads.
 const METADATA = ["labels", "thresholds", "mode", "sample_rate", "hop_samples"];
-METADATA.push("clip_samples", "clip_frames", "step_frames", "margin_frames", "timeline_step_frames", "segmentation");
+METADATA.push("features", "clip_samples", "clip_frames", "step_frames", "margin_frames", "timeline_step_frames", "segmentation");
 
 /** All shipped models: {entry of models.json, path in the build, content}; the default one first. */
 export function shippedModels() {
