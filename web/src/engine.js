@@ -1,25 +1,37 @@
-// The engine that runs the model in a worker of this browser. It has the methods of the server's (page/server.js), and
+// The engine that runs models in a worker of this browser, and teaches them there. It has the methods of the server's (page/server.js), and
 // the recordings never leave the computer.
 //
-// Messages to the worker: {job, kind: "predict", model, name, file}; {job, kind: "stream", model, rate}, "push" with
-// samples, "stop". Messages from the worker: {job, progress}, {job, step}, and at the end one of {job, result},
-// {job, closed} and {job, error}.
+// Messages to the worker: {job, kind: "predict" or "embed", model, name, file}; {job, kind: "teach", model, name, examples};
+// {job, kind: "stream", model, rate}, "push" with samples, "stop". Messages from the worker: {job, progress}, {job, step}, and
+// at the end one of {job, result}, {job, closed} and {job, error}.
+
+import { Store } from "../../src/audioinceptionnext/page/teach_store.js";
 
 export class BrowserEngine {
   note = "Recordings never leave this computer: the model runs in your browser.";
-  offers = []; // what else the page can do with this engine; see page/server.js
+  teachNote = "Everything stays in this browser: the examples, and the model that learns from them.";
+  offers = ["teach"]; // what else the page can do with this engine; see page/server.js
 
   #worker = null;
   #jobs = new Map(); // by number: the function that handles the worker's messages
   #count = 0;
   #models = null;
+  #taught = null; // by name: {entry, content: a Blob, url}
 
   /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, measured, default}], or throws an Error. */
   async models() {
     const response = await fetch(new URL("models.json", document.baseURI)).catch(() => null);
     if (!response?.ok) throw new Error("The list of models cannot be loaded. Check the network and reload the page.");
     this.#models = await response.json();
-    return this.#models;
+    await this.#openTaught();
+    return [...this.#models, ...[...this.#taught.values()].map(({ entry }) => entry)];
+  }
+
+  async #openTaught() {
+    if (this.#taught) return;
+    this.store = await Store.open();
+    const kept = await this.store.all("models").catch(() => []);
+    this.#taught = new Map(kept.map(({ id, entry, content }) => [id, { entry, content, url: URL.createObjectURL(content) }]));
   }
 
   /**
@@ -30,12 +42,49 @@ export class BrowserEngine {
    * @throws {Error} one line on what is wrong with the file; an AbortError when `signal` is aborted
    */
   async predict(file, { model, signal, onProgress }) {
-    signal?.throwIfAborted();
     onProgress?.(null);
+    return this.#result({ kind: "predict", name: file.name ?? "recording", file }, model, signal, onProgress);
+  }
+
+  /** What `teach` needs of an example: {features, duration, silent}. Options as for `predict`, and the example's name. */
+  embed(file, { name, model, signal }) {
+    return this.#result({ kind: "embed", name, file }, model, signal);
+  }
+
+  /** Teaches a model sounds (see page/server.js), and keeps it in this browser. */
+  async teach({ name, from, examples }, { signal }) {
+    const { content: bytes, metadata, ...outcome } = await this.#result({ kind: "teach", name, examples }, from, signal);
+    const content = new Blob([bytes], { type: "application/octet-stream" });
+    const { sample_rate, mode, licence } = this.#models.find((one) => one.name === from);
+    const { measured } = JSON.parse(metadata.info);
+    const about = { sample_rate, mode, licence, measured, bytes: content.size, parameters: Number(metadata.parameters) };
+    const entry = { name, labels: JSON.parse(metadata.labels), groups: {}, ...about, taught: true, default: false, metadata };
+    const before = this.#taught.get(name);
+    if (before) URL.revokeObjectURL(before.url);
+    this.#taught.set(name, { entry, content, url: URL.createObjectURL(content) });
+    await this.store.put("models", { id: name, entry, content });
+    return outcome;
+  }
+
+  /** The file of a model that was taught here, as a Blob. */
+  async modelFile(name) {
+    return this.#taught.get(name).content;
+  }
+
+  /** Deletes a model that was taught here. */
+  async forget(name) {
+    URL.revokeObjectURL(this.#taught.get(name).url);
+    this.#taught.delete(name);
+    await this.store.delete("models", name);
+  }
+
+  /** What the worker gives in the end for a message about a model. */
+  async #result(message, model, signal, onProgress) {
+    signal?.throwIfAborted();
     const entry = await this.#model(model);
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
-      const job = this.#start({ kind: "predict", model: entry, name: file.name ?? "recording", file }, (message) => {
+      const job = this.#start({ ...message, model: entry }, (message) => {
         if (message.progress !== undefined) onProgress?.(message.progress);
         if (message.result) resolve(message.result);
         if (message.error) reject(new Error(message.error));
@@ -82,7 +131,10 @@ export class BrowserEngine {
   }
 
   async #model(name) {
-    const found = (this.#models ?? (await this.models())).find((one) => one.name === name);
+    if (!this.#models) await this.models();
+    const taught = this.#taught.get(name);
+    if (taught) return { name, metadata: taught.entry.metadata, url: taught.url };
+    const found = this.#models.find((one) => one.name === name);
     if (!found) throw new Error(`No model is called ${name}.`);
     return { name, metadata: found.metadata, url: new URL(found.path, document.baseURI).href };
   }

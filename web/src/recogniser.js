@@ -18,6 +18,7 @@ export class Recogniser {
   constructor(name, metadata, session) {
     this.name = name;
     this.session = session;
+    this.metadata = metadata;
     this.labels = JSON.parse(metadata.labels);
     this.sampleRate = Number(metadata.sample_rate);
     this.predictor = new StepPredictor((waveform) => this.#run(waveform), metadata, metadata.mode);

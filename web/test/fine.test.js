@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readMetadata } from "../scripts/models.js";
 import { Recogniser } from "../src/recogniser.js";
 import { Stream } from "../src/stream.js";
+import { readMetadata } from "../src/teach-file.js";
 import { comparePrediction, compareStream } from "./compare.js";
 import { blocks, fixtures } from "./fixtures.js";
 

@@ -13,6 +13,7 @@ from choosing import labels
 from fine import fine
 from mixing import mixing
 from outcomes import result_of, steps_of, write
+from teaching import teaching
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.audio.resample import Resampler
@@ -327,6 +328,7 @@ PARTS = {
     "live": live,
     "models": models,
     "situations": situations,
+    "teaching": teaching,
 }
 
 if __name__ == "__main__":

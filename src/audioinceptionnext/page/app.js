@@ -6,6 +6,7 @@ import { Editor, mayDrop } from "./editor.js";
 import { FORMATS, save } from "./formats.js";
 import { Live } from "./live.js";
 import { Navigation } from "./navigation.js";
+import { Teach } from "./teach.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
 import { TrainingSet } from "./trainingset.js";
 import { Viewer } from "./viewer.js";
@@ -29,7 +30,7 @@ class Page {
     this.result = null; // with all labels
     this.choice = new Choice(new URLSearchParams(location.search));
     this.navigation = new Navigation(find("views"));
-    this.navigation.add("recognise", "Recognise", find("recognise"));
+    this.navigation.add("recognise", "Recognise", find("recognise"), () => this.teach?.hide());
     engine.askKey = askKey;
     find("note").textContent = engine.note;
     find("choose").onclick = () => find("file").click();
@@ -49,11 +50,28 @@ class Page {
       this.#showProblem(error);
       return;
     }
-    const options = this.models.map((one) => make("option", { value: one.name, selected: one.default }, one.name));
+    this.#listModels((one) => one.default);
+    if (this.engine.offers.includes("teach")) {
+      this.teach = new Teach(this.engine, find("teach"), (name) => this.#useTaught(name));
+      this.navigation.add("teach", "Teach", find("teach"), () => this.teach.show(this.models));
+    }
+    if (this.engine.offers.includes("history")) this.navigation.addPage("History", "./history.html");
+  }
+
+  #listModels(isSelected) {
+    const options = this.models.map((one) => make("option", { value: one.name, selected: isSelected(one) }, one.name));
     find("model").replaceChildren(...options);
     find("model").disabled = false;
     this.#describeModel();
-    if (this.engine.offers.includes("history")) this.navigation.addPage("History", "./history.html");
+  }
+
+  /** Shows the first view with a model that has just been taught. */
+  async #useTaught(name) {
+    this.models = await this.engine.models();
+    this.offering = null; // a model of this name may have had other sounds
+    this.#listModels((one) => one.name === name);
+    location.hash = "";
+    find("choose").focus();
   }
 
   get #model() {
@@ -222,7 +240,7 @@ class Page {
   }
 
   #onKey(event) {
-    if (!this.viewer || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (!this.viewer || find("recognise").hidden || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     // A focused control keeps the keys that it understands; the timeline scrolls by arrow keys itself.
     const { target } = event;
     if (target.closest?.("input, select, dialog, textarea") || (event.key === " " && target.closest?.("button, a, summary"))) return;

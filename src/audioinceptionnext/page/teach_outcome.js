@@ -1,0 +1,73 @@
+// What has been learnt: how well each sound is recognised, what it is taken for, and what can be done with the model.
+import { make, number } from "./text.js";
+
+const NOTHING = "Nothing";
+const GOOD = 90; // percent
+const USABLE = 70;
+
+/**
+ * @param {object} found what the engine's `teach` gives (see server.js)
+ * @param {{use: function, download: function}} actions
+ * @returns {HTMLElement[]}
+ */
+export function outcome(found, actions) {
+  const { model, clips, top1, seconds } = found;
+  const rows = rowsOf(found);
+  const sounds = rows.filter(({ name }) => name !== NOTHING).length;
+  const title = make("h3", { tabindex: "-1" }, `${model} has learnt ${sounds} ${sounds === 1 ? "sound" : "sounds"}`);
+  const figure = make("div", { class: "teach-figure" }, make("b", { class: grade(top1) }, percentage(top1)), make("p", {}, `of ${number(clips)} examples are recognised by models that have learnt only from the others. Recordings that are unlike your examples are harder.`));
+  const use = make("button", { type: "button", class: "primary", onclick: actions.use }, "Use it now");
+  const download = make("button", { type: "button", onclick: actions.download }, "Download the model");
+  const table = make(
+    "table",
+    {},
+    make("thead", {}, make("tr", {}, ...["Sound", "Recognised", "Taken for"].map((name) => make("th", { scope: "col" }, name)))),
+    make("tbody", {}, ...rows.map(row)),
+  );
+  return [
+    title,
+    make("p", { class: "teach-old" }, "The examples have changed since: teach it again."),
+    figure,
+    advice(rows) && make("p", { class: "teach-advice" }, advice(rows)),
+    make("div", { class: "actions teach-done" }, use, download),
+    table,
+    make("p", { class: "quiet" }, `Learnt in ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s. The file works with every command: ainext predict recording.wav --model ${quoted(`${model}.onnx`)}`),
+  ].filter(Boolean);
+}
+
+/** [{name, share: percent, mistakes: [[name, count], …] most frequent first}], in the order of the labels. */
+function rowsOf({ per_class, confusions = {} }) {
+  const shown = (label) => (label === "nothing" ? NOTHING : label);
+  return Object.entries(per_class).map(([label, share]) => {
+    const mistakes = Object.entries(confusions[label] ?? {}).filter(([other, count]) => other !== label && count > 0);
+    mistakes.sort((a, b) => b[1] - a[1]);
+    return { name: shown(label), share, mistakes: mistakes.map(([other, count]) => [shown(other), count]) };
+  });
+}
+
+function row({ name, share, mistakes }) {
+  const bar = make("span", { class: "teach-bar", "aria-hidden": "true" }, make("span", { class: `fill ${grade(share)}`, style: { width: `${share}%` } }));
+  const others = mistakes.map(([other, count]) => (count > 1 ? `${other} (${count} times)` : other)).join(", ");
+  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar, make("span", { class: "value" }, percentage(share))), make("td", {}, others || "–"));
+}
+
+/** What would help most, in a sentence; null if all is well. */
+function advice(rows) {
+  const worst = rows.reduce((one, other) => (other.share < one.share ? other : one));
+  if (worst.share >= GOOD) return null;
+  const other = worst.mistakes[0]?.[0];
+  return other ? `${worst.name} is easily taken for ${other}. More examples of both help most, recorded where you will use it.` : `More examples of ${worst.name} help most, recorded where you will use it.`;
+}
+
+function grade(share) {
+  return share >= GOOD ? "good" : share >= USABLE ? "fair" : "poor";
+}
+
+function percentage(share) {
+  return `${share >= 99.95 || share === 0 ? share.toFixed(0) : share.toFixed(1).replace(/\.0$/, "")}\u00a0%`;
+}
+
+/** As a shell takes it. */
+function quoted(name) {
+  return /\s/.test(name) ? `"${name}"` : name;
+}
