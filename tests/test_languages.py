@@ -10,10 +10,13 @@ import warnings
 from importlib.resources import files
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+from websockets.sync.client import connect
 
 from audioinceptionnext import list_languages, load
+from audioinceptionnext.cli.live_printer import _cut
 from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.names import find_model, model_entries
@@ -258,3 +261,64 @@ def test_predict_and_report_in_a_language(tmp_path: Path, monkeypatch: pytest.Mo
     assert names[plain["segments"][0]["label"]] in page.partition("<script")[2].partition("<main>")[2]
     line = refused("predict", "noise.wav", "--language", "klingon")
     assert "--language klingon: there are no names" in line and "choose from de, en" in line
+
+
+def test_listen_prints_names_and_logs_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    write_wav(tmp_path / "noise.wav", rng.normal(0, 0.1, 4 * 24_000), 24_000)
+    call = ("listen", tmp_path / "noise.wav", "--model", "kitchen20-small", "--threshold", "0.01", "--language", "ja")
+    names = load("kitchen20-small").label_names("ja")
+    lines = ainext(*call, "--log", tmp_path / "log.jsonl").out.splitlines()
+    assert lines and all(line.split()[-1] in names.values() for line in lines)
+    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [names[one["label"]] for one in logged] == [line.split()[-1] for line in lines]
+    assert not any("name" in one for one in logged)
+    events = [json.loads(line) for line in ainext(*call, "--json", "--steps", "--no-early").out.splitlines()]
+    assert {one["event"] for one in events} == {"step", "start", "end"}
+    assert all(one["name"] == names[one["label"]] for one in events)
+
+
+def test_a_status_line_fits_letters_that_are_two_columns_wide() -> None:
+    assert _cut("0:12.3  煙感知器、煙警報器 62%", 16) == "0:12.3  煙感知器"
+    assert _cut("0:12.3  犬 62%", 16) == "0:12.3  犬 62%"
+
+
+def test_the_server_gives_names_when_asked(own: Path) -> None:
+    pytest.importorskip("fastapi")
+    own.with_name("mine.it.tsv").write_text("label\tname\nblender\tFrullatore\n", encoding="utf-8")
+    noise = np.random.default_rng(2).normal(0, 0.1, 2 * 24_000)
+    write_wav(own.with_name("noise.wav"), noise, 24_000)
+    sound = own.with_name("noise.wav").read_bytes()
+    from tests.served import problem, serving
+
+    with (
+        serving(models=(str(own), "esc10")) as server,
+        httpx.Client(base_url=server.url, timeout=60) as client,
+    ):
+        assert not any("names" in one for one in client.get("/v1/models").json()["models"])
+        names = client.get("/v1/models?language=de").json()["models"][0]["names"]
+        assert names == load("kitchen20-small").label_names("de")
+        mine, shipped = client.get("/v1/models?language=it").json()["models"]
+        assert (shipped["names"]["rain"], mine["names"]["blender"]) == ("rain", "Frullatore")
+        assert "choose from de" in problem(client.get("/v1/models?language=xx"), 422)
+        assert "there is no parameter" in problem(client.get("/v1/models?lang=de"), 422)
+
+        def predict(query: str) -> httpx.Response:
+            return client.post(f"/v1/predict?threshold=0.01&{query}", content=sound)
+
+        assert "name" not in json.dumps(predict("").json()["segments"])
+        found = predict("language=de&ignore=Standmixer").json()
+        assert found["segments"] and all(
+            one["name"] == names[one["label"]] for one in found["segments"] + found["clip"]
+        )
+        assert not any(one["label"] == "blender" for one in found["segments"])
+        assert "language is xx" in problem(predict("language=xx"), 422)
+        own.with_name("mine.it.tsv").write_text("nothing", encoding="utf-8")
+        assert problem(predict("language=it&model=esc10"), 422)
+        detail = problem(predict("language=it"), 500)
+        assert detail.startswith("mine.it.tsv: its first line")
+        with connect(f"{server.url.replace('http', 'ws')}/v1/listen?language=de&threshold=0.01&rate=24000") as socket:
+            socket.send((noise * 32767).astype("<i2").tobytes())
+            socket.send('{"type": "end"}')
+            steps = [json.loads(message) for message in socket]
+        assert steps and all(one["name"] == names[one["label"]] for step in steps for one in [step, *step["top"]])

@@ -39,6 +39,7 @@ def listen(
     model: options.ModelName = DEFAULT_MODEL,
     labels: options.Labels = None,
     ignore: options.Ignore = None,
+    language: options.Language = None,
     onset_threshold: options.OnsetThreshold = None,
     offset_threshold: options.OffsetThreshold = None,
     smoothing: options.Smoothing = None,
@@ -137,7 +138,7 @@ def listen(
     several = len(chosen) > 1
     # One thread for each of several inputs: they are recognised side by side.
     recogniser = load(model, threads=1 if several and threads is None else threads, backend=backend.value)
-    recogniser = options.choose(recogniser, labels, ignore)
+    recogniser = options.choose(recogniser, labels, ignore, language)
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
@@ -164,7 +165,7 @@ def listen(
 
     delay = stream(0, lambda line: None).delay  # complains about its parameters before anything is opened
     named = several or any(one.given_name for one in chosen)
-    printer = Printer(as_json, steps, delay, [one.name for one in chosen] if named else ())
+    printer = Printer(as_json, steps, delay, [one.name for one in chosen] if named else (), recogniser.names)
     observers: list[Observer] = []  # the printer comes after them: what is printed has been stored
     try:
         if log is not None:

@@ -7,18 +7,19 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 from audioinceptionnext.cli.streams import OutputEnded
 from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.inference.events import Event
 from audioinceptionnext.inference.stream import Step
 from audioinceptionnext.results.formats import format_time
-from audioinceptionnext.results.types import Segment
+from audioinceptionnext.results.types import Segment, named_label
 
 _REFRESH_S = 0.1  # from one status line to the next
 
@@ -31,14 +32,22 @@ class Printer:
         steps: whether to print steps too.
         delay: seconds by which results follow the sound, shown until there are any.
         sources: the names of the inputs, if lines are to say whose they are; otherwise empty.
+        names: of the labels, in the language that was asked for; otherwise empty.
 
     Attributes:
         closed: whether nobody reads the results any more.
         failed: why they cannot be written.
     """
 
-    def __init__(self, as_json: bool, steps: bool, delay: float = 0.0, sources: Collection[str] = ()) -> None:
-        self._as_json, self._steps, self._sources = as_json, steps, sources
+    def __init__(
+        self,
+        as_json: bool,
+        steps: bool,
+        delay: float = 0.0,
+        sources: Collection[str] = (),
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        self._as_json, self._steps, self._sources, self._names = as_json, steps, sources, names or {}
         self._width = max((len(_shown(source)) for source in sources), default=0)
         self._waiting = f"… (results follow the sound by {delay:.1f} s)" if delay else "…"
         self._status = ""
@@ -52,7 +61,8 @@ class Printer:
         """Print a step as ``{"event": "step", "start", "end", "label", "score"}``, if steps are asked for."""
         if self._steps:
             times = {"start": round(step.start, 3), "end": round(step.end, 3)}
-            values = {"event": "step", **times, "label": step.label, "score": round(step.score, 4)}
+            score = round(step.score, 4)
+            values = {"event": "step", **times, **named_label(step.label, self._names), "score": score}
             self._print_json(source, values)
 
     def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
@@ -62,13 +72,13 @@ class Printer:
         """Print an event as a line of JSON, or a segment that has ended as text."""
         segment = event.segment
         if self._as_json:
-            kind, number, *known = event.as_dict().items()
+            kind, number, *known = event.as_dict(self._names).items()
             time_of_day = began + timedelta(seconds=segment.start)
             times = {"time": time_of_day.isoformat(timespec="milliseconds")}
             self._print_json(source, dict([kind, number]) | times | dict(known))
         elif event.kind == "end":
             times_of = f"{format_time(segment.start):>12}  {format_time(segment.end):>12}"
-            line = f"{times_of}  {segment.score:>4.0%}  {_shown(segment.label)}"
+            line = f"{times_of}  {segment.score:>4.0%}  {self._name(segment)}"
             self._print(f"{_shown(source):{self._width}}  {line}" if self._sources else line)
 
     def close(self) -> None:
@@ -90,13 +100,12 @@ class Printer:
             found = [(one, name) for name, segments in self._open.items() for one in segments]
             # The line may have room for some only.
             labels = ", ".join(
-                f"{_shown(name)}: {_sounding(one)}" if self._sources else _sounding(one)
+                f"{_shown(name)}: {self._sounding(one)}" if self._sources else self._sounding(one)
                 for one, name in sorted(found, key=lambda item: -item[0].score)
             )
             self._clear()
-            self._status = f"{format_time(seconds)[:-2]}  {labels or self._waiting}"[
-                : shutil.get_terminal_size().columns - 1
-            ]
+            line = f"{format_time(seconds)[:-2]}  {labels or self._waiting}"
+            self._status = _cut(line, shutil.get_terminal_size().columns - 1)
             print(self._status, end="", file=sys.stderr, flush=True)
 
     def print_note(self, line: str) -> None:
@@ -107,7 +116,7 @@ class Printer:
 
     def _clear(self) -> None:
         if self._status:
-            print(f"\r{' ' * len(self._status)}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r{' ' * cell_len(self._status)}\r", end="", file=sys.stderr, flush=True)
             self._status = ""
 
     def _print_json(self, source: str, values: dict[str, Any]) -> None:
@@ -126,9 +135,16 @@ class Printer:
                 if ended.reason is not None:  # `| head` has seen enough, which is no failure
                     self.failed = AinextError(ended.reason)
 
+    def _name(self, segment: Segment) -> str:
+        return _shown(self._names.get(segment.label, segment.label))
 
-def _sounding(segment: Segment) -> str:
-    return f"{_shown(segment.label)} {segment.score:.0%}"
+    def _sounding(self, segment: Segment) -> str:
+        return f"{self._name(segment)} {segment.score:.0%}"
+
+
+def _cut(line: str, columns: int) -> str:
+    """As much of a line as fits; a terminal gives two columns to many Asian letters."""
+    return line if cell_len(line) <= columns else set_cell_size(line, columns)
 
 
 def _shown(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
@@ -30,10 +30,14 @@ class Event:
     id: int
     segment: Segment
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON object: ``event`` (the kind), ``id``, and what is known of the segment by then."""
+    def as_dict(self, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """The JSON object: ``event`` (the kind), ``id``, and what is known of the segment by then.
+
+        Args:
+            names: of the labels, as for `Segment.as_dict`.
+        """
         unknown = {"start": ("end",), "end": (), "withdraw": ("end", "score")}[self.kind]
-        known = {name: value for name, value in self.segment.as_dict().items() if name not in unknown}
+        known = {name: value for name, value in self.segment.as_dict(names).items() if name not in unknown}
         return {"event": self.kind, "id": self.id, **known}
 
 

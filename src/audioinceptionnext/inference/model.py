@@ -6,6 +6,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Self
 
 from audioinceptionnext.errors import ModelError, ParameterError

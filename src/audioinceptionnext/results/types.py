@@ -121,9 +121,9 @@ class RecognitionData:
         )
 
 
-def named_label(label: str, names: Mapping[str, str] | None) -> dict[str, str]:
-    """What JSON says of a label: its name too, if a language was asked for."""
-    return {"label": label, "name": names.get(label, label)} if names else {"label": label}
+def named_label(label: str | None, names: Mapping[str, str] | None) -> dict[str, str | None]:
+    """What JSON says of a label: its name too, if a language was asked for. A silent step has no label."""
+    return {"label": label, "name": names.get(label, label)} if names and label is not None else {"label": label}
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -36,7 +36,13 @@ from audioinceptionnext.serving.events import EventsApi, add_events
 from audioinceptionnext.serving.live import LiveSession
 from audioinceptionnext.serving.metrics import LogMiddleware, Metrics, MetricsMiddleware
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import ListenParameters, PredictParameters, curl, describe_parameters
+from audioinceptionnext.serving.parameters import (
+    ListenParameters,
+    ModelsParameters,
+    PredictParameters,
+    curl,
+    describe_parameters,
+)
 from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.reception import Reception
 from audioinceptionnext.serving.security import Guard, key_check
@@ -196,15 +202,16 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: C
     @api.get(
         "/v1/models",
         response_model=schema.Models,
+        response_model_exclude_unset=True,
         responses=problems(401, 403, 422),
+        openapi_extra={"parameters": describe_parameters(ModelsParameters)},
         summary="List the models",
         response_description="The models and the limits.",
     )
     async def list_models(request: Request) -> dict[str, Any]:
-        if unknown := next(iter(request.query_params), None):
-            raise RequestError(422, f"there is no parameter called {unknown[:100]!r}", parameter=unknown[:100])
+        query = ModelsParameters.read(request.query_params.multi_items())
         limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
-        return {"models": models.descriptions(), "limits": limits, "offers": offers}
+        return {"models": models.descriptions(query.language), "limits": limits, "offers": offers}
 
     @app.get(
         "/healthz",

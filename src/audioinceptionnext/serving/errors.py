@@ -13,13 +13,14 @@ import asyncio
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from audioinceptionnext.errors import MediaError, ParameterError, printable
+from audioinceptionnext.errors import FileError, MediaError, ParameterError, printable
 
 PROBLEM_TYPE = "application/problem+json"
 LINGER_S = 3.0
@@ -87,6 +88,11 @@ class RequestError(Exception):
         if isinstance(error, ParameterError):
             return cls.of_parameter(QUERY_NAMES.get(error.name, error.name), error.value, error.reason)
         return cls(415, f"{recording}: {error.reason}")
+
+    @classmethod
+    def of_names(cls, error: FileError) -> RequestError:
+        """A model's table of names cannot be used, which is the server's fault. Its folder is not told."""
+        return cls(500, f"{Path(error.path).name}: {error.reason}")
 
     def problem(self) -> dict[str, Any]:
         """The members of the problem detail. ``about:blank`` says that the title is that of the status."""

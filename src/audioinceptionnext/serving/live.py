@@ -16,6 +16,7 @@ from audioinceptionnext.errors import ModelError, ParameterError
 from audioinceptionnext.inference.events import Event
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.thumbnail import LIVE_RANGE, encode_log_mel
+from audioinceptionnext.results.types import named_label
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.metrics import Metrics
 from audioinceptionnext.serving.model_pool import ModelPool
@@ -79,7 +80,7 @@ class LiveSession:
             on_warning=self._warnings.append,
         )
         self._delay = round(stream.delay, 3)
-        self._labels, self._model_rate = stream.labels, recogniser.sample_rate
+        self._labels, self._names, self._model_rate = stream.labels, recogniser.names, recogniser.sample_rate
         first = True
         while (data := await self._receive()) is not None:
             if first and (kind := kind_of_bytes(data)):
@@ -117,7 +118,9 @@ class LiveSession:
 
     async def _send(self, steps: list[Step], events: list[Event]) -> None:
         """Send a message for each step, and the events, if they are asked for, in the last one or without a step."""
-        happened = {"events": [event.as_dict() for event in events]} if events and "events" in self._include else {}
+        happened = (
+            {"events": [event.as_dict(self._names) for event in events]} if events and "events" in self._include else {}
+        )
         for step in steps:
             await self.socket.send_json(self._message(step) | (happened if step is steps[-1] else {}))
         if happened and not steps:
@@ -129,11 +132,14 @@ class LiveSession:
             "start": round(step.start, 3),
             "end": round(step.end, 3),
             "delay": self._delay,
-            "label": step.label,
+            **named_label(step.label, self._names),
             "score": round(step.score, 4),
-            "top": [{"label": self._labels[i], "score": round(float(step.probabilities[i]), 4)} for i in best],
-            "segments": [segment.as_dict() for segment in step.segments],
-            "open": [segment.as_dict() for segment in step.open],
+            "top": [
+                named_label(self._labels[i], self._names) | {"score": round(float(step.probabilities[i]), 4)}
+                for i in best
+            ],
+            "segments": [segment.as_dict(self._names) for segment in step.segments],
+            "open": [segment.as_dict(self._names) for segment in step.open],
         }
         if self._warnings:
             message["warnings"], self._warnings[:] = list(self._warnings), []

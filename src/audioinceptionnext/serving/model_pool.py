@@ -6,11 +6,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from audioinceptionnext.errors import suggest
+from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
+from audioinceptionnext.results.languages import names_of
 from audioinceptionnext.serving.errors import RequestError
 
 # From model.json. Descriptions of older models lack some of these.
@@ -40,13 +41,16 @@ class ModelPool:
         names = models or (DEFAULT_MODEL, *(name for name in entries if name != DEFAULT_MODEL))
         self._loaded: dict[str, Recogniser] = {}
         self._descriptions: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, Path] = {}  # beside which tables of names may lie
         for name in names:
             if name in entries:
                 description = entries[name].description
+                self._files[name] = entries[name].path
                 self._descriptions[name] = _UNSTATED | {key: description[key] for key in _COPIED if key in description}
             else:  # a file, which is offered under the name that it states
                 recogniser = load(name, threads=1, backend=backend)
                 self._loaded[recogniser.name] = recogniser
+                self._files[recogniser.name] = Path(name)
                 self._descriptions[recogniser.name] = _describe(recogniser, Path(name))
         self.default = next(iter(self._descriptions))
         self.get(self.default)  # a model that cannot be loaded is found out before the first request
@@ -55,9 +59,31 @@ class ModelPool:
         """The names of all models, the default first."""
         return list(self._descriptions)
 
-    def descriptions(self) -> list[dict[str, Any]]:
-        """All models as ``/v1/models`` lists them, the default first."""
-        return [one | {"default": name == self.default} for name, one in self._descriptions.items()]
+    def descriptions(self, language: str = "") -> list[dict[str, Any]]:
+        """All models as ``/v1/models`` lists them, the default first.
+
+        Args:
+            language: in which they have ``names``, too. A model without any has its labels in their place.
+
+        Raises:
+            RequestError: 422, no model here has names in this language.
+        """
+        found = [one | {"default": name == self.default} for name, one in self._descriptions.items()]
+        if not language:
+            return found
+        refused = []
+        for one in found:
+            known = [*one["labels"], *one["groups"]]
+            one["names"] = {label: label for label in known}
+            try:
+                one["names"] |= names_of(known, language, self._files[one["name"]])
+            except ParameterError as error:
+                refused.append(error)
+            except FileError as error:
+                raise RequestError.of_names(error) from None
+        if len(refused) == len(found):
+            raise RequestError.of_library(refused[0])
+        return found
 
     def get(self, name: str | None) -> Recogniser:
         """The model of this name, or the default. The name never becomes a path.

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
+from audioinceptionnext.results.languages import list_languages
 from audioinceptionnext.results.settings import MAX_SECONDS, SegmentationSettings
 from audioinceptionnext.results.thresholds import parse_thresholds
 from audioinceptionnext.serving.errors import RequestError
@@ -19,6 +20,10 @@ P = TypeVar("P", bound="Query")
 _LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000, "source": 10_000}
 INCLUDES = ("log_mel", "probabilities")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate", "label": "labels"}  # as on the command line
+_LANGUAGE = (
+    f"Also gives each label's name in this language: {', '.join(list_languages())}, or another that the model has a "
+    "table of. The names may be used in labels, ignore and threshold."
+)
 _Seconds = Annotated[float | None, Field(ge=0, le=MAX_SECONDS)]
 
 
@@ -123,6 +128,7 @@ class Parameters(Query):
         examples=[["Speech,group:Animal"]],
     )
     ignore: list[str] = Field([], description="Labels to leave out, named in the same way.")
+    language: str = Field("", description=_LANGUAGE, examples=["de"])
 
     def of_model(self, get: Callable[[str], Recogniser]) -> tuple[Recogniser, SegmentationSettings]:
         """The model with the labels that are asked for, and how its probabilities become segments.
@@ -137,6 +143,8 @@ class Parameters(Query):
         """
         recogniser = get(self.model)
         try:
+            if self.language:
+                recogniser = recogniser.in_language(self.language)
             chosen = recogniser.choose(_given(self.labels), _given(self.ignore))
             everywhere, by_label = parse_thresholds(self.threshold)
             settings = chosen.segmentation_settings(
@@ -149,7 +157,15 @@ class Parameters(Query):
             )
         except ParameterError as error:
             raise RequestError.of_library(error) from None
+        except FileError as error:
+            raise RequestError.of_names(error) from None
         return chosen, settings
+
+
+class ModelsParameters(Query):
+    """The parameters of ``GET /v1/models``."""
+
+    language: str = Field("", description="Gives names of the labels and groups in this language.", examples=["de"])
 
 
 class PredictParameters(Parameters):

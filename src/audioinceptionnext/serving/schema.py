@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 class Label(BaseModel):
     label: str
+    name: str | None = Field(default=None, description="Of the label, if a language is asked for.")
     score: float = Field(description="Probability, 0 to 1.")
     task: str | None = Field(default=None, description="Of a model with several tasks, the one of the label.")
 
@@ -73,6 +74,9 @@ class Model(BaseModel):
     kind: str = Field(description="Whether one label or several can be true at a time: single-label or multi-label.")
     identifiers: list[str] = Field(description="One per label, such as AudioSet's /m/09x0r; empty if there are none.")
     groups: dict[str, list[str]] = Field(description="Groups of labels by name, for labels and ignore.")
+    names: dict[str, str] | None = Field(
+        default=None, description="Names of labels and groups, if a language is asked for."
+    )
     default: bool
 
 
