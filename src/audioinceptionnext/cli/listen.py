@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from audioinceptionnext.cli import prediction_options as options
+from audioinceptionnext.cli.live_storage import ClipForm, Storage
 from audioinceptionnext.errors import ParameterError
 from audioinceptionnext.models.names import DEFAULT_MODEL
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from audioinceptionnext.inference.events import Observer
 
 _RAW = "Raw samples on stdin (INPUT is -)"
+_STORED = "What is stored"
 
 
 class Encoding(StrEnum):
@@ -68,6 +71,47 @@ def listen(
     log: Annotated[
         Path | None,
         typer.Option("--log", metavar="FILE", help="Also append the segments to this .csv or .jsonl file."),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history", metavar="FILE.db", help="Also store the segments in this database (SQLite).",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", help="Keep the sound of each segment in this folder, and no other sound.",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    form: Annotated[
+        ClipForm | None,
+        typer.Option(
+            "--keep-format", help="Set the format of these files.", show_default="flac", rich_help_panel=_STORED
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-margin", metavar="SECONDS", help="Keep this much sound before and after each segment.",
+            show_default="1", rich_help_panel=_STORED,
+        ),
+    ] = None,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-max-mb", metavar="MB", help="Delete the oldest files when all together are larger than this.",
+            show_default="no limit", rich_help_panel=_STORED,
+        ),
+    ] = None,
+    max_days: Annotated[
+        float | None,
+        typer.Option(
+            "--keep-max-days", metavar="DAYS", help="Delete files of segments that are older than this.",
+            show_default="no limit", rich_help_panel=_STORED,
+        ),
     ] = None,
     stop_after: Annotated[
         float | None,
@@ -133,6 +177,8 @@ def listen(
     chosen = read_inputs(inputs or [], device, follow)
     raw = RawSamples(sample_rate, channels, encoding)
     check_options(chosen, raw, drop, stop_after)
+    storage = Storage(history, keep, form, margin, max_mb, max_days)
+    storage.check()
     if steps and not as_json:
         raise ParameterError("steps", None, "this needs --json")
     several = len(chosen) > 1
@@ -167,33 +213,36 @@ def listen(
     named = several or any(one.given_name for one in chosen)
     printer = Printer(as_json, steps, delay, [one.name for one in chosen] if named else (), recogniser.names)
     observers: list[Observer] = []  # the printer comes after them: what is printed has been stored
-    try:
+    with ExitStack() as open_files, stop_signals() as stop:
         if log is not None:
             observers.append(Journal(log, printer.fail))
+        classes = len(recogniser.labels)
+        lag = delay + max(settings.by_class("smoothing", classes)) + max(settings.by_class("min_duration", classes))
+        recorder = storage.open(open_files, recogniser.name, rate, lag, printer.print_note)
+        if recorder is not None:
+            observers.append(recorder)
         observer, turn = Observers(observers), turns()
-        with stop_signals() as stop:
-            loops = [
-                LiveLoop(
-                    open_input(one, rate, raw, warn, printer.print_note, reconnect, several),
-                    stream,
-                    printer,
-                    rate,
-                    drop,
-                    stop_after,
-                    name=one.name,
-                    observer=observer,
-                    stop=stop,
-                    turn=turn,
-                )
-                for one in chosen
-            ]
-            complete = run_all(loops)
-    finally:
-        for one in observers:
-            one.close()
+        open_files.callback(observer.close)
+        loops = [
+            LiveLoop(
+                open_input(one, rate, raw, warn, printer.print_note, reconnect, several),
+                stream,
+                printer,
+                rate,
+                drop,
+                stop_after,
+                name=one.name,
+                observer=observer,
+                stop=stop,
+                turn=turn,
+            )
+            for one in chosen
+        ]
+        complete = run_all(loops)
     if printer.failed is not None:
         printer.print_note(str(printer.failed))
-    if printer.failed is not None or not complete:
+    lost = 0 if recorder is None else recorder.rows_lost + recorder.clips_lost
+    if printer.failed is not None or lost or not complete:
         raise typer.Exit(1)
 
 
