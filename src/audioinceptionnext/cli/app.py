@@ -16,6 +16,7 @@ from audioinceptionnext.cli import (
     evaluate,
     explain,
     export,
+    history,
     listen,
     models,
     predict,
@@ -54,6 +55,7 @@ _FILES = "Model files (extras: export, hub)"
 app.command("predict")(predict.predict)
 app.command("batch")(batch.batch)
 app.command("listen")(listen.listen)
+app.add_typer(history.app, name="history")
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
