@@ -459,7 +459,9 @@ def test_short_forms_and_groups_without_a_command() -> None:
     assert ainext("data").code == 2 and not ainext("data").err
 
 
-@pytest.mark.parametrize("command", [*((name,) for name in COMMANDS), ("data", "check"), ("epic-sounds", "submit")])
+@pytest.mark.parametrize(
+    "command", [*((name,) for name in COMMANDS), ("data", "check"), ("epic-sounds", "submit"), ("history", "list")]
+)
 def test_help_of_80_columns_breaks_no_choice_and_gives_flags_no_value(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,3 +225,20 @@ def test_axe_finds_nothing_serious_while_segments_are_corrected(browser: Any, ur
         found = Axe().run(page).response["violations"]
         assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # no sideways scrolling
+
+
+def test_corrected_recordings_are_kept_by_a_server_that_offers_it(browser: Any, tmp_path: Path) -> None:
+    with serving(models=(SMALL,), corrections=tmp_path) as server:
+        for page in opened(browser, server.url):
+            correct(page)
+            page.get_by_role("button", name="Edit microwave").click()
+            page.keyboard.type("Tom's hob")
+            page.keyboard.press("Enter")
+            page.keyboard.press("Enter")
+            page.get_by_role("button", name="Save corrections").click()
+            saying = "Saved 4 segments of kitchen-scene.flac. 1 corrected recording; about 19 more make a training set"
+            until(page, f"document.querySelector('.training').innerText.includes({saying!r})")
+            track = read_track(next(tmp_path.glob("kitchen-scene-*.txt")), SCENE.name)
+            assert [label for *_, label in track.segments][-1] == "Tom's hob"
+            page.evaluate("setTimeout(() => location.reload())")  # what has been saved is not asked about
+            page.wait_for_selector("#result", state="hidden")

@@ -16,11 +16,13 @@ from audioinceptionnext import load
 from audioinceptionnext.data import Clip, Dataset, load_dataset
 from audioinceptionnext.data.reader import Reader
 from audioinceptionnext.errors import AinextError, FileError, ParameterError
+from audioinceptionnext.evaluation.timeline_settings import Predicted, choose_segmentation
 from audioinceptionnext.export.onnx import export_onnx
 from audioinceptionnext.inference import steps as module
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.staged import StagedNetwork
 from audioinceptionnext.network.storage import StoredModel, load_model, save_model
+from audioinceptionnext.results.types import Segment
 from audioinceptionnext.training.fit import train
 from audioinceptionnext.training.hardware import Hardware
 from audioinceptionnext.training.initial_model import build_initial_model
@@ -158,7 +160,8 @@ def test_a_head_that_learns_from_scenes_leaves_the_clips_alone(start: Path, kitc
         assert torch.equal(after.net.dense(log_mel), before.net.dense(log_mel))
     exported = load(run / "model.onnx")
     assert exported.step_seconds == pytest.approx(0.02) and not exported.multi_label
-    assert exported.segmentation_settings().smoothing == after.segmentation["smoothing"]
+    smoothing = np.broadcast_to(after.segmentation["smoothing"], 2)  # one number for both labels, or one for each
+    assert exported.segmentation_settings().by_class("smoothing", 2).tolist() == smoothing.tolist()
 
     figures = json.loads((run / "figures.json").read_text())
     assert figures["segments"] == len(load_dataset("csv", run / SCENES).clips) and "event_f1" in figures
@@ -229,6 +232,30 @@ def test_few_sources_choose_no_thresholds(start: Path, tmp_path: Path) -> None:
     dataset = annotated(_folder(tmp_path / "recordings"), recordings=4)
     path = train(run_of(dataset, tmp_path / "run", start), hardware=ALONE)
     assert path is not None and load_model(path).segmentation == {}
+
+
+def test_labels_get_settings_of_their_own(tmp_path: Path) -> None:
+    """Clicks are short; what is as short among the humming is a mistake."""
+    rng, recordings = np.random.default_rng(0), []
+    for _ in range(20):
+        rows, truth = np.full((1200, 2), 0.05, np.float32), []
+        for number in range(20):
+            first = 60 * number + int(rng.integers(10))
+            rows[first : first + 5, 0] = 0.9
+            truth.append(Segment(first / 20, (first + 5) / 20, "click", 1.0))
+            length, high = (40, 0.6) if number % 2 else (6, 0.95)
+            rows[first : first + length, 1] = high
+            truth += [Segment(first / 20, first / 20 + 2, "hum", 1.0)] if number % 2 else []
+        recordings.append(Predicted(rows, truth))
+    chosen = choose_segmentation(recordings, 0.05, ["click", "hum"])
+    click, hum = chosen["min_duration"]
+    assert click <= 0.25 < hum
+
+    model = fine_model(segmentation=chosen | {"thresholds": [0.5] * len(LABELS), "min_duration": [0.1, 0.2, 0.3]})
+    recogniser = load(export_onnx(model, tmp_path / "model.onnx"))
+    assert recogniser.segmentation_settings().class_min_durations == (0.1, 0.2, 0.3)
+    assert recogniser.choose(LABELS[1]).segmentation_settings().class_min_durations == (0.2,)
+    assert recogniser.segmentation_settings(min_duration=0.7).by_class("min_duration", 3).tolist() == [0.7] * 3
 
 
 def test_short_recordings_are_repeated(start: Path, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.history.database import History
+from audioinceptionnext.history.export import export
+from tests.command import ainext, refused
 
 EIGHT = datetime(2026, 11, 29, 8, tzinfo=UTC).timestamp()
 ADDING = """
@@ -206,3 +208,47 @@ def test_a_read_only_place_can_be_read_but_not_written(history: History) -> None
             assert reader.number() == 1
     finally:
         history.path.parent.chmod(0o700)
+
+
+def test_tables_have_all_that_the_database_has(history: History, tmp_path: Path) -> None:
+    import pandas as pd
+
+    history.add("küche", EIGHT, EIGHT + 1.5, 'Dog, "bark"', 0.9, "everyday", clip="a.flac", clip_start=EIGHT - 1)
+    history.add("door", EIGHT + 60, EIGHT + 61, "Knock", corrected=True)
+    csv, parquet = tmp_path / "all.csv", tmp_path / "all.parquet"
+    assert export(history, csv, ZoneInfo("Asia/Tokyo")) == export(history, parquet) == 2
+    assert csv.read_text(encoding="utf-8").splitlines() == [
+        "id,source,start,end,label,score,model,clip,clip_start,corrected",
+        '1,küche,2026-11-29T17:00:00.000+09:00,2026-11-29T17:00:01.500+09:00,"Dog, ""bark""",0.9,everyday,a.flac,'
+        "2026-11-29T16:59:59.000+09:00,0",
+        "2,door,2026-11-29T17:01:00.000+09:00,2026-11-29T17:01:01.000+09:00,Knock,,,,,1",
+    ]
+    table = pd.read_parquet(parquet)
+    assert str(table["start"].dtype) == "datetime64[ms, UTC]" and table["start"][0].timestamp() == EIGHT
+    assert list(table["corrected"]) == [False, True] and table["score"].isna().tolist() == [False, True]
+    assert export(history, csv, labels=["Knock"]) == 1 and len(csv.read_text().splitlines()) == 2
+    (tmp_path / "mine.csv").write_text("name,age\nme,42\n")
+    for name, reason in (("mine.csv", "is there already"), ("all.txt", "ends in .csv or .parquet")):
+        with pytest.raises(FileError, match=reason):
+            export(history, tmp_path / name)
+    with pytest.raises(FileError, match="the folder"):
+        export(history, tmp_path / "none" / "all.csv")
+    assert (tmp_path / "mine.csv").read_text() == "name,age\nme,42\n"
+
+
+def test_the_command_lists_and_exports(history: History, tmp_path: Path) -> None:
+    for number in range(50):
+        label = "Smoke alarm" if number % 10 == 0 else "Speech"
+        history.add("kitchen", EIGHT + 3600 * number, EIGHT + 3600 * number + 1, label, number / 50, "everyday")
+    shown = ainext("history", "list", history.path)
+    assert shown.code == 0 and len(shown.out.splitlines()) == 42 and "… and 10 more" in shown.out
+    call = ("history", "list", history.path, "--json", "--labels", "smoke*", "--min-score", 0.2)
+    assert [one["id"] for one in ainext(*call).json] == [41, 31, 21, 11]
+    day = ainext(*call, "--after", "2026-11-30T08:00+00:00", "--before", "2026-12-01T00:00+00:00", "--limit", 5)
+    assert [one["id"] for one in day.json] == [31]
+    done = ainext("history", "export", history.path, tmp_path / "all.csv", "--source", "kitchen")
+    assert done.code == 0 and done.complaints == [f"ainext: wrote 50 segments to {tmp_path / 'all.csv'}"]
+    assert refused(*call, "--source", "kitchn").endswith("--source kitchn: did you mean kitchen?")
+    assert "give a day or a time" in refused(*call, "--before", "soon")
+    assert "there is no such file" in refused("history", "list", tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()

@@ -50,6 +50,7 @@ def test_list_models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
         (ain.Recogniser.embed_steps, ["self", "recording"]),
         (ain.Stream, ["recogniser"]),
         (ain.push_to_hub, ["model", "name"]),
+        (ain.teach, ["recordings", "out"]),
     ],
 )
 def test_settings_are_keywords_only(function: Callable[..., Any], positional: list[str]) -> None:

@@ -15,6 +15,7 @@ Recognise
     Segment, Score           the parts of a result
     SegmentationSettings     how probabilities become segments
     Stream, Step, Event      live sound
+    teach, Taught            a model of your own sounds from a few examples of each
     push_to_hub              upload a model to the Hugging Face hub
     AinextError              base class of all errors that a user can fix
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from audioinceptionnext.results.settings import SegmentationSettings as SegmentationSettings
     from audioinceptionnext.results.types import Score as Score
     from audioinceptionnext.results.types import Segment as Segment
+    from audioinceptionnext.teaching.teach import Taught as Taught
+    from audioinceptionnext.teaching.teach import teach as teach
 
 # Each name is imported when it is first used, so that `import audioinceptionnext` costs nothing.
 _MODULES = {
@@ -54,10 +57,12 @@ _MODULES = {
     "SegmentationSettings": "results.settings",
     "Step": "inference.stream",
     "Stream": "inference.stream",
+    "Taught": "teaching.teach",
     "list_languages": "results.languages",
     "list_models": "models.names",
     "load": "models.load",
     "push_to_hub": "models.publish",
+    "teach": "teaching.teach",
 }
 
 try:

@@ -16,6 +16,7 @@ from audioinceptionnext.cli import (
     evaluate,
     explain,
     export,
+    history,
     listen,
     models,
     predict,
@@ -24,6 +25,7 @@ from audioinceptionnext.cli import (
     report,
     serve,
     study,
+    teach,
     train,
 )
 from audioinceptionnext.cli.program import Program
@@ -54,8 +56,10 @@ _FILES = "Model files (extras: export, hub)"
 app.command("predict")(predict.predict)
 app.command("batch")(batch.batch)
 app.command("listen")(listen.listen)
+app.add_typer(history.app, name="history")
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
+app.command("teach")(teach.teach)
 app.command("models")(models.models)
 app.command("train", rich_help_panel=_TRAIN)(train.train)
 app.command("evaluate", rich_help_panel=_TRAIN)(evaluate.evaluate)

@@ -57,6 +57,11 @@ class ProgressBar:
         self._shares.pop(Path(path or ""), None)
         self._show()
 
+    def count(self, done: int, total: int) -> None:
+        """Show how many of so many sounds are done, where the caller counts them itself."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+
     def _show(self) -> None:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=self._done + sum(list(self._shares.values())))

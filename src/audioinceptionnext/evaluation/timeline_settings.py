@@ -25,7 +25,9 @@ START = {"onset_threshold": 0.5, "offset_share": 0.4, "smoothing": 0.25, "merge_
 #: What each label may have its own value of, in the order in which these are chosen.
 OWN = ("onset_threshold", "min_duration", "smoothing")
 NOTHING = EventScores(Counts(), Counts(), np.zeros(0), np.zeros(0))
-PRIOR_EVENTS = 30  # for a label's own value, all labels together count as so many of its events
+# For a label's own value, all labels together count as so many of its events. With fewer, thresholds and, above all,
+# minimum durations fit the chance of a dozen events: both F1 of other recordings fall.
+PRIOR_EVENTS = 120
 Values = dict[str, float | list[float]]
 
 
@@ -54,8 +56,8 @@ def choose_segmentation(recordings: Sequence[Predicted], step_seconds: float, la
         labels: one per class.
 
     Returns:
-        ``thresholds``, ``min_duration`` and ``smoothing`` (one per label each), ``offset_share`` and ``merge_gap``, as
-        `StoredModel.segmentation` takes them.
+        ``thresholds`` (one per label), ``min_duration`` and ``smoothing`` (one per label, or one number if all labels
+        have the same), ``offset_share`` and ``merge_gap``, as `StoredModel.segmentation` takes them.
 
     >>> choose_segmentation([Predicted(probabilities, truth)], 0.05, ["kettle"])["thresholds"]
     [0.45]
@@ -71,7 +73,8 @@ def choose_segmentation(recordings: Sequence[Predicted], step_seconds: float, la
             if found > best:
                 best, chosen = found, tried
     for name in OWN:
-        chosen[name] = _own_values(name, recordings, step_seconds, labels, chosen)
+        own = _own_values(name, recordings, step_seconds, labels, chosen)
+        chosen[name] = own[0] if name != "onset_threshold" and len(set(own)) == 1 else own
     return {"thresholds": chosen.pop("onset_threshold"), **chosen}
 
 

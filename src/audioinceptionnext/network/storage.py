@@ -51,7 +51,8 @@ class StoredModel:
             is fitted on held-out clips.
         thresholds: onset threshold of each class in exported files; None if there are none.
         segmentation: how the probabilities of the fine timeline become segments in exported files: settings of
-            `SegmentationSettings` by name. Empty takes the defaults, with the ``thresholds``.
+            `SegmentationSettings` by name, and lists for what differs by label. Empty takes the defaults, with the
+            ``thresholds``.
         timeline_support: one factor per label, or none: in exported files, a label is at most so many times as probable
             in a step of the fine timeline as in the window that contains the step and gives it most. What windows deny
             is then no segment, however short.

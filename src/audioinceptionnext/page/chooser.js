@@ -6,9 +6,9 @@ const MAX_UNKNOWN = 5; // names that the model does not know and that are shown
 const WAYS = { labels: "Show only", ignore: "Leave out" };
 
 export class Chooser {
-  /** choice: a Choice with its model. onChange(): called when the choice has changed. */
-  constructor(choice, onChange) {
-    Object.assign(this, { choice, onChange, active: -1, found: [] });
+  /** choice: a Choice with its model. onChange(): called when the choice has changed. place: what has the sounds, in words. */
+  constructor(choice, onChange, place = "this model") {
+    Object.assign(this, { choice, onChange, place, active: -1, found: [] });
     this.count = make("span", { class: "quiet" });
     this.way = make("select", { "aria-label": "What to do with the sounds that are chosen" });
     this.way.append(...Object.entries(WAYS).map(([value, text]) => make("option", { value }, text)));
@@ -57,7 +57,7 @@ export class Chooser {
     this.chips.replaceChildren(...chips);
     this.chips.hidden = !chips.length;
     const { unknown } = choice;
-    this.unknown.textContent = unknown.length ? inWords(unknown) : "";
+    this.unknown.textContent = unknown.length ? inWords(unknown, this.place) : "";
     this.unknown.hidden = !unknown.length;
   }
 
@@ -173,8 +173,8 @@ function nameOf({ name, title }) {
 }
 
 /** Which names, of the page's address or chosen of another model, the model does not know. */
-function inWords(unknown) {
+function inWords(unknown, place) {
   const more = unknown.length - MAX_UNKNOWN;
   const shown = unknown.slice(0, MAX_UNKNOWN).map((name) => name.slice(0, 100));
-  return `Not in this model: ${shown.join(", ")}${more > 0 ? ` and ${number(more)} more` : ""}.`;
+  return `Not in ${place}: ${shown.join(", ")}${more > 0 ? ` and ${number(more)} more` : ""}.`;
 }

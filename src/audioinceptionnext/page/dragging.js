@@ -10,10 +10,10 @@ export class Dragging {
   /**
    * timeline: a Timeline. select(segment): called when one is touched. change({start, end}): called at the end of a drag
    * that moved or resized what `mark` shows. draw({start, end}, label): called when a stretch has been drawn, with the label
-   * of its lane, or null on the picture.
+   * of its lane, or null on the picture. show({start, end}): called as a drag goes on.
    */
-  constructor(timeline, { select, change, draw }) {
-    Object.assign(this, { timeline, select, change, draw, marked: null, drag: null });
+  constructor(timeline, { select, change, draw, show }) {
+    Object.assign(this, { timeline, select, change, draw, show, marked: null, drag: null });
     this.text = make("span", { class: "band-times" });
     const grip = (edge) => make("span", { class: `grip ${edge}` });
     this.band = make("div", { class: "band", "aria-hidden": "true", hidden: true }, grip("start"), grip("end"), this.text);
@@ -104,7 +104,13 @@ export class Dragging {
       this.timeline.element.classList.add("dragging");
       this.#scroll();
     }
-    this.#place(this.#stretch());
+    this.#follow();
+  }
+
+  #follow() {
+    const stretch = this.#stretch();
+    this.#place(stretch);
+    if (this.drag.what !== "draw") this.show(stretch);
   }
 
   /** The stretch that the drag makes, in hundredths of a second. */
@@ -133,7 +139,7 @@ export class Dragging {
     const over = Math.max(0, at - right + SCROLL_ZONE) - Math.max(0, left + SCROLL_ZONE - at);
     if (over) {
       element.scrollLeft += Math.max(-12, Math.min(12, over / 3));
-      this.#place(this.#stretch());
+      this.#follow();
     }
     requestAnimationFrame(() => this.#scroll());
   }

@@ -5,9 +5,11 @@ import { NUDGE, SegmentForm } from "./segmentform.js";
 import { clock, describe, make, readable } from "./text.js";
 
 const NEW_SECONDS = 1; // of a segment that a button adds
-const HINT = "Choose a segment, in the timeline or in the table. Drag over the picture or over a lane to add one.";
+const HINT = "Choose a segment, in the timeline or in the table.";
+const DRAGS =
+  "Drag a segment to move it, and its ends, here or on the picture, to resize it. Drag over the picture, or over a free part of a lane, to add one; with a finger, use the button.";
 const KEYS = [
-  [["↵"], "edit the chosen segment"],
+  [["Enter"], "edit the chosen segment"],
   [["Delete"], "delete it"],
   [["P"], "play it"],
   [["Shift", "←", "→"], `move its start by ${NUDGE} s`],
@@ -43,28 +45,37 @@ export class Editor {
    * viewer, where `segment` gets the focus. extras: elements for what can be done with corrected segments.
    */
   constructor(viewer, { labels, onEdit, extras = [] }) {
-    Object.assign(this, { viewer, labels, onEdit, selected: null });
+    Object.assign(this, { viewer, labels, onEdit, selected: null, active: false });
     this.corrections = correctionsOf(viewer.result);
     const button = (text, onclick, title) => make("button", { type: "button", onclick, title }, text);
     this.toggle = make("button", { type: "button", class: "correct", "aria-pressed": "false", onclick: () => this.#switch() }, "Correct");
     this.mark = make("span", { class: "edited-mark" });
+    this.addButton = button("Add", () => this.#addAtPlayhead(), "Add a segment at the playhead (N)");
+    this.addButton.setAttribute("aria-label", "Add a segment");
     this.undoButton = button("Undo", () => this.#undo(), "Ctrl Z");
     this.redoButton = button("Redo", () => this.#redo(), "Ctrl Shift Z");
     this.revertButton = button("Back to the model’s segments", () => this.#revert());
+    this.revertButton.className = "small";
     this.status = make("p", { class: "quiet", role: "status" });
     this.picked = make("div", { class: "picked" });
     const keys = KEYS.map(([names, text]) => [make("dt", {}, ...names.flatMap((name) => [make("kbd", {}, name), " "])), make("dd", {}, text)]);
-    this.panel = make(
+    this.bar = make(
       "section",
       { class: "corrections", "aria-label": "Corrections", hidden: true },
       this.picked,
-      make("div", { class: "corrections-actions" }, button("Add a segment", () => this.#addAtPlayhead(), "N"), this.undoButton, this.redoButton, this.revertButton),
+      make("div", { class: "corrections-actions" }, this.addButton, this.undoButton, this.redoButton),
       this.status,
+    );
+    this.about = make(
+      "section",
+      { class: "about-corrections", "aria-label": "About corrections", hidden: true },
+      make("p", { class: "quiet" }, DRAGS, " ", this.revertButton),
       ...extras,
       make("details", {}, make("summary", {}, "Keys"), make("dl", { class: "keys" }, ...keys.flat())),
     );
     viewer.transport.append(this.toggle, this.mark);
-    viewer.beside.before(this.panel);
+    viewer.beside.before(this.about);
+    viewer.element.append(this.bar);
     viewer.pick = (segment) => {
       if (this.active) this.select(segment);
       viewer.play(segment);
@@ -81,13 +92,10 @@ export class Editor {
     this.#dragging?.close();
   }
 
-  get active() {
-    return !this.panel.hidden;
-  }
-
   #switch() {
-    const active = !this.active;
-    this.panel.hidden = !active;
+    const active = (this.active = !this.active);
+    this.bar.hidden = this.about.hidden = !active;
+    this.viewer.element.classList.toggle("editing", active);
     this.toggle.setAttribute("aria-pressed", String(active));
     const { table, timeline, shown } = this.viewer;
     if (active) {
@@ -96,6 +104,7 @@ export class Editor {
         select: (segment) => this.select(segment),
         change: (times) => this.#onDragged(times),
         draw: (times, label) => this.#onDrawn(times, label),
+        show: (times) => this.#showTimes(times),
       });
     } else {
       this.#closeForm();
@@ -111,6 +120,7 @@ export class Editor {
   select(segment) {
     if (this.#form && segment !== this.#form.segment) this.#closeForm();
     const other = segment !== this.selected;
+    if (other) this.status.textContent = "";
     this.selected = segment;
     this.viewer.timeline.select(segment);
     this.viewer.table.select(segment);
@@ -128,11 +138,9 @@ export class Editor {
       if (focused) this.viewer.timeline.element.focus({ preventScroll: true }); // the buttons are gone
       return;
     }
-    const { start, end, label } = segment;
-    const times = `${clock(start, 2)} to ${clock(end, 2)}`;
     const button = (text, onclick) => make("button", { type: "button", "aria-label": `${text} the chosen segment`, onclick }, text);
     this.picked.replaceChildren(
-      make("p", {}, make("b", {}, readable(label)), " ", make("span", { class: "time" }, times)),
+      make("p", {}, make("b", {}, readable(segment.label)), " ", make("span", { class: "time" }, inClocks(segment))),
       make(
         "div",
         { class: "corrections-actions" },
@@ -142,6 +150,12 @@ export class Editor {
       ),
     );
     [...this.picked.querySelectorAll("button")].find((one) => one.textContent === focused)?.focus();
+  }
+
+  /** Shows the times of a drag as it goes on. */
+  #showTimes(times) {
+    const text = this.picked.querySelector(".time");
+    if (text) text.textContent = inClocks(times);
   }
 
   /** Opens the form for a segment, in its row of the table or, without one, below the timeline. */
@@ -165,6 +179,7 @@ export class Editor {
       onDelete: segment && (() => this.#remove(segment)),
     });
     this.#form = { form, segment, row };
+    this.bar.classList.add(row ? "elsewhere" : "writing");
     if (row) {
       row.after(make("tr", {}, make("td", { colspan: row.cells.length }, form.element)));
       row.hidden = true;
@@ -172,7 +187,6 @@ export class Editor {
     this.#dragging.mark(values);
     this.viewer.timeline.reveal(values.start, values.end);
     form.focus();
-    if (!row) this.panel.scrollIntoView({ block: "nearest" });
   }
 
   /** focus: whether the button that opens the form gets the focus. */
@@ -180,6 +194,7 @@ export class Editor {
     if (!this.#form) return;
     const { form, row, segment } = this.#form;
     this.#form = null;
+    this.bar.classList.remove("elsewhere", "writing");
     const place = form.element.closest("tr");
     if (place) place.remove();
     if (row) row.hidden = false;
@@ -199,7 +214,7 @@ export class Editor {
   }
 
   #add(values) {
-    const text = `Added ${readable(values.label)}, ${clock(values.start, 2)} to ${clock(values.end, 2)}.`;
+    const text = `Added ${readable(values.label)}, ${inClocks(values)}.`;
     this.#finish(this.corrections.add(values, text), text);
   }
 
@@ -345,10 +360,14 @@ export class Editor {
   }
 }
 
+function inClocks({ start, end }) {
+  return `${clock(start, 2)} to ${clock(end, 2)}`;
+}
+
 /** An edit in words. */
 function inWords(before, after) {
   const name = readable(before.label);
-  const times = `${clock(after.start, 2)} to ${clock(after.end, 2)}`;
+  const times = inClocks(after);
   const moved = before.start !== after.start || before.end !== after.end;
   if (before.label !== after.label) return `Renamed ${name} to ${readable(after.label)}${moved ? `, ${times}` : ""}.`;
   if (before.end === after.end) return `${name} now starts at ${clock(after.start, 2)}.`;

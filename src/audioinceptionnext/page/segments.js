@@ -39,7 +39,7 @@ export class SegmentTable {
     this.all.textContent = `Show all ${number(segments.length)}`;
     const before = this.rows;
     this.rows = new Map(segments.slice(0, this.limit).map((one) => [one, before.get(one) ?? this.#row(one)]));
-    this.body.replaceChildren(...this.rows.values());
+    this.#arrange([...this.rows.values()]);
     this.all.hidden = segments.length <= this.limit;
     if (!focused || focused.segment === undefined) return;
     const row = this.rows.get(focused.segment) ?? this.rows.get(heir) ?? this.body.children[Math.min(place, this.body.children.length - 1)];
@@ -66,6 +66,17 @@ export class SegmentTable {
     const next = this.segments[this.rows.size];
     this.show(this.segments, "");
     this.rows.get(next).querySelector("button").focus(); // the button that had the focus is gone
+  }
+
+  /** Puts these rows into the table, touching as few as possible: thousands of rows take long to lay out. */
+  #arrange(rows) {
+    const wanted = new Set(rows);
+    for (const row of [...this.body.children]) if (!wanted.has(row)) row.remove();
+    let next = this.body.firstChild;
+    for (const row of rows) {
+      if (row === next) next = next.nextSibling;
+      else this.body.insertBefore(row, next);
+    }
   }
 
   #row(segment) {

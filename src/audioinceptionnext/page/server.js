@@ -45,6 +45,19 @@ export class ServerEngine {
     return body.models;
   }
 
+  /**
+   * The Response to another request, such as request("/v1/events/17", {method: "DELETE"}). json: the body.
+   * Throws an Error that says what is wrong, with the `status` of the response if there was one.
+   */
+  async request(path, { json, ...options } = {}) {
+    const body = json && JSON.stringify(json);
+    const send = (headers) => fetch(`${this.base}${path}`, { ...options, headers, body });
+    const response = await this.#withKey(send).catch(() => null);
+    if (!response) throw new Error("The server cannot be reached.");
+    if (!response.ok) throw Object.assign(problem(response.status, await readJson(response)), { status: response.status });
+    return response;
+  }
+
   /** The Result of a file. onProgress: called with 0…1 while the file is sent, then with null. */
   async predict(file, { model, signal, onProgress }) {
     // A browser that is still sending cannot read a refusal: the connection just ends.

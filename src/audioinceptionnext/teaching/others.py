@@ -11,17 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.inference.recogniser import Recogniser
-from audioinceptionnext.teaching.features import features_of
 
 FILE = Path(__file__).parent / "other_sounds.opus"
 SOUND_SECONDS = 2.4  # of each sound; one follows the other
 NOISES = 12  # of them, which come first; the others are sounds of many kinds
 
 
-def other_features(model: Recogniser) -> np.ndarray:
-    """What a model's last layer gets of these sounds, (sounds, channels) float64. The first `NOISES` are noise."""
-    samples = round(SOUND_SECONDS * model.sample_rate)
-    whole = decode.read(FILE, model.sample_rate)
-    sounds = [whole[start : start + samples] for start in range(0, len(whole) - samples // 2, samples)]
-    return np.concatenate([features_of(model, sound) for sound in sounds])
+def other_sounds(sample_rate: int) -> list[np.ndarray]:
+    """These sounds, (samples,) float32 each. The first `NOISES` are noise."""
+    samples = round(SOUND_SECONDS * sample_rate)
+    whole = decode.read(FILE, sample_rate)
+    return [whole[start : start + samples] for start in range(0, len(whole) - samples // 2, samples)]
