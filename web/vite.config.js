@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { defineConfig } from "vite";
 import { shippedModels } from "./scripts/models.js";
+import { namesOf } from "./scripts/names.js";
 
 const PAGE = "../src/audioinceptionnext/page";
 const here = (path) => new URL(path, import.meta.url);
@@ -12,11 +13,12 @@ function writePage() {
   writeFileSync(here("index.html"), changed);
 }
 
-/** Adds models.json and the models that it lists, to the build and to the development server. */
+/** Adds models.json, the models that it lists, and the names of their labels, to the build and to the development server. */
 function models() {
   const shipped = shippedModels();
-  const files = new Map(shipped.map(({ path, content }) => [path, content]));
-  files.set("models.json", JSON.stringify(shipped.map(({ entry }) => entry)));
+  const entries = shipped.map(({ entry }) => entry);
+  const files = new Map([...shipped.map(({ path, content }) => [path, content]), ...namesOf(entries)]);
+  files.set("models.json", JSON.stringify(entries));
   return {
     name: "models",
     generateBundle() {

@@ -34,6 +34,13 @@ export class BrowserEngine {
     this.#taught = new Map(kept.map(({ id, entry, content }) => [id, { entry, content, url: URL.createObjectURL(content) }]));
   }
 
+  /** {label: name} of all models, in a language such as "de"; groups have names, too. */
+  async names(language) {
+    const response = await fetch(new URL(`names/${language}.json`, document.baseURI));
+    if (!response.ok) throw new Error("The names cannot be loaded.");
+    return response.json();
+  }
+
   /**
    * The Result of a file (see page/server.js).
    *

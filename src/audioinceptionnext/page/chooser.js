@@ -1,5 +1,5 @@
 // The search box with which people choose sounds among hundreds: a combobox as the ARIA Authoring Practices describe it.
-import { countSegments, make, number, readable } from "./text.js";
+import { countSegments, languageOf, make, number, readable, searchable } from "./text.js";
 
 const MAX_CLOSED = 30; // labels; of a model with more, the search box is open at first
 const MAX_UNKNOWN = 5; // names that the model does not know and that are shown
@@ -93,7 +93,7 @@ export class Chooser {
     const query = this.input.value.trim().toLowerCase();
     const words = query.split(/[\s,]+/);
     const rank = (title) => (title.startsWith(query) ? 0 : title.includes(` ${query}`) ? 1 : 2);
-    const found = this.choice.offers.map((offer) => ({ offer, title: readable(offer.title).toLowerCase() }));
+    const found = this.choice.offers.map((offer) => ({ offer, title: searchable(offer.title) }));
     const matching = found.filter(({ title }) => words.every((word) => title.includes(word)));
     const order = query ? (a, b) => rank(a.title) - rank(b.title) : (a, b) => this.#segments(b.offer) - this.#segments(a.offer);
     const pattern = matching.length ? undefined : this.choice.find(query);
@@ -111,7 +111,8 @@ export class Chooser {
     const details = offer.name === offer.title ? [] : [`group of ${number(offer.labels.length)}`];
     if (segments) details.push(countSegments(segments));
     const attributes = { id: `offer-${index}`, role: "option", "aria-selected": String(chosen), onclick: () => this.#take(offer) };
-    return make("li", attributes, readable(offer.title), make("span", { class: "quiet" }, ` ${details.join(", ")}`));
+    const name = make("span", { lang: languageOf(offer.title) }, readable(offer.title));
+    return make("li", attributes, name, make("span", { class: "quiet" }, ` ${details.join(", ")}`));
   }
 
   /** How many segments of a label or a group the recording has. */

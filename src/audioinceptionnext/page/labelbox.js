@@ -1,5 +1,5 @@
 // A combobox for a label, as the ARIA Authoring Practices describe it: one of the model's, or one of the user's own.
-import { make, readable } from "./text.js";
+import { languageOf, make, readable, searchable } from "./text.js";
 
 const MAX_OPTIONS = 100; // that are listed at once
 let count = 0; // so that the ids of two boxes differ
@@ -43,13 +43,13 @@ export class LabelBox {
     const query = text.trim().replaceAll(/\s+/g, " ");
     const lower = query.toLowerCase();
     const words = lower.split(/[\s,]+/);
-    const named = this.labels.map((label) => ({ label, name: readable(label).toLowerCase() }));
-    const rank = ({ name }) => (name === lower ? 0 : name.startsWith(lower) ? 1 : name.includes(` ${lower}`) ? 2 : 3);
+    const named = this.labels.map((label) => ({ label, name: searchable(label) }));
+    const rank = ({ label, name }) => (this.byName.get(lower) === label ? 0 : name.startsWith(lower) ? 1 : name.includes(` ${lower}`) ? 2 : 3);
     const matching = named.filter(({ name }) => words.every((word) => name.includes(word)));
     if (query) matching.sort((a, b) => rank(a) - rank(b));
     this.found = matching.slice(0, MAX_OPTIONS).map(({ label }) => label);
     const own = query && !this.byName.has(lower);
-    const options = this.found.map((label, index) => this.#option(label, index, readable(label)));
+    const options = this.found.map((label, index) => this.#option(label, index, make("span", { lang: languageOf(label) }, readable(label))));
     if (own) options.push(this.#option(query, this.found.push(query) - 1, `“${query}”`, make("span", { class: "quiet" }, " a label of your own")));
     this.list.replaceChildren(...options);
     this.#expand(options.length > 0);

@@ -1,5 +1,5 @@
 // The table of a recording's segments: what keyboards and screen readers use.
-import { clock, countSegments, make, number, readable, scoreOf } from "./text.js";
+import { clock, countSegments, languageOf, make, number, readable, scoreOf } from "./text.js";
 
 const MAX_ROWS = 200; // until all are requested
 
@@ -91,7 +91,7 @@ export class SegmentTable {
       make("td", {}, button("Play", "▶", "small", () => this.play(segment))),
       make("td", {}, clock(start, digits)),
       make("td", {}, clock(end, digits)),
-      make("th", { scope: "row" }, readable(label)),
+      make("th", { scope: "row", lang: languageOf(label) }, readable(label)),
       make("td", { class: segment.score == null ? "edited" : null }, scoreOf(segment)),
     );
     if (this.editing) row.append(make("td", {}, button("Edit", "Edit", "small edit", () => this.editing.edit(segment, row))));

@@ -45,6 +45,13 @@ export class ServerEngine {
     return body.models;
   }
 
+  /** {label: name} of all models, in a language such as "de"; groups have names, too. */
+  async names(language) {
+    const { models } = await (await this.request(`/v1/models?language=${language}`)).json();
+    const all = models.flatMap(({ names }) => Object.entries(names)).filter(([label, name]) => name !== label);
+    return Object.fromEntries(all.reverse()); // the default model comes first, and counts
+  }
+
   /**
    * The Response to another request, such as request("/v1/events/17", {method: "DELETE"}). json: the body.
    * Throws an Error that says what is wrong, with the `status` of the response if there was one.

@@ -46,10 +46,23 @@ export function scoreOf({ score }) {
 }
 
 let names = new Map(); // of labels and groups, in the reader's language; empty in English
+let language = "en";
 
-/** Shows these names in place of labels from now on: {label: name}. */
-export function setNames(found) {
+/** Shows these names in place of labels from now on: {label: name}. code: of their language, such as "de". */
+export function setNames(found, code = "en") {
   names = new Map(Object.entries(found));
+  language = code;
+}
+
+/** The attribute `lang` of an element that holds the name of a label alone, so that screen readers pronounce it; or null. */
+export function languageOf(label) {
+  return names.has(label) && language !== "en" ? language : null;
+}
+
+/** What a search for a label looks at, in lower case: its name in the reader's language, and the label. */
+export function searchable(label) {
+  const [name, own] = [readable(label).toLowerCase(), label.toLowerCase()];
+  return name === own ? name : `${name} ${own}`;
 }
 
 /** The label in the reader's language, as subtitles have it. */

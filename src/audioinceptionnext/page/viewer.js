@@ -2,7 +2,7 @@
 import { colourAt, coloursOf } from "./colours.js";
 import { Player } from "./player.js";
 import { SegmentTable } from "./segments.js";
-import { clock, make, percent, readable } from "./text.js";
+import { clock, languageOf, make, percent, readable } from "./text.js";
 import { Timeline } from "./timeline.js";
 
 export class Viewer {
@@ -119,7 +119,7 @@ export function scoreBar(label, score, colour) {
   return make(
     "div",
     { class: "score" },
-    make("span", { class: "name" }, readable(label)),
+    make("span", { class: "name", lang: languageOf(label) }, readable(label)),
     make("span", { class: "value" }, percent(score)),
     make("div", { class: "track", "aria-hidden": "true" }, fill),
   );
