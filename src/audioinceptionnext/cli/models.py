@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import counted, printable
+from audioinceptionnext.errors import ParameterError, counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
@@ -23,6 +23,16 @@ def models(
         str | None,
         typer.Argument(metavar="NAME", help="Describe this model, with all its labels.", show_default="list all"),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            metavar="CODE",
+            help="Also give the names of its labels in this language: de, en, es, fr, ja, pt or zh, or one that the "
+            "model has a table of.",
+            show_default="labels alone",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the models that other commands accept by name, with their size, licence and measured accuracy.
@@ -33,8 +43,12 @@ def models(
 
     if model is not None:
         entry = find_model(model)
-        print(json.dumps(_as_dict(entry), ensure_ascii=False, indent=2) if as_json else _in_words(entry))
+        names = {} if language is None else _names(entry, language)
+        about = _as_dict(entry) | ({"names": names} if names else {})
+        print(json.dumps(about, ensure_ascii=False, indent=2) if as_json else _in_words(entry, names))
         return
+    if language is not None:
+        raise ParameterError("language", language, "this is for the labels of one model; give its name")
     entries = model_entries()
     if as_json:
         print(json.dumps([_as_dict(entry) for entry in entries], ensure_ascii=False, indent=2))
@@ -65,7 +79,14 @@ def models(
     console.print(f"\nThe default is {DEFAULT_MODEL}. The labels of one: ainext models NAME", markup=False)
 
 
-def _in_words(entry: ModelEntry) -> str:
+def _names(entry: ModelEntry, language: str) -> dict[str, str]:
+    from audioinceptionnext.results.languages import names_of
+
+    known = [*entry.description["labels"], *entry.description.get("groups", {})]
+    return {label: label for label in known} | names_of(known, language, entry.path)
+
+
+def _in_words(entry: ModelEntry, names: Mapping[str, str]) -> str:
     about = entry.description
     figures = f"{about['parameters']:,} parameters, {about['gmac']:.3f} GMAC per clip, {about['bytes'] / 1e6:.1f} MB"
     return "\n".join(
@@ -74,21 +95,26 @@ def _in_words(entry: ModelEntry) -> str:
             f"measured: {about['measured']}",
             *(["kind: multi-label (several labels can be true at once)"] if about.get("kind") == "multi-label" else []),
             f"file: {printable(entry.path)}",
-            *_labels_in_words(about["labels"], about.get("groups", {})),
+            *_labels_in_words(about["labels"], about.get("groups", {}), names),
         ]
     )
 
 
-def _labels_in_words(labels: list[str], groups: dict[str, list[str]]) -> list[str]:
+def _labels_in_words(labels: list[str], groups: dict[str, list[str]], names: Mapping[str, str]) -> list[str]:
     """The labels: in paragraphs, by the groups that are part of no other; one on each line if there are no groups."""
+
+    def shown(label: str) -> str:
+        name = names.get(label, label)
+        return printable(label if name == label else f"{name} ({label})")
+
     if not groups:
-        return [f"\n{counted(len(labels), 'label')}:", *map(printable, labels)]
+        return [f"\n{counted(len(labels), 'label')}:", *map(shown, labels)]
     sets = {name: frozenset(members) for name, members in groups.items()}
     largest = {name: members for name, members in sets.items() if not any(members < other for other in sets.values())}
     width = max(40, min(100, shutil.get_terminal_size((100, 24)).columns))
 
-    def paragraph(names: Iterable[str], before: str = "") -> str:
-        whole = (printable(name).replace(" ", _NO_BREAK) for name in names)
+    def paragraph(within: Iterable[str], before: str = "") -> str:
+        whole = (shown(name).replace(" ", _NO_BREAK) for name in within)
         text = textwrap.fill(
             before + f"{_NO_BREAK}· ".join(whole), width, initial_indent="  ", subsequent_indent="  ",
             break_on_hyphens=False, break_long_words=False,
@@ -97,9 +123,10 @@ def _labels_in_words(labels: list[str], groups: dict[str, list[str]]) -> list[st
 
     lines = [f"\n{counted(len(labels), 'label')} in {counted(len(groups), 'group')}, for --labels and --ignore:"]
     for name, members in largest.items():
-        lines += [f"\ngroup:{printable(name)} ({len(members)})", paragraph(groups[name])]
-        if within := [f"{one} ({len(sets[one])})" for one in sets if sets[one] < members]:
-            lines.append(paragraph(within, "groups within: "))
+        title = names.get(name, name)
+        lines += [f"\ngroup:{printable(title)} ({len(members)})", paragraph(groups[name])]
+        if smaller := [f"{names.get(one, one)} ({len(sets[one])})" for one in sets if sets[one] < members]:
+            lines.append(paragraph(smaller, "groups within: "))
     if others := [label for label in labels if not any(label in members for members in sets.values())]:
         lines += [f"\nin no group ({len(others)})", paragraph(others)]
     return lines
