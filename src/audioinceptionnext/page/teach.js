@@ -158,8 +158,8 @@ export class Teach {
     if (!sound.name.trim()) return "A name has letters or digits.";
     if (/\p{C}/u.test(sound.name)) return "It has a character that cannot be printed: type the name instead.";
     if (key(sound.name) === NOTHING) return "This is the name of the card for everything else: choose another.";
-    const twins = [...this.cards.values()].filter(({ sound: other }) => other !== sound && key(other.name) === key(sound.name));
-    return twins.length ? "Another sound has this name: choose another, or put the examples together." : null;
+    const hasTwin = [...this.cards.values()].some(({ sound: other }) => other.id < sound.id && key(other.name) === key(sound.name));
+    return hasTwin ? "Another sound has this name: choose another, or put the examples together." : null;
   }
 
   play(example) {

@@ -60,7 +60,6 @@ export class Card {
     const { sound, workshop } = this;
     const input = make("input", { class: "teach-name", type: "text", value: sound.name, maxlength: 100, placeholder: "Name of the sound", "aria-label": "Name of the sound", autocomplete: "off", spellcheck: "false", "aria-describedby": `problem-${sound.id}` });
     input.oninput = () => workshop.rename(sound, input.value);
-    input.onchange = () => this.show(); // its examples are named after it
     input.onkeydown = (event) => event.key === "Enter" && this.record.focus();
     return input;
   }
@@ -69,7 +68,7 @@ export class Card {
   show() {
     const { examples } = this;
     this.count.replaceChildren(...this.#counted());
-    this.list.replaceChildren(...examples.map((one, index) => this.#tile(one, index)));
+    this.list.replaceChildren(...examples.map((one) => this.#tile(one)));
     this.list.hidden = !examples.length;
     this.showName();
   }
@@ -81,6 +80,11 @@ export class Card {
     this.removeButton?.setAttribute("aria-label", `Remove ${name}`);
     this.record.setAttribute("aria-label", `Record ${name}`);
     this.choose.setAttribute("aria-label", `Add files of ${name}`);
+    for (const [index, tile] of [...this.list.children].entries()) {
+      const [play, remove] = tile.children;
+      play.setAttribute("aria-label", `Play example ${index + 1} of ${name}, ${this.examples[index].seconds.toFixed(1)} s`);
+      remove.setAttribute("aria-label", `Delete example ${index + 1} of ${name}`);
+    }
     const problem = this.sound.nothing ? null : this.workshop.nameProblem(this.sound);
     this.nameProblem.textContent = problem ?? "";
     this.nameProblem.hidden = !problem;
@@ -116,14 +120,16 @@ export class Card {
     return [bar, make("span", {}, text)];
   }
 
-  #tile(example, index) {
-    const name = `example ${index + 1} of ${this.sound.name.trim() || "this sound"}`;
-    const play = make("button", { type: "button", class: "tile", title: example.name, "aria-label": `Play ${name}, ${example.seconds.toFixed(1)} s`, onclick: () => this.workshop.play(example) }, picture(example.outline), make("span", { class: "tile-time" }, `${example.seconds.toFixed(1)} s`, example.clipped ? make("b", {}, " clipped") : null));
-    const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", "aria-label": `Delete ${name}`, onclick: () => this.#delete(example, index) }, "×");
+  #tile(example) {
+    const seconds = `${example.seconds.toFixed(1)} s`;
+    const time = make("span", { class: "tile-time" }, seconds, example.clipped ? make("b", {}, " clipped") : null);
+    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example) }, picture(example.outline), time);
+    const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", onclick: () => this.#delete(example) }, "×");
     return make("li", { class: example.clipped ? "clipped" : "" }, play, remove);
   }
 
-  async #delete(example, index) {
+  async #delete(example) {
+    const index = this.examples.indexOf(example);
     await this.workshop.delete(example);
     const rest = this.list.querySelectorAll(".tile-delete");
     (rest[Math.min(index, rest.length - 1)] ?? this.record).focus();
