@@ -35,8 +35,9 @@ def write_sounds(folder: Path) -> Path:
 def browser_that_records_beeps(browser: Any, folder: Path) -> Iterator[Any]:
     """Another browser, whose microphone has five beeps over soft noise in 8 s, again and again."""
     sound = 0.003 * np.random.default_rng(1).standard_normal(8 * RATE)
+    beep = 0.4 * np.sin(2 * np.pi * 1500 * np.arange(0.3 * RATE) / RATE)
     for start in BEEPS:
-        sound[round(start * RATE) :][: round(0.3 * RATE)] += 0.4 * np.sin(2 * np.pi * 1500 * np.arange(0.3 * RATE) / RATE)
+        sound[round(start * RATE) :][: len(beep)] += beep
     microphone = write_wav(folder / "microphone.wav", sound, RATE)
     arguments = ["--no-sandbox", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
     arguments.append(f"--use-file-for-fake-audio-capture={microphone}")
@@ -69,7 +70,8 @@ class TeachView:
     def record(self, name: str, seconds: float) -> None:
         self.card(name).get_by_role("button", name="Record").click()
         stop = self.card(name).get_by_role("button", name="Stop")
-        until(self.page, f"parseFloat(document.querySelector('.teach-recording .time').textContent.slice(2)) >= {seconds}")
+        shown = "parseFloat(document.querySelector('.teach-recording .time').textContent.slice(2))"  # after "0:"
+        until(self.page, f"{shown} >= {seconds}")
         stop.click()
         self.card(name).locator(".teach-working").wait_for(state="hidden")
 

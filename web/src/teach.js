@@ -45,8 +45,9 @@ export function teach(content, { name, from, examples, others }) {
     others,
     NOISES,
   );
-  const classes = head.confusions.length > labels.length ? [...labels, NOTHING] : labels;
+  const classes = head.takenFor.length > labels.length ? [...labels, NOTHING] : labels;
   const named = (values) => Object.fromEntries(classes.map((label, index) => [label, values[index]]));
+  const mistakes = (counts, own) => Object.fromEntries(Object.entries(named(counts)).filter(([label, count]) => count && label !== classes[own]));
   const [clips, top1] = [examples.length, percent(head.top1)];
   const made = withNewHead(content, head, labels, name, {
     data: "page",
@@ -58,7 +59,7 @@ export function teach(content, { name, from, examples, others }) {
   });
   const seconds = (performance.now() - start) / 1000;
   const figures = { clips, classes: classes.length, top1, per_class: named(head.perClass.map(percent)) };
-  return { model: name, ...figures, confusions: named(head.confusions.map(named)), seconds, ...made };
+  return { model: name, ...figures, confusions: named(head.takenFor.map(mistakes)), seconds, ...made };
 }
 
 /** 0.98765 -> 98.77 */

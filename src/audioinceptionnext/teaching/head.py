@@ -62,6 +62,8 @@ class Head:
         threshold: the onset threshold of all labels.
         top1: the share of examples that are right when they are left out, 0 to 1.
         per_class: the same by class, (labels,), and at the end of `NOTHING`, NaN without examples of it.
+        taken_for: how many examples of each class (a row) have the highest probability for each class when they are
+            left out. `NOTHING` is the last class, if there are examples of it.
     """
 
     weight: np.ndarray
@@ -69,6 +71,7 @@ class Head:
     threshold: float
     top1: float
     per_class: np.ndarray
+    taken_for: np.ndarray
 
 
 def fit_head(examples: Examples, labels: int, others: np.ndarray, noises: int) -> Head:
@@ -97,13 +100,17 @@ def fit_head(examples: Examples, labels: int, others: np.ndarray, noises: int) -
     found = left_out[:count, :few]
     if none.any():
         found = np.column_stack([found, left_out[:count, few:].sum(axis=1)])
-    right = found.argmax(axis=1) == columns[:count]
+    best = found.argmax(axis=1)
+    right = best == columns[:count]
+    taken_for = np.zeros((found.shape[1], found.shape[1]), int)
+    np.add.at(taken_for, (columns[:count], best), 1)
     reached = left_out[np.arange(count), columns[:count]][~none]
     threshold = round(float(np.clip(np.quantile(reached, MISSED), *THRESHOLDS)), 2)
     per_class = [right[own == one].mean() if (own == one).any() else np.nan for one in [*range(few), NONE]]
 
     weight, bias = space.layer(*regression(space.rows, columns, total))
-    return Head(weight.astype(np.float32), bias.astype(np.float32), threshold, float(right.mean()), np.array(per_class))
+    top1 = float(right.mean())
+    return Head(weight.astype(np.float32), bias.astype(np.float32), threshold, top1, np.array(per_class), taken_for)
 
 
 class Space:
