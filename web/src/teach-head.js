@@ -15,8 +15,8 @@ const [MAX_STEPS, MEMORY, TOLERANCE] = [300, 10, 1e-4]; // of L-BFGS
  * @param {Float64Array[]} others features of other sounds
  * @param {number} noises how many of these, from the first on, are noise
  * @returns {{weight: Float32Array, bias: Float32Array, columns: number, threshold: number, top1: number, perClass: number[],
- *   takenFor: number[][]}} weight: row after row; top1 and perClass: shares; perClass has one number per label and at the
- *   end that of none, NaN without examples; takenFor: how many examples of each class (a row) are taken for each
+ *   confusions: number[][]}} weight: row after row; top1 and perClass: shares of the examples that are right when they are left
+ *   out; confusions: how many examples of each class (a row) are taken for each
  */
 export function fitHead(examples, labels, others, noises) {
   const none = examples.some((one) => one.class === NONE);
@@ -28,7 +28,7 @@ export function fitHead(examples, labels, others, noises) {
   const space = new Space([...examples.map((one) => one.features), ...others]);
 
   const classes = labels + Number(none);
-  const takenFor = Array.from({ length: classes }, () => new Array(classes).fill(0));
+  const confusions = Array.from({ length: classes }, () => new Array(classes).fill(0));
   const reached = [];
   for (const fold of new Set(examples.map((one) => one.fold))) {
     const places = [...columns.keys()];
@@ -42,12 +42,12 @@ export function fitHead(examples, labels, others, noises) {
       const shares = softmax(space.product(place, layer.weight, layer.bias));
       if (none) shares[labels] = shares.subarray(labels).reduce((sum, share) => sum + share, 0);
       const found = shares.subarray(0, classes);
-      takenFor[columns[place]][found.indexOf(Math.max(...found))]++;
+      confusions[columns[place]][found.indexOf(Math.max(...found))]++;
       if (columns[place] < labels) reached.push(shares[columns[place]]);
     }
   }
-  const right = takenFor.reduce((sum, row, index) => sum + row[index], 0);
-  const perClass = takenFor.map((row, index) => row[index] / row.reduce((sum, count) => sum + count, 0));
+  const right = confusions.reduce((sum, row, index) => sum + row[index], 0);
+  const perClass = confusions.map((row, index) => row[index] / row.reduce((sum, count) => sum + count, 0));
   const [least, most] = THRESHOLDS;
   const threshold = Math.min(most, Math.max(least, quantile(Float64Array.from(reached).sort(), MISSED)));
   const { weight, bias } = space.layer(regression(space, [...columns.keys()], columns, total), total);
@@ -57,8 +57,8 @@ export function fitHead(examples, labels, others, noises) {
     columns: total,
     threshold: Number(threshold.toFixed(2)),
     top1: right / examples.length,
-    perClass: none ? perClass : [...perClass, NaN],
-    takenFor,
+    perClass,
+    confusions,
   };
 }
 

@@ -25,8 +25,8 @@ export async function otherFeatures(recogniser, waveform) {
  * Teaches a model sounds.
  *
  * @param {Uint8Array} content the file of the model whose features these are
- * @param {{name: string, from: string, examples: {label: string, features: Float64Array[], take: string}[],
- *   others: Float64Array[]}} lesson name: of the new model; from: that of the old one; take: what was recorded in one go
+ * @param {{name: string, from: string, examples: {label: string, features: Float64Array[], source: string}[],
+ *   others: Float64Array[]}} lesson name: of the new model; from: that of the old one; source: what they were cut from
  * @returns {object} what `teach` of page/server.js gives, and the new file's `content` and `metadata`
  * @throws {Error} one line: nothing can be learnt from these examples
  */
@@ -36,7 +36,7 @@ export function teach(content, { name, from, examples, others }) {
   const classOf = (label) => labels.indexOf(label); // -1 for none
   const folds = foldNumbers(
     examples.flatMap(({ label, features }) => features.map(() => classOf(label))),
-    examples.flatMap(({ take, features }) => features.map(() => take)),
+    examples.flatMap(({ source, features }) => features.map(() => source)),
   );
   const rows = examples.flatMap(({ label, features }) => features.map((one) => ({ features: one, class: classOf(label) })));
   const head = fitHead(
@@ -45,9 +45,8 @@ export function teach(content, { name, from, examples, others }) {
     others,
     NOISES,
   );
-  const classes = head.takenFor.length > labels.length ? [...labels, NOTHING] : labels;
+  const classes = head.confusions.length > labels.length ? [...labels, NOTHING] : labels;
   const named = (values) => Object.fromEntries(classes.map((label, index) => [label, values[index]]));
-  const mistakes = (counts, own) => Object.fromEntries(Object.entries(named(counts)).filter(([label, count]) => count && label !== classes[own]));
   const [clips, top1] = [examples.length, percent(head.top1)];
   const made = withNewHead(content, head, labels, name, {
     data: "page",
@@ -59,7 +58,7 @@ export function teach(content, { name, from, examples, others }) {
   });
   const seconds = (performance.now() - start) / 1000;
   const figures = { clips, classes: classes.length, top1, per_class: named(head.perClass.map(percent)) };
-  return { model: name, ...figures, confusions: named(head.takenFor.map(mistakes)), seconds, ...made };
+  return { model: name, ...figures, confusions: named(head.confusions.map(named)), threshold: head.threshold, seconds, ...made };
 }
 
 /** 0.98765 -> 98.77 */

@@ -93,7 +93,7 @@ export class Teach {
   }
 
   /**
-   * A new example, which is kept: {id, sound, name, take, blob, seconds, outline, clipped, features: by the name of a model}.
+   * A new example, which is kept: {id, sound, name, source, blob, seconds, outline, clipped, features: by the name of a model}.
    *
    * @throws {Error} one line: it cannot be one
    */
@@ -274,7 +274,7 @@ export class Teach {
         await this.#keep("examples", example);
       }
       this.bar.removeAttribute("value");
-      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], take: example.take }));
+      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], source: example.source }));
       const found = await this.engine.teach({ name, from, examples }, { signal });
       this.taught = this.#state();
       this.#show(found);

@@ -187,12 +187,12 @@ export class Card {
     let parts = [[0, waveform.length]];
     if (this.sound.nothing) parts = pieces(0, waveform.length, rate);
     else if (!fixed) parts = examplesIn(waveform, rate, WINDOW_S);
-    const take = newId(); // what was recorded in one go stays together when accuracy is measured
+    const source = newId(); // what was recorded in one go stays together when accuracy is measured
     let added = 0;
     for (const [from, to] of parts) {
       const part = waveform.slice(from, to);
       if (refusalOf(part, rate)) continue; // a silent piece of nothing teaches nothing
-      const details = { name: `recorded ${new Date().toLocaleTimeString("en-GB")}`, take, ...described(part, rate) };
+      const details = { name: `recorded ${new Date().toLocaleTimeString("en-GB")}`, source, ...described(part, rate) };
       if (await this.#add(wavOf(part, rate), details)) added++;
     }
     return added;
@@ -225,14 +225,14 @@ export class Card {
   async #addFile(file) {
     const decoded = await decodeFile(file);
     const { name } = file;
-    if (!decoded) return (await this.#add(file, { name, take: newId(), seconds: null, outline: null, clipped: false })) ? 1 : 0;
+    if (!decoded) return (await this.#add(file, { name, source: newId(), seconds: null, outline: null, clipped: false })) ? 1 : 0;
     const { waveform, rate } = decoded;
     const refusal = refusalOf(waveform, rate);
     if (refusal) throw new Error(`${name}: ${refusal}.`);
     const most = this.sound.nothing ? MOST_NOTHING_S : MOST_S;
     if (waveform.length > most * rate) throw new Error(`${name}: is ${clock(waveform.length / rate, 0)} long; give at most ${clock(most, 0)}: cut out the sound.`);
     if (this.sound.nothing) return this.#addRecording(waveform, rate, null);
-    return (await this.#add(file, { name, take: newId(), ...described(waveform, rate) })) ? 1 : 0;
+    return (await this.#add(file, { name, source: newId(), ...described(waveform, rate) })) ? 1 : 0;
   }
 
   /** Whether it was added; a line says why if it was not. */
