@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
+import audioinceptionnext as ain
 from audioinceptionnext.audio import decode
 from tests.audio_files import encode, write_piped, write_video, write_wav, write_with_pause
 from tests.browser import SCENE, SMALL, chromium, drop, opened, program, rows
 from tests.command import ainext
+from tests.teaching_page import TeachView, browser_that_records_beeps, write_sounds
 
 pytestmark = [pytest.mark.needs("chromium", "node"), pytest.mark.timeout(300)]
 WEB = Path(__file__).parents[1] / "web"
@@ -129,3 +131,59 @@ def test_the_microphone_is_recognised_in_the_browser(browser: Any, address: str)
         page.wait_for_selector("#live .ended li")
         page.get_by_role("button", name="Stop").click()
         assert "water flowing" in [row[2] for row in rows(page)]
+
+
+def test_a_sound_is_taught_from_the_microphone_and_recognised_at_once(
+    browser: Any, address: str, tmp_path: Path
+) -> None:
+    sounds = write_sounds(tmp_path)
+    with browser_that_records_beeps(browser, tmp_path) as one:
+        for page in opened(one, address):
+            view = TeachView(page, SMALL)
+            view.name("Beep")
+            view.record("Beep", 6.2)
+            assert view.examples("Beep") == 5 and view.wanted().startswith("Still wanted: a minute of nothing")
+            view.add("Nothing", sounds / "room.wav")
+            assert view.examples("Nothing") == 13
+            assert "100 %\n\nof 18 examples" in view.teach()
+            mine = view.download(tmp_path)
+            page.get_by_role("button", name="Use it now").click()
+            page.get_by_role("button", name="Use the microphone").click()
+            page.locator("#live .score.now", has_text="Beep").wait_for()
+
+    # Every command takes the file, and finds the same sound with it.
+    model = ain.load(mine)
+    assert model.name == "my-sounds" and model.labels == ("Beep",) and 0.5 <= model.thresholds[0] <= 0.9
+    found = ainext("predict", tmp_path / "microphone.wav", sounds / "room.wav", "--model", mine, "--json").json
+    assert {one["label"] for one in found[0]["segments"]} == {"Beep"} and not found[1]["segments"]
+
+
+def test_examples_are_looked_at_kept_and_deleted(browser: Any, address: str, tmp_path: Path) -> None:
+    sounds = write_sounds(tmp_path)
+    sirens = sorted(sounds.glob("siren *.wav"))
+    for page in opened(browser, address):
+        view = TeachView(page, SMALL)
+        view.name("Siren")
+        view.add("Siren", *sirens[:3], *(sounds / name for name in ("silence.wav", "clipped.wav", "notes.txt")))
+        lines = view.card("Siren").get_by_role("alert").inner_text().splitlines()
+        assert [line.split(":")[0] for line in lines] == ["silence.wav", "clipped.wav", "notes.txt"]
+        assert "silent" in lines[0] and "clipped" in lines[1] and "not a recording" in lines[2]
+        assert view.wanted() == "Still wanted: 1 more example of Siren."
+        page.get_by_role("button", name="Delete example 1 of Siren").click()
+        page.get_by_text("Example deleted.").wait_for()
+        assert view.examples("Siren") == 3
+        page.get_by_role("button", name="Undo").click()
+        page.reload()
+        view.card("Siren").locator(".examples li").nth(3).wait_for()
+        view.add("Siren", *sirens[3:])
+        page.get_by_role("button", name="Add a sound").click()
+        for name, problem in (("siren ", "has this name"), ("Nothing", "everything else"), ("  ", "letters or digits")):
+            view.name(name)
+            page.get_by_text(problem).wait_for()
+        page.get_by_role("button", name="Remove").last.click()
+        assert view.wanted().startswith("Still wanted: a minute of nothing, or a second sound")
+        page.get_by_label("Name of the model").fill("../etc")
+        view.add("Nothing", sounds / "room.wav")
+        assert view.wanted().startswith("A model’s name begins with a letter")
+        page.get_by_label("Name of the model").fill(SMALL)
+        assert view.wanted() == f"A model is called {SMALL} already: choose another name."

@@ -24,7 +24,7 @@ LABELS = ["doorbell", "café"]
 def head(channels: int, columns: int = 4, seed: int = 0) -> Head:
     rng = np.random.default_rng(seed)
     weight = rng.standard_normal((channels, columns)) / channels**0.5
-    return Head(weight.astype(np.float32), np.arange(columns, dtype=np.float32), 0.7, 0.9, np.ones(3))
+    return Head(weight.astype(np.float32), np.arange(columns, dtype=np.float32), 0.7, np.eye(3, dtype=int))
 
 
 def taught(base: str = BASE, labels: Sequence[str] = LABELS) -> tuple[bytes, Head]:

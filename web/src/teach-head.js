@@ -15,8 +15,8 @@ const [MAX_STEPS, MEMORY, TOLERANCE] = [300, 10, 1e-4]; // of L-BFGS
  * @param {Float64Array[]} others features of other sounds
  * @param {number} noises how many of these, from the first on, are noise
  * @returns {{weight: Float32Array, bias: Float32Array, columns: number, threshold: number, top1: number, perClass: number[],
- *   confusions: number[][]}} weight: row after row; top1 and perClass: shares; perClass has one number per label and at the
- *   end that of none, NaN without examples; confusions: how many examples of each class (a row) are taken for each
+ *   confusions: number[][]}} weight: row after row; top1 and perClass: shares of the examples that are right when they are left
+ *   out; confusions: how many examples of each class (a row) are taken for each
  */
 export function fitHead(examples, labels, others, noises) {
   const none = examples.some((one) => one.class === NONE);
@@ -57,7 +57,7 @@ export function fitHead(examples, labels, others, noises) {
     columns: total,
     threshold: Number(threshold.toFixed(2)),
     top1: right / examples.length,
-    perClass: none ? perClass : [...perClass, NaN],
+    perClass,
     confusions,
   };
 }

@@ -25,8 +25,8 @@ export async function otherFeatures(recogniser, waveform) {
  * Teaches a model sounds.
  *
  * @param {Uint8Array} content the file of the model whose features these are
- * @param {{name: string, from: string, examples: {label: string, features: Float64Array[], take: string}[],
- *   others: Float64Array[]}} lesson name: of the new model; from: that of the old one; take: what was recorded in one go
+ * @param {{name: string, from: string, examples: {label: string, features: Float64Array[], source: string}[],
+ *   others: Float64Array[]}} lesson name: of the new model; from: that of the old one; source: what they were cut from
  * @returns {object} what `teach` of page/server.js gives, and the new file's `content` and `metadata`
  * @throws {Error} one line: nothing can be learnt from these examples
  */
@@ -36,7 +36,7 @@ export function teach(content, { name, from, examples, others }) {
   const classOf = (label) => labels.indexOf(label); // -1 for none
   const folds = foldNumbers(
     examples.flatMap(({ label, features }) => features.map(() => classOf(label))),
-    examples.flatMap(({ take, features }) => features.map(() => take)),
+    examples.flatMap(({ source, features }) => features.map(() => source)),
   );
   const rows = examples.flatMap(({ label, features }) => features.map((one) => ({ features: one, class: classOf(label) })));
   const head = fitHead(
@@ -58,7 +58,7 @@ export function teach(content, { name, from, examples, others }) {
   });
   const seconds = (performance.now() - start) / 1000;
   const figures = { clips, classes: classes.length, top1, per_class: named(head.perClass.map(percent)) };
-  return { model: name, ...figures, confusions: named(head.confusions.map(named)), seconds, ...made };
+  return { model: name, ...figures, confusions: named(head.confusions.map(named)), threshold: head.threshold, seconds, ...made };
 }
 
 /** 0.98765 -> 98.77 */

@@ -2,7 +2,7 @@
 // It needs chromium (CHROMIUM, by default /usr/bin/chromium) and a Python with audioinceptionnext (AINEXT_PYTHON).
 
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { fixtures } from "./fixtures.js";
@@ -64,6 +64,19 @@ try {
     assert.ok(scores < most.scores && times < most.times, name);
   }
   if (process.argv[2]) await page.screenshot({ path: join(process.argv[2], "static.png"), fullPage: true });
+
+  // A correction is in the label track, which makes a recording part of a training set.
+  const before = await page.locator("#result tbody tr").count();
+  await page.getByRole("button", { name: "Correct", exact: true }).click();
+  await page.locator("#result tbody .edit").first().click();
+  await page.getByRole("button", { name: "Delete", exact: true }).click();
+  const [track] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "Save the label track" }).click(),
+  ]);
+  const lines = readFileSync(await track.path(), "utf8").trimEnd().split("\n");
+  console.log(`corrected: ${before} segments, then ${lines.length} in ${track.suggestedFilename()}`);
+  assert.equal(lines.length, before - 1);
 
   const [expected] = json("minutes.json");
   for (const name of ["minutes.flac", "minutes.wav"]) {

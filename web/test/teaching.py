@@ -43,8 +43,8 @@ def heads(folder: Path) -> None:
         folds = fold_numbers(classes.tolist(), sources)
         head = fit_head(Examples(features, classes, folds), 4, others, 6)
         found = {"features": features, "others": others, "probabilities": softmax(features @ head.weight + head.bias)}
-        found |= {"folds": folds, "classes": classes, "per_class": np.nan_to_num(head.per_class, nan=-1)}
-        found |= {"weight": head.weight, "bias": head.bias}
+        found |= {"folds": folds, "classes": classes, "per_class": head.per_class}
+        found |= {"weight": head.weight, "bias": head.bias, "confusions": head.confusions}
         cases.append({name: array.tolist() for name, array in found.items()} | {"sources": sources})
         cases[-1] |= {"threshold": head.threshold, "top1": head.top1}
     (folder / "heads.json").write_text(json.dumps(cases))
@@ -66,12 +66,11 @@ def bursts(folder: Path) -> None:
     (folder / "bursts.json").write_text(json.dumps({"rate": RATE, "cases": cases}))
 
 
-
 def model_files(folder: Path) -> None:
     """Files with layers of random numbers: of shipped models, and of the first of these again."""
     random = np.random.default_rng(7)
-    sound = (0.1 * random.standard_normal(18_000)).astype("<f4")
-    sound[9_000:] = 0
+    sound = (0.1 * random.standard_normal(9_000)).astype("<f4")
+    sound[4_000:] = 0
     write(folder, "files.f32", sound)
     cases: list[dict[str, Any]] = []
     for model, labels in (("kitchen20-small", ["Tür", "kettle, old"]), ("digits", ["one"]), ("", ["a", "b", "c"])):
@@ -79,7 +78,7 @@ def model_files(folder: Path) -> None:
         channels = int(Recogniser(content, model).metadata["features"])
         columns = len(labels) + 2
         weight, bias = random.standard_normal((channels, columns)) / 9, random.standard_normal(columns)
-        head = Head(weight.astype(np.float32), bias.astype(np.float32), 0.75, 1.0, np.ones(len(labels) + 1))
+        head = Head(weight.astype(np.float32), bias.astype(np.float32), 0.75, np.eye(1, dtype=int))
         made = with_new_head(content, "model", head, labels, "mine", {"clips": 12})
         (folder / f"{len(cases)}.onnx").write_bytes(made)
         recogniser = Recogniser(made, "mine")

@@ -22,6 +22,7 @@ const KEYS = [
   [["Ctrl", "Shift", "Z"], "redo; Ctrl Y does the same"],
 ];
 
+let correcting = false; // whether the next result that is shown can be corrected at once, since the last one was
 const edited = new Set(); // Corrections in which there have been edits
 globalThis.addEventListener?.("beforeunload", (event) => {
   if ([...edited].some(({ unsaved }) => unsaved)) event.preventDefault();
@@ -84,7 +85,8 @@ export class Editor {
     viewer.onClose = () => this.close();
     this.onKey = (event) => this.#onKey(event);
     document.addEventListener("keydown", this.onKey, true); // before those of the page
-    this.#update();
+    if (correcting) this.#switch();
+    else this.#update();
   }
 
   close() {
@@ -93,7 +95,7 @@ export class Editor {
   }
 
   #switch() {
-    const active = (this.active = !this.active);
+    const active = (correcting = this.active = !this.active);
     this.bar.hidden = this.about.hidden = !active;
     this.viewer.element.classList.toggle("editing", active);
     this.toggle.setAttribute("aria-pressed", String(active));
@@ -315,7 +317,7 @@ export class Editor {
 
   #onKey(event) {
     const { target, key } = event;
-    if (!this.active || !this.viewer.element.checkVisibility() || event.defaultPrevented) return;
+    if (!this.active || !this.viewer.element.offsetParent || event.defaultPrevented) return;
     if (key === "Escape" && this.#dragging.cancel()) return;
     if (target.closest?.("input, select, textarea, dialog, video, audio")) return;
     const command = event.ctrlKey || event.metaKey;

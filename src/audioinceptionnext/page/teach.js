@@ -93,7 +93,7 @@ export class Teach {
   }
 
   /**
-   * A new example, which is kept: {id, sound, name, take, blob, seconds, outline, clipped, features: by the name of a model}.
+   * A new example, which is kept: {id, sound, name, source, blob, seconds, outline, clipped, features: by the name of a model}.
    *
    * @throws {Error} one line: it cannot be one
    */
@@ -158,8 +158,8 @@ export class Teach {
     if (!sound.name.trim()) return "A name has letters or digits.";
     if (/\p{C}/u.test(sound.name)) return "It has a character that cannot be printed: type the name instead.";
     if (key(sound.name) === NOTHING) return "This is the name of the card for everything else: choose another.";
-    const twins = [...this.cards.values()].filter(({ sound: other }) => other !== sound && key(other.name) === key(sound.name));
-    return twins.length ? "Another sound has this name: choose another, or put the examples together." : null;
+    const hasTwin = [...this.cards.values()].some(({ sound: other }) => other.id < sound.id && key(other.name) === key(sound.name));
+    return hasTwin ? "Another sound has this name: choose another, or put the examples together." : null;
   }
 
   play(example) {
@@ -274,7 +274,7 @@ export class Teach {
         await this.#keep("examples", example);
       }
       this.bar.removeAttribute("value");
-      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], take: example.take }));
+      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], source: example.source }));
       const found = await this.engine.teach({ name, from, examples }, { signal });
       this.taught = this.#state();
       this.#show(found);

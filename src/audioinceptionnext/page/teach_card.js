@@ -60,7 +60,6 @@ export class Card {
     const { sound, workshop } = this;
     const input = make("input", { class: "teach-name", type: "text", value: sound.name, maxlength: 100, placeholder: "Name of the sound", "aria-label": "Name of the sound", autocomplete: "off", spellcheck: "false", "aria-describedby": `problem-${sound.id}` });
     input.oninput = () => workshop.rename(sound, input.value);
-    input.onchange = () => this.show(); // its examples are named after it
     input.onkeydown = (event) => event.key === "Enter" && this.record.focus();
     return input;
   }
@@ -69,7 +68,7 @@ export class Card {
   show() {
     const { examples } = this;
     this.count.replaceChildren(...this.#counted());
-    this.list.replaceChildren(...examples.map((one, index) => this.#tile(one, index)));
+    this.list.replaceChildren(...examples.map((one) => this.#tile(one)));
     this.list.hidden = !examples.length;
     this.showName();
   }
@@ -81,6 +80,11 @@ export class Card {
     this.removeButton?.setAttribute("aria-label", `Remove ${name}`);
     this.record.setAttribute("aria-label", `Record ${name}`);
     this.choose.setAttribute("aria-label", `Add files of ${name}`);
+    for (const [index, tile] of [...this.list.children].entries()) {
+      const [play, remove] = tile.children;
+      play.setAttribute("aria-label", `Play example ${index + 1} of ${name}, ${this.examples[index].seconds.toFixed(1)} s`);
+      remove.setAttribute("aria-label", `Delete example ${index + 1} of ${name}`);
+    }
     const problem = this.sound.nothing ? null : this.workshop.nameProblem(this.sound);
     this.nameProblem.textContent = problem ?? "";
     this.nameProblem.hidden = !problem;
@@ -116,14 +120,16 @@ export class Card {
     return [bar, make("span", {}, text)];
   }
 
-  #tile(example, index) {
-    const name = `example ${index + 1} of ${this.sound.name.trim() || "this sound"}`;
-    const play = make("button", { type: "button", class: "tile", title: example.name, "aria-label": `Play ${name}, ${example.seconds.toFixed(1)} s`, onclick: () => this.workshop.play(example) }, picture(example.outline), make("span", { class: "tile-time" }, `${example.seconds.toFixed(1)} s`, example.clipped ? make("b", {}, " clipped") : null));
-    const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", "aria-label": `Delete ${name}`, onclick: () => this.#delete(example, index) }, "×");
+  #tile(example) {
+    const seconds = `${example.seconds.toFixed(1)} s`;
+    const time = make("span", { class: "tile-time" }, seconds, example.clipped ? make("b", {}, " clipped") : null);
+    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example) }, picture(example.outline), time);
+    const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", onclick: () => this.#delete(example) }, "×");
     return make("li", { class: example.clipped ? "clipped" : "" }, play, remove);
   }
 
-  async #delete(example, index) {
+  async #delete(example) {
+    const index = this.examples.indexOf(example);
     await this.workshop.delete(example);
     const rest = this.list.querySelectorAll(".tile-delete");
     (rest[Math.min(index, rest.length - 1)] ?? this.record).focus();
@@ -181,12 +187,12 @@ export class Card {
     let parts = [[0, waveform.length]];
     if (this.sound.nothing) parts = pieces(0, waveform.length, rate);
     else if (!fixed) parts = examplesIn(waveform, rate, WINDOW_S);
-    const take = newId(); // what was recorded in one go stays together when accuracy is measured
+    const source = newId(); // what was recorded in one go stays together when accuracy is measured
     let added = 0;
     for (const [from, to] of parts) {
       const part = waveform.slice(from, to);
       if (refusalOf(part, rate)) continue; // a silent piece of nothing teaches nothing
-      const details = { name: `recorded ${new Date().toLocaleTimeString("en-GB")}`, take, ...described(part, rate) };
+      const details = { name: `recorded ${new Date().toLocaleTimeString("en-GB")}`, source, ...described(part, rate) };
       if (await this.#add(wavOf(part, rate), details)) added++;
     }
     return added;
@@ -219,14 +225,14 @@ export class Card {
   async #addFile(file) {
     const decoded = await decodeFile(file);
     const { name } = file;
-    if (!decoded) return (await this.#add(file, { name, take: newId(), seconds: null, outline: null, clipped: false })) ? 1 : 0;
+    if (!decoded) return (await this.#add(file, { name, source: newId(), seconds: null, outline: null, clipped: false })) ? 1 : 0;
     const { waveform, rate } = decoded;
     const refusal = refusalOf(waveform, rate);
     if (refusal) throw new Error(`${name}: ${refusal}.`);
     const most = this.sound.nothing ? MOST_NOTHING_S : MOST_S;
     if (waveform.length > most * rate) throw new Error(`${name}: is ${clock(waveform.length / rate, 0)} long; give at most ${clock(most, 0)}: cut out the sound.`);
     if (this.sound.nothing) return this.#addRecording(waveform, rate, null);
-    return (await this.#add(file, { name, take: newId(), ...described(waveform, rate) })) ? 1 : 0;
+    return (await this.#add(file, { name, source: newId(), ...described(waveform, rate) })) ? 1 : 0;
   }
 
   /** Whether it was added; a line says why if it was not. */

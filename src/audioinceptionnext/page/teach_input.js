@@ -4,7 +4,7 @@ import { Mixdown } from "./mixdown.js";
 import { Recording } from "./recording.js";
 import { peakOf } from "./teach_sound.js";
 
-const RATE = 48000; // Hz, of what is decoded here
+const RATE = 48000; // Hz, of most of what is decoded here
 const MAX_BYTES = 200e6; // of a file
 
 /** Records from the microphone, until `stop` is called or so many seconds are over. */
@@ -69,13 +69,21 @@ export async function decodeFile(file) {
   if (!file.size) throw new Error(`${file.name}: is empty (0 bytes): copy or record it again.`);
   if (file.size > MAX_BYTES) throw new Error(`${file.name}: is larger than ${MAX_BYTES / 1e6} MB: cut out the sound.`);
   try {
-    const context = new OfflineAudioContext(1, 1, RATE);
+    const context = new OfflineAudioContext(1, 1, await rateOf(file));
     const decoded = await context.decodeAudioData(await file.arrayBuffer());
     const channels = Array.from({ length: decoded.numberOfChannels }, (_, index) => decoded.getChannelData(index));
     return { waveform: new Mixdown().mix(channels, decoded.sampleRate), rate: decoded.sampleRate };
   } catch {
     return null;
   }
+}
+
+/** The rate of a WAV file, so that peaks that were cut off stay flat; the usual one of others. */
+async function rateOf(file) {
+  const head = new DataView(await file.slice(0, 4096).arrayBuffer());
+  for (let at = 12; at + 16 <= head.byteLength && head.getUint32(0) === 0x52494646; at += 8 + head.getUint32(at + 4, true))
+    if (head.getUint32(at) === 0x666d7420) return Math.max(8000, Math.min(96000, head.getUint32(at + 12, true))); // "fmt "
+  return RATE;
 }
 
 /** Samples as a WAV file with 16 bits. */

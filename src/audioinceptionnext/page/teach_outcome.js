@@ -36,10 +36,10 @@ export function outcome(found, actions) {
 }
 
 /** [{name, share: percent, mistakes: [[name, count], …] most frequent first}], in the order of the labels. */
-function rowsOf({ per_class, confusions = {} }) {
+function rowsOf({ per_class, confusions }) {
   const shown = (label) => (label === "nothing" ? NOTHING : label);
   return Object.entries(per_class).map(([label, share]) => {
-    const mistakes = Object.entries(confusions[label] ?? {}).filter(([other, count]) => other !== label && count > 0);
+    const mistakes = Object.entries(confusions[label]).filter(([other, count]) => other !== label && count > 0);
     mistakes.sort((a, b) => b[1] - a[1]);
     return { name: shown(label), share, mistakes: mistakes.map(([other, count]) => [shown(other), count]) };
   });

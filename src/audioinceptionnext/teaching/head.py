@@ -60,15 +60,25 @@ class Head:
     Attributes:
         weight, bias: float32, (channels, columns) and (columns,).
         threshold: the onset threshold of all labels.
-        top1: the share of examples that are right when they are left out, 0 to 1.
-        per_class: the same by class, (labels,), and at the end of `NOTHING`, NaN without examples of it.
+        confusions: how many examples of each class (a row) are taken for each when they are left out. `NOTHING` is the
+            last class, if there are examples of it.
     """
 
     weight: np.ndarray
     bias: np.ndarray
     threshold: float
-    top1: float
-    per_class: np.ndarray
+    confusions: np.ndarray
+
+    @property
+    def top1(self) -> float:
+        """The share of all examples that are right when they are left out, 0 to 1."""
+        return float(np.trace(self.confusions) / self.confusions.sum())
+
+    @property
+    def per_class(self) -> np.ndarray:
+        """The same for each class."""
+        shares: np.ndarray = np.diagonal(self.confusions) / self.confusions.sum(axis=1)
+        return shares
 
 
 def fit_head(examples: Examples, labels: int, others: np.ndarray, noises: int) -> Head:
@@ -97,13 +107,13 @@ def fit_head(examples: Examples, labels: int, others: np.ndarray, noises: int) -
     found = left_out[:count, :few]
     if none.any():
         found = np.column_stack([found, left_out[:count, few:].sum(axis=1)])
-    right = found.argmax(axis=1) == columns[:count]
+    confusions = np.zeros((found.shape[1],) * 2, int)
+    np.add.at(confusions, (columns[:count], found.argmax(axis=1)), 1)
     reached = left_out[np.arange(count), columns[:count]][~none]
     threshold = round(float(np.clip(np.quantile(reached, MISSED), *THRESHOLDS)), 2)
-    per_class = [right[own == one].mean() if (own == one).any() else np.nan for one in [*range(few), NONE]]
 
     weight, bias = space.layer(*regression(space.rows, columns, total))
-    return Head(weight.astype(np.float32), bias.astype(np.float32), threshold, float(right.mean()), np.array(per_class))
+    return Head(weight.astype(np.float32), bias.astype(np.float32), threshold, confusions)
 
 
 class Space:

@@ -53,9 +53,13 @@ class Lesson:
 
     @property
     def per_class(self) -> dict[str, float]:
-        return {
-            name: round(100 * float(share), 2) for name, share in zip(self.clips, self.head.per_class, strict=False)
-        }
+        return {name: round(100 * float(share), 2) for name, share in zip(self.clips, self.head.per_class, strict=True)}
+
+    @property
+    def confusions(self) -> dict[str, dict[str, int]]:
+        """How many examples of each class are taken for each."""
+        rows = zip(self.clips, self.head.confusions.tolist(), strict=True)
+        return {name: dict(zip(self.clips, row, strict=True)) for name, row in rows}
 
     def about(self, base: str, data: str) -> dict[str, Any]:
         """What the model's file says of it.
