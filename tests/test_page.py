@@ -114,7 +114,7 @@ def test_the_keyboard_is_enough(page: Any) -> None:
     until(page, "document.querySelector('audio').paused")
     page.keyboard.press("ArrowRight")
     until(page, "document.querySelector('audio').currentTime >= 2")
-    for _ in range(12):
+    for _ in range(25):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.getAttribute('aria-label') ?? ''").startswith("Play "):
             break
@@ -126,12 +126,14 @@ def test_the_keyboard_is_enough(page: Any) -> None:
 def test_the_page_shows_what_is_wrong_with_a_file(page: Any, tmp_path: Path) -> None:
     (notes := tmp_path / "notes.mp4").write_text("Dear diary")
     drop(page, notes, "video/mp4")
-    page.wait_for_selector("#problem:not([hidden])")
-    assert page.locator("#problem").text_content().startswith("notes.mp4: not an audio or video file")
+    page.wait_for_selector(".entry[data-state=failed]")
+    assert page.locator(".entry .state").inner_text().startswith("notes.mp4: not an audio or video file")
+    assert page.locator("#result").is_hidden()
     write_wav(tmp_path / "silence.wav", np.zeros(48_000), 16_000)
     drop(page, tmp_path / "silence.wav", "audio/wav")
     page.wait_for_selector("#result:not([hidden])")
-    assert page.locator("#problem").is_hidden() and "No segments" in page.inner_text("#result")
+    assert "No segments" in page.inner_text("#result")
+    assert page.locator(".entry").count() == 2 and page.locator("#problem").is_hidden()
 
 
 def test_the_page_asks_for_the_key_of_a_server(browser: Any) -> None:

@@ -239,7 +239,7 @@ def test_models_health_and_the_description(client: Any) -> None:
     found = client.get("/v1/models").json()
     (model,) = found["models"]
     assert model["name"] == SMALL and model["default"] and len(model["labels"]) == 20 and model["mode"] == "dense"
-    assert found["limits"] == {"bytes": 2_000_000, "seconds": 60.0}
+    assert found["limits"] == {"bytes": 2_000_000, "seconds": 60.0, "result_seconds": 24 * 3600.0}
     description = client.get("/openapi.json").json()
     assert set(description["paths"]) >= {"/v1/predict", "/v1/models", "/healthz", "/metrics"}
     responses = description["paths"]["/v1/predict"]["post"]["responses"]

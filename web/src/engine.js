@@ -10,6 +10,7 @@ import { Store } from "../../src/audioinceptionnext/page/teach_store.js";
 export class BrowserEngine {
   note = "Recordings never leave this computer: the model runs in your browser.";
   teachNote = "Everything stays in this browser: the examples, and the model that learns from them.";
+  parallel = false; // whether the microphone can be recognised while a file is
   offers = ["teach"]; // what else the page can do with this engine; see page/server.js
 
   #worker = null;
@@ -45,11 +46,12 @@ export class BrowserEngine {
    * The Result of a file (see page/server.js).
    *
    * @param {File} file
-   * @param {{model: string, signal?: AbortSignal, onProgress?: (share: number | null) => void}} options
+   * @param {{model: string, signal?: AbortSignal, onProgress?: ({phase: string, share: number | null}) => void}} options phase:
+   *   "preparing" or "recognising"
    * @throws {Error} one line on what is wrong with the file; an AbortError when `signal` is aborted
    */
   async predict(file, { model, signal, onProgress }) {
-    onProgress?.(null);
+    onProgress?.({ phase: "preparing", share: null });
     return this.#result({ kind: "predict", name: file.name ?? "recording", file }, model, signal, onProgress);
   }
 
@@ -92,7 +94,7 @@ export class BrowserEngine {
     signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
       const job = this.#start({ ...message, model: entry }, (message) => {
-        if (message.progress !== undefined) onProgress?.(message.progress);
+        if (message.progress !== undefined) onProgress?.({ phase: "recognising", share: message.progress });
         if (message.result) resolve(message.result);
         if (message.error) reject(new Error(message.error));
       });

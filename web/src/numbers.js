@@ -1,18 +1,6 @@
 // Arithmetic that Python, numpy and JavaScript do differently.
 
-/** The nearest whole number; of two, the even one, as Python's round. */
-export function roundEven(value) {
-  const whole = Math.floor(value);
-  const part = value - whole;
-  return part < 0.5 || (part === 0.5 && whole % 2 === 0) ? whole : whole + 1;
-}
-
-/** A number of 0 or more, rounded to some decimals as Python's round does it. */
-export function roundTo(value, decimals) {
-  // A tie is a binary fraction with a limited number of halvings. Multiplying by a power of two is exact.
-  const tie = Math.abs((value * 2 ** (decimals + 1)) % 2) === 1;
-  return tie ? roundEven(value * 10 ** decimals) / 10 ** decimals : Number(value.toFixed(decimals));
-}
+export { roundEven, roundTo } from "../../src/audioinceptionnext/page/numbers.js";
 
 /** Scores rounded down to four decimals. If those of all labels sum to 1, so do these at most: results/types.py. */
 export function roundScores(scores) {

@@ -2,6 +2,7 @@
 // and in node.
 
 import * as ort from "onnxruntime-web/wasm";
+import { LikelyStepsCollector } from "./likely_steps.js";
 import { roundScores, roundTo, topIndices } from "./numbers.js";
 import { ownSettings, Segmenter, sorted } from "./segmentation.js";
 import { LogMelThumbnail } from "./thumbnail.js";
@@ -64,6 +65,7 @@ export class Recogniser {
     const thumbnail = new LogMelThumbnail();
     const whole = new RecordingMean(labels.length);
     const segmenter = new Segmenter(labels, settings, stepSeconds, windowSeconds);
+    const likely = new LikelyStepsCollector(labels, settings, stepSeconds, windowSeconds);
     const segments = [];
     let [samples, steps] = [0, 0];
     let rows = []; // of the latest part, which wait until it is known whether they are the last ones
@@ -77,6 +79,7 @@ export class Recogniser {
       for (const row of rows) segments.push(...segmenter.push(row));
       ({ rows } = prediction);
       steps += rows.length;
+      likely.add(rows);
       whole.add(prediction.windows);
       thumbnail.add(prediction.logMel, prediction.bands);
       onProgress(Math.min(steps * stepSeconds, samples / sampleRate));
@@ -91,6 +94,8 @@ export class Recogniser {
       segments: sorted(segments).map(roundSegment),
       stepSeconds,
       windowSeconds,
+      sample_rate: sampleRate,
+      likely_steps: likely.finish(duration),
       log_mel: { ...thumbnail.encode(), sample_rate: sampleRate },
     };
   }

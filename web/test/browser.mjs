@@ -100,7 +100,7 @@ try {
   }
 
   await page.setInputFiles("#file", join(folder, "minutes.wav"));
-  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("button", { name: "Cancel minutes.wav" }).click();
   await page.getByText("Cancelled.").waitFor({ timeout: 2000 });
 
   await page.getByRole("button", { name: "Use the microphone" }).click();

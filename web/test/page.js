@@ -46,17 +46,15 @@ export async function ready(page) {
 /** Gives a file to the page: {result: what it offers as JSON, seconds: that this took} or {problem}. */
 export async function predict(page, file) {
   const start = Date.now();
+  const before = await page.locator(".entry").count();
   await page.setInputFiles("#file", file);
-  await page.waitForFunction(
-    () => !document.getElementById("working").hidden || !document.getElementById("problem").hidden,
-  );
-  await page.waitForFunction(() => document.getElementById("working").hidden, null, { timeout: 600_000 });
-  const problem = await page.locator("#problem").evaluate((element) => (element.hidden ? null : element.textContent));
-  if (problem) return { problem };
+  const entry = page.locator(".entry").nth(before);
+  await entry.and(page.locator("[data-state=done], [data-state=failed]")).waitFor({ timeout: 600_000 });
+  if ((await entry.getAttribute("data-state")) === "failed") return { problem: await entry.locator(".state").textContent() };
   const seconds = (Date.now() - start) / 1000;
   const [download] = await Promise.all([
     page.waitForEvent("download"),
-    page.getByRole("button", { name: "JSON" }).click(),
+    page.locator("#result").getByRole("button", { name: "JSON" }).click(),
   ]);
   return { result: JSON.parse(await readFile(await download.path(), "utf8")), seconds };
 }

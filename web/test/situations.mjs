@@ -19,8 +19,8 @@ try {
   await ready(page);
   for (const expected of json("results.json")) {
     const { result, problem } = await predict(page, expected.file);
-    const status = problem ? "" : await page.locator("#status").textContent();
-    const warnings = status.split(" Warning: ").slice(1).join(" ");
+    const lines = problem ? [] : await page.locator("#result .warning").allTextContents();
+    const warnings = lines.map((line) => line.replace("Warning: ", "")).join(" ");
     const labels = (found) => found.segments.map((one) => one.label).join();
     const times = (found) => [...found.segments.flatMap((one) => [one.start, one.end]), found.duration];
     let cell = problem ? `refused: ${problem}` : "";

@@ -2,18 +2,20 @@
 import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { corrected, correctionsOf } from "./corrections.js";
-import { Editor, mayDrop } from "./editor.js";
-import { FORMATS, save } from "./formats.js";
+import { mayDrop } from "./editor.js";
+import { onDrop } from "./files.js";
 import { Live } from "./live.js";
 import { Navigation } from "./navigation.js";
+import { Queue } from "./queue.js";
+import { QueueView } from "./queue_view.js";
+import { ResultView } from "./result_view.js";
 import { Teach } from "./teach.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
-import { TrainingSet } from "./trainingset.js";
-import { Viewer } from "./viewer.js";
 
 const find = (id) => document.getElementById(id);
 const MAX_LISTED = 60; // labels; of a model with more, none is listed
 const EXAMPLE = new URL("./example.mp3", import.meta.url);
+const RESULT = "#result="; // and the id of a result that the server keeps, in the page's address
 
 /** engine: an object with the methods of `ServerEngine`. */
 export async function start(engine) {
@@ -24,22 +26,31 @@ export async function start(engine) {
 class Page {
   constructor(engine) {
     this.engine = engine;
-    this.viewer = null;
+    this.view = null; // the ResultView, of the entry of the queue that is shown
     this.live = null;
-    this.url = null; // of the recording that the viewer plays
-    this.result = null; // with all labels
+    this.awaited = null; // files that were added together: the first result of them is shown as soon as it is there
     this.choice = new Choice(new URLSearchParams(location.search));
+    this.queue = new Queue(engine, (entry) => this.#onEntry(entry));
+    this.list = new QueueView(this.queue, {
+      show: (entry) => this.#show(entry, true),
+      copyLink: (entry) => this.#copyLink(entry),
+      mayRemove: (entry) => mayDrop(entry.result),
+      asShown: (result) => this.#asShown(result),
+    });
+    find("queue").replaceChildren(this.list.element);
     this.navigation = new Navigation(find("views"));
     this.navigation.add("recognise", "Recognise", find("recognise"), () => this.teach?.hide());
     engine.askKey = askKey;
-    find("note").textContent = engine.note;
     find("choose").onclick = () => find("file").click();
-    find("file").onchange = (event) => this.#predictChosen(event.target);
-    find("example").onclick = () => this.#predictExample();
+    find("file").onchange = (event) => this.#addChosen(event.target);
+    find("example").onclick = () => this.#addExample();
     find("microphone").onclick = () => this.#startLive();
-    find("cancel").onclick = () => this.cancelling?.abort();
     find("model").onchange = () => this.#describeModel();
-    onDrop((file) => this.predict(file));
+    onDrop(
+      (files, note) => this.add(files, note),
+      (over) => find("drop").classList.toggle("over", over),
+    );
+    addEventListener("hashchange", () => this.#openLink());
     document.addEventListener("keydown", (event) => this.#onKey(event));
   }
 
@@ -47,15 +58,17 @@ class Page {
     try {
       this.models = await this.engine.models();
     } catch (error) {
-      this.#showProblem(error);
+      this.#showProblem(error.message);
       return;
     }
+    find("note").textContent = this.engine.note;
     this.#listModels((one) => one.default);
     if (this.engine.offers.includes("teach")) {
       this.teach = new Teach(this.engine, find("teach"), (name) => this.#useTaught(name));
       this.navigation.add("teach", "Teach", find("teach"), () => this.teach.show(this.models));
     }
     if (this.engine.offers.includes("history")) this.navigation.addPage("History", "./history.html");
+    this.#openLink();
   }
 
   #listModels(isSelected) {
@@ -82,7 +95,8 @@ class Page {
     const { name, labels } = this.#model;
     const list = labels.length > MAX_LISTED ? "search for them below" : labels.map(readable).join(", ");
     find("labels").textContent = `${name} recognises ${number(labels.length)} sounds: ${list}.`;
-    if (!this.result) this.#offerSounds(name); // otherwise the next recording is recognised by this model
+    if (this.view) this.view.compareModel(name); // recordings that are added from now on are recognised by it
+    else this.#offerSounds(name);
   }
 
   /** Offers the sounds of a model to choose from. */
@@ -99,62 +113,77 @@ class Page {
   #onChoice() {
     history.replaceState(null, "", location.pathname + this.choice.query + location.hash);
     this.live?.show(this.choice.labels);
-    if (!this.viewer) return;
-    const shown = this.#shown;
-    this.viewer.show(shown);
-    this.#showStatus(countShown(shown.segments.length, this.result.segments.length));
+    this.view?.show(this.choice.labels);
+    if (this.view) this.#countShown();
   }
 
-  get #shown() {
-    return only(corrected(this.result), this.choice.labels);
+  #countShown() {
+    this.#showStatus(countShown(this.view.shown.segments.length, this.view.segments.length));
   }
 
-  /** Shows the corrected segments. heir: see segments.js. */
-  #onEdit(heir) {
-    this.choice.include(correctionsOf(this.result).labels);
-    this.chooser.setSegments(corrected(this.result).segments);
-    this.viewer.show(this.#shown, heir);
-  }
-
-  #predictChosen(input) {
-    const [file] = input.files;
+  #addChosen(input) {
+    this.add([...input.files], null);
     input.value = ""; // so that the same file can be chosen again
-    if (file) this.predict(file);
   }
 
-  async #predictExample() {
-    const response = await fetch(EXAMPLE);
-    if (response.ok) this.predict(new File([await response.blob()], "everyday-scene.mp3", { type: "audio/mpeg" }));
-    else this.#showProblem(new Error("The example cannot be loaded."));
+  async #addExample() {
+    const response = await fetch(EXAMPLE).catch(() => null);
+    if (response?.ok) this.add([new File([await response.blob()], "everyday-scene.mp3", { type: "audio/mpeg" })], null);
+    else this.#showProblem("The example cannot be loaded.");
   }
 
-  async predict(file) {
-    if (this.cancelling || this.live || !mayDrop(this.result)) return;
-    this.#clear();
-    this.cancelling = new AbortController();
-    find("working").hidden = false;
-    this.#showStatus(`Recognising ${file.name} …`);
-    try {
-      const { signal } = this.cancelling;
-      const model = find("model").value;
-      const result = await this.engine.predict(file, { model, signal, onProgress: (share) => this.#showProgress(share) });
-      this.#showResult(result, file);
-    } catch (error) {
-      if (error.name === "AbortError") this.#showStatus("Cancelled.");
-      else this.#showProblem(error);
-    } finally {
-      this.cancelling = null;
-      find("working").hidden = true;
+  /** Adds files to the queue. note: a line on what else there was, or null. after: the entry that they follow, if not the last one. */
+  add(files, note, after) {
+    this.#showProblem(note);
+    if (!files.length) return;
+    if (!this.models) {
+      this.#showProblem("The models are not loaded yet: try again.");
+      return;
     }
+    find("drop").classList.add("compact"); // its explanations have been read
+    const [first] = this.queue.add(files, find("model").value, after);
+    this.awaited = first.batch;
+    if (this.live) this.#showStatus("The recordings are recognised when the microphone is off.");
+  }
+
+  /** Called when an entry of the queue has changed. */
+  #onEntry(entry) {
+    this.list.update(entry);
+    const { state, batch, name } = entry;
+    if (!this.queue.entries.includes(entry)) {
+      if (entry === this.view?.entry) this.#clear();
+      return;
+    }
+    if (state === "running" && !entry.progress) this.#showStatus(`Recognising ${name} …`);
+    if (state === "failed") this.#showStatus(entry.problem);
+    if (state === "cancelled") this.#showStatus("Cancelled.");
+    if (state !== "done") return;
+    this.#showStatus(`${name}: ${countSegments(entry.result.segments.length)}.`);
+    if (batch !== this.awaited) return;
+    this.awaited = null;
+    this.#show(entry, false);
+  }
+
+  /** A result as it is saved together with others; of another model than the chosen sounds, with all of its labels. */
+  #asShown(result) {
+    const all = corrected(result);
+    return only(all, result.model === this.offering ? this.choice.labels : new Set([...all.clip, ...all.segments].map(({ label }) => label)));
   }
 
   async #startLive() {
-    if (this.cancelling || this.live || !mayDrop(this.result)) return;
+    if (this.live || !this.models) return;
+    if (this.queue.running && !this.engine.parallel) {
+      this.#showProblem("The model is busy with a recording: wait until it is done, or cancel it, and then use the microphone.");
+      return;
+    }
     this.#clear();
+    this.#showProblem(null);
+    this.queue.paused = true;
     this.live = new Live(this.engine, find("model").value, this.choice.labels, (result, wav, problem) => {
       this.#endLive();
-      if (result) this.#showResult(result, new File([wav], result.file, { type: "audio/wav" }));
-      if (problem) this.#showProblem(new Error(problem));
+      if (result) result.sample_rate = this.models.find(({ name }) => name === result.model).sample_rate;
+      if (result) this.#show(this.queue.addResult(result, new File([wav], result.file, { type: "audio/wav" })), false);
+      if (problem) this.#showProblem(problem);
     });
     this.#disableInput(true);
     find("live").replaceChildren(this.live.element);
@@ -165,7 +194,7 @@ class Page {
       this.live?.stopButton.focus();
     } catch (error) {
       this.#endLive();
-      this.#showProblem(error);
+      this.#showProblem(error.message);
     }
   }
 
@@ -173,98 +202,101 @@ class Page {
     this.live = null;
     find("live").hidden = true;
     this.#disableInput(false);
+    this.queue.paused = false;
   }
 
-  #showResult(result, file) {
-    this.result = result;
+  /** Shows the result of an entry. chosen: whether somebody has asked for this one. */
+  #show(entry, chosen) {
+    if (chosen) this.awaited = null;
+    const { result } = entry;
+    this.#clear();
     this.#offerSounds(result.model); // another may have been selected since
-    this.url = URL.createObjectURL(file);
-    this.viewer = new Viewer(result, this.url, file.type.startsWith("video/"));
-    this.viewer.show(this.#shown); // without a choice too: of all labels' scores it has the best
-    const training = new TrainingSet(this.engine, file, () => this.#shown, () => correctionsOf(result).markSaved());
-    const { labels } = this.models.find((one) => one.name === result.model);
-    this.editor = new Editor(this.viewer, { labels, onEdit: (heir) => this.#onEdit(heir), extras: [training.element] });
-    this.chooser.setSegments(result.segments);
-    const saveAs = (format) => {
-      save(format.text(this.#shown), stem + format.suffix, format.type);
-      correctionsOf(result).markSaved();
-    };
-    const stem = result.file.replace(/\.[^.]*$/, "");
-    const downloads = Object.values(FORMATS).map((format) =>
-      make("button", { type: "button", onclick: () => saveAs(format) }, format.title),
-    );
-    const title = make("h2", { tabindex: "-1" }, result.file);
-    find("result").replaceChildren(
-      make("div", { class: "title" }, title, make("p", { class: "quiet" }, `recognised by ${result.model}`)),
-      this.viewer.element,
-      make("div", { class: "downloads", role: "group", "aria-label": "Save as" }, make("span", {}, "Save as"), ...downloads),
-    );
+    this.view = new ResultView(entry, this.choice.labels, this.engine, this.models, {
+      onThreshold: () => this.#countShown(),
+      onEdit: () => this.#onEdit(),
+      again: (one) => this.add([one.file], null, one),
+    });
+    this.view.compareModel(find("model").value);
+    this.chooser.setSegments(this.view.segments);
+    find("result").replaceChildren(this.view.element);
     find("result").hidden = false;
-    const warnings = (result.warnings ?? []).map((line) => ` Warning: ${line}.`).join("");
-    this.#showStatus(`${result.file}: ${countSegments(this.#shown.segments.length)}.${warnings}`);
-    title.focus({ preventScroll: true });
+    this.list.mark(entry);
+    history.replaceState(null, "", location.pathname + this.choice.query + (result.kept ? RESULT + result.kept.id : ""));
+    this.view.title.focus({ preventScroll: true });
     find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
-  #showProgress(share) {
-    const bar = find("progress");
-    if (share === null || share === undefined) bar.removeAttribute("value");
-    else bar.value = share;
+  /** Offers the labels that people have given to segments, and shows them. */
+  #onEdit() {
+    this.choice.include(correctionsOf(this.view.result).labels);
+    this.chooser.setSegments(this.view.segments);
+    this.view.labels = this.choice.labels;
+  }
+
+  /** Opens the result that the page's address leads to, unless it is there already. */
+  async #openLink() {
+    if (!location.hash.startsWith(RESULT) || !this.models) return;
+    const id = location.hash.slice(RESULT.length);
+    const known = this.queue.entries.find(({ result }) => result?.kept?.id === id);
+    if (known) {
+      if (known !== this.view?.entry) this.#show(known, true);
+      return;
+    }
+    try {
+      if (!this.engine.offers.includes("results")) throw new Error("Results have links only while a server keeps them, which this page does not use.");
+      const result = await this.engine.result(id);
+      find("drop").classList.add("compact");
+      this.#show(this.queue.addResult(result, null), false);
+    } catch (error) {
+      this.#showProblem(error.message);
+    }
+  }
+
+  async #copyLink(entry) {
+    const { id, until } = entry.result.kept;
+    const url = location.href.replace(/[?#].*/, "") + this.choice.query + RESULT + id;
+    const time = new Date(until).toLocaleString("en", { weekday: "long", hour: "numeric", minute: "2-digit" });
+    try {
+      await navigator.clipboard.writeText(url);
+      this.#showStatus(`The link to ${entry.name} is copied. It leads to the result until ${time}, unless the server is restarted or needs the room.`);
+    } catch {
+      this.#showStatus(`The browser does not let the page copy. The link is ${url}`); // which is allowed with https or on localhost
+    }
   }
 
   #disableInput(disabled) {
-    for (const id of ["choose", "microphone", "example", "model"]) find(id).disabled = disabled;
+    for (const id of ["microphone", "example", "model"]) find(id).disabled = disabled;
   }
 
   #clear() {
-    this.viewer?.close();
-    this.viewer = this.result = null;
+    this.view?.close();
+    this.view = null;
+    this.list.mark(null);
     this.chooser?.setSegments([]);
     this.#describeModel();
-    if (this.url) URL.revokeObjectURL(this.url);
-    this.url = null;
     find("result").hidden = true;
-    find("problem").hidden = true;
-    find("drop").classList.add("compact"); // its explanations have been read
-    this.#showProgress(null);
+    if (location.hash.startsWith(RESULT)) history.replaceState(null, "", location.pathname + this.choice.query);
   }
 
   #showStatus(text) {
     find("status").textContent = text;
   }
 
-  #showProblem(error) {
-    this.#showStatus("");
-    find("problem").textContent = error.message;
-    find("problem").hidden = false;
+  /** text: null if there is no problem any more. */
+  #showProblem(text) {
+    if (text) this.#showStatus("");
+    find("problem").textContent = text ?? "";
+    find("problem").hidden = !text;
   }
 
   #onKey(event) {
-    if (!this.viewer || find("recognise").hidden || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (!this.view || find("recognise").hidden || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     // A focused control keeps the keys that it understands; the timeline scrolls by arrow keys itself.
     const { target } = event;
     if (target.closest?.("input, select, dialog, textarea") || (event.key === " " && target.closest?.("button, a, summary"))) return;
     if (event.key.startsWith("Arrow") && target.closest?.(".timeline, video")) return;
-    if (this.viewer.key(event.key)) event.preventDefault();
+    if (this.view.viewer.key(event.key)) event.preventDefault();
   }
-}
-
-/** Calls a function with a file that is dropped anywhere on the page. */
-function onDrop(take) {
-  const highlight = (over) => find("drop").classList.toggle("over", over);
-  document.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    highlight(true);
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) highlight(false);
-  });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    highlight(false);
-    const [file] = event.dataTransfer.files;
-    if (file) take(file);
-  });
 }
 
 /** Asks for the API key; resolves to an empty text if the dialog is cancelled. */

@@ -1,5 +1,6 @@
 // The engine that uses a server's HTTP interface. web/src/engine.js has the same methods and runs the model in the browser.
 
+import { decodeLikelySteps } from "./likely_steps.js";
 import { decodeLogMel } from "./spectrogram.js";
 
 const MAX_TOP_K = 1000; // that the server accepts
@@ -11,9 +12,10 @@ const MAX_TOP_K = 1000; // that the server accepts
  *   the lowest band first
  *
  * What a model recognised in one recording: the JSON object that `ainext predict` prints, with the scores of all labels,
- * a log-mel to draw, and lines about what was wrong with the file.
- * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], log_mel: ?LogMel,
- *   warnings: ?(string[])}} Result
+ * the model's sample rate, a log-mel to draw, the steps of likely labels (see likely_steps.js), lines about what was wrong
+ * with the file, and if the server keeps the result, its id and until when.
+ * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], sample_rate: number,
+ *   log_mel: ?LogMel, likely_steps: ?LikelySteps, warnings: ?(string[]), kept: ?{id: string, until: string}}} Result
  *
  * One prediction of a live stream, with the probability of each label, the segments that it completes, and those that
  * are still open; label is null in digital silence; warnings are lines about what is wrong with the sound, if anything is.
@@ -22,9 +24,8 @@ const MAX_TOP_K = 1000; // that the server accepts
  */
 
 export class ServerEngine {
-  note = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
-    ? "Recordings stay on this computer: the server runs here."
-    : "Recordings are sent to the server of this page, which deletes them when it has recognised them.";
+  /** Whether the microphone can be recognised while a file is. */
+  parallel = true;
 
   /** base: the server's address. askKey, an async function, is called when the server requires a key. */
   constructor(base = ".") {
@@ -34,6 +35,14 @@ export class ServerEngine {
     this.offers = []; // what the server does besides recognising, such as "history"; known with its models
   }
 
+  /** What becomes of recordings, in a line; known with the models. */
+  get note() {
+    if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return "Recordings stay on this computer: the server runs here.";
+    const hours = Math.round(this.limits.result_seconds / 3600);
+    const results = this.offers.includes("results") ? ` Results are kept there for up to ${hours} ${hours === 1 ? "hour" : "hours"}.` : "";
+    return `Recordings are sent to the server of this page, which deletes them when it has recognised them.${results}`;
+  }
+
   /** [{name, labels, groups, sample_rate, mode, bytes, licence, parameters, default}] */
   async models() {
     const response = await this.#withKey((headers) => fetch(`${this.base}/v1/models`, { headers }));
@@ -41,7 +50,7 @@ export class ServerEngine {
     if (!response.ok) throw problem(response.status, body);
     this.limits = body.limits;
     this.offers = body.offers ?? [];
-    this.labels = new Map(body.models.map(({ name, labels }) => [name, labels.length]));
+    this.known = new Map(body.models.map((one) => [one.name, one]));
     return body.models;
   }
 
@@ -65,16 +74,32 @@ export class ServerEngine {
     return response;
   }
 
-  /** The Result of a file. onProgress: called with 0…1 while the file is sent, then with null. */
+  /**
+   * The Result of a file. onProgress: called with {phase: "sending", "waiting" or "recognising", share: 0…1, or null where it
+   * is not known}. Throws an Error with `retryAfter`, in seconds, if the server is busy.
+   */
   async predict(file, { model, signal, onProgress }) {
     // A browser that is still sending cannot read a refusal: the connection just ends.
     if (file.size > this.limits?.bytes) throw new Error(`${file.name}: larger than ${this.limits.bytes / 1e6} MB, this server's limit.`);
     const form = new FormData();
     form.append("file", file, file.name ?? "recording");
-    const query = new URLSearchParams({ include: "log_mel", model, top_k: Math.min(this.labels.get(model), MAX_TOP_K) });
-    const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/predict?${query}`, form, headers, signal, onProgress));
-    if (status !== 200) throw problem(status, body);
-    return { ...body, log_mel: decodeLogMel(body.log_mel) };
+    const { labels } = this.known.get(model);
+    const query = new URLSearchParams({ include: "log_mel,likely_steps", model, top_k: Math.min(labels.length, MAX_TOP_K) });
+    if (this.offers.includes("results")) query.set("keep", "true");
+    const { status, body, retryAfter } = await this.#withKey((headers) => post(`${this.base}/v1/predict?${query}`, form, headers, signal, onProgress));
+    if (status !== 200) throw Object.assign(problem(status, body), { retryAfter });
+    return this.#decoded(body);
+  }
+
+  /** The Result that the server has kept under an id. */
+  async result(id) {
+    const response = await this.request(`/v1/results/${encodeURIComponent(id)}`);
+    return this.#decoded(await response.json());
+  }
+
+  #decoded(body) {
+    const { sample_rate } = this.known.get(body.model) ?? body.log_mel;
+    return { ...body, sample_rate, log_mel: decodeLogMel(body.log_mel), likely_steps: decodeLikelySteps(body.likely_steps) };
   }
 
   /** How much has been corrected: {recordings, segments, labels, wanted: how many more recordings make a training set}. */
@@ -151,19 +176,47 @@ async function readJson(response) {
   }
 }
 
-/** Unlike fetch, XMLHttpRequest reports how much has been sent. */
+/**
+ * Sends a form, and reads the lines with which the server says how far it is, before the last one, which is the response.
+ * Unlike fetch, XMLHttpRequest reports how much has been sent.
+ */
 function post(url, form, headers, signal, onProgress) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", url);
-    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
-    request.responseType = "json";
-    request.upload.onprogress = (event) => onProgress?.(event.lengthComputable ? event.loaded / event.total : null);
-    request.upload.onload = () => onProgress?.(null);
-    request.onload = () => resolve({ status: request.status, body: request.response ?? {} });
+    for (const [name, value] of Object.entries({ ...headers, Accept: "application/x-ndjson" })) request.setRequestHeader(name, value);
+    let read = 0; // characters of the response
+    request.upload.onprogress = (event) => onProgress?.({ phase: "sending", share: event.lengthComputable ? event.loaded / event.total : null });
+    request.upload.onload = () => onProgress?.({ phase: "waiting", share: null });
+    request.onprogress = () => {
+      if (request.status !== 200) return;
+      const text = request.responseText;
+      const end = text.lastIndexOf("\n", text.length - 1) + 1;
+      for (const line of text.slice(read, end).split("\n")) if (line.startsWith('{"progress"')) onProgress?.(progressOf(JSON.parse(line)));
+      read = Math.max(read, end);
+    };
+    request.onload = () => {
+      const body = parse(request.responseText.trimEnd().split("\n").at(-1));
+      const status = request.status === 200 ? (body.status ?? 200) : request.status;
+      const wait = Number(request.getResponseHeader("Retry-After"));
+      resolve({ status, body, retryAfter: status === 503 && wait ? wait : null });
+    };
     request.onerror = () => reject(new Error("The server cannot be reached."));
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     signal?.addEventListener("abort", () => request.abort());
     request.send(form);
   });
+}
+
+function progressOf({ progress: { state, seconds, duration } }) {
+  if (state === "waiting") return { phase: "waiting", share: null };
+  return { phase: "recognising", share: duration ? Math.min(1, seconds / duration) : null };
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
 }

@@ -77,6 +77,11 @@ export function readable(label) {
   return label.includes(" ") || label !== label.toLowerCase() ? label : label.replaceAll(/[-_]/g, " ");
 }
 
+/** A label without tabs and line ends, which separate fields and lines in files for other programs. */
+export function oneLine(label) {
+  return label.trim().split(/\s+/).join(" ");
+}
+
 /** A segment in words: "clean dishes 88 %, 0:01.0 to 0:02.5". */
 export function describe(segment) {
   return `${readable(segment.label)} ${scoreOf(segment)}, ${clock(segment.start)} to ${clock(segment.end)}`;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 import os
 import shutil
@@ -44,12 +44,16 @@ from audioinceptionnext.serving.parameters import (
     describe_parameters,
 )
 from audioinceptionnext.serving.predict import Predictor
+from audioinceptionnext.serving.progress import MEDIA_TYPE
 from audioinceptionnext.serving.reception import Reception
+from audioinceptionnext.serving.result_store import ResultStore, add_results
 from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
+With the header `Accept: application/x-ndjson`, the response is lines of JSON: how far the recording is (`Progress`)
+while it is being recognised, and at last the result, or a `Problem` if it cannot be recognised after all.
 
 `WS /v1/listen` takes samples as they are recorded, as binary messages of PCM, and sends a JSON object for each step:
 `start`, `end`, `delay` (of steps after the sound, in seconds), `label`, `score`, `top`, `probabilities`, the
@@ -71,6 +75,10 @@ UPLOAD = {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
     },
 }
+# What a client that accepts it gets: lines of `Progress`, and then a `Prediction` or a `Problem`.
+PROGRESS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Progress"}}}}
+}
 SAMPLES = (
     "curl -F file=@dinner.mp4 -F top_k=3 http://127.0.0.1:8000/v1/predict",
     'curl --data-binary @dinner.mp4 "http://127.0.0.1:8000/v1/predict?top_k=3"',
@@ -80,12 +88,13 @@ log = logging.getLogger("audioinceptionnext.serving")
 
 
 class RecognitionApi(FastAPI):
-    """FastAPI with the schema of `Problem` in its OpenAPI description, to which all errors refer."""
+    """FastAPI with the schemas in its OpenAPI description that no route returns: of errors, and of progress."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI description."""
         description = super().openapi()
-        description["components"]["schemas"]["Problem"] = schema.Problem.model_json_schema()
+        for one in (schema.Problem, schema.Progress):
+            description["components"]["schemas"][one.__name__] = one.model_json_schema()
         return description
 
 
@@ -119,11 +128,14 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     _remove_stale_folders(Path(tempfile.gettempdir()))
     folder = tempfile.TemporaryDirectory(prefix=f"{FOLDER_PREFIX}{os.getpid()}-")
     reception = Reception(queue, settings, Path(folder.name))
-    predictor = Predictor(models, reception)
+    store = ResultStore(Path(folder.name), settings)
+    predictor = Predictor(models, reception, store, metrics.audio.labels("file").inc)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        expiry = asyncio.create_task(store.expire())
         yield
+        expiry.cancel()
         queue.close()
         if history is not None:
             history.close()
@@ -141,7 +153,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     )
     correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
     events = EventsApi(history, settings.keep, models, settings)
-    _add_routes(app, predictor, metrics, correct, events)
+    _add_routes(app, predictor, metrics, correct, events, store)
     _add_error_handlers(app)
     _add_page(app)
     app.state.folder = Path(folder.name)
@@ -176,9 +188,13 @@ def _remove_stale_folders(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct, events: EventsApi) -> None:
+def _add_routes(
+    app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct, events: EventsApi, store: ResultStore
+) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
+    if settings.results:
+        offers.append("results")
     if settings.history:
         offers.append("history")
     if settings.corrections:
@@ -189,15 +205,13 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: C
         "/v1/predict",
         response_model=schema.Prediction,
         response_model_exclude_unset=True,
-        responses=problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
+        responses=PROGRESS | problems(400, 401, 403, 404, 408, 413, 415, 422, 503),
         openapi_extra={"parameters": describe_parameters(PredictParameters), "requestBody": UPLOAD} | curl(*SAMPLES),
         summary="Recognise a recording",
         response_description="The sounds of the recording.",
     )
     async def predict(request: Request) -> Response:
-        response = await predictor(request)
-        metrics.audio.labels("file").inc(response["duration"])
-        return Response(json.dumps(response, ensure_ascii=False), media_type="application/json")
+        return await predictor(request)
 
     @api.get(
         "/v1/models",
@@ -210,7 +224,11 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: C
     )
     async def list_models(request: Request) -> dict[str, Any]:
         query = ModelsParameters.read(request.query_params.multi_items())
-        limits = {"bytes": settings.max_bytes, "seconds": settings.max_seconds}
+        limits = {
+            "bytes": settings.max_bytes,
+            "seconds": settings.max_seconds,
+            "result_seconds": settings.result_seconds,
+        }
         return {"models": models.descriptions(query.language), "limits": limits, "offers": offers}
 
     @app.get(
@@ -245,6 +263,7 @@ def _add_routes(app: FastAPI, predictor: Predictor, metrics: Metrics, correct: C
     async def listen(socket: WebSocket) -> None:
         await LiveSession(socket, models, settings, metrics).serve()
 
+    add_results(api, store)
     add_events(api, events)
     add_corrections(api, correct)
     app.include_router(api)

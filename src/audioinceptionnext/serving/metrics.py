@@ -63,6 +63,8 @@ class MetricsMiddleware:
         path = scope["path"] if scope["path"] in PATHS else "page"
         if path == "page" and scope["path"].startswith("/v1/events/"):
             path = "/v1/events/{id}"
+        if path == "page" and scope["path"].startswith("/v1/results/"):
+            path = "/v1/results/{id}"
         try:
             await self.app(scope, receive, send_and_note_status)
         finally:

@@ -19,6 +19,7 @@ P = TypeVar("P", bound="Query")
 # Parameters that may be repeated, and how many characters they may have in all: more than all of AudioSet's labels.
 _LISTS = {"labels": 10_000, "ignore": 10_000, "threshold": 20_000, "source": 10_000}
 INCLUDES = ("log_mel", "probabilities")
+FILE_INCLUDES = (*INCLUDES, "likely_steps")
 _ALIASES = {"onset_threshold": "threshold", "sample_rate": "rate", "label": "labels"}  # as on the command line
 _LANGUAGE = (
     f"Also gives each label's name in this language: {', '.join(list_languages())}, or another that the model has a "
@@ -178,8 +179,13 @@ class PredictParameters(Parameters):
         description="Sound track of the file, counted from 1; the first that can be decoded and is not silent unless "
         "given.",
     )
-    include: Annotated[str, _split(INCLUDES)] = Field(
-        "", description=f"{' and '.join(INCLUDES)}, separated by a comma: what the response holds besides the result."
+    include: Annotated[str, _split(FILE_INCLUDES)] = Field(
+        "",
+        description=f"{', '.join(INCLUDES)} and likely_steps, separated by commas: what the response holds besides the "
+        "result.",
+    )
+    keep: Literal["false", "true"] = Field(
+        "false", description="Whether the server keeps the result for a while, for GET /v1/results/{id}."
     )
     name: str = Field("", description="The file's name, if the body is the recording itself.")
 

@@ -19,7 +19,7 @@ from audioinceptionnext.serving.uploads import MAX_FIELD_BYTES, Upload, receive
 from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
 
 #: Runs a task in a thread of the queue. The task gets an event that is set when its result is no longer wanted.
-Run = Callable[[Callable[[Event], dict[str, Any]]], Awaitable[dict[str, Any]]]
+Run = Callable[[Callable[[Event], Any]], Awaitable[Any]]
 
 
 class Reception:

@@ -33,8 +33,36 @@ class Probabilities(BaseModel):
     steps: list[list[float]] = Field(description="One row per step, with one probability per label; 0 in silence.")
 
 
+class LikelySteps(BaseModel):
+    """The probabilities from which segments can be found at any onset threshold from `lowest` on; times in seconds."""
+
+    labels: list[str] = Field(description="The labels that are likely at some time.")
+    tasks: list[str] | None = Field(None, description="Of a model with several tasks, those of the labels.")
+    steps: int
+    block: int = Field(description="Steps that are kept or left out together.")
+    step_seconds: float
+    window_seconds: float
+    duration: float
+    lowest: float
+    offset_share: float = Field(description="The offset threshold as a share of the onset threshold.")
+    smoothing: list[float] = Field(description="One value per label, as for min_duration.")
+    min_duration: list[float]
+    merge_gap: float
+    places: list[int] = Field(
+        description="The blocks that are kept: the label's place times the number of blocks, plus the block's place."
+    )
+    data: str = Field(description="Base64 of their probabilities as float32, little-endian, one block after another.")
+
+
+class Kept(BaseModel):
+    """Where a result can be found again."""
+
+    id: str = Field(description="For `GET /v1/results/{id}`. Nobody can guess it.")
+    until: str = Field(description="The time until which the server keeps the result, if it runs and has the room.")
+
+
 class Prediction(BaseModel):
-    """The JSON object that `ainext predict` prints for a file, with `warnings` and what `include` asks for."""
+    """The JSON object that `ainext predict` prints for a file, with `warnings` and what was asked for besides."""
 
     file: str
     duration: float = Field(description="Seconds.")
@@ -44,6 +72,8 @@ class Prediction(BaseModel):
     warnings: list[str] = Field(description="What was wrong with the file, such as a damaged end.")
     log_mel: LogMel | None = None
     probabilities: Probabilities | None = None
+    likely_steps: LikelySteps | None = None
+    kept: Kept | None = Field(None, description="If `keep` is true.")
 
     model_config = {
         "json_schema_extra": {
@@ -59,6 +89,18 @@ class Prediction(BaseModel):
             ]
         }
     }
+
+
+class ProgressMembers(BaseModel):
+    state: str = Field(description="`waiting` for a worker, or `running`.")
+    seconds: float = Field(description="Of sound that have been recognised.")
+    duration: float | None = Field(description="Of the recording in seconds, as its header states it.")
+
+
+class Progress(BaseModel):
+    """How far a recording is. With `Accept: application/x-ndjson`, such objects come before the last line."""
+
+    progress: ProgressMembers
 
 
 class Model(BaseModel):
@@ -83,6 +125,7 @@ class Model(BaseModel):
 class Limits(BaseModel):
     bytes: int = Field(description="The largest upload.")
     seconds: float = Field(description="The longest recording.")
+    result_seconds: float = Field(description="The time for which a result is kept at most.")
 
 
 class Models(BaseModel):

@@ -10,6 +10,7 @@ from pathlib import Path
 from audioinceptionnext.errors import ParameterError
 
 FOLDER_PREFIX = "ainext-serve-"  # of the folder for uploads, in the system's temporary one
+RESULTS_FOLDER = "results"  # in it
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -29,6 +30,9 @@ class Settings:
         min_upload_rate: bytes per second that an upload has to reach on average, once it has taken ``idle_seconds``.
         decode_seconds: CPU time that decoding an upload may take, besides a tenth of the length of its sound. A damaged
             file can keep a decoder busy without a sample.
+        results: results that are kept for links to them, the latest ones; 0 keeps none.
+        result_bytes: size of all results that are kept, on disk.
+        result_seconds: time for which a result is kept at most.
         api_key: what clients send in ``X-API-Key`` or ``Authorization: Bearer``; if it is empty, no key is needed.
         hosts: host names that requests may be addressed to; any, if it is empty. ``*.example.org`` stands for all names
             below example.org. This keeps pages of other sites from reaching a server on loopback through a host name of
@@ -53,6 +57,9 @@ class Settings:
     idle_seconds: float = 20.0
     min_upload_rate: float = 5_000.0
     decode_seconds: float = 20.0
+    results: int = 1000
+    result_bytes: int = 500_000_000
+    result_seconds: float = 24 * 3600.0
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
     origins: tuple[str, ...] = ()
