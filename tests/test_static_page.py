@@ -190,3 +190,15 @@ def test_examples_are_looked_at_kept_and_deleted(browser: Any, address: str, tmp
         assert view.wanted().startswith("A model’s name begins with a letter")
         page.get_by_label("Name of the model").fill(SMALL)
         assert view.wanted() == f"A model is called {SMALL} already: choose another name."
+
+
+def test_the_built_page_has_the_names_of_all_languages(browser: Any, address: str) -> None:
+    for page in opened(browser, address, locale="ja-JP"):
+        page.wait_for_selector("#model:not([disabled])")
+        assert page.input_value("#language") == "ja"
+        page.select_option("#model", SMALL)
+        assert ain.load(SMALL).label_names("ja")["clean-dishes"] in page.inner_text("#labels")
+        for language in ain.list_languages():
+            page.select_option("#language", language)
+            name = ain.load(SMALL).label_names(language)["book"]
+            page.wait_for_function("(name) => document.getElementById('labels').textContent.includes(name)", arg=name)

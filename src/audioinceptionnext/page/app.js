@@ -4,6 +4,7 @@ import { Chooser } from "./chooser.js";
 import { corrected, correctionsOf } from "./corrections.js";
 import { mayDrop } from "./editor.js";
 import { onDrop } from "./files.js";
+import { LanguageSwitch } from "./languages.js";
 import { Live } from "./live.js";
 import { Navigation } from "./navigation.js";
 import { Queue } from "./queue.js";
@@ -40,6 +41,7 @@ class Page {
     find("queue").replaceChildren(this.list.element);
     this.navigation = new Navigation(find("views"));
     this.navigation.add("recognise", "Recognise", find("recognise"), () => this.teach?.hide());
+    this.language = new LanguageSwitch(find("language"), engine, () => this.#rename());
     engine.askKey = askKey;
     find("choose").onclick = () => find("file").click();
     find("file").onchange = (event) => this.#addChosen(event.target);
@@ -61,6 +63,7 @@ class Page {
       this.#showProblem(error.message);
       return;
     }
+    await this.language.begin();
     find("note").textContent = this.engine.note;
     this.#listModels((one) => one.default);
     if (this.engine.offers.includes("teach")) {
@@ -208,6 +211,20 @@ class Page {
   /** Shows the result of an entry. chosen: whether somebody has asked for this one. */
   #show(entry, chosen) {
     if (chosen) this.awaited = null;
+    this.#showAgain(entry);
+    this.view.title.focus({ preventScroll: true });
+    find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
+  }
+
+  /** Names the sounds anew, where the page shows any. */
+  #rename() {
+    this.offering = null;
+    if (this.view) this.#showAgain(this.view.entry);
+    else this.#describeModel();
+    this.live?.show(this.choice.labels);
+  }
+
+  #showAgain(entry) {
     const { result } = entry;
     this.#clear();
     this.#offerSounds(result.model); // another may have been selected since
@@ -222,8 +239,6 @@ class Page {
     find("result").hidden = false;
     this.list.mark(entry);
     history.replaceState(null, "", location.pathname + this.choice.query + (result.kept ? RESULT + result.kept.id : ""));
-    this.view.title.focus({ preventScroll: true });
-    find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
   }
 
   /** Offers the labels that people have given to segments, and shows them. */

@@ -1,8 +1,8 @@
 // Results (see server.js) as files for other programs: the texts that `ainext predict` writes, whose definition is
-// src/audioinceptionnext/results/formats.py. A segment that a person has set has no score: null in JSON, empty elsewhere.
+// src/audioinceptionnext/results/formats.py. Subtitles name sounds as the page does, all others have labels. A segment that a person has set has no score: null in JSON, empty elsewhere.
 import { elan } from "./elan.js";
 import { roundEven } from "./numbers.js";
-import { oneLine } from "./text.js";
+import { named, oneLine } from "./text.js";
 
 const RAVEN = [
   ...["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)"],
@@ -66,7 +66,7 @@ function audacity(result) {
 function srt(result) {
   const cues = [...result.segments].sort((a, b) => a.start - b.start || a.end - b.end);
   const score = (one) => (one.score == null ? "" : ` ${roundEven(100 * one.score)}%`);
-  const text = (one) => `${oneLine(one.label).replaceAll("-->", "→")}${score(one)}`;
+  const text = (one) => `${oneLine(named(one.label)).replaceAll("-->", "→")}${score(one)}`;
   return cues.map((one, i) => `${i + 1}\n${srtTime(one.start)} --> ${srtTime(one.end)}\n${text(one)}\n`).join("\n");
 }
 

@@ -8,6 +8,7 @@ import { EventList, nameOf } from "./history_list.js";
 import { ClipPlayer } from "./history_player.js";
 import { HistoryStore } from "./history_store.js";
 import { askKey } from "./key.js";
+import { LanguageSwitch } from "./languages.js";
 import { ServerEngine } from "./server.js";
 import { make, number, readable } from "./text.js";
 
@@ -75,6 +76,7 @@ class HistoryPage {
   async open() {
     try {
       const models = await this.engine.models();
+      await new LanguageSwitch(find("language"), this.engine, () => location.reload()).begin();
       if (!this.engine.offers.includes("history")) {
         const text = "Whoever runs the server can start it with a file for the history and a folder for clips:";
         find("history").replaceChildren(make("div", { class: "empty" }, ...explain("This server keeps no history", text, START)));
