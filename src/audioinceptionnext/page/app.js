@@ -225,7 +225,7 @@ class Page {
     this.list.mark(entry);
     history.replaceState(null, "", location.pathname + this.choice.query + (result.kept ? RESULT + result.kept.id : ""));
     this.view.title.focus({ preventScroll: true });
-    find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
+    find("sounds").scrollIntoView({ block: "start", behavior: "instant" }); // nothing moves any more when people begin to work
   }
 
   /** Offers the labels that people have given to segments, and shows them. */
