@@ -1,5 +1,5 @@
-// The engine that runs models in a worker of this browser, and teaches them there. It has the methods of the server's (page/server.js), and
-// the recordings never leave the computer.
+// The engine that runs models in a worker of this browser, and teaches them there. It has the methods of the server's
+// (page/server.js), and the recordings never leave the computer.
 //
 // Messages to the worker: {job, kind: "predict" or "embed", model, name, file}; {job, kind: "teach", model, name, examples};
 // {job, kind: "stream", model, rate}, "push" with samples, "stop". Messages from the worker: {job, progress}, {job, step}, and
@@ -71,8 +71,8 @@ export class BrowserEngine {
     const before = this.#taught.get(name);
     if (before) URL.revokeObjectURL(before.url);
     this.#taught.set(name, { entry, content, url: URL.createObjectURL(content) });
-    await this.store.put("models", { id: name, entry, content });
-    return outcome;
+    const note = await this.store.put("models", { id: name, entry, content }).catch((error) => error.message);
+    return { ...outcome, note };
   }
 
   /** The file of a model that was taught here, as a Blob. */

@@ -67,7 +67,7 @@ class Page {
     find("note").textContent = this.engine.note;
     this.#listModels((one) => one.default);
     if (this.engine.offers.includes("teach")) {
-      this.teach = new Teach(this.engine, find("teach"), (name) => this.#useTaught(name));
+      this.teach = new Teach(this.engine, find("teach"), (models, name) => this.#takeModels(models, name));
       this.navigation.add("teach", "Teach", find("teach"), () => this.teach.show(this.models));
     }
     if (this.engine.offers.includes("history")) this.navigation.addPage("History", "./history.html");
@@ -81,11 +81,13 @@ class Page {
     this.#describeModel();
   }
 
-  /** Shows the first view with a model that has just been taught. */
-  async #useTaught(name) {
-    this.models = await this.engine.models();
-    this.offering = null; // a model of this name may have had other sounds
-    this.#listModels((one) => one.name === name);
+  /** Takes over the models, some of which have been taught. name: of the one to use from now on in the first view, or null. */
+  #takeModels(models, name) {
+    const selected = name ?? find("model").value;
+    this.models = models;
+    this.offering = null; // a model of the same name may have other sounds
+    this.#listModels((one) => (models.some((other) => other.name === selected) ? one.name === selected : one.default));
+    if (name === null) return;
     location.hash = "";
     find("choose").focus();
   }
@@ -213,7 +215,7 @@ class Page {
     if (chosen) this.awaited = null;
     this.#showAgain(entry);
     this.view.title.focus({ preventScroll: true });
-    find("sounds").scrollIntoView({ block: "start", behavior: "smooth" });
+    find("sounds").scrollIntoView({ block: "start", behavior: "instant" }); // nothing moves any more when people begin to work
   }
 
   /** Names the sounds anew, where the page shows any. */

@@ -27,6 +27,8 @@ export class ServerEngine {
   /** Whether the microphone can be recognised while a file is. */
   parallel = true;
 
+  teachNote = "Examples are kept in this browser. The server computes what it needs of them, and offers the model to all who use it.";
+
   /** base: the server's address. askKey, an async function, is called when the server requires a key. */
   constructor(base = ".") {
     this.base = base;
@@ -119,6 +121,46 @@ export class ServerEngine {
     const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/corrections`, form, headers));
     if (status >= 300 || !status) throw problem(status, body);
     return body;
+  }
+
+  /** What `teach` needs of an example: {features: [[number, …], …], duration}. Options: its name, model and signal. */
+  async embed(file, { name, model, signal }) {
+    const form = new FormData();
+    form.append("file", file, name);
+    const { status, body } = await this.#withKey((headers) => post(`${this.base}/v1/embed?${new URLSearchParams({ model })}`, form, headers, signal));
+    if (status !== 200) throw problem(status, body);
+    return body;
+  }
+
+  /**
+   * Teaches a model sounds. lesson: {name: of the new model, from: whose features these are, examples: [{label, features,
+   * source: what they were cut from}]}. Returns {model, clips, classes, top1: percent, per_class: the same by label,
+   * confusions: how many of each label are taken for each, threshold, seconds}.
+   */
+  async teach({ name, from, examples }, { signal }) {
+    const lists = examples.map((one) => ({ ...one, features: one.features.map((row) => Array.from(row)) }));
+    const body = new Blob([JSON.stringify({ name, from, examples: lists })], { type: "application/json" });
+    const found = await this.#withKey((headers) => post(`${this.base}/v1/teach`, body, headers, signal));
+    if (found.status !== 200) throw problem(found.status, found.body);
+    return found.body;
+  }
+
+  /** The file of a model that was taught, as a Blob. */
+  async modelFile(name) {
+    const response = await this.#model(name, "/file");
+    return response.blob();
+  }
+
+  /** Deletes a model that was taught. */
+  async forget(name) {
+    await this.#model(name, "", "DELETE");
+  }
+
+  async #model(name, part, method = "GET") {
+    const url = `${this.base}/v1/models/${encodeURIComponent(name)}${part}`;
+    const response = await this.#withKey((headers) => fetch(url, { headers, method }));
+    if (!response.ok) throw problem(response.status, await readJson(response));
+    return response;
   }
 
   /**

@@ -1,21 +1,23 @@
 // The view in which people teach the page sounds of their own: a card for each sound, and what comes of it.
 import { Card } from "./teach_card.js";
+import { modelList } from "./teach_models.js";
 import { outcome } from "./teach_outcome.js";
 import { newId, Store } from "./teach_store.js";
 import { make } from "./text.js";
 
 const NOTHING = "nothing"; // the label of what is to get no label
 const LENGTHS = { "": "until I stop", 2: "2 s", 3: "3 s", 5: "5 s" };
-const MODEL_NAME = /^[\p{L}\p{N}][\p{L}\p{N} ._-]*$/u; // it is a file's name, too
+const MODEL_NAME = /^[\p{L}\p{N}]([\p{L}\p{N} ._-]*[\p{L}\p{N}_-])?$/u; // it is a file's name, too
 
 export class Teach {
   /**
-   * @param {object} engine with `embed`, `teach`, `modelFile` and `teachNote` (see server.js)
+   * @param {object} engine with `embed`, `teach`, `modelFile`, `forget` and `teachNote` (see server.js)
    * @param {HTMLElement} element that is filled
-   * @param {function} onUse called with the name of a model that is to be used from now on
+   * @param {function} onModels called with the models, if there are others now, and the name of the one that is to be used
+   *   from now on, or null
    */
-  constructor(engine, element, onUse) {
-    Object.assign(this, { engine, element, onUse, busy: false, cards: new Map(), models: [] });
+  constructor(engine, element, onModels) {
+    Object.assign(this, { engine, element, onModels, busy: false, cards: new Map(), models: [] });
   }
 
   /** Shows the view, with what was taught before. models: those of the engine. */
@@ -23,7 +25,7 @@ export class Teach {
     this.models = models;
     this.store ??= this.#open();
     await this.store;
-    this.#offerBases();
+    this.#showModels();
     this.changed();
   }
 
@@ -63,6 +65,7 @@ export class Teach {
     this.cancel = make("button", { type: "button", hidden: true, onclick: () => this.cancelling?.abort() }, "Cancel");
     this.problem = make("p", { class: "problem", role: "alert", hidden: true });
     this.outcome = make("section", { class: "teach-outcome", "aria-label": "What it has learnt", hidden: true });
+    this.taughtModels = make("section", { class: "teach-outcome", "aria-label": "Your models", hidden: true });
     const kept = this.keeper.lasts ? "" : " This browser keeps nothing for the page: the examples are lost when it is closed.";
     this.element.replaceChildren(
       make("h2", {}, "Teach it a sound"),
@@ -73,16 +76,39 @@ export class Teach {
       make("div", { class: "teach-panel" }, make("label", {}, "Name of the model ", this.name), make("label", {}, "Learns from ", this.from), this.button, this.bar, this.cancel, this.wanted),
       this.problem,
       this.outcome,
+      this.taughtModels,
       make("div", { class: "teach-toast" }, this.status, this.undo),
     );
   }
 
-  #offerBases() {
+  #showModels() {
     const chosen = this.from.value;
     const bases = this.models.filter((one) => !one.taught);
     const selected = bases.find((one) => one.name === chosen) ?? bases.find((one) => one.default) ?? bases[0];
     this.from.replaceChildren(...bases.map((one) => make("option", { value: one.name, selected: one === selected }, one.name)));
     this.from.parentElement.hidden = bases.length < 2;
+    const taught = this.models.filter((one) => one.taught);
+    const actions = { use: (name) => this.onModels(this.models, name), download: (name) => this.#download(name), remove: (name) => this.#forget(name) };
+    this.taughtModels.replaceChildren(make("h3", {}, "Your models"), modelList(taught, actions));
+    this.taughtModels.hidden = !taught.length;
+  }
+
+  async #forget(name) {
+    if (!confirm(`Delete the model ${name}? The examples stay.`)) return;
+    try {
+      await this.engine.forget(name);
+      if (this.learnt === name) this.outcome.hidden = true;
+      await this.#update();
+      this.say(`${name} deleted.`);
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  async #update() {
+    this.models = await this.engine.models();
+    this.#showModels();
+    this.onModels(this.models, null);
   }
 
   // What a card asks of the view it is part of.
@@ -192,7 +218,7 @@ export class Teach {
     this.button.disabled = this.busy || wanted !== null;
     this.more.disabled = this.from.disabled = this.busy;
     for (const card of this.cards.values()) card.record.disabled = card.choose.disabled = this.busy;
-    this.outcome.classList.toggle("old", this.taught !== undefined && this.taught !== this.#state());
+    this.outcome.classList.toggle("old", this.learntFrom !== undefined && this.learntFrom !== this.#state());
   }
 
   /** What identifies what would be taught now. */
@@ -217,8 +243,8 @@ export class Teach {
     const some = nothing?.examples.length > 0;
     if (some && !nothing.enough) return "Still wanted: a minute of nothing in all, or none of it.";
     if (used.length + some < 2) return "Still wanted: a minute of nothing, or a second sound, to tell yours from.";
-    if (!MODEL_NAME.test(name)) return "A model’s name begins with a letter or a digit, and has only these, spaces, dots, hyphens and underscores.";
-    if (this.models.some((one) => one.name === name && !one.taught)) return `A model is called ${name} already: choose another name.`;
+    if (!MODEL_NAME.test(name)) return "A model’s name begins with a letter or a digit, and has only these, spaces, dots, hyphens and underscores; it does not end with a dot.";
+    if (this.models.some((one) => one.name.toLowerCase() === name.toLowerCase() && !one.taught)) return `A model is called ${name} already: choose another name.`;
     return null;
   }
 
@@ -276,8 +302,10 @@ export class Teach {
       this.bar.removeAttribute("value");
       const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], source: example.source }));
       const found = await this.engine.teach({ name, from, examples }, { signal });
-      this.taught = this.#state();
+      this.learntFrom = this.#state();
+      await this.#update();
       this.#show(found);
+      if (found.note) this.say(found.note);
     } catch (error) {
       if (error.name === "AbortError") this.say("Cancelled.");
       else this.#complain(error);
@@ -295,7 +323,8 @@ export class Teach {
   }
 
   #show(found) {
-    const actions = { use: () => this.onUse(found.model), download: () => this.#download(found.model) };
+    this.learnt = found.model;
+    const actions = { use: () => this.onModels(this.models, found.model), download: () => this.#download(found.model) };
     this.outcome.replaceChildren(...outcome(found, actions));
     this.outcome.hidden = false;
     this.outcome.querySelector("h3").focus({ preventScroll: true });
