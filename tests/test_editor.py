@@ -53,8 +53,14 @@ def segments(page: Any) -> list[dict[str, Any]]:
 
 
 def box_of(locator: Any) -> Any:
-    locator.scroll_into_view_if_needed()
-    return locator.bounding_box()
+    """Where an element is, in the middle of the window: below what sticks to its top, and at rest."""
+    for _ in range(100):
+        before = locator.bounding_box()
+        locator.evaluate("element => element.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        locator.page.wait_for_timeout(50)
+        if (box := locator.bounding_box()) == before:
+            return box
+    pytest.fail("the page does not come to rest")
 
 
 def drag(page: Any, x: float, y: float, by: float) -> None:

@@ -74,7 +74,10 @@ export class Editor {
       ...extras,
       make("details", {}, make("summary", {}, "Keys"), make("dl", { class: "keys" }, ...keys.flat())),
     );
-    viewer.transport.append(this.toggle, this.mark);
+    // On a phone, the controls that stay in view have no room for more.
+    const controls = make("div", { class: "correct-controls" }, this.toggle, this.mark);
+    if (matchMedia("(max-width: 46rem)").matches) viewer.transport.after(controls);
+    else viewer.transport.append(controls);
     viewer.beside.before(this.about);
     viewer.element.append(this.bar);
     viewer.pick = (segment) => {
