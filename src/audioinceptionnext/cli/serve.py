@@ -120,6 +120,25 @@ def serve(
             rich_help_panel=_STORED,
         ),
     ] = None,
+    teach: Annotated[
+        bool | None,
+        typer.Option(
+            "--teach/--no-teach",
+            help="Let clients teach models sounds of their own, which are then offered to all.",
+            show_default="--teach if only this computer reaches the server",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    taught: Annotated[
+        Path | None,
+        typer.Option(
+            "--taught",
+            metavar="DIR",
+            help="Keep the models that were taught in this folder.",
+            show_default="until the server stops",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
     backend: options.Backend = options.BackendName.auto,
     access_log: Annotated[
         bool, typer.Option(help="Log every request to stderr, apart from successful health checks.")
@@ -160,6 +179,9 @@ def serve(
         history=history,
         keep=keep,
         corrections=corrections,
+        # Behind a proxy, a server on loopback has the name that others know it by.
+        teach=taught is not None or (is_loopback(host) and not hosts) if teach is None else teach,
+        taught=taught,
     )
     app = create_app(settings, backend.value)
     bound = _bind(host, port)

@@ -49,6 +49,8 @@ from audioinceptionnext.serving.reception import Reception
 from audioinceptionnext.serving.result_store import ResultStore, add_results
 from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
+from audioinceptionnext.serving.taught_models import TaughtModels
+from audioinceptionnext.serving.teach import Teach, add_teaching
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
@@ -153,10 +155,12 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     )
     correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
     events = EventsApi(history, settings.keep, models, settings)
-    _add_routes(app, predictor, metrics, correct, events, store)
+    taught = TaughtModels(models, settings.taught or Path(folder.name, "taught")) if settings.teach else None
+    teach = Teach(reception, models, taught)
+    _add_routes(app, predictor, metrics, correct, events, store, teach)
     _add_error_handlers(app)
     _add_page(app)
-    app.state.folder = Path(folder.name)
+    app.state.folder, app.state.taught = Path(folder.name), taught
     app.add_middleware(HeadAsGet)
     if settings.origins:
         app.add_middleware(
@@ -189,7 +193,13 @@ def _remove_stale_folders(parent: Path) -> None:
 
 
 def _add_routes(
-    app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct, events: EventsApi, store: ResultStore
+    app: FastAPI,
+    predictor: Predictor,
+    metrics: Metrics,
+    correct: Correct,
+    events: EventsApi,
+    store: ResultStore,
+    teach: Teach,
 ) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
@@ -199,6 +209,8 @@ def _add_routes(
         offers.append("history")
     if settings.corrections:
         offers.append("corrections")
+    if settings.teach:
+        offers.append("teach")
     api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
 
     @api.post(
@@ -266,6 +278,7 @@ def _add_routes(
     add_results(api, store)
     add_events(api, events)
     add_corrections(api, correct)
+    add_teaching(api, teach)
     app.include_router(api)
 
 

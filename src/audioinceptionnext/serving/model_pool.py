@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,7 +20,7 @@ _COPIED = (
     *("name", "labels", "sample_rate", "mode", "parameters", "gmac", "bytes", "licence", "measured"),
     *("kind", "identifiers", "groups"),
 )
-_UNSTATED: dict[str, Any] = {"kind": "single-label", "identifiers": [], "groups": {}}
+_UNSTATED: dict[str, Any] = {"kind": "single-label", "identifiers": [], "groups": {}, "taught": False}
 
 
 class ModelPool:
@@ -54,6 +55,29 @@ class ModelPool:
                 self._descriptions[recogniser.name] = _describe(recogniser, Path(name))
         self.default = next(iter(self._descriptions))
         self.get(self.default)  # a model that cannot be loaded is found out before the first request
+
+    def add(self, path: Path) -> None:
+        """Offer a model that was taught, in place of one of its name.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        recogniser = load(path, threads=1, backend=self._backend)
+        with self._lock:
+            self._loaded[recogniser.name], self._files[recogniser.name] = recogniser, path
+            self._descriptions = self._descriptions | {recogniser.name: _describe(recogniser, path) | {"taught": True}}
+
+    def remove(self, name: str) -> None:
+        """Offer a model no longer."""
+        with self._lock:
+            self._descriptions = {one: about for one, about in self._descriptions.items() if one != name}
+            self._loaded.pop(name, None)
+            self._files.pop(name, None)
+
+    def source(self, name: str) -> str | Path:
+        """The name or the file that a model was loaded from. Raises `RequestError` (404) if there is no such model."""
+        self.check(name)
+        return self._files.get(name, name)
 
     def names(self) -> list[str]:
         """The names of all models, the default first."""
@@ -94,6 +118,7 @@ class ModelPool:
         name = name or self.default
         self.check(name)
         with self._lock:
+            self.check(name)  # it may have been removed
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)
             return self._loaded[name]
@@ -120,8 +145,9 @@ def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:
         "gmac": float(recogniser.metadata.get("gmac", 0)),
         "bytes": path.stat().st_size if path.is_file() else 0,
         "licence": None,
-        "measured": None,
+        "measured": json.loads(recogniser.metadata.get("info", "{}")).get("measured"),
         "kind": recogniser.metadata["kind"],
         "identifiers": list(recogniser.identifiers),
         "groups": {name: list(members) for name, members in recogniser.groups.items()},
+        "taught": False,
     }

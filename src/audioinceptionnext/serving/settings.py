@@ -42,6 +42,8 @@ class Settings:
         keep: the folder of clips that belong to the history. None keeps no clips.
         corrections: the folder in which recordings are stored with the segments that people have corrected. None stores
             nothing.
+        teach: whether clients may teach models sounds of their own, which are then offered to all.
+        taught: the folder in which models that were taught are kept. None forgets them when the server stops.
 
     Raises:
         ParameterError: a host name or a site is written in a way that no request could match.
@@ -66,6 +68,8 @@ class Settings:
     history: Path | None = None
     keep: Path | None = None
     corrections: Path | None = None
+    teach: bool = False
+    taught: Path | None = None
 
     def __post_init__(self) -> None:
         for host in self.hosts:
