@@ -119,7 +119,6 @@ def test_the_layer_tells_its_classes_from_each_other_and_from_other_sounds() -> 
     examples, others = clusters(10, 0.5)
     found = fit_head(examples, 2, others, 5)
     assert found.top1 == 1 and list(found.per_class) == [1, 1, 1] and 0.5 <= found.threshold <= 0.9
-    assert found.confusions.sum() == found.confusions.trace() == len(examples.classes)
     assert found.weight.shape == (40, 5)  # two labels, nothing, noise, and other sounds
     shares = softmax(np.concatenate([examples.features, others]) @ found.weight + found.bias)[:, :2]
     assert (shares[:20].argmax(axis=1) == examples.classes[:20]).all() and shares[:20].max(axis=1).min() > 0.8

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from threading import Event
 from time import perf_counter
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import FileResponse, Response
 
@@ -28,10 +27,11 @@ from audioinceptionnext.teaching.lesson import Described
 OFF = "this server teaches no models: whoever runs it can allow that when starting ainext serve"
 MAX_BODY_BYTES = 32_000_000  # of examples as JSON: some 2,000 vectors of 1,120 channels
 MAX_EXAMPLES, MAX_LABELS, MAX_LABEL = 2_000, 200, 100
+_Name = Annotated[str, Path(description="Of the model.")]
 _Feature = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 _NAME = re.compile(r"[^\W_][\w .-]{0,59}")  # it is the name of a file, too
 EMBED_SAMPLE = "curl -F file=@doorbell-1.wav http://127.0.0.1:8000/v1/embed"
-TEACH_SAMPLE = "curl --json @examples.json http://127.0.0.1:8000/v1/teach"
+TEACH_SAMPLE = "curl -d @examples.json http://127.0.0.1:8000/v1/teach"
 
 
 class EmbedParameters(Query):
@@ -253,21 +253,23 @@ def add_teaching(api: APIRouter, teach: Teach) -> None:
         "/v1/models/{name}/file",
         responses=problems(401, 403, own=off),
         response_class=FileResponse,
+        openapi_extra=curl("curl -OJ http://127.0.0.1:8000/v1/models/mine/file"),
         summary="Download a model that was taught",
         response_description="The ONNX file, which every command takes.",
     )
-    async def file(name: str) -> Response:
-        path: Path = teach.taught_models().path_of(name)
+    async def file(name: _Name) -> Response:
+        path = teach.taught_models().path_of(name)
         return FileResponse(path, media_type="application/octet-stream", filename=f"{name}.onnx")
 
     @api.delete(
         "/v1/models/{name}",
         status_code=204,
+        openapi_extra=curl("curl -X DELETE http://127.0.0.1:8000/v1/models/mine"),
         responses=problems(401, 403, own=off),
         summary="Delete a model that was taught",
         response_description="The model is gone.",
     )
-    async def delete(name: str) -> Response:
+    async def delete(name: _Name) -> Response:
         teach.taught_models().delete(name)
         return Response(status_code=204)
 
