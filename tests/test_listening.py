@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import pytest
 from audioinceptionnext.audio import decode, reconnect
 from audioinceptionnext.audio.capture import LiveInput
 from audioinceptionnext.audio.network_stream import network_input
+from audioinceptionnext.cli import live_loop
+from audioinceptionnext.cli.journal import Journal
 from audioinceptionnext.cli.live_loop import LiveLoop
 from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import MediaError
@@ -200,6 +203,32 @@ def test_a_pause_is_as_long_as_the_clock_says(scene: np.ndarray) -> None:
     ends = [event for event in seen.events if event.kind == "end"]
     assert len({event.id for event in ends}) == len(ends) == 2
     assert ends[0].segment.end <= 2.0 and ends[1].segment.start >= 3.4
+
+
+def test_a_clock_that_is_set_sets_the_times_right(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_loop, "CLOCK_EVERY_S", 0.3)
+    recogniser, zero, now = load("kitchen20-small", threads=1), time.monotonic(), time.time
+    later = SimpleNamespace(monotonic=time.monotonic, time=lambda: now() + (3600 if time.monotonic() > zero + 1 else 0))
+    monkeypatch.setattr(live_loop, "time", later)
+    begins: list[float] = []
+
+    class Begins(Journal):
+        def __init__(self) -> None:
+            pass
+
+        def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
+            begins.append(began.timestamp())
+
+    def blocks() -> Iterator[np.ndarray]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield np.zeros(RATE // 20, np.float32)
+            if begins and begins[-1] > begins[0] + 1000:
+                break
+
+    source = LiveInput("test", blocks(), waits=False)
+    LiveLoop(source, lambda start: Stream(recogniser, start=start), Printer(True, False), RATE, observer=Begins()).run()
+    assert len(set(begins)) == 2 and begins[-1] - begins[0] == pytest.approx(3600, abs=1)
 
 
 def test_killed_at_any_moment_nothing_printed_is_lost() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ BEHIND_S = 2.0  # a backlog that is longer is reported
 CHUNK_S = 2.5  # taken at a time
 BUFFER_S = 10.0  # read ahead from an input that waits for us
 MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
+CLOCK_EVERY_S = 60.0  # from one comparison of an input's own clock with that of the computer to the next
+_CLOCK_OFF_S = 1.0  # how far they may be apart
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
 
 
@@ -66,6 +69,7 @@ class LiveLoop:
         self._segments = 0
         self._began, self._began_at = 0.0, datetime.now().astimezone()  # of second 0: a monotonic time, and that of day
         self._reported = False
+        self._clock = _Clock()
 
     def run(self) -> bool:
         """Return whether all went well. Raises `AinextError` if no sound came at all."""
@@ -110,11 +114,15 @@ class LiveLoop:
                     return
             elif not self._taken:
                 self._began = time.monotonic() - len(samples) / self.rate
-                self._began_at = datetime.now().astimezone() - timedelta(seconds=len(samples) / self.rate)
+                began = datetime.now().astimezone() - timedelta(seconds=len(samples) / self.rate)
+                # Whole milliseconds, so that all who add seconds to it and round give the same time.
+                self._began_at = began.replace(microsecond=began.microsecond // 1000 * 1000)
             if self._broken_off:
                 if not len(samples):
                     continue
                 self._go_on(len(samples))
+            if len(samples) and not self.source.waits:
+                self._follow_clock(len(samples), backlog.seconds)
             if self._observer is not None and len(samples):
                 self._observer.samples(self.name, self._began_at, self._taken / self.rate, samples)
             self._taken += len(samples)
@@ -155,8 +163,23 @@ class LiveLoop:
             now = round((time.time() - self._began_at.timestamp()) * self.rate) - samples
             self._missed += max(0, now - self._taken)
             self._taken = max(self._taken, now)
-        self._broken_off = False
+        self._broken_off, self._clock = False, _Clock()
         self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
+
+    def _follow_clock(self, samples: int, waiting: float) -> None:
+        """Set the time of day right when nothing sounds: an input has a clock of its own, and that of the computer may
+        be set.
+
+        Args:
+            samples: how many have just come.
+            waiting: seconds of sound that have come after them.
+        """
+        late = time.time() - waiting - self._began_at.timestamp() - (self._taken + samples) / self.rate
+        off = self._clock.off(late)
+        if abs(off) > _CLOCK_OFF_S and not self.stream.open_segments():
+            self._report(self.stream.finish())
+            self._began_at += timedelta(milliseconds=round(1000 * off))
+            self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
 
     def _skip(self, backlog: Backlog) -> None:
         """Go on with the newest window in a new stream, since nothing is known about what lies between."""
@@ -190,6 +213,24 @@ class LiveLoop:
         if left >= BEHIND_S:
             parts.append(f"left out the last {left:.1f} s")
         self.printer.print_note(", ".join(parts))
+
+
+class _Clock:
+    """Says how much later the sound comes than it did at first. Single blocks may be late; the earliest counts."""
+
+    def __init__(self) -> None:
+        self._usual: float | None = None
+        self._earliest, self._until = math.inf, time.monotonic() + CLOCK_EVERY_S
+
+    def off(self, late: float) -> float:
+        """Take by how many seconds a block is late. Returns how much more that is than it was at first; 0 meanwhile."""
+        self._earliest = min(self._earliest, late)
+        if time.monotonic() < self._until:
+            return 0.0
+        earliest, self._earliest, self._until = self._earliest, math.inf, time.monotonic() + CLOCK_EVERY_S
+        if self._usual is None:
+            self._usual = earliest
+        return earliest - self._usual
 
 
 def run_all(loops: Sequence[LiveLoop]) -> bool:

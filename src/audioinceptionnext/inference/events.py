@@ -49,7 +49,8 @@ class Observer(Protocol):
 
         Args:
             source: the input's name.
-            began: the time of day at which the input's second 0 was recorded.
+            began: the time of day at which the input's second 0 was recorded. It may be set anew while nothing sounds,
+                since the clock of an input is not exact.
             start: of the samples, in seconds from there; higher than the last ones' end if sound was skipped.
             samples: (n,) mono float32 at the model's rate.
         """
