@@ -109,6 +109,24 @@ def serve(
             rich_help_panel=_STORED,
         ),
     ] = None,
+    keep_max_mb: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MB",
+            help="Delete the oldest clips when all together are larger than this.",
+            show_default="no limit",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    keep_max_days: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS",
+            help="Delete clips of segments that are older than this.",
+            show_default="no limit",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -178,6 +196,8 @@ def serve(
         origins=tuple(origins or ()),
         history=history,
         keep=keep,
+        keep_max_mb=keep_max_mb,
+        keep_max_days=keep_max_days,
         corrections=corrections,
         # Behind a proxy, a server on loopback has the name that others know it by.
         teach=taught is not None or (is_loopback(host) and not hosts) if teach is None else teach,

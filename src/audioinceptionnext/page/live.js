@@ -28,12 +28,16 @@ export class Live {
     this.scores = make("div", {});
     this.warning = make("p", { class: "quiet", role: "status" });
     this.list = emptyList();
+    const stored = engine.offers.includes("history")
+      ? make("p", { class: "quiet" }, "This server stores what it recognises in its history, and may keep the sound of it.")
+      : null;
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
       { class: "viewer" },
       make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time, this.delay),
       this.warning,
+      stored,
       this.canvas,
       make(
         "div",

@@ -24,6 +24,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audioinceptionnext.errors import suggest
+from audioinceptionnext.history.clips import ClipFolder
 from audioinceptionnext.history.database import History
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
@@ -51,6 +52,7 @@ from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
 from audioinceptionnext.serving.taught_models import TaughtModels
 from audioinceptionnext.serving.teach import Teach, add_teaching
+from audioinceptionnext.serving.watching import Watching
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
@@ -125,6 +127,9 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     """
     models = ModelPool(settings.models, backend)
     history = History(settings.history) if settings.history else None
+    corrections = CorrectionsFolder(settings.corrections) if settings.corrections else None
+    clips = ClipFolder(settings.keep, history, settings.keep_max_mb, settings.keep_max_days) if settings.keep else None
+    watching = Watching(history, clips)
     queue = WorkQueue(settings.workers, settings.queue)
     metrics = Metrics(queue)
     _remove_stale_folders(Path(tempfile.gettempdir()))
@@ -139,8 +144,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         yield
         expiry.cancel()
         queue.close()
-        if history is not None:
-            history.close()
+        watching.close()
         folder.cleanup()
 
     # No Swagger page: it loads scripts from another site. The description is enough for any client.
@@ -153,11 +157,14 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         redirect_slashes=False,  # many clients do not send an upload a second time
         lifespan=lifespan,
     )
-    correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
-    events = EventsApi(history, settings.keep, models, settings)
+    api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
     taught = TaughtModels(models, settings.taught or Path(folder.name, "taught")) if settings.teach else None
-    teach = Teach(reception, models, taught)
-    _add_routes(app, predictor, metrics, correct, events, store, teach)
+    _add_routes(app, api, predictor, metrics, watching)
+    add_results(api, store)
+    add_events(api, EventsApi(history, clips, models, settings))
+    add_corrections(api, Correct(reception, models, corrections))
+    add_teaching(api, Teach(reception, models, taught))
+    app.include_router(api)
     _add_error_handlers(app)
     _add_page(app)
     app.state.folder, app.state.taught = Path(folder.name), taught
@@ -192,15 +199,7 @@ def _remove_stale_folders(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_routes(
-    app: FastAPI,
-    predictor: Predictor,
-    metrics: Metrics,
-    correct: Correct,
-    events: EventsApi,
-    store: ResultStore,
-    teach: Teach,
-) -> None:
+def _add_routes(app: FastAPI, api: APIRouter, predictor: Predictor, metrics: Metrics, watching: Watching) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
     if settings.results:
@@ -211,7 +210,6 @@ def _add_routes(
         offers.append("corrections")
     if settings.teach:
         offers.append("teach")
-    api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
 
     @api.post(
         "/v1/predict",
@@ -273,13 +271,7 @@ def _add_routes(
 
     @api.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
-        await LiveSession(socket, models, settings, metrics).serve()
-
-    add_results(api, store)
-    add_events(api, events)
-    add_corrections(api, correct)
-    add_teaching(api, teach)
-    app.include_router(api)
+        await LiveSession(socket, models, settings, metrics, watching).serve()
 
 
 def _add_page(app: FastAPI) -> None:
