@@ -68,7 +68,7 @@ def ids(response: httpx.Response) -> list[int]:
 
 
 def test_events_are_filtered_and_paged(client: httpx.Client, history: History) -> None:
-    assert client.get("/models").json()["offers"] == ["history"]
+    assert "history" in client.get("/models").json()["offers"]
     assert client.get("/events").json() == {"events": [], "next": None}
     one = history.add("kitchen", at("2026-11-28 23:59:59"), at("2026-11-29 00:00:04"), "chopping", 0.9, SMALL)
     two = history.add("kitchen", at("2026-11-29 00:00"), at("2026-11-29 00:01"), "clean-dishes", 0.5, SMALL)

@@ -172,7 +172,7 @@ def test_a_server_without_a_history_says_how_to_get_one(browser: Any) -> None:
     with serving(models=(SMALL,)) as server:
         for page in opened(browser, f"{server.url}/history.html"):
             page.wait_for_selector(".empty")
-            assert "ainext serve --history" in page.inner_text("main")
+            assert "when starting ainext serve" in page.inner_text("main")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark"), (360, "light")])
