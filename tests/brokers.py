@@ -103,7 +103,7 @@ class Subscriber:
         self.messages: list[tuple[str, str, bool]] = []
         self._ready = threading.Event()
         self._client: Any = Client(CallbackAPIVersion.VERSION2)
-        self._client.reconnect_delay_set(0.05, 0.05)  # sooner than ours, or it would miss what is not retained
+        self._client.reconnect_delay_set(0.05, 0.05)
         self._client.on_connect = lambda client, *_: client.subscribe(topics, 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = lambda client, data, one: self.messages.append(

@@ -357,6 +357,22 @@ def test_check_shows_what_rules_mean_and_would_have_done(tmp_path: Path) -> None
     json.dumps(document)
 
 
+def test_listen_raises_alerts_and_prints_them_among_its_lines(tmp_path: Path) -> None:
+    rules = written(tmp_path / "rules.yaml", "labels: '*'", "actions: [print, {file: a.jsonl}]")
+    outcome = ainext("listen", SCENE, "--model", "kitchen20", "--rules", rules, "--json")
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    ended = [one for one in lines if one["event"] == "end"]
+    shown = [{name: one[name] for name in one if name != "event"} for one in lines if one["event"] == "alert"]
+    stored = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert shown == stored and [one["label"] for one in stored] == [one["label"] for one in ended] != []
+    assert outcome.code == 0 and all(one["source"] == str(SCENE) for one in stored)
+    text = ainext("listen", SCENE, "--model", "kitchen20", "--rules", rules, "--stop-after", 8)
+    assert text.code == 0 and "  Mine: " in text.out
+    sources = written(tmp_path / "rules.yaml", "sources: garden")
+    line = refused("listen", f"kitchen={SCENE}", "--model", "kitchen20", "--rules", sources)
+    assert line.endswith("rule 'Mine', sources: no input is called 'garden'; choose from kitchen")
+
+
 def test_check_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     rules = write(tmp_path / "rules.yaml", ["name: A, labels: Smoke*"])
     line = refused("rules", "check", rules, "--model", "kitchen20")

@@ -113,6 +113,14 @@ def listen(
             show_default="no limit", rich_help_panel=_STORED,
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Raise alerts as this YAML file says: print, append to a file, run a command, call a webhook, publish "
+            "by MQTT. ainext rules check shows what it means.",
+        ),
+    ] = None,
     stop_after: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop after this much sound.", show_default="at the end, or at Ctrl-C"),
@@ -188,8 +196,13 @@ def listen(
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
+    read = None
+    if rules is not None:
+        from audioinceptionnext.alerts import load_rules
+
+        read = load_rules(rules, recogniser.label_set, [one.name for one in chosen])
     rate = recogniser.sample_rate
-    shown = as_json or sys.stderr.isatty()  # whether anybody sees what is announced
+    shown = as_json or rules is not None or sys.stderr.isatty()  # whether anybody takes what is announced
 
     said: set[str] = set()
 
@@ -221,6 +234,12 @@ def listen(
         recorder = storage.open(open_files, recogniser.name, rate, lag, printer.print_note)
         if recorder is not None:
             observers.append(recorder)
+        if read is not None:
+            from audioinceptionnext.alerts import Alerts
+
+            observers.append(
+                Alerts(read, warn=lambda line: printer.print_note(f"warning: {line}"), show=printer.print_alert)
+            )
         observer, turn = Observers(observers), turns()
         open_files.callback(observer.close)
         loops = [

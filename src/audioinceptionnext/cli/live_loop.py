@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import AinextError, counted, unexpected
-from audioinceptionnext.inference.events import Observer
+from audioinceptionnext.inference.events import Follower, Observer
 from audioinceptionnext.inference.parallel import available_cores
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
@@ -129,6 +129,9 @@ class LiveLoop:
             with self._turn:
                 steps = self.stream.push(samples)
             self._report(steps)
+            if isinstance(self._observer, Follower) and (going_on := self.stream.going_on()):
+                numbered = [(self._ids_before + number, segment) for number, segment in going_on]
+                self._observer.going_on(self.name, self._began_at, numbered)
             self._report_backlog(backlog)
             self.printer.print_status(self.name, self._taken / self.rate, self.stream.open_segments())
 

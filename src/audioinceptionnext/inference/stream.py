@@ -219,6 +219,13 @@ class Stream:
         """The segments that have not ended yet, as they are so far; with ``early``, as the newest sound has them."""
         return self._shifted(self._segmenter.open_segments()) if self._sounding is None else self._sounding
 
+    def going_on(self) -> list[tuple[int, Segment]]:
+        """The segments whose start `events` had, and not yet their end, with the ``id`` of these events.
+
+        They are as they are known by now, which may be longer than `open_segments` has them, and may be withdrawn.
+        """
+        return self._announcer.going_on()
+
     def _give_warnings(self) -> None:
         """To be called by a public method, since a Python warning names the line that called that."""
         lines, self._lines[:] = list(self._lines), []
