@@ -337,12 +337,12 @@ def test_check_shows_what_rules_mean_and_would_have_done(tmp_path: Path) -> None
         tmp_path / "rules.yaml",
         ["name: Water, labels: water*, sources: kitchen", "name: Late, labels: '*', hours: 03:00-04:00, cooldown: 5"],
     )
-    common = ("rules", "check", rules, "--model", "kitchen20")
+    common = ("rules", "check", rules, "--model", "kitchen20-small")
     shown = ainext(*common)
     assert shown.code == 0 and "water-flowing, from kitchen" in shown.out and f"{tmp_path}/a.csv" in shown.out
     document = ainext(*common, SCENE, "--began", "2026-11-28T02:59:50", "--json").json
     assert [one["name"] for one in document["rules"]] == ["Water", "Late"]
-    segments = ainext("predict", SCENE, "--model", "kitchen20", "--json").json[0]["segments"]
+    segments = ainext("predict", SCENE, "--model", "kitchen20-small", "--json").json[0]["segments"]
     water = [one for one in segments if one["label"] == "water-flowing"]
     alerts = document["alerts"]
     assert [one["start"] for one in alerts if one["rule"] == "Water"] == [one["start"] for one in water] != []
@@ -359,23 +359,24 @@ def test_check_shows_what_rules_mean_and_would_have_done(tmp_path: Path) -> None
 
 def test_listen_raises_alerts_and_prints_them_among_its_lines(tmp_path: Path) -> None:
     rules = written(tmp_path / "rules.yaml", "labels: '*'", "actions: [print, {file: a.jsonl}]")
-    outcome = ainext("listen", SCENE, "--model", "kitchen20", "--rules", rules, "--json")
+    outcome = ainext("listen", SCENE, "--model", "kitchen20-small", "--rules", rules, "--json")
     lines = [json.loads(line) for line in outcome.out.splitlines()]
     ended = [one for one in lines if one["event"] == "end"]
     shown = [{name: one[name] for name in one if name != "event"} for one in lines if one["event"] == "alert"]
     stored = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert shown == stored and [one["label"] for one in stored] == [one["label"] for one in ended] != []
     assert outcome.code == 0 and all(one["source"] == str(SCENE) for one in stored)
-    text = ainext("listen", SCENE, "--model", "kitchen20", "--rules", rules, "--stop-after", 8)
+    text = ainext("listen", SCENE, "--model", "kitchen20-small", "--rules", rules, "--stop-after", 8)
     assert text.code == 0 and "  Mine: " in text.out
-    sources = written(tmp_path / "rules.yaml", "sources: garden")
-    line = refused("listen", f"kitchen={SCENE}", "--model", "kitchen20", "--rules", sources)
+    sources = written(tmp_path / "rules.yaml", "labels: '*'", "sources: garden")
+    line = refused("listen", f"kitchen={SCENE}", "--model", "kitchen20-small", "--rules", sources)
     assert line.endswith("rule 'Mine', sources: no input is called 'garden'; choose from kitchen")
 
 
 def test_check_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     rules = write(tmp_path / "rules.yaml", ["name: A, labels: Smoke*"])
-    line = refused("rules", "check", rules, "--model", "kitchen20")
+    common = ("--model", "kitchen20-small")
+    line = refused("rules", "check", rules, *common)
     assert line.startswith(f"ainext: {rules}: rule 'A', labels: no label matches 'Smoke*'")
     assert "--source: this needs a recording" in refused("rules", "check", rules, "--source", "kitchen")
-    assert "gone.yaml: cannot be read" in refused("rules", "check", tmp_path / "gone.yaml", "--model", "kitchen20")
+    assert "gone.yaml: cannot be read" in refused("rules", "check", tmp_path / "gone.yaml", *common)

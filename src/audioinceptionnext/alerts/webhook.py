@@ -60,11 +60,19 @@ class WebhookTarget(Target):
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(host, port, timeout=timeout)
         # A timeout of the socket starts anew with each byte, so that a server could keep the thread for ever.
-        ended = threading.Timer(timeout, lambda: _shut(connection.sock))
-        ended.daemon = True
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            if (sock := connection.sock) is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(timeout, give_up)
+        timer.daemon = True
         try:
             connection.sock = self._connect(host, port, redirected)
-            ended.start()
+            timer.start()
             if parts.scheme == "https":
                 connection.sock = ssl.create_default_context().wrap_socket(connection.sock, server_hostname=host)
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -74,11 +82,11 @@ class WebhookTarget(Target):
         except ssl.SSLCertVerificationError as error:
             raise Undelivered(f"its certificate is not accepted: {error.verify_message}") from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
-            if isinstance(error, TimeoutError) or (ended.ident is not None and not ended.is_alive()):
+            if isinstance(error, TimeoutError) or late.is_set():
                 raise Undelivered(f"gives no answer within {timeout:g} s") from error
             raise Undelivered(f"cannot be reached: {_reason(error)}") from error
         finally:
-            ended.cancel()
+            timer.cancel()
             connection.close()
 
     def _connect(self, host: str, port: int, redirected: bool) -> socket.socket:
@@ -130,9 +138,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, http.client.HTTPException):
         return "what answers is no HTTP server"
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).lower()
-
-
-def _shut(sock: socket.socket | None) -> None:
-    if sock is not None:
-        with suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
