@@ -157,7 +157,7 @@ class Page {
       return;
     }
     if (state === "running" && !entry.progress) this.#showStatus(`Recognising ${name} …`);
-    if (state === "failed") this.#showStatus(entry.problem);
+    if (state === "failed") this.#showStatus(`${name} has not been recognised.`); // its row says why
     if (state === "cancelled") this.#showStatus("Cancelled.");
     if (state !== "done") return;
     this.#showStatus(`${name}: ${countSegments(entry.result.segments.length)}.`);
