@@ -114,13 +114,15 @@ class LiveLoop:
                     return
             elif not self._taken:
                 self._began = time.monotonic() - len(samples) / self.rate
-                began = datetime.now().astimezone() - timedelta(seconds=len(samples) / self.rate)
+                # A server that is asked for a stream sends some seconds at once, of which the last are the newest.
+                came = len(samples) / self.rate + (0.0 if self.source.recorded else backlog.seconds)
+                began = datetime.now().astimezone() - timedelta(seconds=came)
                 # Whole milliseconds, so that all who add seconds to it and round give the same time.
                 self._began_at = began.replace(microsecond=began.microsecond // 1000 * 1000)
             if self._broken_off:
                 if not len(samples):
                     continue
-                self._go_on(len(samples))
+                self._go_on(len(samples) / self.rate + backlog.seconds)
             if len(samples) and not self.source.waits:
                 self._follow_clock(len(samples), backlog.seconds)
             if self._observer is not None and len(samples):
@@ -156,14 +158,14 @@ class LiveLoop:
                 self._observer.event(self.name, self._began_at, event)
             self.printer.event(self.name, self._began_at, event)
 
-    def _go_on(self, samples: int) -> None:
+    def _go_on(self, came: float) -> None:
         """Go on in a new stream after the sound broke off, at the second that the clock says.
 
         Args:
-            samples: how many have come since.
+            came: how many seconds have come since.
         """
         if self._taken:
-            now = round((time.time() - self._began_at.timestamp()) * self.rate) - samples
+            now = round((time.time() - self._began_at.timestamp() - came) * self.rate)
             self._missed += max(0, now - self._taken)
             self._taken = max(self._taken, now)
         self._broken_off, self._clock = False, _Clock()
