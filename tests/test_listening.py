@@ -94,11 +94,12 @@ def test_wrong_inputs_and_options_are_refused(tmp_path: Path) -> None:
     assert "microphone is given twice" in refused("listen", "microphone", "desk=microphone")
     assert "--device" in refused("listen", "microphone:2", "--device", 1)
     assert "--keep-margin: this is only for --keep" in refused("listen", "a.wav", "--keep-margin", 2)
-    assert "--keep-margin 30.0: give a number" in refused("listen", "a.wav", "--keep", tmp_path, "--keep-margin", 30)
-    assert "--keep-max-mb 0.0" in refused("listen", "a.wav", "--keep", tmp_path, "--keep-max-mb", 0)
+    call = ("listen", "a.wav", *MODEL)
+    assert "--keep-margin 30.0: give a number" in refused(*call, "--keep", tmp_path, "--keep-margin", 30)
+    assert "--keep-max-mb 0.0" in refused(*call, "--keep", tmp_path, "--keep-max-mb", 0)
     (tmp_path / "text").write_text("text")
-    assert "not a history" in refused("listen", "a.wav", "--history", tmp_path / "text")
-    assert "is a file; give a folder" in refused("listen", "a.wav", "--keep", tmp_path / "text")
+    assert "not a history" in refused(*call, "--history", tmp_path / "text")
+    assert "is a file; give a folder" in refused(*call, "--keep", tmp_path / "text")
 
 
 def test_a_live_stream_that_breaks_off_is_opened_again(scene: np.ndarray, ogg: bytes, soon: None) -> None:
@@ -140,11 +141,11 @@ def test_a_stream_that_comes_back_keeps_the_time_of_day(
 ) -> None:
     log = tmp_path / "log.jsonl"
     database = tmp_path / "history.db"
-    with LiveServer(ogg, len(scene) / RATE, cut_after=3) as server:
+    with LiveServer(ogg, len(scene) / RATE, cut_after=2) as server:
         started = time.time()
         found = ainext(
             "listen", f"kitchen={server.url}", *MODEL, "--json", "--steps", "--log", log, "--history", database,
-            "--threshold", 0.2, "--stop-after", 7,
+            "--threshold", 0.2, "--stop-after", 5,
         )  # fmt: skip
         ended = time.time()
     assert found.code == 0
