@@ -25,7 +25,7 @@ export class Card {
     this.nameProblem = make("p", { class: "teach-problem", id: `problem-${sound.id}`, hidden: true });
     this.count = make("p", { class: "teach-count" });
     this.list = make("ul", { class: "examples" });
-    this.problems = make("ul", { class: "teach-problems", role: "alert" });
+    this.problems = make("div", { class: "teach-problems", role: "alert" });
     this.record = make("button", { type: "button", onclick: () => this.#record() }, make("span", { class: "record-dot", "aria-hidden": "true" }), "Record");
     const input = make("input", { type: "file", multiple: true, hidden: true, accept: "audio/*,video/*,.flac,.opus,.mka,.mkv,.aiff,.wv" });
     input.onchange = () => {
@@ -137,7 +137,7 @@ export class Card {
 
   /** Shows lines on what could not be added. */
   complain(lines) {
-    this.problems.append(...lines.map((line) => make("li", { class: "teach-problem" }, line)));
+    this.problems.append(...lines.map((line) => make("p", { class: "teach-problem" }, line)));
   }
 
   async #record() {
