@@ -125,7 +125,6 @@ export class Editor {
   select(segment) {
     if (this.#form && segment !== this.#form.segment) this.#closeForm();
     const other = segment !== this.selected;
-    if (other) this.status.textContent = "";
     this.selected = segment;
     this.viewer.timeline.select(segment);
     this.viewer.table.select(segment);
