@@ -19,7 +19,6 @@ from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.history.clips import ClipFolder, is_clip_name
 from audioinceptionnext.history.database import History
 from audioinceptionnext.history.records import Filters, HistoryEvent, iso_time
-from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.serving.corrections import clean_label
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.event_parameters import (
@@ -162,14 +161,7 @@ class EventsApi:
 
     def _labels(self, history: History, wanted: list[str]) -> list[str]:
         """The labels of the history that names, patterns and groups stand for. The models' own are known, too."""
-        kept = history.labels()
-        names = dict.fromkeys(kept)
-        groups: dict[str, dict[str, None]] = {}
-        for model in self.models.descriptions():
-            names.update(dict.fromkeys(model["labels"]))
-            for name, members in model["groups"].items():
-                groups.setdefault(name, {}).update(dict.fromkeys(members))
-        every = LabelSet(tuple(names), groups={name: tuple(members) for name, members in groups.items()})
+        every = self.models.label_set(history.labels())
         return [every.names[place] for place in every.choose(wanted)]
 
 

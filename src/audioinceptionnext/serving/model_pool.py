@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,6 +13,7 @@ from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
+from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.languages import names_of
 from audioinceptionnext.serving.errors import RequestError
 
@@ -128,6 +130,20 @@ class ModelPool:
         if name not in self._descriptions:
             detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
             raise RequestError(404, detail, parameter="model")
+
+    def label_set(self, more: Iterable[str] = ()) -> LabelSet:
+        """The labels and the groups of all models together, by which segments of any of them can be chosen.
+
+        Args:
+            more: further labels.
+        """
+        names = dict.fromkeys(more)
+        groups: dict[str, dict[str, None]] = {}
+        for model in list(self._descriptions.values()):  # a model may be taught meanwhile
+            names.update(dict.fromkeys(model["labels"]))
+            for name, members in model["groups"].items():
+                groups.setdefault(name, {}).update(dict.fromkeys(members))
+        return LabelSet(tuple(names), groups={name: tuple(members) for name, members in groups.items()})
 
     def spellings(self, name: str) -> dict[str, str]:
         """The labels of a model, by themselves in lower case; none of a model that is not here."""
