@@ -287,6 +287,16 @@ def test_two_streams_have_two_names(server: Server, history: History) -> None:
     until(lambda: history.sources() == ["desk", "desk 2"])
 
 
+def test_rules_watch_the_streams_of_clients(tmp_path: Path) -> None:
+    rule = "{name: Tap, labels: water-flowing, sources: porch, actions: [{file: alerts.jsonl}]}"
+    (tmp_path / "rules.yaml").write_text(f"rules: [{rule}]")
+    with serving(models=(SMALL,), rules=tmp_path / "rules.yaml") as server:
+        assert listen(server.url, "name=yard", 8.0, leave=False)
+        assert listen(server.url, "name=porch", 8.0, leave=False)
+    lines = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert lines and all((one := json.loads(line))["source"] == "porch" and one["rule"] == "Tap" for line in lines)
+
+
 def test_a_server_without_a_history_says_so() -> None:
     with serving(models=(SMALL,)) as server:
         for method, path in (

@@ -127,6 +127,15 @@ def serve(
             rich_help_panel=_STORED,
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Raise alerts for live streams as this YAML file says: print, append to a file, run a command, call a "
+            "webhook, publish by MQTT. ainext rules check shows what it means.",
+            show_default="none",
+        ),
+    ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -198,6 +207,7 @@ def serve(
         keep=keep,
         keep_max_mb=keep_max_mb,
         keep_max_days=keep_max_days,
+        rules=rules,
         corrections=corrections,
         # Behind a proxy, a server on loopback has the name that others know it by.
         teach=taught is not None or (is_loopback(host) and not hosts) if teach is None else teach,

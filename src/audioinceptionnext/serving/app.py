@@ -24,8 +24,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audioinceptionnext.errors import suggest
-from audioinceptionnext.history.clips import ClipFolder
-from audioinceptionnext.history.database import History
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.results.templates import render
@@ -121,15 +119,14 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
 
     Raises:
         ModelError: one of the models does not exist or cannot be loaded.
-        ParameterError, MissingDependencyError: the backend is not available.
+        ParameterError, MissingDependencyError: the backend is not available, or what the rules need.
+        FileError: the history, the rules or a folder cannot be used.
 
     >>> app = create_app(Settings(models=("kitchen20",), workers=4))     # uvicorn.run(app)
     """
     models = ModelPool(settings.models, backend)
-    history = History(settings.history) if settings.history else None
+    watching = Watching.of(settings, models)
     corrections = CorrectionsFolder(settings.corrections) if settings.corrections else None
-    clips = ClipFolder(settings.keep, history, settings.keep_max_mb, settings.keep_max_days) if settings.keep else None
-    watching = Watching(history, clips)
     queue = WorkQueue(settings.workers, settings.queue)
     metrics = Metrics(queue)
     _remove_stale_folders(Path(tempfile.gettempdir()))
@@ -161,7 +158,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     taught = TaughtModels(models, settings.taught or Path(folder.name, "taught")) if settings.teach else None
     _add_routes(app, api, predictor, metrics, watching)
     add_results(api, store)
-    add_events(api, EventsApi(history, clips, models, settings))
+    add_events(api, EventsApi(watching.history, watching.clips, models, settings))
     add_corrections(api, Correct(reception, models, corrections))
     add_teaching(api, Teach(reception, models, taught))
     app.include_router(api)

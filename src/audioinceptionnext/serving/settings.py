@@ -41,6 +41,7 @@ class Settings:
         history: the database in which live streams are recorded, and which the server shows. None keeps no history.
         keep: the folder of clips that belong to the history. None keeps no clips.
         keep_max_mb, keep_max_days: the oldest clips are deleted beyond them; no limit if None.
+        rules: the file of the rules that watch live streams. None raises no alerts.
         corrections: the folder in which recordings are stored with the segments that people have corrected. None stores
             nothing.
         teach: whether clients may teach models sounds of their own, which are then offered to all.
@@ -71,6 +72,7 @@ class Settings:
     keep: Path | None = None
     keep_max_mb: float | None = None
     keep_max_days: float | None = None
+    rules: Path | None = None
     corrections: Path | None = None
     teach: bool = False
     taught: Path | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 
+from audioinceptionnext.alerts import Alerts, load_rules
 from audioinceptionnext.errors import printable
 from audioinceptionnext.history.clips import ClipFolder
 from audioinceptionnext.history.database import History
@@ -15,6 +16,8 @@ from audioinceptionnext.inference.events import Observer, Observers
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.stream import Stream
 from audioinceptionnext.results.segmentation import SegmentationSettings
+from audioinceptionnext.serving.model_pool import ModelPool
+from audioinceptionnext.serving.settings import Settings
 
 DEFAULT_NAME, MAX_NAME = "microphone", 100  # of a stream
 log = logging.getLogger("audioinceptionnext.serving")
@@ -26,7 +29,6 @@ class Watch:
     Args:
         name: of the stream, which no other one has at this time.
         observers: that take its sound and its events.
-        recorder: that is closed with the stream.
         on_close: called at the end.
     """
 
@@ -49,6 +51,8 @@ class Watch:
             self._samples += len(sound)
         for event in stream.events:
             self._observers.event(self.name, self._began, event)
+        if going_on := stream.going_on():
+            self._observers.going_on(self.name, self._began, going_on)
 
     def close(self) -> None:
         """Write what is still under way, within a few seconds."""
@@ -68,6 +72,20 @@ class Watching:
         self.history, self.clips, self.rules = history, clips, rules
         self._names: set[str] = set()
         self._lock = Lock()
+
+    @classmethod
+    def of(cls, settings: Settings, models: ModelPool) -> Watching:
+        """What a server with these settings watches streams with. Its warnings go to the log.
+
+        Raises:
+            FileError, ParameterError, MissingDependencyError: as `History`, `ClipFolder`, `load_rules` and `Alerts` do.
+        """
+        rules = None if settings.rules is None else load_rules(settings.rules, models.label_set())
+        history = None if settings.history is None else History(settings.history)
+        clips = None
+        if settings.keep is not None:
+            clips = ClipFolder(settings.keep, history, settings.keep_max_mb, settings.keep_max_days)
+        return cls(history, clips, None if rules is None else Alerts(rules, warn=log.warning))
 
     def open(self, name: str, recogniser: Recogniser, settings: SegmentationSettings, delay: float) -> Watch | None:
         """What watches a new stream; None if nothing does.
