@@ -2,7 +2,6 @@
 import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { corrected, correctionsOf } from "./corrections.js";
-import { mayDrop } from "./editor.js";
 import { onDrop } from "./files.js";
 import { Live } from "./live.js";
 import { Navigation } from "./navigation.js";
@@ -11,6 +10,7 @@ import { QueueView } from "./queue_view.js";
 import { ResultView } from "./result_view.js";
 import { Teach } from "./teach.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
+import { mayDrop } from "./unsaved.js";
 
 const find = (id) => document.getElementById(id);
 const MAX_LISTED = 60; // labels; of a model with more, none is listed
