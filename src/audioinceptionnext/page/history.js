@@ -34,6 +34,7 @@ class HistoryPage {
     this.#build();
     addEventListener("pagehide", () => this.#removeNow());
     addEventListener("keydown", (event) => this.#onKey(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.summary && this.#render()); // in other colours
     document.addEventListener("visibilitychange", () => document.hidden || this.#refresh());
     setInterval(() => document.hidden || this.#refresh(), REFRESH_MS);
   }
