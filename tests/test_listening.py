@@ -31,7 +31,7 @@ from audioinceptionnext.models.load import load
 from tests.audio_files import encode, write_wav
 from tests.browser import SCENE
 from tests.command import ainext, refused
-from tests.live_server import LiveServer
+from tests.live_server import LiveServer, RtspServer
 
 ROOT = Path(__file__).parents[1]
 MODEL = ("--model", "kitchen20-small", "--threads", 1)
@@ -93,6 +93,9 @@ def test_wrong_inputs_and_options_are_refused(tmp_path: Path) -> None:
     assert "stdin is given twice" in refused("listen", "a=-", "b=-")
     assert "microphone is given twice" in refused("listen", "microphone", "desk=microphone")
     assert "--device" in refused("listen", "microphone:2", "--device", 1)
+    write_wav(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    found = ainext("listen", tmp_path / "a.wav", "desk=microphone:nothing of that name", *MODEL)
+    assert found.code in (1, 2) and "microphone" in found.err  # 2 where no microphone can be used at all
     assert "--keep-margin: this is only for --keep" in refused("listen", "a.wav", "--keep-margin", 2)
     call = ("listen", "a.wav", *MODEL)
     assert "--keep-margin 30.0: give a number" in refused(*call, "--keep", tmp_path, "--keep-margin", 30)
@@ -136,12 +139,10 @@ def test_a_live_stream_that_breaks_off_is_opened_again(scene: np.ndarray, ogg: b
             list(network_input(server.url, RATE, lambda line: None, note=notes.append).blocks)
 
 
-def test_a_stream_that_comes_back_keeps_the_time_of_day(
-    scene: np.ndarray, ogg: bytes, soon: None, tmp_path: Path
-) -> None:
+def test_a_camera_that_comes_back_keeps_the_time_of_day(scene: np.ndarray, soon: None, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     database = tmp_path / "history.db"
-    with LiveServer(ogg, len(scene) / RATE, cut_after=2) as server:
+    with RtspServer(scene, RATE, cut_after=2) as server:
         started = time.time()
         found = ainext(
             "listen", f"kitchen={server.url}", *MODEL, "--json", "--steps", "--log", log, "--history", database,

@@ -174,7 +174,7 @@ def listen(
         return
 
     from audioinceptionnext.cli.journal import Journal
-    from audioinceptionnext.cli.live_inputs import RawSamples, check_options, open_input, read_inputs
+    from audioinceptionnext.cli.live_inputs import RawSamples, check_options, open_inputs, read_inputs
     from audioinceptionnext.cli.live_loop import LiveLoop, run_all, turns
     from audioinceptionnext.cli.live_printer import Printer
     from audioinceptionnext.cli.signals import stop_signals
@@ -242,22 +242,14 @@ def listen(
             )
         observer, turn = Observers(observers), turns()
         open_files.callback(observer.close)
+        opened = open_inputs(chosen, rate, raw, warn, printer.print_note, reconnect)
         loops = [
             LiveLoop(
-                open_input(one, rate, raw, warn, printer.print_note, reconnect, several),
-                stream,
-                printer,
-                rate,
-                drop,
-                stop_after,
-                name=one.name,
-                observer=observer,
-                stop=stop,
-                turn=turn,
+                source, stream, printer, rate, drop, stop_after, name=name, observer=observer, stop=stop, turn=turn
             )
-            for one in chosen
+            for name, source in opened
         ]
-        complete = run_all(loops)
+        complete = (run_all(loops) if several else loops[0].run()) and len(opened) == len(chosen)
     if printer.failed is not None:
         printer.print_note(str(printer.failed))
     lost = 0 if recorder is None else recorder.rows_lost + recorder.clips_lost

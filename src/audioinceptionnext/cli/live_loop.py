@@ -239,9 +239,7 @@ class _Clock:
 
 
 def run_all(loops: Sequence[LiveLoop]) -> bool:
-    """Run loops, each in a thread of its own, until all have ended. Returns whether all went well."""
-    if len(loops) == 1:
-        return loops[0].run()
+    """Run several loops, each in a thread of its own, until all have ended. Returns whether all went well."""
     complete: list[bool] = []
     threads = [
         threading.Thread(target=lambda loop=loop: complete.append(loop.run_among_others()), daemon=True)
