@@ -47,7 +47,7 @@ class Page {
     find("microphone").onclick = () => this.#startLive();
     find("model").onchange = () => this.#describeModel();
     onDrop(
-      (files, note) => this.add(files, note),
+      (files, note) => (find("recognise").hidden ? this.teach.say("Drop files onto the sound that they are examples of.") : this.add(files, note)),
       (over) => find("drop").classList.toggle("over", over),
     );
     addEventListener("hashchange", () => this.#openLink());
