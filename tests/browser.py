@@ -41,9 +41,12 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "requestfailed", lambda request: errors.append(request.url) if not request.url.startswith("blob:") else None
-    )
+
+    def note(request: Any) -> None:
+        if not request.url.startswith("blob:") and request.failure != "net::ERR_ABORTED":  # by the page itself
+            errors.append(request.url)
+
+    page.on("requestfailed", note)
     page.goto(url)
     yield page
     context.close()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from filelock import FileLock
 
+from tests.brokers import mosquitto
 from tests.browser import SCENE, chromium, program
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ OPTIONAL: dict[str, tuple[Callable[[], object], str]] = {
         lambda: program("node") and (ROOT / "web" / "node_modules" / "vite").is_dir(),
         "web/ is not set up: it takes Node 20.19 or newer, and `npm ci` there",
     ),
+    "mosquitto": (mosquitto, "mosquitto is not found: install it, such as with `apt install mosquitto`"),
     "ray": (installed("ray"), "Ray is not installed (extra cluster)"),
     "openvino": (installed("openvino"), "OpenVINO is not installed (extra openvino)"),
     "psds": (installed("sed_scores_eval"), "sed_scores_eval is not installed (extra psds)"),
+    "openssl": (lambda: shutil.which("openssl"), "openssl is not installed"),
     "nginx": (lambda: shutil.which("nginx") and shutil.which("openssl"), "nginx and openssl are not installed"),
     "reference": ((SHARED / "reference").is_dir, "no published outputs are at ../shared/reference"),
     "data": ((SHARED / "data").is_dir, "no data sets are at ../shared/data"),

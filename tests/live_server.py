@@ -1,12 +1,16 @@
-"""A live stream over HTTP, as an internet radio or a camera sends it: in real time, and it may break off."""
+"""Live streams over HTTP and RTSP, as a radio and a camera send them: in real time, and they may break off."""
 
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 
 class LiveServer:
@@ -79,3 +83,74 @@ class LiveServer:
             handler.wfile.write(self._content[sent:until])
             sent = until
         handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+class RtspServer:
+    """Serves the same sound from its start to each client, in real time, as raw samples over RTSP with TCP.
+
+    Args:
+        samples: mono floats of -1…1.
+        rate: of the samples, in Hz.
+        cut_after: seconds after which the first connection is cut; None for never.
+    """
+
+    def __init__(self, samples: np.ndarray, rate: int, cut_after: float | None = None) -> None:
+        self._samples, self._rate, self._cut_after = (samples * 32767).astype(">i2"), rate, cut_after
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rtsp://127.0.0.1:{self._socket.getsockname()[1]}/camera"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> RtspServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as file, suppress(OSError):
+            while self._answer(connection, file) != "PLAY":
+                pass
+            self.connections += 1
+            self._play(connection, self._cut_after if self.connections == 1 else None)
+
+    def _answer(self, connection: socket.socket, file: BinaryIO) -> str:
+        """Answer one request, and return its method."""
+        lines = []
+        while line := file.readline().decode().strip():
+            lines.append(line)
+        if not lines:
+            raise ConnectionError
+        method = lines[0].split()[0]
+        headers = dict(line.split(": ", 1) for line in lines[1:])
+        status, more, body = "200 OK", "", ""
+        if method == "DESCRIBE":
+            body = (
+                "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=camera\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\nm=audio 0 RTP/AVP 97\r\n"
+            )
+            body += f"a=rtpmap:97 L16/{self._rate}/1\r\na=control:sound\r\n"
+            more = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
+        elif method == "SETUP" and "TCP" not in headers["Transport"]:
+            status = "461 Unsupported Transport"  # the client asks for UDP first
+        elif method == "SETUP":
+            more = f"Transport: {headers['Transport']}\r\nSession: 1\r\n"
+        elif method == "OPTIONS":
+            more = "Public: DESCRIBE, SETUP, PLAY\r\n"
+        connection.sendall(f"RTSP/1.0 {status}\r\nCSeq: {headers['CSeq']}\r\n{more}\r\n{body}".encode())
+        return method
+
+    def _play(self, connection: socket.socket, cut: float | None) -> None:
+        began, size = time.monotonic(), self._rate // 50
+        for number, start in enumerate(range(0, len(self._samples), size)):
+            time.sleep(max(0.0, start / self._rate - (time.monotonic() - began)))
+            if cut is not None and start / self._rate > cut:
+                return
+            packet = struct.pack("!BBHII", 0x80, 97, number % 2**16, start, 1)
+            packet += self._samples[start : start + size].tobytes()
+            connection.sendall(struct.pack("!BBH", 0x24, 0, len(packet)) + packet)

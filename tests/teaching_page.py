@@ -51,7 +51,8 @@ class TeachView:
     def __init__(self, page: Any, model: str) -> None:
         self.page = page
         page.get_by_role("link", name="Teach").click()
-        page.get_by_label("Learns from").wait_for()
+        page.locator(".teach-card").first.wait_for()
+        until(page, "document.querySelector('.teach-panel select').options.length")
         if page.get_by_label("Learns from").is_visible():
             page.get_by_label("Learns from").select_option(model)
 

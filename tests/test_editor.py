@@ -53,8 +53,14 @@ def segments(page: Any) -> list[dict[str, Any]]:
 
 
 def box_of(locator: Any) -> Any:
-    locator.scroll_into_view_if_needed()
-    return locator.bounding_box()
+    """Where an element is, in the middle of the window: below what sticks to its top, and at rest."""
+    for _ in range(100):
+        before = locator.bounding_box()
+        locator.evaluate("element => element.scrollIntoView({ block: 'center', behavior: 'instant' })")
+        locator.page.wait_for_timeout(50)
+        if (box := locator.bounding_box()) == before:
+            return box
+    pytest.fail("the page does not come to rest")
 
 
 def drag(page: Any, x: float, y: float, by: float) -> None:
@@ -250,3 +256,36 @@ def test_corrected_recordings_are_kept_by_a_server_that_offers_it(browser: Any, 
             assert [label for *_, label in track.segments][-1] == "Tom's hob"
             page.evaluate("setTimeout(() => location.reload())")  # what has been saved is not asked about
             page.wait_for_selector("#result", state="hidden")
+
+
+def test_corrections_stay_whatever_threshold_and_sounds_are_chosen(page: Any) -> None:
+    page.get_by_role("button", name="Edit blender").click()
+    page.keyboard.type("Tom's drill")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Edit microwave").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+
+    page.locator("#threshold").focus()
+    page.keyboard.press("Home")  # the lowest: the model's segments are more, and longer
+    until(page, "document.querySelectorAll('#result tbody tr').length > 3")
+    found = [row[2] for row in rows(page)]
+    assert "Tom's drill" in found and "blender" not in found and "microwave" not in found
+    page.keyboard.press("End")  # the highest: its segments are shorter and fewer
+    until(page, "document.querySelector('#result tbody').innerText.includes('0:21.80')")  # another segment is shorter
+    assert "Tom's drill" in [row[2] for row in rows(page)]
+    page.get_by_role("button", name="The model’s own").click()
+    assert [row[2] for row in rows(page)] == ["water flowing", "Tom's drill", "clean dishes"]
+
+    page.locator("#sounds summary").click()
+    page.get_by_role("combobox", name="Search for sounds").fill("drill")
+    page.keyboard.press("Enter")
+    assert [row[2] for row in rows(page)] == ["Tom's drill"]
+    page.get_by_role("button", name="Edit Tom's drill").click()
+    page.keyboard.type("chop")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    hidden = "It is hidden: chopping is not among the sounds that are shown."
+    assert page.inner_text(SAID) == f"Renamed Tom's drill to chopping. {hidden}"
+    page.keyboard.press("Control+z")
+    assert [row[2] for row in rows(page)] == ["Tom's drill"]

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from audioinceptionnext.history.clip_file import encode_clip, new_name
 from audioinceptionnext.history.database import History
-from tests.audio_files import sine, write_wav
+from tests.audio_files import sine
 from tests.browser import SMALL, opened, until
 from tests.served import serving
 
@@ -22,13 +24,14 @@ pytestmark = [pytest.mark.needs("chromium"), pytest.mark.timeout(300)]  # most o
 SERIOUS = ("serious", "critical")
 ZONE = ZoneInfo("Europe/Berlin")
 DAY = datetime(2026, 10, 25, tzinfo=ZONE)  # of 25 hours
+A, B = (new_name("kitchen", DAY.timestamp() + seconds, "x", "flac") for seconds in (1, 2))
 # An event's hours after midnight, source, label, score and clip.
 EVENTS = [
     (-1.0, "kitchen", "chopping", 0.9, None),
     (1.5, "kitchen", "eat", 0.6, None),
-    (8.1, "kitchen", "clean-dishes", 0.9, "a.wav"),
+    (8.1, "kitchen", "clean-dishes", 0.9, A),
     (8.2, "kitchen", "clean-dishes", 0.4, None),
-    (8.3, "kitchen", "water-flowing", 0.8, "b.wav"),
+    (8.3, "kitchen", "water-flowing", 0.8, B),
     (19.0, "yard", "chopping", 0.7, None),
 ]
 
@@ -36,8 +39,9 @@ EVENTS = [
 @pytest.fixture
 def history(tmp_path: Path) -> Iterator[History]:
     (clips := tmp_path / "clips").mkdir()
-    for name in ("a.wav", "b.wav"):
-        write_wav(clips / name, sine(440, 0.7, 16_000), 16_000)
+    for name in (A, B):
+        samples = (9_000 * sine(440, 0.7, 16_000)).astype(np.int16)
+        (clips / name).write_bytes(encode_clip(samples, 16_000, "flac", {}))
     with History(tmp_path / "history.db") as history:
         for hours, source, label, score, clip in EVENTS:
             start = (DAY.timestamp()) + 3600 * hours
@@ -144,7 +148,7 @@ def test_an_event_is_renamed_by_keyboard_and_deleted(page: Any, url: str, histor
             break
         time.sleep(0.05)
     assert history.number() == len(EVENTS) - 1
-    assert [path.name for path in (tmp_path / "clips").iterdir()] == ["a.wav"]
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == [A]
     page.get_by_role("link", name="History").click()
     page.wait_for_url("**/history.html")
 
@@ -168,7 +172,7 @@ def test_a_server_without_a_history_says_how_to_get_one(browser: Any) -> None:
     with serving(models=(SMALL,)) as server:
         for page in opened(browser, f"{server.url}/history.html"):
             page.wait_for_selector(".empty")
-            assert "ainext serve --history" in page.inner_text("main")
+            assert "when starting ainext serve" in page.inner_text("main")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark"), (360, "light")])

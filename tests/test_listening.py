@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import pytest
 from audioinceptionnext.audio import decode, reconnect
 from audioinceptionnext.audio.capture import LiveInput
 from audioinceptionnext.audio.network_stream import network_input
+from audioinceptionnext.cli import live_loop
+from audioinceptionnext.cli.journal import Journal
 from audioinceptionnext.cli.live_loop import LiveLoop
 from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import MediaError
@@ -28,7 +31,7 @@ from audioinceptionnext.models.load import load
 from tests.audio_files import encode, write_wav
 from tests.browser import SCENE
 from tests.command import ainext, refused
-from tests.live_server import LiveServer
+from tests.live_server import LiveServer, RtspServer
 
 ROOT = Path(__file__).parents[1]
 MODEL = ("--model", "kitchen20-small", "--threads", 1)
@@ -90,12 +93,16 @@ def test_wrong_inputs_and_options_are_refused(tmp_path: Path) -> None:
     assert "stdin is given twice" in refused("listen", "a=-", "b=-")
     assert "microphone is given twice" in refused("listen", "microphone", "desk=microphone")
     assert "--device" in refused("listen", "microphone:2", "--device", 1)
+    write_wav(tmp_path / "a.wav", np.zeros(RATE), RATE)
+    found = ainext("listen", tmp_path / "a.wav", "desk=microphone:nothing of that name", *MODEL)
+    assert found.code in (1, 2) and "microphone" in found.err  # 2 where no microphone can be used at all
     assert "--keep-margin: this is only for --keep" in refused("listen", "a.wav", "--keep-margin", 2)
-    assert "--keep-margin 30.0: give a number" in refused("listen", "a.wav", "--keep", tmp_path, "--keep-margin", 30)
-    assert "--keep-max-mb 0.0" in refused("listen", "a.wav", "--keep", tmp_path, "--keep-max-mb", 0)
+    call = ("listen", "a.wav", *MODEL)
+    assert "--keep-margin 30.0: give a number" in refused(*call, "--keep", tmp_path, "--keep-margin", 30)
+    assert "--keep-max-mb 0.0" in refused(*call, "--keep", tmp_path, "--keep-max-mb", 0)
     (tmp_path / "text").write_text("text")
-    assert "not a history" in refused("listen", "a.wav", "--history", tmp_path / "text")
-    assert "is a file; give a folder" in refused("listen", "a.wav", "--keep", tmp_path / "text")
+    assert "not a history" in refused(*call, "--history", tmp_path / "text")
+    assert "is a file; give a folder" in refused(*call, "--keep", tmp_path / "text")
 
 
 def test_a_live_stream_that_breaks_off_is_opened_again(scene: np.ndarray, ogg: bytes, soon: None) -> None:
@@ -132,16 +139,14 @@ def test_a_live_stream_that_breaks_off_is_opened_again(scene: np.ndarray, ogg: b
             list(network_input(server.url, RATE, lambda line: None, note=notes.append).blocks)
 
 
-def test_a_stream_that_comes_back_keeps_the_time_of_day(
-    scene: np.ndarray, ogg: bytes, soon: None, tmp_path: Path
-) -> None:
+def test_a_camera_that_comes_back_keeps_the_time_of_day(scene: np.ndarray, soon: None, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     database = tmp_path / "history.db"
-    with LiveServer(ogg, len(scene) / RATE, cut_after=3) as server:
+    with RtspServer(scene, RATE, cut_after=2) as server:
         started = time.time()
         found = ainext(
             "listen", f"kitchen={server.url}", *MODEL, "--json", "--steps", "--log", log, "--history", database,
-            "--threshold", 0.2, "--stop-after", 7,
+            "--threshold", 0.2, "--stop-after", 5,
         )  # fmt: skip
         ended = time.time()
     assert found.code == 0
@@ -200,6 +205,32 @@ def test_a_pause_is_as_long_as_the_clock_says(scene: np.ndarray) -> None:
     ends = [event for event in seen.events if event.kind == "end"]
     assert len({event.id for event in ends}) == len(ends) == 2
     assert ends[0].segment.end <= 2.0 and ends[1].segment.start >= 3.4
+
+
+def test_a_clock_that_is_set_sets_the_times_right(scene: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_loop, "CLOCK_EVERY_S", 0.3)
+    recogniser, zero, now = load("kitchen20-small", threads=1), time.monotonic(), time.time
+    later = SimpleNamespace(monotonic=time.monotonic, time=lambda: now() + (3600 if time.monotonic() > zero + 1 else 0))
+    monkeypatch.setattr(live_loop, "time", later)
+    begins: list[float] = []
+
+    class Begins(Journal):
+        def __init__(self) -> None:
+            pass
+
+        def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
+            begins.append(began.timestamp())
+
+    def blocks() -> Iterator[np.ndarray]:
+        for _ in range(100):
+            time.sleep(0.05)
+            yield np.zeros(RATE // 20, np.float32)
+            if begins and begins[-1] > begins[0] + 1000:
+                break
+
+    source = LiveInput("test", blocks(), waits=False)
+    LiveLoop(source, lambda start: Stream(recogniser, start=start), Printer(True, False), RATE, observer=Begins()).run()
+    assert len(set(begins)) == 2 and begins[-1] - begins[0] == pytest.approx(3600, abs=1)
 
 
 def test_killed_at_any_moment_nothing_printed_is_lost() -> None:

@@ -107,6 +107,20 @@ def test_events_agree_with_the_segments_and_change_none(fine: Path, size: int) -
         assert np.median(lag) < 1.5
 
 
+def test_what_goes_on_was_announced_and_has_neither_ended_nor_been_withdrawn(fine: Path) -> None:
+    stream, open_ids, longest = Stream(load(fine), start=7.0, early=True), set[int](), 0.0
+    for at in range(0, RATE * 12, 4800):
+        stream.push(scene(12)[at : at + 4800])
+        for event in stream.events:
+            (open_ids.add if event.kind == "start" else open_ids.discard)(event.id)
+        going_on = stream.going_on()
+        assert {number for number, _ in going_on} == open_ids
+        assert all(7 <= one.start < one.end < 7 + stream.seconds + 0.5 for _, one in going_on)  # and a step
+        longest = max([longest, *(one.end - one.start for _, one in going_on)])
+    stream.finish()
+    assert not stream.going_on() and longest > 0.5
+
+
 @pytest.mark.parametrize("mode", ["dense", "clips"])
 def test_without_a_fine_timeline_early_changes_nothing(files: dict[str, Path], mode: Any) -> None:
     recogniser = load(files["dense"], mode=mode)

@@ -109,11 +109,14 @@ def test_sounds_that_are_typed_and_chosen_are_all_that_is_shown(browser: Any, ur
         page.get_by_role("button", name="Show all sounds").click()
         assert len(rows(page)) == 40 and page.url == f"{url}/"
 
-        # The search box does not count the segments of a recording that is gone.
+        # The search box counts the segments that are shown, and not those of a recording that is gone.
         page.route("**/v1/predict?*", lambda route: route.fulfill(status=422, json={"detail": "damaged"}))
         drop(page, SCENE)
         page.get_by_text("damaged").wait_for()
         search.press_sequentially("ani")
+        assert page.locator("#offers li").all_inner_texts() == ["Animal group of 2, 2 segments"]
+        page.get_by_role("button", name="Remove all").click()
+        search.fill("ani")
         assert page.locator("#offers li").all_inner_texts() == ["Animal group of 2"]
 
 

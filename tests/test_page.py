@@ -13,6 +13,8 @@ from axe_playwright_python.sync_playwright import Axe
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
+from audioinceptionnext.inference.stream import Stream
+from audioinceptionnext.models.load import load
 from audioinceptionnext.results.html import HtmlReport
 from audioinceptionnext.results.types import Score, Segment
 from tests.browser import SCENE, SMALL, drop, opened, rows, until
@@ -79,10 +81,15 @@ def test_a_dropped_file_is_recognised_played_and_saved(page: Any, tmp_path: Path
     assert json.loads(Path(saved.value.path()).read_text())["segments"] == wanted
 
 
+@pytest.mark.timeout(600)
 def test_the_microphone_is_recognised_live(page: Any) -> None:
     page.get_by_role("button", name="Use the microphone").click()
-    page.wait_for_selector("#live .ended li", timeout=60_000)  # a segment has ended
-    assert "4.0\u00a0s behind the sound" in page.locator("#live").inner_text()
+    # Its first segment has ended, or something went wrong. The fake microphone plays the scene again and again, so that a
+    # busy computer, which gives the browser the sound in pieces, has more than one chance.
+    page.wait_for_selector("#live .ended li:has-text('water flowing'), #problem:not([hidden])", timeout=240_000)
+    assert page.locator("#problem").is_hidden(), page.locator("#problem").inner_text()
+    delay = Stream(load(SMALL)).delay
+    assert f"{delay:.1f}\u00a0s behind the sound" in page.locator("#live").inner_text()
     assert 1 <= page.locator("#live .score").count() <= 5  # none that is hardly probable
     colours = page.eval_on_selector(
         "#live canvas",

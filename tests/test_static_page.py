@@ -168,7 +168,7 @@ def test_examples_are_looked_at_kept_and_deleted(browser: Any, address: str, tmp
         view = TeachView(page, SMALL)
         view.name("Siren")
         view.add("Siren", *sirens[:3], *(sounds / name for name in ("silence.wav", "clipped.wav", "notes.txt")))
-        lines = view.card("Siren").get_by_role("alert").inner_text().splitlines()
+        lines = view.card("Siren").get_by_role("alert").locator("p").all_inner_texts()
         assert [line.split(":")[0] for line in lines] == ["silence.wav", "clipped.wav", "notes.txt"]
         assert "silent" in lines[0] and "clipped" in lines[1] and "not a recording" in lines[2]
         assert view.wanted() == "Still wanted: 1 more example of Siren."

@@ -1,9 +1,11 @@
 """Takes the pictures of the page that the documentation shows, with Chromium (Debian's ``chromium``) and Playwright.
 
-    ainext serve --port 8123 &
+    python tools/sample_history.py sample
+    ainext serve --port 8123 --history sample/history.db --keep sample/clips &
     python tools/page_pictures.py http://127.0.0.1:8123 docs
 
-Writes page.png and page-phone.png (the page's example, playing) and page-live.png (the example as the microphone).
+Writes page.png and page-phone.png (the page's example, playing), page-live.png (the example as the microphone) and
+page-history.png (the last day of the sample), or those of them that are named after the folder.
 """
 
 from __future__ import annotations
@@ -39,10 +41,17 @@ def live(page: Any) -> None:
     page.wait_for_timeout(1000 * LIVE_S)
 
 
+def history(page: Any) -> None:
+    page.goto(page.url + "history.html?day=2026-11-28")
+    page.locator(".event-table .clip").nth(2).click()
+    page.wait_for_selector(".clip.playing")
+
+
 PICTURES = {
     "page": (predicted, {"viewport": {"width": 1100, "height": 1140}}),
     "page-phone": (predicted, {"viewport": {"width": 390, "height": 1400}, "device_scale_factor": 1.5}),
     "page-live": (live, {"viewport": {"width": 1100, "height": 800}, "color_scheme": "dark"}),
+    "page-history": (history, {"viewport": {"width": 1100, "height": 1010}}),
 }
 
 
@@ -50,6 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", default=list(PICTURES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as api:
         write_wav(scene := Path(folder) / "scene.wav", decode.read(SCENE, 48_000), 48_000)
@@ -60,7 +70,8 @@ def main() -> None:
             f"--use-file-for-fake-audio-capture={scene}",
         ]
         browser = api.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        for name, (prepare, context) in PICTURES.items():
+        for name in options.names:
+            prepare, context = PICTURES[name]
             page = browser.new_page(**context)
             page.goto(options.url)
             page.wait_for_selector("#model:not([disabled])")

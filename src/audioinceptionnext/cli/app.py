@@ -23,6 +23,7 @@ from audioinceptionnext.cli import (
     push,
     recipes,
     report,
+    rules,
     serve,
     study,
     teach,
@@ -57,6 +58,7 @@ app.command("predict")(predict.predict)
 app.command("batch")(batch.batch)
 app.command("listen")(listen.listen)
 app.add_typer(history.app, name="history")
+app.add_typer(rules.app, name="rules")
 app.command("report")(report.report)
 app.command("serve")(serve.serve)
 app.command("teach")(teach.teach)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = Program(help="List and export what ainext listen --history has stored.")
 
+_WIDE = 400  # columns of a table that goes to a file or another program, where no line is broken
 _TIME = "a day or a time such as 2026-11-29 or 2026-11-29T08:00"
 Database = Annotated[Path, typer.Argument(metavar="FILE.db", help="Read this history.")]
 After = Annotated[
@@ -78,7 +80,7 @@ def list_events(
         start = row.as_dict()["start"][:19].replace("T", " ")
         texts = (Text(printable(text)) for text in (row.source, row.label))
         table.add_row(start, f"{row.end - row.start:.1f}", *texts, score, "kept" if row.clip else "")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
     console.print(table)
     if more:
         console.print(f"… and {more:,} more")
@@ -98,8 +100,6 @@ def export(
 
     Example: [bold]ainext history export home.db november.csv --after 2026-11-01 --before 2026-12-01[/bold]
     """
-    import sys
-
     from audioinceptionnext.history.database import History
     from audioinceptionnext.history.export import export
 

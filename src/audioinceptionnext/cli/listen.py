@@ -113,6 +113,14 @@ def listen(
             show_default="no limit", rich_help_panel=_STORED,
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Raise alerts as this YAML file says: print, append to a file, run a command, call a webhook, publish "
+            "by MQTT. ainext rules check shows what it means.",
+        ),
+    ] = None,
     stop_after: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Stop after this much sound.", show_default="at the end, or at Ctrl-C"),
@@ -166,7 +174,7 @@ def listen(
         return
 
     from audioinceptionnext.cli.journal import Journal
-    from audioinceptionnext.cli.live_inputs import RawSamples, check_options, open_input, read_inputs
+    from audioinceptionnext.cli.live_inputs import RawSamples, check_options, open_inputs, read_inputs
     from audioinceptionnext.cli.live_loop import LiveLoop, run_all, turns
     from audioinceptionnext.cli.live_printer import Printer
     from audioinceptionnext.cli.signals import stop_signals
@@ -188,8 +196,13 @@ def listen(
     settings = options.segmentation_settings(
         recogniser, onset_threshold, offset_threshold, smoothing, min_duration, merge_gap
     )
+    read = None
+    if rules is not None:
+        from audioinceptionnext.alerts import load_rules
+
+        read = load_rules(rules, recogniser.label_set, [one.name for one in chosen])
     rate = recogniser.sample_rate
-    shown = as_json or sys.stderr.isatty()  # whether anybody sees what is announced
+    shown = as_json or rules is not None or sys.stderr.isatty()  # whether anybody takes what is announced
 
     said: set[str] = set()
 
@@ -221,24 +234,22 @@ def listen(
         recorder = storage.open(open_files, recogniser.name, rate, lag, printer.print_note)
         if recorder is not None:
             observers.append(recorder)
+        if read is not None:
+            from audioinceptionnext.alerts import Alerts
+
+            observers.append(
+                Alerts(read, warn=lambda line: printer.print_note(f"warning: {line}"), show=printer.print_alert)
+            )
         observer, turn = Observers(observers), turns()
         open_files.callback(observer.close)
+        opened = open_inputs(chosen, rate, raw, warn, printer.print_note, reconnect)
         loops = [
             LiveLoop(
-                open_input(one, rate, raw, warn, printer.print_note, reconnect, several),
-                stream,
-                printer,
-                rate,
-                drop,
-                stop_after,
-                name=one.name,
-                observer=observer,
-                stop=stop,
-                turn=turn,
+                source, stream, printer, rate, drop, stop_after, name=name, observer=observer, stop=stop, turn=turn
             )
-            for one in chosen
+            for name, source in opened
         ]
-        complete = run_all(loops)
+        complete = (run_all(loops) if several else loops[0].run()) and len(opened) == len(chosen)
     if printer.failed is not None:
         printer.print_note(str(printer.failed))
     lost = 0 if recorder is None else recorder.rows_lost + recorder.clips_lost

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
-from audioinceptionnext.errors import ParameterError, counted
+from audioinceptionnext.cli import in_options
+from audioinceptionnext.errors import MediaError, ParameterError, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,16 +102,15 @@ def check_options(inputs: Sequence[Input], raw: RawSamples, drop: bool, stop_aft
         raise ParameterError("stop_after", stop_after, "give a number above 0")
 
 
-def open_input(
-    one: Input,
+def open_inputs(
+    inputs: Sequence[Input],
     rate: int,
     raw: RawSamples,
     warn: Callable[[str], None],
     note: Callable[[str], None],
     reconnect: bool,
-    among_others: bool,
-) -> LiveInput:
-    """Open an input.
+) -> list[tuple[str, LiveInput]]:
+    """Open the inputs, and return each with its name. Of several, a microphone that cannot be opened is left out.
 
     Args:
         rate: the model's, in Hz.
@@ -118,12 +118,24 @@ def open_input(
         warn: called with one line for everything that is wrong with the sound but can be used.
         note: called with other lines.
         reconnect: whether to open a network stream again when it breaks off.
-        among_others: whether there are other inputs, so that a stream that cannot be opened yet can wait.
+
+    Raises:
+        AinextError: the only input cannot be opened; or one of several for a reason that will not go away.
     """
-    source = _open(one, rate, raw, warn, note, reconnect, among_others)
-    if one.given_name is None or one.kind == "network":  # which has it already
-        return source
-    return replace(source, name=f"{one.given_name} ({source.name})")
+    several = len(inputs) > 1
+    opened: list[tuple[str, LiveInput]] = []
+    for one in inputs:
+        try:
+            source = _open(one, rate, raw, warn, note, reconnect, several)
+        except (MediaError, ParameterError) as error:
+            if not several or one.kind != "microphone":
+                raise
+            note(in_options(error))
+            continue
+        if one.given_name is not None and one.kind != "network":  # which has it already
+            source = replace(source, name=f"{one.given_name} ({source.name})")
+        opened.append((one.name, source))
+    return opened
 
 
 def _open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta
 from audioinceptionnext.audio.capture import Backlog, LiveInput
 from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import AinextError, counted, unexpected
-from audioinceptionnext.inference.events import Observer
+from audioinceptionnext.inference.events import Follower, Observer
 from audioinceptionnext.inference.parallel import available_cores
 from audioinceptionnext.inference.stream import Step, Stream
 from audioinceptionnext.results.formats import format_time
@@ -21,6 +22,8 @@ BEHIND_S = 2.0  # a backlog that is longer is reported
 CHUNK_S = 2.5  # taken at a time
 BUFFER_S = 10.0  # read ahead from an input that waits for us
 MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
+CLOCK_EVERY_S = 60.0  # from one comparison of an input's own clock with that of the computer to the next
+_CLOCK_OFF_S = 1.0  # how far they may be apart
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
 
 
@@ -66,6 +69,7 @@ class LiveLoop:
         self._segments = 0
         self._began, self._began_at = 0.0, datetime.now().astimezone()  # of second 0: a monotonic time, and that of day
         self._reported = False
+        self._clock = _Clock()
 
     def run(self) -> bool:
         """Return whether all went well. Raises `AinextError` if no sound came at all."""
@@ -110,17 +114,26 @@ class LiveLoop:
                     return
             elif not self._taken:
                 self._began = time.monotonic() - len(samples) / self.rate
-                self._began_at = datetime.now().astimezone() - timedelta(seconds=len(samples) / self.rate)
+                # A server that is asked for a stream sends some seconds at once, of which the last are the newest.
+                came = len(samples) / self.rate + (0.0 if self.source.recorded else backlog.seconds)
+                began = datetime.now().astimezone() - timedelta(seconds=came)
+                # Whole milliseconds, so that all who add seconds to it and round give the same time.
+                self._began_at = began.replace(microsecond=began.microsecond // 1000 * 1000)
             if self._broken_off:
                 if not len(samples):
                     continue
-                self._go_on(len(samples))
+                self._go_on(len(samples) / self.rate + backlog.seconds)
+            if len(samples) and not self.source.waits:
+                self._follow_clock(len(samples), backlog.seconds)
             if self._observer is not None and len(samples):
                 self._observer.samples(self.name, self._began_at, self._taken / self.rate, samples)
             self._taken += len(samples)
             with self._turn:
                 steps = self.stream.push(samples)
             self._report(steps)
+            if isinstance(self._observer, Follower) and (going_on := self.stream.going_on()):
+                numbered = [(self._ids_before + number, segment) for number, segment in going_on]
+                self._observer.going_on(self.name, self._began_at, numbered)
             self._report_backlog(backlog)
             self.printer.print_status(self.name, self._taken / self.rate, self.stream.open_segments())
 
@@ -145,18 +158,33 @@ class LiveLoop:
                 self._observer.event(self.name, self._began_at, event)
             self.printer.event(self.name, self._began_at, event)
 
-    def _go_on(self, samples: int) -> None:
+    def _go_on(self, came: float) -> None:
         """Go on in a new stream after the sound broke off, at the second that the clock says.
 
         Args:
-            samples: how many have come since.
+            came: how many seconds have come since.
         """
         if self._taken:
-            now = round((time.time() - self._began_at.timestamp()) * self.rate) - samples
+            now = round((time.time() - self._began_at.timestamp() - came) * self.rate)
             self._missed += max(0, now - self._taken)
             self._taken = max(self._taken, now)
-        self._broken_off = False
+        self._broken_off, self._clock = False, _Clock()
         self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
+
+    def _follow_clock(self, samples: int, waiting: float) -> None:
+        """Set the time of day right when nothing sounds: an input has a clock of its own, and that of the computer may
+        be set.
+
+        Args:
+            samples: how many have just come.
+            waiting: seconds of sound that have come after them.
+        """
+        late = time.time() - waiting - self._began_at.timestamp() - (self._taken + samples) / self.rate
+        off = self._clock.off(late)
+        if abs(off) > _CLOCK_OFF_S and not self.stream.open_segments():
+            self._report(self.stream.finish())
+            self._began_at += timedelta(milliseconds=round(1000 * off))
+            self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
 
     def _skip(self, backlog: Backlog) -> None:
         """Go on with the newest window in a new stream, since nothing is known about what lies between."""
@@ -192,10 +220,26 @@ class LiveLoop:
         self.printer.print_note(", ".join(parts))
 
 
+class _Clock:
+    """Says how much later the sound comes than it did at first. Single blocks may be late; the earliest counts."""
+
+    def __init__(self) -> None:
+        self._usual: float | None = None
+        self._earliest, self._until = math.inf, time.monotonic() + CLOCK_EVERY_S
+
+    def off(self, late: float) -> float:
+        """Take by how many seconds a block is late. Returns how much more that is than it was at first; 0 meanwhile."""
+        self._earliest = min(self._earliest, late)
+        if time.monotonic() < self._until:
+            return 0.0
+        earliest, self._earliest, self._until = self._earliest, math.inf, time.monotonic() + CLOCK_EVERY_S
+        if self._usual is None:
+            self._usual = earliest
+        return earliest - self._usual
+
+
 def run_all(loops: Sequence[LiveLoop]) -> bool:
-    """Run loops, each in a thread of its own, until all have ended. Returns whether all went well."""
-    if len(loops) == 1:
-        return loops[0].run()
+    """Run several loops, each in a thread of its own, until all have ended. Returns whether all went well."""
     complete: list[bool] = []
     threads = [
         threading.Thread(target=lambda loop=loop: complete.append(loop.run_among_others()), daemon=True)

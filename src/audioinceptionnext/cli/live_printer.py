@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.cells import cell_len, set_cell_size
 
+from audioinceptionnext.alerts.alert import Alert
 from audioinceptionnext.cli.streams import OutputEnded
 from audioinceptionnext.errors import AinextError, printable
 from audioinceptionnext.inference.events import Event
@@ -80,6 +81,13 @@ class Printer:
             times_of = f"{format_time(segment.start):>12}  {format_time(segment.end):>12}"
             line = f"{times_of}  {segment.score:>4.0%}  {self._name(segment)}"
             self._print(f"{_shown(source):{self._width}}  {line}" if self._sources else line)
+
+    def print_alert(self, alert: Alert) -> None:
+        """Print an alert as a line of JSON, or as text."""
+        if self._as_json:
+            self._print(json.dumps({"event": "alert"} | alert.as_dict(), ensure_ascii=False))
+        else:
+            self._print(str(alert))
 
     def close(self) -> None:
         """Nothing is under way."""

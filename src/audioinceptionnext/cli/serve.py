@@ -109,6 +109,33 @@ def serve(
             rich_help_panel=_STORED,
         ),
     ] = None,
+    keep_max_mb: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MB",
+            help="Delete the oldest clips when all together are larger than this.",
+            show_default="no limit",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    keep_max_days: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS",
+            help="Delete clips of segments that are older than this.",
+            show_default="no limit",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Raise alerts for live streams as this YAML file says: print, append to a file, run a command, call a "
+            "webhook, publish by MQTT. ainext rules check shows what it means.",
+            show_default="none",
+        ),
+    ] = None,
     corrections: Annotated[
         Path | None,
         typer.Option(
@@ -117,6 +144,25 @@ def serve(
             help="Store recordings whose segments people have corrected on the page in this folder, each with a label "
             "track: a data set for train --data labels.",
             show_default="nowhere",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    teach: Annotated[
+        bool | None,
+        typer.Option(
+            "--teach/--no-teach",
+            help="Let clients teach models sounds of their own, which are then offered to all.",
+            show_default="--teach if only this computer reaches the server",
+            rich_help_panel=_STORED,
+        ),
+    ] = None,
+    taught: Annotated[
+        Path | None,
+        typer.Option(
+            "--taught",
+            metavar="DIR",
+            help="Keep the models that were taught in this folder.",
+            show_default="until the server stops",
             rich_help_panel=_STORED,
         ),
     ] = None,
@@ -159,7 +205,13 @@ def serve(
         origins=tuple(origins or ()),
         history=history,
         keep=keep,
+        keep_max_mb=keep_max_mb,
+        keep_max_days=keep_max_days,
+        rules=rules,
         corrections=corrections,
+        # Behind a proxy, a server on loopback has the name that others know it by.
+        teach=taught is not None or (is_loopback(host) and not hosts) if teach is None else teach,
+        taught=taught,
     )
     app = create_app(settings, backend.value)
     bound = _bind(host, port)

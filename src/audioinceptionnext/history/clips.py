@@ -131,13 +131,13 @@ class ClipFolder:
             return
         stated = self._history.clips()
         for name in self._sizes.keys() - stated:
-            found = read_name(name)
-            if found is None or (clip_start := clip_start_of(self.path / name)) is None:
+            if (found := read_name(name)) is None:
                 continue
             for row in self._history.events(after=found.start - 0.001, before=found.start + 0.001):
                 names = in_name(row.source), in_name(row.label)
                 if row.clip is None and not row.corrected and names == (found.source, found.label):
-                    self._history.set_clip(row.id, name, clip_start)
+                    if (clip_start := clip_start_of(self.path / name)) is not None:
+                        self._history.set_clip(row.id, name, clip_start)
                     break
 
     def _look(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,14 +42,18 @@ class Event:
 
 
 class Observer(Protocol):
-    """Takes what happens at live inputs, such as a journal, rules or a history. It must not keep its caller waiting."""
+    """Takes what happens at live inputs, such as a journal, rules or a history. It must not keep its caller waiting.
+
+    One that also has `Follower.going_on` learns how long segments last while they go on.
+    """
 
     def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
         """Take sound, in order, before the events that it brings.
 
         Args:
             source: the input's name.
-            began: the time of day at which the input's second 0 was recorded.
+            began: the time of day at which the input's second 0 was recorded. It may be set anew while nothing sounds,
+                since the clock of an input is not exact.
             start: of the samples, in seconds from there; higher than the last ones' end if sound was skipped.
             samples: (n,) mono float32 at the model's rate.
         """
@@ -65,11 +69,25 @@ class Observer(Protocol):
         """Finish what is still under way, within a few seconds. Called once, after the last event."""
 
 
+@runtime_checkable
+class Follower(Protocol):
+    """Takes what is known of segments while they go on."""
+
+    def going_on(self, source: str, began: datetime, segments: Sequence[tuple[int, Segment]]) -> None:
+        """Take segments that were announced and have not ended or been withdrawn, after the events of the same sound.
+
+        Args:
+            source, began: as for `Observer.samples`.
+            segments: each with the ``id`` of its events, as it is known by now.
+        """
+
+
 @dataclass(slots=True)
 class _Announced:
     id: int
     segment: Segment  # as it was announced
     end: float  # up to which it was last seen
+    newest: Segment  # as it was last seen
 
     def may_be(self, segment: Segment) -> bool:
         """Whether this is what was announced: they overlap, or it begins or ends near the announced start."""
@@ -95,11 +113,11 @@ class Announcer:
         seen: set[int] = set()
         for segment in segments:
             if (known := self._nearest(segment, seen)) is None:
-                known = _Announced(self._last_id + 1, segment, segment.end)
+                known = _Announced(self._last_id + 1, segment, segment.end, segment)
                 self._last_id = known.id
                 self._announced.setdefault(segment.label, []).append(known)
                 events.append(Event("start", known.id, segment))
-            known.end = max(known.end, segment.end)
+            known.end, known.newest = max(known.end, segment.end), segment
             seen.add(known.id)
         return events
 
@@ -125,6 +143,10 @@ class Announcer:
                     events.append(Event("withdraw", one.id, one.segment))
         return events
 
+    def going_on(self) -> list[tuple[int, Segment]]:
+        """What was announced and has not ended yet, by id, as it was last seen."""
+        return [(one.id, one.newest) for waiting in self._announced.values() for one in waiting]
+
     def _nearest(self, segment: Segment, seen: Iterable[int] = ()) -> _Announced | None:
         """Of what was announced and may be this segment, that which begins nearest to it."""
         waiting = self._announced.get(segment.label, ())
@@ -148,6 +170,12 @@ class Observers:
         with self._lock:
             for one in self._observers:
                 one.event(source, began, event)
+
+    def going_on(self, source: str, began: datetime, segments: Sequence[tuple[int, Segment]]) -> None:
+        with self._lock:
+            for one in self._observers:
+                if isinstance(one, Follower):
+                    one.going_on(source, began, segments)
 
     def close(self) -> None:
         for one in self._observers:

@@ -73,6 +73,11 @@ class Model:
         self.tasks, self.task_of = dict(labels.tasks), labels.task_of
         self.names = {label: labels.translations[label] for label in labels.names if label in labels.translations}
 
+    @property
+    def label_set(self) -> LabelSet:
+        """The labels, with the groups and whatever else the model's file says of them."""
+        return self._label_set
+
     def choose(self, labels: str | Iterable[str] | None = None, ignore: str | Iterable[str] | None = None) -> Self:
         """The same model with some of its labels. It shares the network, and leaves the probabilities as they are.
 

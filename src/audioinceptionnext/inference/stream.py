@@ -91,6 +91,7 @@ class Stream:
     Attributes:
         events: what the last `push` or `finish` made known of segments, in order: a list of `Event`. Each segment of a
             step has a ``start`` and an ``end``, at the latest together. What was announced early may also be withdrawn.
+        sound: (n,) float32, what the last `push` or `finish` took, as the model gets it: mono, at the model's rate.
         labels: of the model.
         step_seconds, window_seconds: time from one step to the next, and the length of the model's window.
         delay: seconds from the middle of a step to the moment at which it is given, at most: half a window, the
@@ -132,6 +133,7 @@ class Stream:
         shortest = settings.by_class("min_duration", len(self.labels)) - EPSILON_S
         self._shortest = dict(zip(self.labels, shortest.tolist(), strict=True))
         self.events: list[Event] = []
+        self.sound = np.zeros(0, np.float32)
         self._announcer, self._early = Announcer(), early and self._predictor.fine
         self._seen = 0  # samples at the last early prediction
         self._ahead = np.zeros((0, len(self.labels)), np.float32)  # early probabilities of the next steps
@@ -174,8 +176,8 @@ class Stream:
         """
         if self._finished:
             raise ValueError("this stream is finished; make another one")
-        self.events = []
-        self._keep(self._converter.push(samples))
+        self.events, self.sound = [], self._converter.push(samples)
+        self._keep(self.sound)
         self._give_warnings()
         steps: list[Step] = []
         turn, step = self._live.steps, self._grid.step
@@ -193,10 +195,11 @@ class Stream:
 
     def finish(self) -> list[Step]:
         """Return the last steps, with all segments that were still open. The very last window may be incomplete."""
-        self.events = []
+        self.events, self.sound = [], np.zeros(0, np.float32)
         if self._finished:
             return []
-        self._keep(self._converter.finish())
+        self.sound = self._converter.finish()
+        self._keep(self.sound)
         self._give_warnings()
         self._finished, self._sounding = True, None
         units = replace(self._grid, step=self._live.unit).steps(self._received) if self._received else 0
@@ -215,6 +218,13 @@ class Stream:
     def open_segments(self) -> list[Segment]:
         """The segments that have not ended yet, as they are so far; with ``early``, as the newest sound has them."""
         return self._shifted(self._segmenter.open_segments()) if self._sounding is None else self._sounding
+
+    def going_on(self) -> list[tuple[int, Segment]]:
+        """The segments whose start `events` had, and not yet their end, with the ``id`` of these events.
+
+        They are as they are known by now, which may be longer than `open_segments` has them, and may be withdrawn.
+        """
+        return self._announcer.going_on()
 
     def _give_warnings(self) -> None:
         """To be called by a public method, since a Python warning names the line that called that."""

@@ -2,7 +2,6 @@
 import { Choice, only } from "./choice.js";
 import { Chooser } from "./chooser.js";
 import { corrected, correctionsOf } from "./corrections.js";
-import { mayDrop } from "./editor.js";
 import { onDrop } from "./files.js";
 import { LanguageSwitch } from "./languages.js";
 import { Live } from "./live.js";
@@ -12,6 +11,7 @@ import { QueueView } from "./queue_view.js";
 import { ResultView } from "./result_view.js";
 import { Teach } from "./teach.js";
 import { countSegments, countShown, make, number, readable } from "./text.js";
+import { mayDrop } from "./unsaved.js";
 
 const find = (id) => document.getElementById(id);
 const MAX_LISTED = 60; // labels; of a model with more, none is listed
@@ -49,7 +49,7 @@ class Page {
     find("microphone").onclick = () => this.#startLive();
     find("model").onchange = () => this.#describeModel();
     onDrop(
-      (files, note) => this.add(files, note),
+      (files, note) => (find("recognise").hidden ? this.teach.say("Drop files onto the sound that they are examples of.") : this.add(files, note)),
       (over) => find("drop").classList.toggle("over", over),
     );
     addEventListener("hashchange", () => this.#openLink());
@@ -160,7 +160,7 @@ class Page {
       return;
     }
     if (state === "running" && !entry.progress) this.#showStatus(`Recognising ${name} …`);
-    if (state === "failed") this.#showStatus(entry.problem);
+    if (state === "failed") this.#showStatus(`${name} has not been recognised.`); // its row says why
     if (state === "cancelled") this.#showStatus("Cancelled.");
     if (state !== "done") return;
     this.#showStatus(`${name}: ${countSegments(entry.result.segments.length)}.`);

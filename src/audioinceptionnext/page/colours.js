@@ -1,25 +1,85 @@
-// The colours of labels and of the log-mel, which the pictures of `ainext predict` use too.
+// The colours of labels and of the log-mel.
 
-// Those of Okabe and Ito, which colour-blind people can tell apart; olive replaces their yellow.
-const LABELS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8a2b", "#6b6b6b"];
-
-/** How many labels have a colour of their own. */
-export const COLOURS = LABELS.length;
+// Labels take slots: so many hues at three lightnesses each. In OKLCH, equal steps look equally large.
+const [HUES, LEVELS] = [16, 3];
+const SLOTS = HUES * LEVELS;
+const CHROMA = 0.135;
+// Against the fields of style.css, each has a contrast of 3 at least.
+const LIGHTNESS = { light: [0.43, 0.535, 0.63], dark: [0.6, 0.71, 0.83] };
 
 // The colour map magma at nine evenly spaced values.
 const MAGMA = ["#000004", "#1d1147", "#51127c", "#832681", "#b73779", "#e75263", "#fc8961", "#fec488", "#fcfdbf"];
 
-/** The colour of each label of a Result (see server.js); labels with the most time in segments come first. */
+const slots = new Map(); // by label; it keeps its slot as long as the page is open
+const isDark = () => Boolean(globalThis.matchMedia?.("(prefers-color-scheme: dark)").matches);
+
+/** The colour of each label of a Result (see server.js) with segments; labels with the most time in segments come first. */
 export function coloursOf(result) {
-  const seconds = new Map(result.clip.map((one) => [one.label, 0]));
+  const seconds = new Map();
   for (const one of result.segments) seconds.set(one.label, (seconds.get(one.label) ?? 0) + one.end - one.start);
   const labels = [...seconds.keys()].sort((a, b) => seconds.get(b) - seconds.get(a));
-  return new Map(labels.map((label, index) => [label, colourAt(index)]));
+  return new Map(labels.map((label) => [label, colourOf(label, labels)]));
 }
 
-/** The colour at an index of a list of labels. */
-export function colourAt(index) {
-  return LABELS[index % LABELS.length];
+/**
+ * The colour of a label: the same in every recording. beside: labels that are shown together with it.
+ *
+ * A label's name says which slot it prefers, so that it mostly has the same colour on every page. Another one is taken if the
+ * slot belongs to a label that came before.
+ */
+export function colourOf(label, beside = []) {
+  if (!slots.has(label)) slots.set(label, freeSlot(hash(label.toLowerCase().replaceAll(/[-_]/g, " ")) % SLOTS, beside));
+  return hex(oklab(slots.get(label), isDark() ? "dark" : "light"));
+}
+
+/** The preferred slot or, if it is taken, the free one that differs most from those of the labels beside. */
+function freeSlot(preferred, beside) {
+  const near = beside.filter((label) => slots.has(label)).map((label) => slots.get(label));
+  const taken = new Set(slots.size < SLOTS ? slots.values() : near);
+  if (!taken.has(preferred)) return preferred;
+  const free = Array.from({ length: SLOTS }, (_, slot) => slot).filter((slot) => !taken.has(slot));
+  const apart = (slot) => Math.min(1, ...near.map((other) => distance(oklab(slot, "light"), oklab(other, "light"))));
+  return free.reduce((best, slot) => (apart(slot) > apart(best) ? slot : best), free[0] ?? preferred);
+}
+
+function distance(one, other) {
+  return Math.hypot(...one.map((value, index) => value - other[index]));
+}
+
+/** A slot as lightness, a and b of OKLab. Neighbouring levels have their hues half a step apart. */
+function oklab(slot, scheme) {
+  const level = slot % LEVELS;
+  const angle = (2 * Math.PI * (Math.floor(slot / LEVELS) + level / 2 + 0.25)) / HUES;
+  return [LIGHTNESS[scheme][level], CHROMA * Math.cos(angle), CHROMA * Math.sin(angle)];
+}
+
+/** A colour of OKLab as "#rrggbb", with as much of its chroma as screens have. */
+function hex([lightness, a, b]) {
+  for (let chroma = 1; ; chroma -= 0.02) {
+    const linear = linearRgb(lightness, chroma * a, chroma * b);
+    if (chroma > 0 && linear.some((value) => value < 0 || value > 1)) continue;
+    const bytes = linear.map((v) => Math.round(255 * (v <= 0.0031308 ? 12.92 * v : 1.055 * v ** (1 / 2.4) - 0.055)));
+    return `#${bytes.map((value) => Math.max(0, Math.min(255, value)).toString(16).padStart(2, "0")).join("")}`;
+  }
+}
+
+/** The matrices of OKLab's definition (Björn Ottosson, 2020). */
+function linearRgb(lightness, a, b) {
+  const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
+  const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
+  const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
+  return [
+    4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+    -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+    -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
+  ];
+}
+
+/** A number from a text, evenly spread (FNV-1a with 32 bits). */
+function hash(text) {
+  let value = 0x811c9dc5;
+  for (const character of text) value = Math.imul(value ^ character.codePointAt(0), 0x01000193) >>> 0;
+  return (value ^ (value >>> 15)) >>> 0;
 }
 
 /** Black or white, whichever is easier to read on a colour, by WCAG's relative luminance. */

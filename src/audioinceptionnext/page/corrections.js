@@ -85,7 +85,7 @@ export class Corrections {
 
   /** Adds a segment, {start, end, label}, and returns it as it is now. text: the edit in words. */
   add(values, text) {
-    const segment = this.#made(values);
+    const segment = this.fit(values);
     const { removed, own } = this.#state;
     this.#push({ removed, own: [...own, { segment, origin: null }], text, before: null, after: segment });
     return segment;
@@ -96,7 +96,7 @@ export class Corrections {
    * of them. merge: consecutive changes of one segment with the same name are one edit.
    */
   change(segment, values, text, merge = null) {
-    const made = this.#made({ ...segment, ...values });
+    const made = this.fit({ ...segment, ...values });
     if (equal(made, segment)) return segment;
     const { removed, own, after, merge: last } = this.#state;
     const entry = own.find((one) => one.segment === segment);
@@ -157,7 +157,7 @@ export class Corrections {
   }
 
   /** A segment within the recording, not too short, with times in whole milliseconds. Its score is null: nobody estimated it. */
-  #made({ start, end, label }) {
+  fit({ start, end, label }) {
     const round = (seconds) => Math.round(seconds * 1000) / 1000;
     const first = Math.max(0, Math.min(start, this.duration - MIN_SECONDS));
     const last = Math.min(this.duration, Math.max(end, first + MIN_SECONDS));

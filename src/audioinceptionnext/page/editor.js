@@ -1,41 +1,14 @@
 // Corrects the segments that a viewer shows, by mouse, touch and keyboard. corrections.js has the edits themselves.
-import { correctionsOf, equal } from "./corrections.js";
+import { correctionsOf, equal, MIN_SECONDS } from "./corrections.js";
 import { Dragging } from "./dragging.js";
+import { gestures, keys } from "./editor_help.js";
 import { NUDGE, SegmentForm } from "./segmentform.js";
 import { clock, describe, make, readable } from "./text.js";
+import { watch } from "./unsaved.js";
 
 const NEW_SECONDS = 1; // of a segment that a button adds
 const HINT = "Choose a segment, in the timeline or in the table.";
-const DRAGS =
-  "Drag a segment to move it, and its ends, here or on the picture, to resize it. Drag over the picture, or over a free part of a lane, to add one; with a finger, use the button.";
-const KEYS = [
-  [["Enter"], "edit the chosen segment"],
-  [["Delete"], "delete it"],
-  [["P"], "play it"],
-  [["Shift", "←", "→"], `move its start by ${NUDGE} s`],
-  [["Alt", "←", "→"], `move its end by ${NUDGE} s`],
-  [["Shift", "Alt", "←", "→"], "move all of it"],
-  [["[", "]"], "set its start or its end to the playhead; I and O do the same"],
-  [["↑", "↓"], "in the table: the segment above or below"],
-  [["N"], "add a segment at the playhead"],
-  [["Ctrl", "Z"], "undo"],
-  [["Ctrl", "Shift", "Z"], "redo; Ctrl Y does the same"],
-];
-
 let correcting = false; // whether the next result that is shown can be corrected at once, since the last one was
-const edited = new Set(); // Corrections in which there have been edits
-globalThis.addEventListener?.("beforeunload", (event) => {
-  if ([...edited].some(({ unsaved }) => unsaved)) event.preventDefault();
-});
-
-/** Whether a Result may be dropped: it has no corrections that are not saved, or else people agree. */
-export function mayDrop(result) {
-  if (!result) return true;
-  const corrections = correctionsOf(result);
-  if (corrections.unsaved && !confirm(`The corrections of ${result.file} are not saved. Discard them?`)) return false;
-  edited.delete(corrections);
-  return true;
-}
 
 export class Editor {
   #form = null; // {form, row: of the table, or null}
@@ -59,7 +32,6 @@ export class Editor {
     this.revertButton.className = "small";
     this.status = make("p", { class: "quiet", role: "status" });
     this.picked = make("div", { class: "picked" });
-    const keys = KEYS.map(([names, text]) => [make("dt", {}, ...names.flatMap((name) => [make("kbd", {}, name), " "])), make("dd", {}, text)]);
     this.bar = make(
       "section",
       { class: "corrections", "aria-label": "Corrections", hidden: true },
@@ -70,11 +42,14 @@ export class Editor {
     this.about = make(
       "section",
       { class: "about-corrections", "aria-label": "About corrections", hidden: true },
-      make("p", { class: "quiet" }, DRAGS, " ", this.revertButton),
+      make("p", { class: "quiet" }, gestures, " ", this.revertButton),
       ...extras,
-      make("details", {}, make("summary", {}, "Keys"), make("dl", { class: "keys" }, ...keys.flat())),
+      keys(),
     );
-    viewer.transport.append(this.toggle, this.mark);
+    // On a phone, the controls that stay in view have no room for more.
+    const controls = make("div", { class: "correct-controls" }, this.toggle, this.mark);
+    if (matchMedia("(max-width: 46rem)").matches) viewer.transport.after(controls);
+    else viewer.transport.append(controls);
     viewer.beside.before(this.about);
     viewer.element.append(this.bar);
     viewer.pick = (segment) => {
@@ -122,7 +97,6 @@ export class Editor {
   select(segment) {
     if (this.#form && segment !== this.#form.segment) this.#closeForm();
     const other = segment !== this.selected;
-    if (other) this.status.textContent = "";
     this.selected = segment;
     this.viewer.timeline.select(segment);
     this.viewer.table.select(segment);
@@ -216,7 +190,7 @@ export class Editor {
   }
 
   #add(values) {
-    const text = `Added ${readable(values.label)}, ${inClocks(values)}.`;
+    const text = `Added ${readable(values.label)}, ${inClocks(this.corrections.fit(values))}.`;
     this.#finish(this.corrections.add(values, text), text);
   }
 
@@ -228,8 +202,7 @@ export class Editor {
   }
 
   #change(segment, values, merge = null) {
-    const after = { ...segment, ...values };
-    const text = inWords(segment, after);
+    const text = inWords(segment, this.corrections.fit({ ...segment, ...values }));
     const changed = this.corrections.change(segment, values, text, merge);
     if (changed !== segment) this.#finish(changed, text);
   }
@@ -263,7 +236,7 @@ export class Editor {
 
   /** Shows an edit, chooses the segment concerned, and says what has happened. heir: see segments.js. */
   #finish(segment, text, heir = segment) {
-    edited.add(this.corrections);
+    watch(this.corrections);
     this.#closeForm();
     this.onEdit(heir);
     const { segments } = this.viewer.shown;
@@ -337,7 +310,7 @@ export class Editor {
     if (letter === "n" && !altKey) return () => this.#addAtPlayhead();
     if (!segment) return null;
     const step = { arrowleft: -NUDGE, arrowright: NUDGE }[letter];
-    if (step && (shiftKey || altKey)) return () => this.#nudge(segment, shiftKey ? step : 0, altKey ? step : 0, shiftKey === altKey);
+    if (step && (shiftKey || altKey)) return () => this.#nudge(segment, shiftKey ? step : 0, altKey ? step : 0);
     const { time } = this.viewer.player;
     if (letter === "[" || (letter === "i" && !altKey)) return () => this.#bound(segment, { start: time });
     if (letter === "]" || (letter === "o" && !altKey)) return () => this.#bound(segment, { end: time });
@@ -349,10 +322,12 @@ export class Editor {
     return null;
   }
 
-  #nudge(segment, first, last, whole) {
+  #nudge(segment, first, last) {
+    const times = { start: segment.start + first, end: segment.end + last };
     const { duration } = this.viewer.result;
-    if (whole && (segment.start + first < 0 || segment.end + last > duration)) return;
-    this.#change(segment, { start: segment.start + first, end: segment.end + last }, `nudge ${Boolean(first)} ${Boolean(last)}`);
+    if (first && last && (times.start < 0 || times.end > duration)) return;
+    if (times.end - times.start < MIN_SECONDS - 1e-9) return;
+    this.#change(segment, times, `nudge ${Boolean(first)} ${Boolean(last)}`);
   }
 
   #bound(segment, times) {

@@ -18,16 +18,22 @@ export function onDrop(take, highlight) {
   document.addEventListener("drop", async (event) => {
     event.preventDefault();
     highlight(false);
-    // The items are gone after the first pause of this function.
-    const items = [...event.dataTransfer.items].filter(({ kind }) => kind === "file");
-    const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
-    const found = { files: [], left: 0 };
-    for (const { entry, file } of dropped) {
-      if (entry?.isDirectory) await addFolder(entry, found);
-      else if (file) found.files.push(file);
-    }
-    take(found.files.slice(0, MAX_FILES), noteOf(found));
+    const { files, note } = await filesIn(event.dataTransfer);
+    take(files, note);
   });
+}
+
+/** What was dropped, as {files, note} for `onDrop`. transfer: a DataTransfer. */
+export async function filesIn(transfer) {
+  // The items are gone after the first pause of this function.
+  const items = [...transfer.items].filter(({ kind }) => kind === "file");
+  const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
+  const found = { files: [], left: 0 };
+  for (const { entry, file } of dropped) {
+    if (entry?.isDirectory) await addFolder(entry, found);
+    else if (file) found.files.push(file);
+  }
+  return { files: found.files.slice(0, MAX_FILES), note: noteOf(found) };
 }
 
 /** Adds the recordings of a folder to found.files, and counts the other files in found.left. */

@@ -14,8 +14,9 @@ import { make, number, readable } from "./text.js";
 
 const REFRESH_MS = 5000;
 const UNDO_MS = 10_000; // after which a deletion is sent to the server
-const START = "ainext serve --history history.db --keep clips/";
-const LISTEN = "ainext listen --history history.db --keep clips/";
+
+const OFF = "Whoever runs the server can give it a file for a history, and a folder for clips, when starting ainext serve.";
+const NOTHING = "Use the microphone on the page Recognise, or let ainext listen store what it recognises in the same file.";
 
 const find = (id) => document.getElementById(id);
 
@@ -34,6 +35,7 @@ class HistoryPage {
     this.#build();
     addEventListener("pagehide", () => this.#removeNow());
     addEventListener("keydown", (event) => this.#onKey(event));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.summary && this.#render()); // in other colours
     document.addEventListener("visibilitychange", () => document.hidden || this.#refresh());
     setInterval(() => document.hidden || this.#refresh(), REFRESH_MS);
   }
@@ -78,8 +80,7 @@ class HistoryPage {
       const models = await this.engine.models();
       await new LanguageSwitch(find("language"), this.engine, () => location.reload()).begin();
       if (!this.engine.offers.includes("history")) {
-        const text = "Whoever runs the server can start it with a file for the history and a folder for clips:";
-        find("history").replaceChildren(make("div", { class: "empty" }, ...explain("This server keeps no history", text, START)));
+        find("history").replaceChildren(make("div", { class: "empty" }, ...explain("This server keeps no history", OFF)));
         return;
       }
       this.groups = Object.assign({}, ...models.map(({ groups }) => groups));
@@ -227,7 +228,7 @@ class HistoryPage {
     const all = this.store.events.length - this.removed.size;
     const button = (text, onclick) => make("button", { type: "button", class: "primary", onclick }, text);
     if (!summary.events) {
-      this.empty.replaceChildren(...explain("Nothing has been recorded yet", "Use the microphone on the page Recognise, or listen to any input on the server’s computer:", LISTEN));
+      this.empty.replaceChildren(...explain("Nothing has been recorded yet", NOTHING));
     } else if (all) {
       this.empty.replaceChildren(
         make("p", { class: "big" }, `None of the ${countEvents(all)} of this day is shown`),
@@ -336,8 +337,8 @@ function mark(value, every) {
   return value === 1 || value % every === 0 ? String(value) : "";
 }
 
-function explain(title, text, command) {
-  return [make("p", { class: "big" }, title), make("p", {}, text), make("pre", {}, make("code", {}, command))];
+function explain(title, text) {
+  return [make("p", { class: "big" }, title), make("p", {}, text)];
 }
 
 function countEvents(count) {

@@ -21,7 +21,6 @@ export class DayTimeline {
     this.all = false;
     this.shown = [];
     new ResizeObserver(() => this.#draw()).observe(this.element);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
   /** events: ordered by start. colours: by label. first, last: the stretch, in Unix seconds. chosen: an event, or null. */

@@ -1,5 +1,5 @@
 // The view of a live stream: a scrolling log-mel, the most probable labels, and the segments that have ended.
-import { colourAt, HEAT } from "./colours.js";
+import { colourOf, HEAT } from "./colours.js";
 import { openMicrophone } from "./microphone.js";
 import { Recording } from "./recording.js";
 import { quantile, stretchContrast } from "./spectrogram.js";
@@ -20,7 +20,6 @@ export class Live {
    */
   constructor(engine, model, labels, onEnd) {
     Object.assign(this, { engine, model, labels, onEnd });
-    this.colours = new Map(); // by label, in the order in which they appear
     this.undrawn = []; // steps
     this.canvas = make("canvas", { class: "log-mel", width: 1200, height: 64, "aria-hidden": "true" });
     this.time = make("span", { class: "time" }, clock(0));
@@ -28,12 +27,16 @@ export class Live {
     this.scores = make("div", {});
     this.warning = make("p", { class: "quiet", role: "status" });
     this.list = emptyList();
+    const stored = engine.offers.includes("history")
+      ? make("p", { class: "quiet" }, "This server stores what it recognises in its history, and may keep the sound of it.")
+      : null;
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(
       "div",
       { class: "viewer" },
       make("div", { class: "transport" }, this.stopButton, make("span", { class: "dot", "aria-hidden": "true" }), this.time, this.delay),
       this.warning,
+      stored,
       this.canvas,
       make(
         "div",
@@ -129,16 +132,11 @@ export class Live {
     sorted.sort((a, b) => b.now - a.now || b.score - a.score);
     const shown = sorted.slice(0, MAX_NOW).filter(({ now, score }, index) => now || (index < MAX_OTHERS && score >= MIN_SCORE));
     const bars = shown.map(({ label, score, now }) => {
-      const bar = scoreBar(label, score, now ? this.#colour(label) : "var(--quiet)");
+      const bar = scoreBar(label, score, now ? colourOf(label, [...open]) : "var(--quiet)");
       bar.classList.toggle("now", now);
       return bar;
     });
     this.scores.replaceChildren(...(bars.length ? bars : [make("p", { class: "quiet" }, "None.")]));
-  }
-
-  #colour(label) {
-    if (!this.colours.has(label)) this.colours.set(label, colourAt(this.colours.size));
-    return this.colours.get(label);
   }
 
   #list(segments) {

@@ -19,10 +19,9 @@ export class SegmentTable {
     this.none = make("p");
     this.element = make("section", { "aria-label": "Segments" }, this.heading, this.table, this.all, this.none);
     this.table.addEventListener("keydown", (event) => this.#onKey(event));
-    this.table.addEventListener("focusin", ({ target }) => {
-      const segment = target.closest("tr")?.segment;
-      if (segment && this.editing) this.editing.select(segment);
-    });
+    // The keyboard chooses by the focus, and pointers by a click: what a choice changes must not move below a pressed button.
+    this.table.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#choose(target));
+    this.table.addEventListener("click", ({ target }) => this.#choose(target), true);
   }
 
   /** none: a sentence for an empty list. heir: the segment that gets the keyboard's focus if the focused one is gone. */
@@ -53,6 +52,11 @@ export class SegmentTable {
     this.table.classList.toggle("editable", Boolean(actions));
     const names = ["Play", "From", "To", "Sound", "Score", ...(actions ? ["Edit"] : [])];
     this.head.replaceChildren(...names.map((name) => make("th", { scope: "col" }, name)));
+  }
+
+  #choose(target) {
+    const segment = target.closest("tr")?.segment;
+    if (segment) this.editing?.select(segment);
   }
 
   /** Marks the row of a segment, and no other. */

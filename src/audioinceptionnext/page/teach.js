@@ -2,12 +2,11 @@
 import { Card } from "./teach_card.js";
 import { modelList } from "./teach_models.js";
 import { outcome } from "./teach_outcome.js";
+import { nameProblem, NOTHING, wantedOf } from "./teach_rules.js";
 import { newId, Store } from "./teach_store.js";
 import { make } from "./text.js";
 
-const NOTHING = "nothing"; // the label of what is to get no label
 const LENGTHS = { "": "until I stop", 2: "2 s", 3: "3 s", 5: "5 s" };
-const MODEL_NAME = /^[\p{L}\p{N}]([\p{L}\p{N} ._-]*[\p{L}\p{N}_-])?$/u; // it is a file's name, too
 
 export class Teach {
   /**
@@ -177,15 +176,12 @@ export class Teach {
     await this.#keep("sounds", sound);
   }
 
-  /** What is wrong with the name of a sound, in words; null if nothing is, or if it has none yet. */
   nameProblem(sound) {
-    const key = (name) => name.trim().toLowerCase();
-    if (!sound.name) return null;
-    if (!sound.name.trim()) return "A name has letters or digits.";
-    if (/\p{C}/u.test(sound.name)) return "It has a character that cannot be printed: type the name instead.";
-    if (key(sound.name) === NOTHING) return "This is the name of the card for everything else: choose another.";
-    const hasTwin = [...this.cards.values()].some(({ sound: other }) => other.id < sound.id && key(other.name) === key(sound.name));
-    return hasTwin ? "Another sound has this name: choose another, or put the examples together." : null;
+    return nameProblem(sound, this.#sounds);
+  }
+
+  get #sounds() {
+    return [...this.cards.values()].map((card) => card.sound);
   }
 
   play(example) {
@@ -213,8 +209,8 @@ export class Teach {
 
   /** To be called when an example, a name or a setting has changed. */
   changed() {
-    const wanted = this.#wanted();
-    this.wanted.textContent = wanted ?? "";
+    const wanted = wantedOf([...this.cards.values()], this.name.value.trim(), this.models);
+    if (!this.cancelling) this.wanted.textContent = wanted ?? "";
     this.button.disabled = this.busy || wanted !== null;
     this.more.disabled = this.from.disabled = this.busy;
     for (const card of this.cards.values()) card.record.disabled = card.choose.disabled = this.busy;
@@ -225,27 +221,6 @@ export class Teach {
   #state() {
     const ids = [...this.cards.values()].map(({ sound, examples }) => [sound.name.trim(), ...examples.map(({ id }) => id)]);
     return JSON.stringify([this.from.value, this.name.value.trim(), ids]);
-  }
-
-  /** What is missing before it can be taught, in a sentence; null if nothing is. */
-  #wanted() {
-    const cards = [...this.cards.values()];
-    const used = cards.filter(({ sound, examples }) => !sound.nothing && (examples.length || sound.name));
-    const nothing = cards.find(({ sound }) => sound.nothing);
-    const nameless = used.find(({ sound }) => !sound.name.trim());
-    const wrong = used.find(({ sound }) => this.nameProblem(sound));
-    const name = this.name.value.trim();
-    if (!used.length) return "Give your first sound a name, and record it.";
-    if (nameless) return "Give each sound a name.";
-    if (wrong) return `${wrong.sound.name.trim()}: choose another name.`;
-    const missing = used.flatMap((card) => card.wanted ?? []);
-    if (missing.length) return `Still wanted: ${missing.join(", ")}.`;
-    const some = nothing?.examples.length > 0;
-    if (some && !nothing.enough) return "Still wanted: a minute of nothing in all, or none of it.";
-    if (used.length + some < 2) return "Still wanted: a minute of nothing, or a second sound, to tell yours from.";
-    if (!MODEL_NAME.test(name)) return "A model’s name begins with a letter or a digit, and has only these, spaces, dots, hyphens and underscores; it does not end with a dot.";
-    if (this.models.some((one) => one.name.toLowerCase() === name.toLowerCase() && !one.taught)) return `A model is called ${name} already: choose another name.`;
-    return null;
   }
 
   async #addSound(name, nothing, focus = false) {
@@ -290,6 +265,7 @@ export class Teach {
     localStorage.setItem("ainext-teach-name", name);
     this.cancelling = new AbortController();
     const { signal } = this.cancelling;
+    this.wanted.textContent = "Learning …";
     this.#work(true);
     try {
       const all = this.#examples();
@@ -310,6 +286,7 @@ export class Teach {
       if (error.name === "AbortError") this.say("Cancelled.");
       else this.#complain(error);
     } finally {
+      this.cancelling = null;
       this.#work(false);
     }
   }

@@ -1,11 +1,12 @@
 // One sound that is being taught: its name, its examples, and how more of them are recorded or added.
+import { filesIn } from "./files.js";
 import { clock, make, number } from "./text.js";
 import { decodeFile, Recorder, wavOf } from "./teach_input.js";
 import { examplesIn, isClipped, outline, pieces, refusalOf } from "./teach_sound.js";
 import { newId } from "./teach_store.js";
 
-export const ENOUGH = 5; // examples of a sound
-export const ENOUGH_NOTHING_S = 60; // of what is none of the sounds
+const ENOUGH = 5; // examples of a sound
+const ENOUGH_NOTHING_S = 60; // of what is none of the sounds
 const MOST_S = 60; // of a recording of a sound, and of a file
 const MOST_NOTHING_S = 600; // of a recording of nothing, and of a file
 const WINDOW_S = 2.4; // what the default model sees at a time
@@ -25,7 +26,7 @@ export class Card {
     this.nameProblem = make("p", { class: "teach-problem", id: `problem-${sound.id}`, hidden: true });
     this.count = make("p", { class: "teach-count" });
     this.list = make("ul", { class: "examples" });
-    this.problems = make("ul", { class: "teach-problems", role: "alert" });
+    this.problems = make("div", { class: "teach-problems", role: "alert" });
     this.record = make("button", { type: "button", onclick: () => this.#record() }, make("span", { class: "record-dot", "aria-hidden": "true" }), "Record");
     const input = make("input", { type: "file", multiple: true, hidden: true, accept: "audio/*,video/*,.flac,.opus,.mka,.mkv,.aiff,.wv" });
     input.onchange = () => {
@@ -121,8 +122,7 @@ export class Card {
   }
 
   #tile(example) {
-    const seconds = `${example.seconds.toFixed(1)} s`;
-    const time = make("span", { class: "tile-time" }, seconds, example.clipped ? make("b", {}, " clipped") : null);
+    const time = make("span", { class: "tile-time" }, example.clipped ? make("b", {}, "clipped") : `${example.seconds.toFixed(1)} s`);
     const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example) }, picture(example.outline), time);
     const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", onclick: () => this.#delete(example) }, "×");
     return make("li", { class: example.clipped ? "clipped" : "" }, play, remove);
@@ -137,7 +137,7 @@ export class Card {
 
   /** Shows lines on what could not be added. */
   complain(lines) {
-    this.problems.append(...lines.map((line) => make("li", { class: "teach-problem" }, line)));
+    this.problems.append(...lines.map((line) => make("p", { class: "teach-problem" }, line)));
   }
 
   async #record() {
@@ -239,7 +239,7 @@ export class Card {
   async #add(blob, details) {
     try {
       this.examples.push(await this.workshop.add(this.sound, blob, details));
-      if (details.clipped) this.complain([`${details.name}: is clipped, since it was too loud for the microphone. Record it again from further away.`]);
+      if (details.clipped) this.complain([`${details.name}: clipped, since it was too loud for the microphone; record it again from further away.`]);
       this.show();
       this.workshop.changed();
       return true;
@@ -273,9 +273,11 @@ export class Card {
     };
     element.addEventListener("dragover", (event) => over(event, true));
     element.addEventListener("dragleave", (event) => element.contains(event.relatedTarget) || over(event, false));
-    element.addEventListener("drop", (event) => {
+    element.addEventListener("drop", async (event) => {
       over(event, false);
-      this.addFiles([...event.dataTransfer.files]);
+      const { files, note } = await filesIn(event.dataTransfer);
+      await this.addFiles(files);
+      if (note) this.complain([note]);
     });
   }
 }

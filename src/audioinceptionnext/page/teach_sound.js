@@ -17,10 +17,10 @@ const FULL_SCALE = 0.98; // samples beyond it that are all but equal are clipped
 const SAME = 1.5 / 32768;
 const CLIPPED_RUN = 3; // of them in a row; two may be the peak of a sound that was not clipped
 const CLIPPED_SHARE = 0.0005; // of all samples, in such runs
-export const MIN_S = 0.1; // the shortest example
+const MIN_S = 0.1; // the shortest example
 
 /** The root mean square of each whole frame of 10 ms, as a Float64Array. */
-export function frameLevels(waveform, rate) {
+function frameLevels(waveform, rate) {
   const size = frameSamples(rate);
   const levels = new Float64Array(Math.floor(waveform.length / size));
   for (let frame = 0; frame < levels.length; frame++) {

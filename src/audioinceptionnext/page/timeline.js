@@ -1,9 +1,10 @@
 // Draws the log-mel, and below it a lane of segments for each label that occurs in view. Only what is in view is drawn.
-import { COLOURS, inkOn } from "./colours.js";
+import { inkOn } from "./colours.js";
 import { Overview } from "./overview.js";
 import { drawFrequencyMarks, paint } from "./spectrogram.js";
 import { clock, describe, make, readable, scoreOf } from "./text.js";
 
+const MANY_LABELS = 8; // of more, those with the most time come first
 const MANY_LANES = 12; // more than that are drawn lower
 const MAX_LANES = 20; // in view and in the overview, until all are requested: those with the most time
 const HEIGHT = 200; // of the log-mel, CSS pixels
@@ -54,10 +55,10 @@ export class Timeline {
   /** Draws these segments instead. The zoom stays, and what is in view. */
   showSegments(segments, colours) {
     this.lanes.forEach(({ row }) => row.remove());
-    // In the order in which the labels first occur, or of those that share colours, the ones with the most time first.
+    // In the order in which the labels first occur, or of many, the ones with the most time first.
     const labels = [...new Set(segments.map((one) => one.label))];
     this.ranking = [...colours.keys()].filter((label) => labels.includes(label));
-    const first = labels.length > COLOURS ? this.ranking : labels;
+    const first = labels.length > MANY_LABELS ? this.ranking : labels;
     this.order.push(...first.filter((label) => !this.order.includes(label)));
     const order = this.order.filter((label) => labels.includes(label));
     this.lanes = order.map((label) => this.#lane(label, segments, colours.get(label)));
@@ -137,6 +138,7 @@ export class Timeline {
   showTime(seconds, follow) {
     const x = seconds * this.scale;
     this.playhead.style.transform = `translateX(${x}px)`;
+    this.overview.showTime(seconds);
     const { scrollLeft, clientWidth } = this.element;
     if (follow && (x < scrollLeft || x > scrollLeft + 0.6 * clientWidth)) {
       // Past the middle, the recording moves below the playhead. After a jump the playhead is on the left again.

@@ -1,5 +1,5 @@
 // One recording's Result (see server.js): player, timeline, scores of the whole recording, and a table of segments.
-import { colourAt, coloursOf } from "./colours.js";
+import { colourOf, coloursOf } from "./colours.js";
 import { Player } from "./player.js";
 import { SegmentTable } from "./segments.js";
 import { clock, languageOf, make, percent, readable } from "./text.js";
@@ -44,7 +44,7 @@ export class Viewer {
 
   /** Shows another Result of the same recording, such as one with fewer labels; playback goes on. heir: see segments.js. */
   show(result, heir = null) {
-    for (const { label } of result.segments) if (!this.colours.has(label)) this.colours.set(label, colourAt(this.colours.size));
+    for (const { label } of result.segments) if (!this.colours.has(label)) this.colours.set(label, colourOf(label, [...this.colours.keys()]));
     this.timeline.showSegments(result.segments, this.colours);
     this.#showTables(result, heir);
     this.onShow();
@@ -55,7 +55,7 @@ export class Viewer {
     const without = result.segments.length < this.result.segments.length;
     const reason = without ? "the chosen sounds do not occur" : "the model recognised no sound with enough confidence";
     this.table.show(result.segments, result.edited ? "No segments." : `No segments: ${reason}.`, heir);
-    const scores = overallScores(result, this.colours);
+    const scores = overallScores(result);
     if (this.scores) this.scores.replaceWith(scores);
     else this.beside.append(this.table.element, scores);
     this.scores = scores;
@@ -104,9 +104,9 @@ export class Viewer {
   }
 }
 
-function overallScores(result, colours) {
+function overallScores(result) {
   const likely = result.clip.filter(({ score }) => Math.round(100 * score) > 0);
-  const bars = likely.map((one) => scoreBar(one.label, one.score, colours.get(one.label)));
+  const bars = likely.map((one) => scoreBar(one.label, one.score, colourOf(one.label)));
   const note = likely.length
     ? make("p", { class: "quiet" }, "The mean probabilities over the whole recording without digital silence: low for short sounds. A segment’s score is the mean over the segment.")
     : make("p", {}, result.clip.some(({ score }) => score > 0) ? "No sound stands out." : "Silence.");

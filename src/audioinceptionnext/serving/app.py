@@ -24,7 +24,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audioinceptionnext.errors import suggest
-from audioinceptionnext.history.database import History
 from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.models.names import package_version
 from audioinceptionnext.results.templates import render
@@ -49,6 +48,9 @@ from audioinceptionnext.serving.reception import Reception
 from audioinceptionnext.serving.result_store import ResultStore, add_results
 from audioinceptionnext.serving.security import Guard, key_check
 from audioinceptionnext.serving.settings import FOLDER_PREFIX, Settings
+from audioinceptionnext.serving.taught_models import TaughtModels
+from audioinceptionnext.serving.teach import Teach, add_teaching
+from audioinceptionnext.serving.watching import Watching
 from audioinceptionnext.serving.work_queue import WorkQueue
 
 DESCRIPTION = """Recognises the sounds of recordings and says when they occur. `POST /v1/predict` takes a file.
@@ -117,12 +119,14 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
 
     Raises:
         ModelError: one of the models does not exist or cannot be loaded.
-        ParameterError, MissingDependencyError: the backend is not available.
+        ParameterError, MissingDependencyError: the backend is not available, or what the rules need.
+        FileError: the history, the rules or a folder cannot be used.
 
     >>> app = create_app(Settings(models=("kitchen20",), workers=4))     # uvicorn.run(app)
     """
     models = ModelPool(settings.models, backend)
-    history = History(settings.history) if settings.history else None
+    watching = Watching.of(settings, models)
+    corrections = CorrectionsFolder(settings.corrections) if settings.corrections else None
     queue = WorkQueue(settings.workers, settings.queue)
     metrics = Metrics(queue)
     _remove_stale_folders(Path(tempfile.gettempdir()))
@@ -137,8 +141,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         yield
         expiry.cancel()
         queue.close()
-        if history is not None:
-            history.close()
+        watching.close()
         folder.cleanup()
 
     # No Swagger page: it loads scripts from another site. The description is enough for any client.
@@ -151,12 +154,17 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         redirect_slashes=False,  # many clients do not send an upload a second time
         lifespan=lifespan,
     )
-    correct = Correct(reception, models, CorrectionsFolder(settings.corrections) if settings.corrections else None)
-    events = EventsApi(history, settings.keep, models, settings)
-    _add_routes(app, predictor, metrics, correct, events, store)
+    api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
+    taught = TaughtModels(models, settings.taught or Path(folder.name, "taught")) if settings.teach else None
+    _add_routes(app, api, predictor, metrics, watching)
+    add_results(api, store)
+    add_events(api, EventsApi(watching.history, watching.clips, models, settings))
+    add_corrections(api, Correct(reception, models, corrections))
+    add_teaching(api, Teach(reception, models, taught))
+    app.include_router(api)
     _add_error_handlers(app)
     _add_page(app)
-    app.state.folder = Path(folder.name)
+    app.state.folder, app.state.taught = Path(folder.name), taught
     app.add_middleware(HeadAsGet)
     if settings.origins:
         app.add_middleware(
@@ -188,9 +196,7 @@ def _remove_stale_folders(parent: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_routes(
-    app: FastAPI, predictor: Predictor, metrics: Metrics, correct: Correct, events: EventsApi, store: ResultStore
-) -> None:
+def _add_routes(app: FastAPI, api: APIRouter, predictor: Predictor, metrics: Metrics, watching: Watching) -> None:
     models, settings = predictor.models, predictor.settings
     offers: list[str] = []
     if settings.results:
@@ -199,7 +205,8 @@ def _add_routes(
         offers.append("history")
     if settings.corrections:
         offers.append("corrections")
-    api = APIRouter(dependencies=[Depends(key_check(settings.api_key))] if settings.api_key else [])
+    if settings.teach:
+        offers.append("teach")
 
     @api.post(
         "/v1/predict",
@@ -261,12 +268,7 @@ def _add_routes(
 
     @api.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
-        await LiveSession(socket, models, settings, metrics).serve()
-
-    add_results(api, store)
-    add_events(api, events)
-    add_corrections(api, correct)
-    app.include_router(api)
+        await LiveSession(socket, models, settings, metrics, watching).serve()
 
 
 def _add_page(app: FastAPI) -> None:

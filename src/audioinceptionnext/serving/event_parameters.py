@@ -109,9 +109,14 @@ class CountsParameters(Filter):
 class Correction(BaseModel):
     """What is wrong with an event, as a person has it. What is left out stays as it is."""
 
-    start: float | str | None = Field(None, description=f"{_TIME[:-1]}, which is UTC.")
+    start: float | str | None = Field(
+        None,
+        description="ISO 8601, such as 2026-11-29T08:00:00+01:00, or Unix seconds. Without an offset, it is in UTC.",
+    )
     end: float | str | None = Field(None, description="In the same way.")
-    label: str | None = Field(None, min_length=1, max_length=200)
+    label: str | None = Field(
+        None, min_length=1, max_length=200, description="What sounds: a model's label or any other."
+    )
 
     model_config = {"extra": "forbid", "json_schema_extra": {"examples": [{"label": "Dog"}]}}
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import mimetypes
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,9 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from audioinceptionnext.errors import FileError, ParameterError
+from audioinceptionnext.history.clips import ClipFolder, is_clip_name
 from audioinceptionnext.history.database import History
 from audioinceptionnext.history.records import Filters, HistoryEvent, iso_time
-from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.serving.corrections import clean_label
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.event_parameters import (
@@ -51,12 +50,14 @@ class EventsApi:
 
     Args:
         history: None if this server keeps none.
-        clips: the folder of the kept clips; None if there is none.
+        clips: the kept clips; None if there are none.
         models: by whose groups events can be chosen.
         settings: of the server.
     """
 
-    def __init__(self, history: History | None, clips: Path | None, models: ModelPool, settings: Settings) -> None:
+    def __init__(
+        self, history: History | None, clips: ClipFolder | None, models: ModelPool, settings: Settings
+    ) -> None:
         self._history, self.clips, self.models, self.settings = history, clips, models, settings
 
     @property
@@ -125,10 +126,8 @@ class EventsApi:
         """Delete an event, and its clip unless another one has it, too."""
         self._event(history, id)
         for event in history.delete([id]):
-            path = self._clip(event)
-            if path is not None and event.clip not in history.clips():
-                with suppress(OSError):
-                    path.unlink()
+            if self.clips is not None and self._clip(event) is not None and event.clip not in history.clips():
+                self.clips.delete([event.clip or ""])
 
     def clip(self, history: History, id: int) -> Path:
         """The file of an event's clip. Raises `RequestError` (404) if there is none."""
@@ -149,14 +148,10 @@ class EventsApi:
 
     def _clip(self, event: HistoryEvent) -> Path | None:
         """Where the clip of an event is, which is never outside the folder, whatever the database says."""
-        if self.clips is None or event.clip is None:
+        if self.clips is None or event.clip is None or not is_clip_name(event.clip):
             return None
-        folder = self.clips.resolve()
-        try:
-            path = (folder / event.clip).resolve()
-        except (OSError, ValueError):  # a null character
-            return None
-        return path if path.is_relative_to(folder) and path != folder else None
+        path = (self.clips.path / event.clip).resolve()  # a link may lead elsewhere
+        return path if path.parent == self.clips.path.resolve() else None
 
     def _filters(self, history: History, query: Filter) -> Filters:
         after, before = query.bounds()
@@ -166,14 +161,7 @@ class EventsApi:
 
     def _labels(self, history: History, wanted: list[str]) -> list[str]:
         """The labels of the history that names, patterns and groups stand for. The models' own are known, too."""
-        kept = history.labels()
-        names = dict.fromkeys(kept)
-        groups: dict[str, dict[str, None]] = {}
-        for model in self.models.descriptions():
-            names.update(dict.fromkeys(model["labels"]))
-            for name, members in model["groups"].items():
-                groups.setdefault(name, {}).update(dict.fromkeys(members))
-        every = LabelSet(tuple(names), groups={name: tuple(members) for name, members in groups.items()})
+        every = self.models.label_set(history.labels())
         return [every.names[place] for place in every.choose(wanted)]
 
 

@@ -23,6 +23,7 @@ from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.parameters import ListenParameters
 from audioinceptionnext.serving.security import PROTOCOL
 from audioinceptionnext.serving.settings import Settings
+from audioinceptionnext.serving.watching import Watch, Watching
 
 MAX_REASON_BYTES = 123  # of a close, by RFC 6455
 TOP_K = 5
@@ -33,8 +34,11 @@ CLOSE_NORMAL, CLOSE_REFUSED, CLOSE_TRY_LATER = 1000, 1008, 1013
 class LiveSession:
     """One client's live stream."""
 
-    def __init__(self, socket: WebSocket, models: ModelPool, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, socket: WebSocket, models: ModelPool, settings: Settings, metrics: Metrics, watching: Watching
+    ) -> None:
         self.socket, self.models, self.settings, self.metrics = socket, models, settings, metrics
+        self._watching = watching
         self._rest = b""  # of a sample whose bytes arrive in two messages
         self._warnings: list[str] = []  # that the client was not told yet
 
@@ -76,11 +80,27 @@ class LiveSession:
             settings=settings,
             sample_rate=rate,
             lookahead=query.lookahead,
-            early="events" in self._include,
+            early="events" in self._include or self._watching.rules is not None,
             on_warning=self._warnings.append,
         )
         self._delay = round(stream.delay, 3)
         self._labels, self._names, self._model_rate = stream.labels, recogniser.names, recogniser.sample_rate
+        watch = self._watching.open(query.name, recogniser, settings, stream.delay)
+        try:
+            await self._recognise(stream, watch, sample_type, channels, rate)
+        finally:
+            if watch is not None:  # what was going on ends here, also if the client has left
+                await asyncio.shield(run_in_threadpool(_end, stream, watch, recogniser.sample_rate))
+
+    async def _recognise(
+        self, stream: Stream, watch: Watch | None, sample_type: np.dtype[Any], channels: int, rate: float
+    ) -> None:
+        def take(samples: np.ndarray | None) -> list[Step]:
+            steps = stream.finish() if samples is None else stream.push(samples)
+            if watch is not None:
+                watch.take(stream, self._model_rate)
+            return steps
+
         first = True
         while (data := await self._receive()) is not None:
             if first and (kind := kind_of_bytes(data)):
@@ -90,8 +110,8 @@ class LiveSession:
             samples = self._decode(data, sample_type, channels)
             self.metrics.audio.labels("live").inc(len(samples) / rate)
             # In a thread, and one message at a time: a client that sends faster than this has to wait.
-            await self._send(await run_in_threadpool(stream.push, samples), stream.events)
-        await self._send(await run_in_threadpool(stream.finish), stream.events)
+            await self._send(await run_in_threadpool(take, samples), stream.events)
+        await self._send(await run_in_threadpool(take, None), stream.events)
 
     async def _receive(self) -> bytes | None:
         """The next samples; None when the client has announced the end."""
@@ -157,3 +177,12 @@ class LiveSession:
             await self.socket.close(code, error.detail.encode()[:MAX_REASON_BYTES].decode(errors="ignore"))
         except (RuntimeError, WebSocketDisconnect):
             pass
+
+
+def _end(stream: Stream, watch: Watch, rate: int) -> None:
+    """Pass on the last events of a stream, unless that is done, and finish."""
+    try:
+        stream.finish()
+        watch.take(stream, rate)
+    finally:
+        watch.close()

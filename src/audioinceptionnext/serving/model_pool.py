@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -11,6 +13,7 @@ from audioinceptionnext.inference.backends import Backend
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load
 from audioinceptionnext.models.names import DEFAULT_MODEL, model_entries
+from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.languages import names_of
 from audioinceptionnext.serving.errors import RequestError
 
@@ -19,7 +22,7 @@ _COPIED = (
     *("name", "labels", "sample_rate", "mode", "parameters", "gmac", "bytes", "licence", "measured"),
     *("kind", "identifiers", "groups"),
 )
-_UNSTATED: dict[str, Any] = {"kind": "single-label", "identifiers": [], "groups": {}}
+_UNSTATED: dict[str, Any] = {"kind": "single-label", "identifiers": [], "groups": {}, "taught": False}
 
 
 class ModelPool:
@@ -54,6 +57,29 @@ class ModelPool:
                 self._descriptions[recogniser.name] = _describe(recogniser, Path(name))
         self.default = next(iter(self._descriptions))
         self.get(self.default)  # a model that cannot be loaded is found out before the first request
+
+    def add(self, path: Path) -> None:
+        """Offer a model that was taught, in place of one of its name.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        recogniser = load(path, threads=1, backend=self._backend)
+        with self._lock:
+            self._loaded[recogniser.name], self._files[recogniser.name] = recogniser, path
+            self._descriptions = self._descriptions | {recogniser.name: _describe(recogniser, path) | {"taught": True}}
+
+    def remove(self, name: str) -> None:
+        """Offer a model no longer."""
+        with self._lock:
+            self._descriptions = {one: about for one, about in self._descriptions.items() if one != name}
+            self._loaded.pop(name, None)
+            self._files.pop(name, None)
+
+    def source(self, name: str) -> str | Path:
+        """The name or the file that a model was loaded from. Raises `RequestError` (404) if there is no such model."""
+        self.check(name)
+        return self._files.get(name, name)
 
     def names(self) -> list[str]:
         """The names of all models, the default first."""
@@ -94,6 +120,7 @@ class ModelPool:
         name = name or self.default
         self.check(name)
         with self._lock:
+            self.check(name)  # it may have been removed
             if name not in self._loaded:
                 self._loaded[name] = load(name, threads=1, backend=self._backend)
             return self._loaded[name]
@@ -103,6 +130,20 @@ class ModelPool:
         if name not in self._descriptions:
             detail = f"no model is called {name[:100]!r} here; {suggest(name[:100], self._descriptions)}"
             raise RequestError(404, detail, parameter="model")
+
+    def label_set(self, more: Iterable[str] = ()) -> LabelSet:
+        """The labels and the groups of all models together, by which segments of any of them can be chosen.
+
+        Args:
+            more: further labels.
+        """
+        names = dict.fromkeys(more)
+        groups: dict[str, dict[str, None]] = {}
+        for model in list(self._descriptions.values()):  # a model may be taught meanwhile
+            names.update(dict.fromkeys(model["labels"]))
+            for name, members in model["groups"].items():
+                groups.setdefault(name, {}).update(dict.fromkeys(members))
+        return LabelSet(tuple(names), groups={name: tuple(members) for name, members in groups.items()})
 
     def spellings(self, name: str) -> dict[str, str]:
         """The labels of a model, by themselves in lower case; none of a model that is not here."""
@@ -120,8 +161,9 @@ def _describe(recogniser: Recogniser, path: Path) -> dict[str, Any]:
         "gmac": float(recogniser.metadata.get("gmac", 0)),
         "bytes": path.stat().st_size if path.is_file() else 0,
         "licence": None,
-        "measured": None,
+        "measured": json.loads(recogniser.metadata.get("info", "{}")).get("measured"),
         "kind": recogniser.metadata["kind"],
         "identifiers": list(recogniser.identifiers),
         "groups": {name: list(members) for name, members in recogniser.groups.items()},
+        "taught": False,
     }

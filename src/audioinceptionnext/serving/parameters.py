@@ -203,6 +203,10 @@ class ListenParameters(Parameters):
         "",
         description=f"{', '.join(INCLUDES)} and events, separated by commas: what messages hold besides the step.",
     )
+    name: str = Field(
+        "microphone",
+        description="What the server's history and rules call the stream. A second one of this name gets a number.",
+    )
 
 
 def _given(texts: list[str]) -> list[str] | None:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.settings import Settings
-from audioinceptionnext.serving.uploads import MAX_FIELD_BYTES, Upload, receive
+from audioinceptionnext.serving.uploads import MAX_FIELD_BYTES, Upload, body_chunks, receive
 from audioinceptionnext.serving.work_queue import Busy, Cancelled, WorkQueue
 
 #: Runs a task in a thread of the queue. The task gets an event that is set when its result is no longer wanted.
@@ -63,17 +63,46 @@ class Reception:
             upload = await receive(request, self.folder, self.settings, max_field_bytes)
         finally:
             self._uploads -= 1
+        try:
+            async with self._running(request) as run:
+                yield upload, run
+        finally:
+            upload.close()
+
+    @asynccontextmanager
+    async def receive_body(self, request: Request, max_bytes: int) -> AsyncIterator[tuple[bytes, Run]]:
+        """The request's body in memory, for what is no recording, and what runs a task on it.
+
+        Raises:
+            RequestError: 408 for a slow client, 413 for a body of more than ``max_bytes``, 503 if the server is busy.
+            starlette.requests.ClientDisconnect: the client has left.
+        """
+        self.check()
+        self._uploads += 1
+        body = bytearray()
+        try:
+            async for chunk in body_chunks(request, self.settings):
+                body += chunk
+                if len(body) > max_bytes:
+                    raise RequestError(413, f"the body is larger than {max_bytes / 1e6:g} MB: send less")
+        finally:
+            self._uploads -= 1
+        async with self._running(request) as run:
+            yield bytes(body), run
+
+    @asynccontextmanager
+    async def _running(self, request: Request) -> AsyncIterator[Run]:
+        """What runs tasks for a request that has arrived whole, until its client leaves."""
         request.state.received = True
         disconnected = asyncio.create_task(_disconnect(request))
         try:
-            yield upload, lambda task: self.queue.run(task, disconnected)
+            yield lambda task: self.queue.run(task, disconnected)
         except Busy as busy:
             raise _busy(busy) from None
         except Cancelled:
             raise ClientDisconnect from None
         finally:
             disconnected.cancel()
-            upload.close()
 
 
 class DecodingClock:

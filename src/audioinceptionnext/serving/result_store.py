@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,27 +52,28 @@ class ResultStore:
     def keep(self, response: dict[str, Any]) -> dict[str, Any]:
         """The response with ``kept``: an ``id`` that nobody can guess, and the time ``until`` which it is kept at most.
 
-        Without ``kept`` if it cannot be kept: it is too large, or the disk is full, which the log says.
+        It comes back as it is if it cannot be kept: it is too large, or the disk is full, which the log says.
         """
         until = self._clock() + self._settings.result_seconds
         name = secrets.token_urlsafe(16)
         moment = datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
-        response = response | {"kept": {"id": name, "until": moment}}
-        body = json.dumps(response, ensure_ascii=False).encode()
+        with_id = response | {"kept": {"id": name, "until": moment}}
+        body = json.dumps(with_id, ensure_ascii=False).encode()
+        if not self._settings.results or len(body) > self._settings.result_bytes:
+            return response
         path = self._folder / f"{name}.json"
-        if len(body) <= self._settings.result_bytes:
-            try:
-                self._folder.mkdir(exist_ok=True)
-                path.write_bytes(body)
-            except OSError as error:
-                log.warning("a result is not kept: %s", error.strerror or error)
-                path.unlink(missing_ok=True)
-            else:
-                with self._lock:
-                    self._kept[name] = _Kept(path, len(body), until)
-                    self._drop()
-                return response
-        return {key: value for key, value in response.items() if key != "kept"}
+        try:
+            self._folder.mkdir(exist_ok=True)
+            path.write_bytes(body)
+        except OSError as error:
+            log.warning("a result is not kept: %s", error.strerror or error)
+            with suppress(OSError):
+                path.unlink()
+            return response
+        with self._lock:
+            self._kept[name] = _Kept(path, len(body), until)
+            self._drop()
+        return with_id
 
     def read(self, name: str) -> bytes | None:
         """The JSON of the response that is kept under an id; None if there is none any more."""

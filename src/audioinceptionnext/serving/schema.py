@@ -120,6 +120,7 @@ class Model(BaseModel):
         default=None, description="Names of labels and groups, if a language is asked for."
     )
     default: bool
+    taught: bool = Field(description="Whether it was taught here, so that its file can be downloaded and deleted.")
 
 
 class Limits(BaseModel):

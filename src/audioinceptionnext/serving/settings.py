@@ -40,11 +40,16 @@ class Settings:
         origins: sites, besides the server's own, whose pages may call it.
         history: the database in which live streams are recorded, and which the server shows. None keeps no history.
         keep: the folder of clips that belong to the history. None keeps no clips.
+        keep_max_mb, keep_max_days: the oldest clips are deleted beyond them; no limit if None.
+        rules: the file of the rules that watch live streams. None raises no alerts.
         corrections: the folder in which recordings are stored with the segments that people have corrected. None stores
             nothing.
+        teach: whether clients may teach models sounds of their own, which are then offered to all.
+        taught: the folder in which models that were taught are kept. None forgets them when the server stops.
 
     Raises:
-        ParameterError: a host name or a site is written in a way that no request could match.
+        ParameterError: a host name or a site is written in a way that no request could match, or clips are to be kept
+            without a history.
     """
 
     models: tuple[str, ...] | None = None
@@ -65,9 +70,19 @@ class Settings:
     origins: tuple[str, ...] = ()
     history: Path | None = None
     keep: Path | None = None
+    keep_max_mb: float | None = None
+    keep_max_days: float | None = None
+    rules: Path | None = None
     corrections: Path | None = None
+    teach: bool = False
+    taught: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.keep and not self.history:
+            raise ParameterError("keep", self.keep, "give a history, too, which says what each clip is of")
+        for name in ("keep_max_mb", "keep_max_days"):
+            if getattr(self, name) is not None and not self.keep:
+                raise ParameterError(name, getattr(self, name), "give a folder of clips, too")
         for host in self.hosts:
             if re.search(r"[/,\s]|^[^\[].*:", host):
                 reason = "give the name alone, without a port or https://, such as sounds.example.org"

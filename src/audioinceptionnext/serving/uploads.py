@@ -99,7 +99,7 @@ async def receive(request: Request, folder: Path, settings: Settings, max_field_
     _check_type(content_type, request.headers.get("content-encoding", "identity"))
     upload = Upload(folder, settings.max_bytes, max_field_bytes)
     try:
-        chunks = _chunks(request, settings)
+        chunks = body_chunks(request, settings)
         if content_type == b"multipart/form-data":
             await _receive_form(chunks, options.get(b"boundary", b""), upload)
         else:
@@ -134,7 +134,7 @@ def _check_type(content_type: bytes, encoding: str) -> None:
     raise RequestError(415, f"{reason}, as multipart/form-data in the field file, or as the body")
 
 
-async def _chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+async def body_chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
     """The body's chunks without empty ones. Raises `RequestError` (408) for a client that is idle or too slow."""
     stream, start, size = request.stream().__aiter__(), monotonic(), 0
     while True:

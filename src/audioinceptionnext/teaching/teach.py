@@ -17,8 +17,10 @@ from audioinceptionnext.errors import (
     AinextError,
     FileError,
     ModelError,
+    ParameterError,
     check_can_write,
     describe,
+    printable,
     replacing,
 )
 from audioinceptionnext.inference.parallel import MAX_PARALLEL, available_cores, parallel_map
@@ -37,13 +39,14 @@ Recordings = str | PathLike[str] | Mapping[str, Recording | Iterable[Recording]]
 
 @dataclass(frozen=True)
 class Taught:
-    """A model that was taught, and how well it does.
+    """A model that was taught, and how well it recognises recordings that were left out.
 
     Attributes:
         model: its file, which `audioinceptionnext.load` takes.
         clips: how many recordings it was taught from.
         top1: the share of these, in percent, that a layer gets right that was not taught from them (five folds).
         per_class: the same for each class.
+        confusions: for each class, how many of its recordings were taken for each; long ones count once every 5 s.
         threshold: the onset threshold of all its labels.
         seconds: that teaching took.
         left_out: one line for each recording that could not be used; each was also a Python warning.
@@ -53,12 +56,13 @@ class Taught:
     clips: int
     top1: float
     per_class: dict[str, float]
+    confusions: dict[str, dict[str, int]]
     threshold: float
     seconds: float
     left_out: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON object that `ainext teach --json` prints."""
+        """The JSON object that `ainext teach` prints."""
         return {
             "model": str(self.model),
             "clips": self.clips,
@@ -66,6 +70,7 @@ class Taught:
             "top1": self.top1,
             "seconds": round(self.seconds, 2),
             "per_class": self.per_class,
+            "confusions": self.confusions,
             "threshold": self.threshold,
             "left_out": list(self.left_out),
         }
@@ -95,9 +100,9 @@ def teach(
 
     Raises:
         AinextError: fewer than two classes have recordings that can be used, or one of them has only one.
-        FileError: ``out`` cannot be written, or is another kind of file.
+        FileError: ``out`` cannot be written.
         ModelError: there is no such model, or it gives no features.
-        ParameterError: there is no such folder.
+        ParameterError: there is no such folder, or ``out`` would replace another kind of file.
 
     >>> audioinceptionnext.teach({"doorbell": ["1.wav", "2.wav"], "nothing": ["room.wav"]}, "mine.onnx").top1
     100.0
@@ -122,22 +127,24 @@ def teach(
         new.write_bytes(content)
     seconds = perf_counter() - begun
     clips = sum(lesson.clips.values())
-    return Taught(out, clips, lesson.top1, lesson.per_class, lesson.head.threshold, seconds, tuple(left_out))
+    return Taught(
+        out, clips, lesson.top1, lesson.per_class, lesson.confusions, lesson.head.threshold, seconds, tuple(left_out)
+    )
 
 
 def check_output(out: Path, overwrite: bool = False) -> None:
     """Check that a model can be written there, and that this replaces nothing but a model that was taught.
 
     Raises:
-        FileError: it cannot, or replaces something else.
+        FileError: it cannot.
+        ParameterError: it would replace something else.
     """
     if out.suffix != ".onnx":
         raise FileError(out, "the name of the new model must end in .onnx")
     check_can_write(out)
     if out.exists() and not overwrite and not is_taught(out):
-        raise FileError(
-            out, "this file was not written by ainext teach; give --overwrite to replace it, or another name"
-        )
+        reason = f"{printable(out)} is no model that was taught, and would be replaced; allow it, or give another name"
+        raise ParameterError("overwrite", None, reason)
 
 
 def is_taught(path: Path) -> bool:
