@@ -94,24 +94,28 @@ class Subscriber:
 
     Attributes:
         messages: topic, payload and whether it was retained, in order.
+        times: when they came, by `time.monotonic`.
     """
 
-    def __init__(self, port: int, topics: str = "#", **tls: Any) -> None:
+    def __init__(self, port: int, topics: str = "#") -> None:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 
         self.messages: list[tuple[str, str, bool]] = []
+        self.times: list[float] = []
         self._ready = threading.Event()
         self._client: Any = Client(CallbackAPIVersion.VERSION2)
         self._client.reconnect_delay_set(0.05, 0.05)
         self._client.on_connect = lambda client, *_: client.subscribe(topics, 1)
         self._client.on_subscribe = lambda *_: self._ready.set()
-        self._client.on_message = lambda client, data, one: self.messages.append(
-            (one.topic, one.payload.decode(), one.retain)
-        )
+        self._client.on_message = self._on_message
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
         assert self._ready.wait(WAIT_S)
+
+    def _on_message(self, client: Any, data: Any, message: Any) -> None:
+        self.times.append(time.monotonic())
+        self.messages.append((message.topic, message.payload.decode(), message.retain))
 
     def of(self, topic: str) -> list[str]:
         """The payloads of a topic."""
@@ -136,13 +140,15 @@ class WebServer:
         does: what it does with each request: answers with a status, redirects to a text, calls a function with the
             handler. The last one stays.
         bodies: the JSON objects that came with requests that it answered with success.
-        requests: headers and bodies of all requests.
+        requests: paths, headers and bodies of all requests.
+        times: when the ``bodies`` came, by `time.monotonic`.
     """
 
     def __init__(self, *does: int | str | Callable[[Any], None], port: int = 0) -> None:
         self.does = list(does) or [204]
         self.bodies: list[dict[str, Any]] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.times: list[float] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -154,6 +160,7 @@ class WebServer:
                     does(self)
                     return
                 if isinstance(does, int) and does < 300:
+                    server.times.append(time.monotonic())
                     server.bodies.append(json.loads(body))
                 self.send_response(302 if isinstance(does, str) else does)
                 if isinstance(does, str):

@@ -25,7 +25,7 @@ from tests.audio_files import encode
 ROOT = Path(__file__).parents[1]
 SCENE = ROOT / "examples" / "kitchen-scene.flac"
 GUIDES = [
-    *("docs/index.md", "docs/recognise.md", "docs/serve.md"),
+    *("docs/index.md", "docs/alerts.md", "docs/recognise.md", "docs/serve.md"),
     *(
         pytest.param(name, marks=pytest.mark.workshop)
         for name in ("README.md", "docs/share.md", "docs/extend.md", "docs/teach.md")

@@ -118,6 +118,16 @@ def test_segments_are_corrected_by_mouse(page: Any) -> None:
     assert f"{SCENE.name},{found[1]['start']:.3f},{found[1]['end']:.3f},knif,\n" in saved(page, "CSV").read_text()
     assert "\nknif\n" in saved(page, "SRT").read_text()
 
+    page.get_by_role("button", name="Edit water flowing, 0:10").click()
+    page.get_by_label("Rename or delete all 2 segments of water flowing").check()
+    page.get_by_role("combobox", name="Sound").fill("chop")
+    page.get_by_role("option", name="chopping").click()
+    page.get_by_role("button", name="Save", exact=True).click()
+    assert page.inner_text(SAID) == "Renamed 2 segments of water flowing to chopping."
+    assert [row[2] for row in rows(page)] == [label.replace("water flowing", "chopping") for label in table]
+    page.get_by_role("button", name="Undo").click()
+    assert segments(page) == found
+
     page.get_by_role("button", name="Back to the model’s segments").click()
     assert segments(page) == before and page.locator(".edited-mark").is_hidden()
     page.get_by_role("button", name="Undo").click()

@@ -45,6 +45,25 @@ test("a segment that is changed back is the model's again, with its score", () =
   assert.equal(corrections.undo().text, "renamed back");
 });
 
+test("all segments of a label are renamed or deleted in one edit", () => {
+  const corrections = made();
+  const fox = corrections.change(LATE, { label: "Fox", end: 9 }, "renamed", { also: [DOG] });
+  assert.deepEqual(fox, { start: 8, end: 9, label: "Fox", score: null });
+  const found = corrections.apply(MODEL);
+  assert.deepEqual(
+    found.map(({ label, start, end }) => [label, start, end]),
+    [["Fox", 1, 2], ["Cat", 3, 4], ["Fox", 8, 9]],
+  );
+  corrections.change(fox, { label: "Dog", end: 9.5 }, "renamed back", { also: [found[0]] });
+  assert.deepEqual([corrections.apply(MODEL), corrections.edited], [MODEL, false]);
+  assert.deepEqual(corrections.undo(), { text: "renamed back", segment: fox });
+  corrections.remove(fox, "deleted", [found[0]]);
+  assert.deepEqual([corrections.apply(MODEL), corrections.counts], [[CAT], { changed: 0, added: 0, deleted: 2 }]);
+  corrections.undo();
+  corrections.undo();
+  assert.equal(corrections.edited, false);
+});
+
 test("segments stay within the recording and are never shorter than the shortest", () => {
   const corrections = made();
   assert.deepEqual(corrections.add({ start: -3, end: 99, label: "Cat" }, "").end, 10);
@@ -57,9 +76,9 @@ test("segments stay within the recording and are never shorter than the shortest
 test("repeated small moves of one segment are undone at once", () => {
   const corrections = made();
   let segment = corrections.change(CAT, { label: "Lynx" }, "renamed");
-  for (let count = 0; count < 5; count++) segment = corrections.change(segment, { end: segment.end + 0.05 }, "ends later", "end");
+  for (let count = 0; count < 5; count++) segment = corrections.change(segment, { end: segment.end + 0.05 }, "ends later", { merge: "end" });
   assert.equal(segment.end, 4.25);
-  segment = corrections.change(segment, { start: 2.9 }, "starts earlier", "start");
+  segment = corrections.change(segment, { start: 2.9 }, "starts earlier", { merge: "start" });
   assert.deepEqual([corrections.undo().segment.end, corrections.undo().segment.end], [4.25, 4]);
   assert.equal(corrections.undo().text, "renamed");
 });

@@ -148,7 +148,8 @@ class Alerts:
         Without this, a rule with a minimum duration raises its alert when the segment ends.
 
         Args:
-            source, began: as in `event`.
+            source: as in `event`.
+            began: as in `event`.
             segments: with the numbers of their events.
         """
         with self._lock:

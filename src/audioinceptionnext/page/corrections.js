@@ -93,38 +93,38 @@ export class Corrections {
 
   /**
    * Changes a segment, which may be the model's, and returns the one that replaces it. values: {start, end, label}, or some
-   * of them. merge: consecutive changes of one segment with the same name are one edit.
+   * of them. merge: consecutive changes of one segment with the same name are one edit. also: segments that get its label.
    */
-  change(segment, values, text, merge = null) {
+  change(segment, values, text, { merge = null, also = [] } = {}) {
     const made = this.fit({ ...segment, ...values });
     if (equal(made, segment)) return segment;
-    const { removed, own, after, merge: last } = this.#state;
+    const { after: latest, merge: last } = this.#state;
+    let state = this.#replaced(this.#state, segment, made);
+    const { after } = state;
+    for (const one of also) state = this.#replaced(state, one, this.fit({ ...one, label: made.label }));
+    let before = segment;
+    if (merge && merge === last && latest === segment && !this.canRedo) {
+      ({ before } = this.#states.pop());
+      this.#at--;
+    }
+    this.#push({ ...state, text, before, after, merge });
+    return after;
+  }
+
+  /** also: segments that are removed with it. */
+  remove(segment, text, also = []) {
+    let state = this.#state;
+    for (const one of [segment, ...also]) state = this.#replaced(state, one, null);
+    this.#push({ ...state, text, before: segment, after: null, merge: null });
+  }
+
+  /** The state in which a segment is replaced by another one, `after`, or by none; what the model said itself is no correction. */
+  #replaced({ removed, own }, segment, made) {
     const entry = own.find((one) => one.segment === segment);
     const origin = entry ? entry.origin : segment;
     const others = own.filter((one) => one !== entry);
-    const back = origin !== null && equal(made, origin); // to what the model said
-    const state = {
-      removed: back ? removed.filter((one) => one !== origin) : entry ? removed : [...removed, origin],
-      own: back ? others : [...others, { segment: made, origin }],
-      text,
-      before: segment,
-      after: back ? origin : made,
-      merge,
-    };
-    if (merge && merge === last && after === segment && !this.canRedo) {
-      state.before = this.#state.before;
-      this.#states.pop();
-      this.#at--;
-    }
-    this.#push(state);
-    return state.after;
-  }
-
-  remove(segment, text) {
-    const { removed, own } = this.#state;
-    const entry = own.find((one) => one.segment === segment);
-    const state = { removed: entry ? removed : [...removed, segment], own: own.filter((one) => one !== entry), text, before: segment, after: null };
-    this.#push(state);
+    if (made && origin && equal(made, origin)) return { removed: removed.filter((one) => one !== origin), own: others, after: origin };
+    return { removed: entry ? removed : [...removed, origin], own: made ? [...others, { segment: made, origin }] : others, after: made };
   }
 
   /** Drops all corrections, as an edit that can be undone. */

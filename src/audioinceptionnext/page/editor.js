@@ -3,7 +3,7 @@ import { correctionsOf, equal, MIN_SECONDS } from "./corrections.js";
 import { Dragging } from "./dragging.js";
 import { gestures, keys } from "./editor_help.js";
 import { NUDGE, SegmentForm } from "./segmentform.js";
-import { clock, describe, make, readable } from "./text.js";
+import { clock, countSegments, describe, make, readable } from "./text.js";
 import { watch } from "./unsaved.js";
 
 const NEW_SECONDS = 1; // of a segment that a button adds
@@ -150,9 +150,10 @@ export class Editor {
       duration: this.viewer.result.duration,
       playhead: () => this.viewer.player.time,
       onTimes: (times) => this.#dragging.mark(times),
-      onSave: (written) => this.#save(segment, written),
+      alike: segment ? this.#alike(segment).length : 0,
+      onSave: (written, all) => this.#save(segment, written, all),
       onCancel: () => this.#closeForm(true),
-      onDelete: segment && (() => this.#remove(segment)),
+      onDelete: segment && ((all) => this.#remove(segment, all)),
     });
     this.#form = { form, segment, row };
     this.bar.classList.add(row ? "elsewhere" : "writing");
@@ -181,10 +182,16 @@ export class Editor {
     (opener ?? this.viewer.timeline.element).focus({ preventScroll: !row });
   }
 
-  #save(segment, values) {
+  /** The other segments of the same label, of those that are shown. */
+  #alike(segment) {
+    return this.viewer.shown.segments.filter((one) => one !== segment && one.label === segment.label);
+  }
+
+  /** all: whether the others of its label are renamed, too. */
+  #save(segment, values, all) {
     const { row } = this.#form;
     this.#closeForm(true);
-    if (segment) this.#change(segment, values);
+    if (segment) this.#change(segment, values, { also: all && values.label !== segment.label ? this.#alike(segment) : [] });
     else this.#add(values);
     if (!row) (this.picked.querySelectorAll("button")[1] ?? this.viewer.timeline.element).focus({ preventScroll: true });
   }
@@ -201,18 +208,23 @@ export class Editor {
     this.#openForm(null, { start, end: Math.min(duration, start + NEW_SECONDS), label: "" });
   }
 
-  #change(segment, values, merge = null) {
-    const text = inWords(segment, this.corrections.fit({ ...segment, ...values }));
-    const changed = this.corrections.change(segment, values, text, merge);
+  /** options: as corrections.js has them. */
+  #change(segment, values, options = {}) {
+    const text = inWords(segment, this.corrections.fit({ ...segment, ...values }), options.also?.length);
+    const changed = this.corrections.change(segment, values, text, options);
     if (changed !== segment) this.#finish(changed, text);
   }
 
-  #remove(segment) {
+  /** all: whether the others of its label are deleted, too. */
+  #remove(segment, all = false) {
     this.#closeForm();
     const { segments } = this.viewer.shown;
-    const next = segments[segments.indexOf(segment) + 1] ?? segments[segments.indexOf(segment) - 1] ?? null;
-    const text = `Deleted ${describe(segment)}.`;
-    this.corrections.remove(segment, text);
+    const also = all ? this.#alike(segment) : [];
+    const place = segments.indexOf(segment);
+    const stays = (one) => one !== segment && !also.includes(one);
+    const next = segments.slice(place).find(stays) ?? segments.slice(0, place).findLast(stays) ?? null;
+    const text = also.length ? `Deleted ${countSegments(also.length + 1)} of ${readable(segment.label)}.` : `Deleted ${describe(segment)}.`;
+    this.corrections.remove(segment, text, also);
     const inTable = this.viewer.table.element.contains(document.activeElement);
     this.#finish(inTable ? next : null, text, next);
   }
@@ -327,7 +339,7 @@ export class Editor {
     const { duration } = this.viewer.result;
     if (first && last && (times.start < 0 || times.end > duration)) return;
     if (times.end - times.start < MIN_SECONDS - 1e-9) return;
-    this.#change(segment, times, `nudge ${Boolean(first)} ${Boolean(last)}`);
+    this.#change(segment, times, { merge: `nudge ${Boolean(first)} ${Boolean(last)}` });
   }
 
   #bound(segment, times) {
@@ -341,11 +353,12 @@ function inClocks({ start, end }) {
   return `${clock(start, 2)} to ${clock(end, 2)}`;
 }
 
-/** An edit in words. */
-function inWords(before, after) {
+/** An edit in words. others: how many more segments of the label are renamed. */
+function inWords(before, after, others = 0) {
   const name = readable(before.label);
   const times = inClocks(after);
   const moved = before.start !== after.start || before.end !== after.end;
+  if (others) return `Renamed ${countSegments(others + 1)} of ${name} to ${readable(after.label)}.`;
   if (before.label !== after.label) return `Renamed ${name} to ${readable(after.label)}${moved ? `, ${times}` : ""}.`;
   if (before.end === after.end) return `${name} now starts at ${clock(after.start, 2)}.`;
   if (before.start === after.start) return `${name} now ends at ${clock(after.end, 2)}.`;

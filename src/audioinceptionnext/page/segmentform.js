@@ -1,7 +1,7 @@
 // The form in which a segment's start, end and label are written.
 import { MIN_SECONDS } from "./corrections.js";
 import { LabelBox } from "./labelbox.js";
-import { clock, make, secondsOf } from "./text.js";
+import { clock, countSegments, make, readable, secondsOf } from "./text.js";
 
 /** Seconds by which a key moves a bound. */
 export const NUDGE = 0.05;
@@ -9,16 +9,19 @@ export const NUDGE = 0.05;
 export class SegmentForm {
   /**
    * values: {start, end, label}; an empty label stands for a segment that is to be added. labels: that are offered.
-   * playhead(): its time. onTimes({start, end}): called as they change. onSave(values), onCancel(), onDelete(): called by
-   * the buttons; without onDelete there is no such button.
+   * playhead(): its time. alike: how many others have its label. onTimes({start, end}): called as they change. onSave(values,
+   * all), onCancel(), onDelete(all): called by the buttons, with whether the others are meant, too; without onDelete there is
+   * no such button.
    */
-  constructor({ values, labels, duration, playhead, onTimes, onSave, onCancel, onDelete }) {
+  constructor({ values, labels, duration, playhead, alike, onTimes, onSave, onCancel, onDelete }) {
     Object.assign(this, { duration, playhead, onTimes, onSave });
     this.label = new LabelBox(labels, values.label);
     this.problem = make("p", { class: "problem", role: "alert", hidden: true });
     this.start = this.#time("start");
     this.end = this.#time("end");
     this.setTimes(values);
+    this.all = make("input", { type: "checkbox" });
+    const others = `Rename or delete all ${countSegments(alike + 1)} of ${readable(values.label)}`;
     const field = (name, input, ...elements) => make("div", { class: "field" }, make("label", { for: input.id }, name), ...elements);
     const button = (text, onclick) => make("button", { type: "button", onclick }, text);
     this.element = make(
@@ -32,8 +35,9 @@ export class SegmentForm {
         { class: "form-actions" },
         make("button", { class: "primary" }, values.label ? "Save" : "Add"),
         button("Cancel", onCancel),
-        onDelete ? button("Delete", onDelete) : null,
+        onDelete ? button("Delete", () => onDelete(this.all.checked)) : null,
       ),
+      alike ? make("label", { class: "alike" }, this.all, others) : null,
       this.problem,
     );
     this.element.addEventListener("submit", (event) => {
@@ -102,7 +106,7 @@ export class SegmentForm {
     else if (values.end > this.duration + 0.01) this.#refuse(this.end, `The recording ends at ${clock(this.duration, 2)}.`);
     else if (values.end - values.start < MIN_SECONDS - 1e-9) this.#refuse(this.end, `The end must be at least ${MIN_SECONDS} s after the start.`);
     else if (!values.label) this.#refuse(this.label.input, "Choose a label, or write one of your own.");
-    else this.onSave(values);
+    else this.onSave(values, this.all.checked);
   }
 
   #refuse(input, text) {
