@@ -1,7 +1,7 @@
 // Days and times of day in the browser's time zone. A day is a text such as "2026-11-29", as <input type="date"> has it.
 
 /** The name of the browser's time zone, such as "Europe/Berlin". */
-export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone;
+export const ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "UTC";
 
 const HOUR_S = 3600;
 const pad = (value) => String(value).padStart(2, "0");

@@ -167,7 +167,7 @@ class HistoryPage {
   #showHour(start) {
     this.hour = start;
     this.#render();
-    find("status").textContent = `${this.stretch.textContent}: ${countEvents(this.inView.length)}.`;
+    find("status").textContent = `${start === null ? describeDay(this.day) : this.stretch.textContent}: ${countEvents(this.inView.length)}.`;
   }
 
   /** The events of the day that fit the filters. */

@@ -27,7 +27,10 @@ export class DayTimeline {
   show(events, colours, first, last, chosen) {
     Object.assign(this, { events, colours, first, last, chosen });
     const byLabel = new Map();
-    for (const one of events) byLabel.set(one.label, [...(byLabel.get(one.label) ?? []), one]);
+    for (const one of events) {
+      if (!byLabel.has(one.label)) byLabel.set(one.label, []);
+      byLabel.get(one.label).push(one);
+    }
     this.ranking = [...byLabel].sort(([, a], [, b]) => b.length - a.length);
     this.#update();
   }
