@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 
 from audioinceptionnext.errors import FileError, MissingDependencyError, counted, replacing, writing
 from audioinceptionnext.results.formats import format_time
-from audioinceptionnext.results.plot_fonts import families_for
+from audioinceptionnext.results.plot_fonts import families_for, quiet_fonts
 from audioinceptionnext.results.segmentation import step_bounds
 from audioinceptionnext.results.thumbnail import MAX_COLUMNS
 from audioinceptionnext.results.types import RecognitionData
@@ -112,7 +110,7 @@ def draw_recognition(result: RecognitionData) -> Figure:
     _draw_probabilities(axes["probabilities"], result, colours, lanes, families)
     _draw_time_axis(axes["probabilities"], result.duration)
     _draw_title(grid[0, 0], result)
-    with _no_glyph_warnings():
+    with quiet_fonts():
         _draw_lanes(axes["lanes"], result, lanes, colours, families)  # last: whether a label fits depends on the layout
     return figure
 
@@ -131,16 +129,8 @@ def save(figure: Figure, path: str | PathLike[str], recording: str = "") -> None
     check_picture_path(path)
     format = Path(path).suffix.lower().removeprefix(".")
     metadata = {"Title": quote(recording, errors="surrogateescape")} if recording and format == "png" else None
-    with replacing(path) as new, _no_glyph_warnings():
+    with replacing(path) as new, quiet_fonts():
         figure.savefig(new, format=format, dpi=DPI, metadata=metadata)
-
-
-@contextmanager
-def _no_glyph_warnings() -> Iterator[None]:
-    """Suppress the warning for each character that the font lacks. The picture shows a box in its place."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
 
 
 def _choose_classes(result: RecognitionData) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 _PLACEHOLDERS = ("Last Resort", "LastResort")  # have a box for every letter; one of them comes with matplotlib
@@ -22,6 +25,20 @@ def families_for(texts: Iterable[str]) -> list[str] | None:
         return usual
     other = _font_with(missing)
     return None if other is None else [*usual, other]
+
+
+@contextmanager
+def quiet_fonts() -> Iterator[None]:
+    """Suppress what matplotlib says of each letter that the font lacks, which becomes a box, and of missing weights."""
+    log = logging.getLogger("matplotlib.font_manager")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @lru_cache
