@@ -190,15 +190,20 @@ def test_a_refusal_and_a_redirect_to_a_private_address_are_final(
         assert len(server.requests) == 1
 
 
-def test_redirects_are_followed_if_they_may_but_not_for_ever(listening: Callable[..., Listening]) -> None:
+def test_redirects_are_followed_if_they_may_but_not_for_ever_and_get_no_token(
+    listening: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_TOKEN", "hush")
+    keys = {"allow_private": True, "token_env": "HOOK_TOKEN"}
     with WebServer() as target, WebServer(f"http://127.0.0.1:{target.port}/new") as server, WebServer("/hook") as loop:
-        one = listening(
-            {"webhook": server.url, "allow_private": True}, {"webhook": loop.url, "allow_private": True}
-        )  # fmt: skip
+        one = listening({"webhook": server.url, **keys}, {"webhook": loop.url, **keys})
         one.sound()
         until(lambda: target.bodies and one.lines)
-        assert target.requests[0][0] == "/new" and target.bodies[0]["label"] == "Cat"
+        (path, headers, _), (_, first, _) = target.requests[0], server.requests[0]
+        assert path == "/new" and target.bodies[0]["label"] == "Cat"
+        assert first["Authorization"] == "Bearer hush" and "Authorization" not in headers
         assert "1 alert dropped: redirects more than 5 times" in one.lines[0] and len(loop.requests) == 6
+        assert all(headers["Authorization"] == "Bearer hush" for _, headers, _ in loop.requests)
 
 
 def test_a_slow_server_is_given_up_though_each_byte_comes_in_time(listening: Callable[..., Listening]) -> None:
