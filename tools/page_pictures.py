@@ -4,9 +4,9 @@
     ainext serve --port 8123 --history sample/history.db --keep sample/clips --teach &
     python tools/page_pictures.py http://127.0.0.1:8123 docs
 
-Writes page.png and page-phone.png (the page's example, playing), page-live.png (the example as the microphone),
-page-history.png (the last day of the sample) and page-teach.png (rendered sounds), or those of them that are named
-after the folder.
+Writes page.png and page-phone.png (the page's example, playing), page-correct.png (a segment of it, corrected),
+page-live.png (the example as the microphone), page-history.png (the last day of the sample) and page-teach.png (rendered
+sounds), or those of them that are named after the folder.
 """
 
 from __future__ import annotations
@@ -40,6 +40,23 @@ def predicted(page: Any) -> None:
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_timeout(1000 * PLAYED_S)
     page.evaluate("scrollTo(0, 0)")
+
+
+def corrected(page: Any) -> None:
+    predicted(page)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Correct", exact=True).click()
+    bar = page.locator(".bar").nth(2)
+    bar.scroll_into_view_if_needed()
+    box = bar.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, y, steps=3)  # it ends earlier
+    page.mouse.up()
+    page.evaluate("document.querySelector('.viewer').scrollIntoView({ behavior: 'instant' })")
+    page.evaluate("scrollBy(0, -72)")  # with the controls above it
+    page.wait_for_timeout(300)
 
 
 def live(page: Any) -> None:
@@ -82,6 +99,7 @@ def add_examples(page: Any, name: str, folder: Path, sounds: list[np.ndarray]) -
 PICTURES = {
     "page": (predicted, {"viewport": {"width": 1100, "height": 1140}}),
     "page-phone": (predicted, {"viewport": {"width": 390, "height": 1400}, "device_scale_factor": 1.5}),
+    "page-correct": (corrected, {"viewport": {"width": 1100, "height": 915}}),
     "page-live": (live, {"viewport": {"width": 1100, "height": 800}, "color_scheme": "dark"}),
     "page-teach": (taught, {"viewport": {"width": 1100, "height": 1730}}),
     "page-history": (history, {"viewport": {"width": 1100, "height": 1010}}),
