@@ -5,8 +5,8 @@
     python tools/page_pictures.py http://127.0.0.1:8123 docs
 
 Writes page.png and page-phone.png (the page's example, playing), page-correct.png (a segment of it, corrected),
-page-live.png (the example as the microphone), page-history.png (the last day of the sample) and page-teach.png (rendered
-sounds), or those of them that are named after the folder.
+page-live.png (the example as the microphone), page-history.png (the last day of the sample) and page-teach.png
+(rendered sounds), or those of them that are named after the folder.
 """
 
 from __future__ import annotations
@@ -47,15 +47,14 @@ def corrected(page: Any) -> None:
     page.get_by_role("button", name="Pause", exact=True).click()
     page.get_by_role("button", name="Correct", exact=True).click()
     bar = page.locator(".bar").nth(2)
-    bar.scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('.viewer').scrollIntoView({ behavior: 'instant' })")
+    page.evaluate("scrollBy(0, -72)")  # with the controls above it
     box = bar.bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] - 2, y)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 20, y, steps=3)  # it ends earlier
     page.mouse.up()
-    page.evaluate("document.querySelector('.viewer').scrollIntoView({ behavior: 'instant' })")
-    page.evaluate("scrollBy(0, -72)")  # with the controls above it
     page.wait_for_timeout(300)
 
 
