@@ -7,8 +7,8 @@ for each label of the CSV file beside the recording, which lists what sounds in 
 calls a webhook and publishes by MQTT, to a mosquitto and a web server on loopback; the segments go into a database.
 Half-way, the broker is killed and the web server closed for ``--outage`` seconds. An alert was raised if `listen`
 printed it. Its latency is the time from the onset of its segment, as it was played, to the moment at which the target
-had it: a subscriber of the broker, the web server, a reader of the file. Alerts of the outage, and of the half-minute after it
-in which the targets are found again, have figures of their own.
+had it: a subscriber of the broker, the web server, a reader of the file. Alerts of the outage, and of the half-minute
+after it in which the targets are found again, have figures of their own.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import hmac
 import json
+import re
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ from audioinceptionnext.results.types import Segment
 from tests.brokers import WebServer, free_port, until
 
 BEGAN = datetime(2026, 11, 27, 21, 59, 58, 500_000).astimezone()
+DROPPED = re.compile(r": ([\d,]+) alerts? dropped(.*)")
 LABELS = LabelSet(("Dog; rm -rf / $(x) \"'", "Cat"))
 
 
@@ -190,15 +192,20 @@ def test_a_refusal_and_a_redirect_to_a_private_address_are_final(
         assert len(server.requests) == 1
 
 
-def test_redirects_are_followed_if_they_may_but_not_for_ever(listening: Callable[..., Listening]) -> None:
+def test_redirects_are_followed_if_they_may_but_not_for_ever_and_get_no_token(
+    listening: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOK_TOKEN", "hush")
+    keys = {"allow_private": True, "token_env": "HOOK_TOKEN"}
     with WebServer() as target, WebServer(f"http://127.0.0.1:{target.port}/new") as server, WebServer("/hook") as loop:
-        one = listening(
-            {"webhook": server.url, "allow_private": True}, {"webhook": loop.url, "allow_private": True}
-        )  # fmt: skip
+        one = listening({"webhook": server.url, **keys}, {"webhook": loop.url, **keys})
         one.sound()
         until(lambda: target.bodies and one.lines)
-        assert target.requests[0][0] == "/new" and target.bodies[0]["label"] == "Cat"
+        (path, headers, _), (_, first, _) = target.requests[0], server.requests[0]
+        assert path == "/new" and target.bodies[0]["label"] == "Cat"
+        assert first["Authorization"] == "Bearer hush" and "Authorization" not in headers
         assert "1 alert dropped: redirects more than 5 times" in one.lines[0] and len(loop.requests) == 6
+        assert all(headers["Authorization"] == "Bearer hush" for _, headers, _ in loop.requests)
 
 
 def test_a_slow_server_is_given_up_though_each_byte_comes_in_time(listening: Callable[..., Listening]) -> None:
@@ -254,8 +261,10 @@ def test_a_dead_target_neither_stalls_listening_nor_the_end_and_drops_are_counte
     assert (hook.delivered, hook.dropped) == (0, 1200)
     assert file.delivered + file.dropped == 1200 and file.delivered >= 1000
     lines = [line for line in one.lines if line.startswith("webhook")]
-    assert "1 alert dropped: more than 1,000 wait" in lines[0] and len(lines) == 2
-    assert lines[1].endswith("1,199 alerts dropped (1,200 in all): they were not delivered before the end")
+    counts = [(int(found[1].replace(",", "")), found[2]) for line in lines if (found := DROPPED.search(line))]
+    assert counts[0] == (1, ": more than 1,000 wait") and len(counts) == len(lines) == 3  # not one line for each
+    assert sum(number for number, _ in counts) == 1200
+    assert counts[2] == (1001, " (1,200 in all): they were not delivered before the end")
 
 
 def test_what_waits_is_delivered_at_the_end(listening: Callable[..., Listening]) -> None:

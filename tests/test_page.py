@@ -84,8 +84,8 @@ def test_a_dropped_file_is_recognised_played_and_saved(page: Any, tmp_path: Path
 @pytest.mark.timeout(600)
 def test_the_microphone_is_recognised_live(page: Any) -> None:
     page.get_by_role("button", name="Use the microphone").click()
-    # Its first segment has ended, or something went wrong. The fake microphone plays the scene again and again, so that a
-    # busy computer, which gives the browser the sound in pieces, has more than one chance.
+    # Its first segment has ended, or something went wrong. The fake microphone plays the scene again and again, so that
+    # a busy computer, which gives the browser the sound in pieces, has more than one chance.
     page.wait_for_selector("#live .ended li:has-text('water flowing'), #problem:not([hidden])", timeout=240_000)
     assert page.locator("#problem").is_hidden(), page.locator("#problem").inner_text()
     delay = Stream(load(SMALL)).delay

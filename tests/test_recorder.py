@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,6 +189,32 @@ def test_a_folder_that_vanishes_is_said_once_and_rows_stay(history: History, tmp
         "clips: the folder" in lines[0].replace("cannot be written", "clips") and "goes on, without clips" in lines[0]
     )
     assert lines[1].endswith("clips can be written again") and lines[2] == "2 clips could not be kept"
+
+
+def test_a_slow_disk_delays_nothing_and_what_is_left_out_is_counted(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audioinceptionnext.history.recorder._WAITING_CLIPS", 2)
+    monkeypatch.setattr("audioinceptionnext.history.recorder._FULL_S", 0.01)
+    free = threading.Event()
+
+    class Slow(ClipFolder):
+        def write(self, name: str, content: bytes) -> None:
+            assert free.wait(60)
+            super().write(name, content)
+
+    lines: list[str] = []
+    recorder = Recorder("everyday", RATE, history, Slow(tmp_path / "clips", history), note=lines.append)
+    feed(recorder, sound(5))
+    for id in range(1, 11):
+        happen(recorder, id, 1.0, 2.0)
+    assert history.number() == 10 and 7 <= recorder.clips_lost <= 8  # one may be under way, and two wait
+    free.set()
+    recorder.close()
+    kept = 10 - recorder.clips_lost
+    assert sum(row.clip is not None for row in history.events()) == kept == len(list((tmp_path / "clips").iterdir()))
+    assert len(lines) == 2 and "some are left out" in lines[0]
+    assert lines[1] == f"{recorder.clips_lost} clips could not be kept"
 
 
 def test_rows_wait_for_a_history_that_cannot_be_written(

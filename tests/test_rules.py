@@ -87,7 +87,7 @@ rules:
       - file: found.csv
       - command: [cat, "{label}", 5]
         timeout: 3
-      - webhook: https://user:word@example.org:8443/secret?token=1
+      - webhook: https://example.org:8443/word?token=1
         secret_env: HOOK_SECRET
         timeout: 2
         retry_for: 5
@@ -152,6 +152,7 @@ def test_the_example_is_valid_and_its_commented_lines_are_too(tmp_path: Path, mo
         ("actions: [{webhook: example.org}]", "webhook: give a URL such as https://example.org/hook"),
         ("actions: [{webhook: 'http://a:99999/'}]", "webhook: give a URL"),
         ("actions: [{webhook: 'ftp://a.org/'}]", "webhook: give a URL"),
+        ("actions: [{webhook: 'http://a:b@c.org/'}]", "the URL has a user or a password; give a token by token_env"),
         ("actions: [{webhook: 'http://a.org', secret: x}]", "there is no key 'secret'; did you mean secret_env?"),
         ("actions: [{webhook: 'http://a.org', secret_env: UNSET}]", "the environment variable 'UNSET' is not set"),
         ("actions: [mqtt]", "rule 'Mine', mqtt: the file does not say which broker; add a key mqtt"),

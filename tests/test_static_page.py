@@ -110,6 +110,31 @@ def test_cancelling_ends_at_once_and_the_next_file_is_recognised(browser: Any, a
         page.get_by_role("heading", name="scene.mp3").wait_for()
 
 
+def test_files_are_queued_and_thresholds_act_at_once(browser: Any, address: str, recordings: Path) -> None:
+    scene, cut = recordings / "scene.wav", recordings / "cut.mp3"
+    for page in opened(browser, address):
+        page.wait_for_selector(f"#model option[value={SMALL}]", state="attached")
+        page.select_option("#model", SMALL)
+        page.set_input_files("#file", [scene, cut, recordings / "scene.mp3"])
+        page.get_by_role("button", name="Cancel scene.mp3").click()
+        page.locator(".entry[data-state=done]").nth(1).wait_for()
+        states = [one.get_attribute("data-state") for one in page.locator(".entry").all()]
+        assert states == ["done", "done", "cancelled"]
+        assert page.locator("#result h2").inner_text() == "scene.wav"
+        assert page.get_by_role("button", name="Copy the link").count() == 0  # no server keeps it
+        for threshold in ("0.05", "0.2", "0.9"):
+            page.get_by_label("Onset threshold").fill(threshold)
+            page.wait_for_timeout(100)
+            with page.expect_download() as saved:
+                page.locator("#result").get_by_role("button", name="JSON").click()
+            found = json.loads(Path(saved.value.path()).read_text())["segments"]
+            wanted = ainext("predict", scene, "-m", SMALL, "--json", "--threshold", threshold).json[0]["segments"]
+            assert [one["label"] for one in found] == [one["label"] for one in wanted] and wanted
+            for one, other in zip(found, wanted, strict=True):
+                for name in ("start", "end", "score"):
+                    assert one[name] == pytest.approx(other[name], abs=1e-3)
+
+
 def test_without_decoders_the_page_says_what_to_do(browser: Any, address: str, recordings: Path) -> None:
     """Browsers have no decoders on pages that come over http from another computer."""
     arguments = ["--no-sandbox", "--host-resolver-rules=MAP page.test 127.0.0.1"]

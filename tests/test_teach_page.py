@@ -64,6 +64,9 @@ def test_sounds_are_taught_used_downloaded_and_deleted(browser: Any, url: str, s
         assert [row[2] for row in rows(page)] == ["Knocks"]
 
         page.get_by_role("link", name="Teach").click()
+        page.get_by_role("button", name="Play example 2 of Siren").click()
+        page.locator(".tile.playing").wait_for()
+        page.locator(".tile.playing").wait_for(state="detached")  # its two seconds are over
         page.get_by_label("Name of the sound").last.fill("Knocking")
         page.get_by_text("The examples have changed since").wait_for()
         page.once("dialog", lambda dialog: dialog.accept())

@@ -1,11 +1,12 @@
 """Takes the pictures of the page that the documentation shows, with Chromium (Debian's ``chromium``) and Playwright.
 
     python tools/sample_history.py sample
-    ainext serve --port 8123 --history sample/history.db --keep sample/clips &
+    ainext serve --port 8123 --history sample/history.db --keep sample/clips --teach &
     python tools/page_pictures.py http://127.0.0.1:8123 docs
 
-Writes page.png and page-phone.png (the page's example, playing), page-live.png (the example as the microphone) and
-page-history.png (the last day of the sample), or those of them that are named after the folder.
+Writes page.png and page-phone.png (the page's example, playing), page-correct.png (a segment of it, corrected),
+page-live.png (the example as the microphone), page-history.png (the last day of the sample) and page-teach.png
+(rendered sounds), or those of them that are named after the folder.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.data.writing import write_wav
+from audioinceptionnext.rendering.families import beep, call, chop, hiss
 
 SCENE = Path(__file__).parents[1] / "examples" / "everyday-scene.flac"
 PLAYED_S = 3.4
 LIVE_S = 23.5
+# Of each sound how it is rendered, and how many examples it has.
+TAUGHT = {"Oven timer": (beep, (1, 1), 7), "Budgerigar": (call, (1, 0, 0), 8), "Chopping board": (chop, (1, 1), 6)}
+RATE = 24_000
 COLOURS = 256  # of the palettes of the files, in which the rare colours of segments have to be, too
 
 
@@ -34,6 +40,22 @@ def predicted(page: Any) -> None:
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_timeout(1000 * PLAYED_S)
     page.evaluate("scrollTo(0, 0)")
+
+
+def corrected(page: Any) -> None:
+    predicted(page)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("button", name="Correct", exact=True).click()
+    bar = page.locator(".bar").nth(2)
+    page.evaluate("document.querySelector('.viewer').scrollIntoView({ behavior: 'instant' })")
+    page.evaluate("scrollBy(0, -72)")  # with the controls above it
+    box = bar.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, y, steps=3)  # it ends earlier
+    page.mouse.up()
+    page.wait_for_timeout(300)
 
 
 def live(page: Any) -> None:
@@ -47,10 +69,38 @@ def history(page: Any) -> None:
     page.wait_for_selector(".clip.playing")
 
 
+def taught(page: Any) -> None:
+    page.get_by_role("link", name="Teach").click()
+    with tempfile.TemporaryDirectory() as folder:
+        for place, (name, (family, choice, count)) in enumerate(TAUGHT.items()):
+            if place:
+                page.get_by_role("button", name="Add a sound").click()
+            page.get_by_label("Name of the sound").last.fill(name)
+            sounds = [family(np.random.default_rng(seed), round(2.4 * RATE), RATE, *choice) for seed in range(count)]
+            add_examples(page, name, Path(folder), sounds)
+        room = [0.02 * hiss(np.random.default_rng(0), 75 * RATE, RATE, 0, 0)]
+        add_examples(page, "Nothing", Path(folder), room)
+    page.get_by_role("button", name="Teach", exact=True).click()
+    page.get_by_role("button", name="Use it now").wait_for()
+    page.wait_for_timeout(8000)  # until the note on the latest examples is gone
+    page.evaluate("scrollTo(0, 0)")
+
+
+def add_examples(page: Any, name: str, folder: Path, sounds: list[np.ndarray]) -> None:
+    card = page.get_by_role("region", name=name, exact=True)
+    files = [folder / f"{name} {number}.wav" for number in range(len(sounds))]
+    for file, sound in zip(files, sounds, strict=True):
+        write_wav(file, 0.5 * sound / np.abs(sound).max(), RATE)
+    card.locator("input[type=file]").set_input_files(files)
+    card.locator(".teach-working").wait_for(state="hidden")
+
+
 PICTURES = {
     "page": (predicted, {"viewport": {"width": 1100, "height": 1140}}),
     "page-phone": (predicted, {"viewport": {"width": 390, "height": 1400}, "device_scale_factor": 1.5}),
+    "page-correct": (corrected, {"viewport": {"width": 1100, "height": 915}}),
     "page-live": (live, {"viewport": {"width": 1100, "height": 800}, "color_scheme": "dark"}),
+    "page-teach": (taught, {"viewport": {"width": 1100, "height": 1730}}),
     "page-history": (history, {"viewport": {"width": 1100, "height": 1010}}),
 }
 

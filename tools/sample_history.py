@@ -1,8 +1,8 @@
 """Writes a made-up month of a kitchen and a garden, for the picture of the history page in the documentation.
 
-    python tools/sample_history.py sample
-    ainext serve --port 8123 --history sample/history.db --keep sample/clips &
-    python tools/page_pictures.py http://127.0.0.1:8123 docs page-history
+python tools/sample_history.py sample
+ainext serve --port 8123 --history sample/history.db --keep sample/clips &
+python tools/page_pictures.py http://127.0.0.1:8123 docs page-history
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ RATE = 16_000
 HABITS: dict[str, tuple[str, float, dict[int, float]]] = {
     "Speech": ("kitchen", 6, {7: 2, 8: 4, 12: 3, 13: 2, 18: 5, 19: 6, 20: 4, 21: 2}),
     "Water tap, faucet": ("kitchen", 9, {7: 2, 8: 1, 13: 2, 19: 3, 22: 1}),
-    "Dishes, pots, and pans": ("kitchen", 4, {8: 1, 13: 2, 19: 5, 20: 1}),
-    "Microwave oven": ("kitchen", 60, {8: 0.5, 13: 0.8, 19: 0.3}),
-    "Doorbell": ("kitchen", 2, {10: 0.2, 11: 0.3, 17: 0.4}),
-    "Vacuum cleaner": ("kitchen", 400, {10: 0.4}),
+    "Frying (food)": ("kitchen", 300, {8: 0.4, 13: 1, 19: 3}),
+    "Beep, bleep": ("kitchen", 3, {8: 0.5, 13: 0.8, 19: 0.3}),
+    "Knock": ("kitchen", 2, {10: 0.2, 11: 0.3, 17: 0.4}),
+    "Music": ("kitchen", 900, {10: 0.4, 18: 1, 20: 1}),
     "Dog": ("garden", 3, {9: 2, 15: 1, 16: 3, 17: 2}),
     "Bird": ("garden", 8, {6: 4, 7: 6, 8: 3, 9: 1}),
 }

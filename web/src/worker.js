@@ -126,6 +126,7 @@ const others = new Map(); // by the name of a model: the features of sounds that
 
 async function othersOf(model) {
   if (others.has(model.name)) return others.get(model.name);
+  if (typeof AudioDecoder === "undefined") throw new Error("Teaching needs a newer browser, or a page from https or localhost.");
   const recogniser = await load(model);
   const response = await fetch(new URL(otherSounds, import.meta.url)).catch(() => null);
   if (!response?.ok) throw new Error("The sounds to tell yours from cannot be loaded. Check the network and try again.");

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +14,8 @@ from audioinceptionnext.errors import AinextError, counted, unexpected
 MAX_WAITING = 1000  # of a target; then the oldest are dropped
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 30.0  # from one attempt to the next, doubling
 SAY_EVERY_S = 300.0  # a target says no more often what is wrong with it
+
+_MANY = 3  # reasons for which alerts were dropped that are told apart
 
 Warn = Callable[[str], None]
 
@@ -61,10 +63,10 @@ class Target:
     def __init__(self, name: str, warn: Warn, retry_for: float = float("inf")) -> None:
         self.name, self._warn, self._retry_for = name, warn, retry_for
         self.delivered = self.dropped = 0
-        self._unsaid = 0  # dropped since the last line that said so
-        self._why = ""
+        self._unsaid: Counter[str] = Counter()  # by reason: how many were dropped since the last line that said so
         self._said_at: dict[str, float] = {}
         self._waiting: deque[Item] = deque()
+        self._alerts = 0  # of the items that wait
         self._current: Item | None = None  # that is being delivered
         self._changed = threading.Condition()
         self.closing = threading.Event()
@@ -81,12 +83,17 @@ class Target:
 
     def put(self, item: Item) -> None:
         """Add an item, which never waits: of too many, the oldest are dropped."""
+        dropped = 0
         with self._changed:
-            oldest = self._waiting.popleft() if len(self._waiting) >= MAX_WAITING else None
             self._waiting.append(item)
+            self._alerts += not item.ended
+            while self._alerts > MAX_WAITING:
+                alert = not self._waiting.popleft().ended
+                self._alerts -= alert
+                dropped += alert
             self._changed.notify_all()
-        if oldest is not None:
-            self._drop(oldest, f"more than {MAX_WAITING:,} wait")
+        if dropped:
+            self._drop(dropped, f"more than {MAX_WAITING:,} wait")
 
     def close(self) -> None:
         """Deliver what waits, without repeating what fails, and end. `join` says when."""
@@ -99,11 +106,10 @@ class Target:
         self._thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._closed = True
-            undelivered = [*self._waiting, *([self._current] if self._current else [])]
-            left = sum(not item.ended for item in undelivered)
+            left = self._alerts + (self._current is not None and not self._current.ended)
             self._waiting.clear()
         if left:
-            self._drop_some(left, "they were not delivered before the end")
+            self._drop(left, "they were not delivered before the end")
         if self._unsaid:
             self._say_dropped()
 
@@ -117,8 +123,9 @@ class Target:
     def _next(self) -> Item | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self.closing.is_set())
-            self._current = self._waiting.popleft() if self._waiting else None
-            return self._current
+            self._current = item = self._waiting.popleft() if self._waiting else None
+            self._alerts -= item is not None and not item.ended
+            return item
 
     def _try(self, item: Item) -> None:
         """Deliver an item, as often as it takes and makes sense."""
@@ -134,7 +141,8 @@ class Target:
             except Exception as error:
                 reason, again = unexpected(error), False
             if not again or self.closing.is_set() or time.monotonic() + delay > item.put_at + self._retry_for:
-                self._drop(item, reason)
+                if not item.ended:
+                    self._drop(1, reason)
                 return
             self._say("failed", f"{reason}; trying again")
             failed = True
@@ -142,32 +150,26 @@ class Target:
             delay = min(2 * delay, RETRY_MOST_S)
         self.delivered += not (item.ended or self._closed)
         if failed:
-            with self._changed:
-                waiting = sum(not one.ended for one in self._waiting)
-            more = f", {counted(waiting, 'alert')} waiting" if waiting else ""
+            more = f", {counted(self._alerts, 'alert')} waiting" if self._alerts else ""
             self._say("recovered", f"delivers again{more}")
 
-    def _drop(self, item: Item, reason: str) -> None:
-        if not item.ended:
-            self._drop_some(1, reason)
-
-    def _drop_some(self, number: int, reason: str) -> None:
+    def _drop(self, number: int, reason: str) -> None:
         if self._closed and self._thread is threading.current_thread():
             return  # `join` has counted it
         with self._changed:
             self.dropped += number
-            self._unsaid += number
-            self._why = reason
+            known = reason in self._unsaid or len(self._unsaid) < _MANY
+            self._unsaid[reason if known else "other reasons"] += number
         if time.monotonic() >= self._said_at.get("dropped", float("-inf")) + SAY_EVERY_S:
             self._say_dropped()
 
     def _say_dropped(self) -> None:
         with self._changed:
-            number, self._unsaid, why = self._unsaid, 0, self._why
-        if number:
-            self._said_at["dropped"] = time.monotonic()
-            total = f" ({self.dropped:,} in all)" if self.dropped > number else ""
-            self._warn(f"{self.name}: {counted(number, 'alert')} dropped{total}: {why}")
+            unsaid, self._unsaid, dropped = self._unsaid, Counter(), self.dropped
+        self._said_at["dropped"] = time.monotonic()
+        total = f" ({dropped:,} in all)" if dropped > unsaid.total() else ""
+        for reason, number in unsaid.items():
+            self._warn(f"{self.name}: {counted(number, 'alert')} dropped{total}: {reason}")
 
     def _say(self, kind: str, line: str) -> None:
         """Say something, unless the same kind of thing was said just now."""

@@ -22,6 +22,7 @@ from audioinceptionnext.inference.events import Event
 from audioinceptionnext.results.types import Segment
 
 CLOSE_S = 5.0  # for what still waits at the end
+MAX_COOLDOWNS = 10_000  # that are remembered, of rules and inputs
 
 
 class Judge:
@@ -53,7 +54,11 @@ class Judge:
             if (moment := rule.moment(began, segment, self._last.get(key))) is None:
                 continue
             fired.add(rule.name)
-            self._last[key] = moment
+            if rule.cooldown:
+                self._last.pop(key, None)  # so that the oldest comes first
+                self._last[key] = moment
+                if len(self._last) > MAX_COOLDOWNS:  # clients of a server can call their streams anything
+                    del self._last[next(iter(self._last))]
             alert = Alert(
                 time=began + timedelta(seconds=segment.start),
                 rule=rule.name,
@@ -133,14 +138,16 @@ class Alerts:
             segments = self._of(source, began).segments
             if event.kind == "withdraw":
                 self._end(segments.pop(event.id, None))
+                self._forget(source)
                 return
             known = segments.pop(event.id, None) or _Known(event.segment.label, event.segment.score)
             self._look(source, began, event.segment, event.kind == "end", known)
             if event.kind == "end":
                 self._end(known)
+                self._forget(source)
             else:
                 segments[event.id] = known
-            self._state(event.segment.label)
+                self._state(known.label)
 
     def going_on(self, source: str, began: datetime, segments: Iterable[tuple[int, Segment]]) -> None:
         """Take segments that were announced and have not ended, as they are known by now.
@@ -192,6 +199,11 @@ class Alerts:
     def _end_all(self, source: _Source) -> None:
         while source.segments:
             self._end(source.segments.popitem()[1])
+
+    def _forget(self, source: str) -> None:
+        """Keep nothing of an input of which no segment goes on."""
+        if not self._sources[source].segments:
+            del self._sources[source]
 
     def _state(self, label: str) -> None:
         """Tell the broker the highest score of a label's segments that go on, of all inputs."""

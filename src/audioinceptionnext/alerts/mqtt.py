@@ -66,8 +66,7 @@ class MqttTarget(Target):
         self._client.reconnect_delay_set(int(RETRY_FIRST_S), int(RETRY_MOST_S))
         self._client.max_queued_messages_set(4 * len(self._states) + 100)
         self._client.on_connect, self._client.on_disconnect = self._on_connect, self._on_disconnect
-        self._client.on_connect_fail, self._client.on_publish = self._on_connect_fail, self._on_publish
-        self._client.on_message = self._on_message
+        self._client.on_connect_fail, self._client.on_message = self._on_connect_fail, self._on_message
         super().__init__(f"mqtt {printable(broker.host)}:{broker.port}", warn)
         self._client.connect_async(broker.host, broker.port, keepalive=_KEEP_ALIVE_S)
         self._client.loop_start()
@@ -116,8 +115,7 @@ class MqttTarget(Target):
         info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS  # paho keeps the message, and sends it when it is connected again
         while not info.is_published() and (self._broker.qos or self._connected.is_set()):
             self._give_up_at_the_end()
-            with self._changed:
-                self._changed.wait_for(info.is_published, _POLL_S)
+            info.wait_for_publish(_POLL_S)
 
     def _give_up_at_the_end(self) -> None:
         if self.closing.is_set() and self._failing and not self._connected.is_set():
@@ -154,10 +152,6 @@ class MqttTarget(Target):
         self._failing = True
         if not self.closing.is_set():
             self._say("failed", f"{reason}; trying again")
-
-    def _on_publish(self, client: Any, data: Any, mid: int, reason: Any, properties: Any) -> None:
-        with self._changed:
-            self._changed.notify_all()
 
     def _on_message(self, client: Any, data: Any, message: Any) -> None:
         """Remove a sensor that an earlier run announced for a rule or a label that there is no more."""

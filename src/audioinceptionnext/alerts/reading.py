@@ -188,9 +188,12 @@ def _webhook(fields: Fields, _: Broker | None) -> Action:
         fits = False
     if not fits or re.search(r"[\s\x00-\x1f]", url) or not url.isascii():
         fields.fail("", "give a URL such as https://example.org/hook, in ASCII and without spaces")
+    if "@" in parts.netloc:
+        fields.fail("", "the URL has a user or a password; give a token by token_env, or have it signed by secret_env")
     return Webhook(
         url=url,
         secret=fields.secret("secret_env"),
+        token=fields.secret("token_env"),
         timeout=fields.number("timeout", 10.0, 0.1),
         retry_for=fields.number("retry_for", 600.0, 0.0),
         allow_private=fields.flag("allow_private", False),
@@ -235,6 +238,6 @@ _ACTIONS: dict[str, tuple[tuple[str, ...], Callable[[Fields, Broker | None], Act
     "print": ((), _print),
     "file": ((), _file),
     "command": (("timeout",), _command),
-    "webhook": (("secret_env", "timeout", "retry_for", "allow_private"), _webhook),
+    "webhook": (("secret_env", "token_env", "timeout", "retry_for", "allow_private"), _webhook),
     "mqtt": ((), _mqtt),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -57,6 +58,7 @@ class Webhook:
     Attributes:
         url: of http or https.
         secret: signs the body; empty for no signature.
+        token: is sent to the URL's server, as a bearer token; empty for none.
         timeout: seconds for one attempt.
         retry_for: seconds from the alert on in which a failed attempt is repeated.
         allow_private: whether a redirect may lead to an address that is not public.
@@ -64,6 +66,7 @@ class Webhook:
 
     url: str = field(repr=False)
     secret: str = field(repr=False)
+    token: str = field(repr=False)
     timeout: float
     retry_for: float
     allow_private: bool
@@ -72,7 +75,7 @@ class Webhook:
     def server(self) -> str:
         """The beginning of the URL. The rest may be a secret, so that no message has it."""
         scheme, _, rest = self.url.partition("://")
-        return f"{scheme}://{rest.partition('/')[0].partition('?')[0].rpartition('@')[2]}"
+        return f"{scheme}://{re.split('[/?#]', rest)[0]}"
 
     def __str__(self) -> str:
         return f"post to {self.server}{' (signed)' if self.secret else ''}"
@@ -148,7 +151,7 @@ class Rule:
         earliest = start + timedelta(seconds=self.min_duration)
         if last is not None:
             earliest = max(earliest, last + timedelta(seconds=self.cooldown))
-        # A hundredth of a microsecond is no reason to wait: 0.1 + 0.2 is more than 0.3.
+        # Ten microseconds are no reason to wait: 0.1 + 0.2 is more than 0.3.
         if segment.score < self.threshold or earliest > end + timedelta(microseconds=10):
             return None
         if self.hours is None:

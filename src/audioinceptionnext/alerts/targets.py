@@ -119,5 +119,8 @@ class Program(Target):
         """End a program that still runs, and those that it has started."""
         if (running := self._running) is not None and running.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(running.pid, signal.SIGKILL)
+                if hasattr(os, "killpg"):
+                    os.killpg(running.pid, signal.SIGKILL)
+                else:  # Windows has no groups of processes
+                    running.kill()
             running.wait(5)

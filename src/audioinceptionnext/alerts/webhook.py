@@ -56,6 +56,8 @@ class WebhookTarget(Target):
             host, port, parts = "", 0, urlsplit("")
         if parts.scheme not in ("http", "https") or not host:
             raise Undelivered("redirects to what is no URL of http or https", again=False)
+        if self._webhook.token and parts[:2] == urlsplit(self._webhook.url)[:2]:  # of no other server
+            headers = {**headers, "Authorization": f"Bearer {self._webhook.token}"}
         timeout = self._webhook.timeout
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = kind(host, port, timeout=timeout)

@@ -157,7 +157,7 @@ def listen(
         Encoding | None, typer.Option(help="Set the sample format.", show_default="s16le", rich_help_panel=_RAW)
     ] = None,
 ) -> None:  # fmt: skip
-    """Listen to a microphone, a stream, a pipe or a file, and print each segment some seconds after it ends.
+    """Listen to microphones, streams, a pipe or files, and print each segment some seconds after it ends.
 
     A prediction needs the sound around it, so with the model everyday it comes 4 s late, and a segment about 1 s after
     that. --lookahead sets how late. With --json, a segment is also announced when it begins, and withdrawn if it turns
@@ -166,6 +166,8 @@ def listen(
     Ctrl-C stops listening and prints the segments that are still open.
 
     Example: [bold]ainext listen rtsp://camera.local/1 --log kitchen.csv[/bold]
+
+    All day, with several inputs: [bold]ainext listen kitchen=rtsp://camera.local/1 microphone --history home.db[/bold]
 
     With raw samples from another program: [bold]arecord -f S16_LE -r 24000 | ainext listen - --json[/bold]
     """

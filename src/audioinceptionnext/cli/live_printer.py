@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -87,7 +88,7 @@ class Printer:
         if self._as_json:
             self._print(json.dumps({"event": "alert"} | alert.as_dict(), ensure_ascii=False))
         else:
-            self._print(str(alert))
+            self._print(str(replace(alert, label=self._names.get(alert.label, alert.label))))
 
     def close(self) -> None:
         """Nothing is under way."""

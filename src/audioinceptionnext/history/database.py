@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from os import PathLike
 from typing import Any, Literal, Unpack
 
@@ -16,7 +16,6 @@ from audioinceptionnext.history.file import HistoryFile
 from audioinceptionnext.history.records import Count, Filters, HistoryEvent
 
 _COLUMNS = 'id, source, start, "end", label, score, model, clip, clip_start, corrected'
-_QUARTER_S = 900  # the offsets of all time zones are multiples of it
 _MAX_VARIABLES = 500  # in one statement
 
 
@@ -126,20 +125,28 @@ class History(HistoryFile):
                 machine. When clocks are set back, the hour that comes twice is two hours.
             filters: see `Filters`.
         """
-        conditions, values = _conditions(filters)
-        rows = self._read(
-            f"SELECT CAST(start / {_QUARTER_S} AS INTEGER) AS quarter, label, COUNT(*) FROM events{_where(conditions)} "
-            "GROUP BY quarter, label",
-            values,
-        )
-        numbers: dict[tuple[float, str], int] = {}  # by Unix seconds, since an hour may come twice on the clock
-        for quarter, label, number in rows:
-            key = _floor(quarter * _QUARTER_S, by, zone), label
-            numbers[key] = numbers.get(key, 0) + number
-        return [
-            Count(datetime.fromtimestamp(start, zone).astimezone(zone), label, number)
-            for (start, label), number in sorted(numbers.items())
-        ]
+        after, before = filters.get("after"), filters.get("before")
+        others: Filters = {
+            **filters,
+            "after": None,
+            "before": None,
+        }  # one range only, or SQLite may look up the wider one
+        conditions, values = _conditions(others)
+        where = _where([*conditions, "start >= ?", "start < ?"])
+        counts: list[Count] = []
+        with self._lock:
+            end, last = (-math.inf if after is None else after), (math.inf if before is None else before)
+            while (
+                first := self._read(f"SELECT MIN(start) FROM events{where}", [*values, end, last])[0][0]
+            ) is not None:
+                start, end = _around(first, by, zone)
+                moment = datetime.fromtimestamp(start, zone).astimezone(zone)
+                rows = self._read(
+                    f"SELECT label, COUNT(*) FROM events{where} GROUP BY label ORDER BY label",
+                    [*values, first, min(end, last)],
+                )
+                counts += [Count(moment, label, number) for label, number in rows]
+        return counts
 
     def number(self, **filters: Unpack[Filters]) -> int:
         """How many rows fit."""
@@ -202,11 +209,17 @@ class History(HistoryFile):
 
     def sources(self) -> list[str]:
         """The names of all inputs, in alphabetical order."""
-        return [name for (name,) in self._read("SELECT DISTINCT source FROM events ORDER BY source", [])]
+        return self._names("source")
 
     def labels(self) -> list[str]:
         """The labels of all segments, in alphabetical order."""
-        return [name for (name,) in self._read("SELECT DISTINCT label FROM events ORDER BY label", [])]
+        return self._names("label")
+
+    def _names(self, column: str) -> list[str]:
+        """The values of a column that has an index, from which each is looked up: DISTINCT would read all of it."""
+        after = f"SELECT (SELECT MIN({column}) FROM events WHERE {column} > name) FROM names WHERE name IS NOT NULL"
+        names = f"WITH RECURSIVE names(name) AS (SELECT MIN({column}) FROM events UNION ALL {after})"
+        return [name for (name,) in self._read(f"{names} SELECT name FROM names WHERE name IS NOT NULL", [])]
 
 
 def _event(row: Sequence[Any]) -> HistoryEvent:
@@ -253,9 +266,11 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
         yield values[first : first + _MAX_VARIABLES]
 
 
-def _floor(seconds: int, by: str, zone: tzinfo | None) -> float:
-    """The start of the hour or day in which a second lies."""
+def _around(seconds: float, by: str, zone: tzinfo | None) -> tuple[float, float]:
+    """The start and the end of the hour or day in which a second lies, in Unix seconds."""
     local = datetime.fromtimestamp(seconds, zone)
-    if by == "hour":
-        return seconds - local.minute * 60 - local.second
-    return local.replace(hour=0, minute=0, second=0, fold=0).timestamp()
+    if by == "hour":  # whatever is added to UTC, the minutes are right
+        start = math.floor(seconds) - local.minute * 60 - local.second
+        return start, start + 3600
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return midnight.timestamp(), (midnight + timedelta(days=1)).timestamp()  # days on the calendar, not of 24 hours

@@ -36,8 +36,9 @@ _SCHEMA = (
         CHECK (corrected IN (0, 1))
     )
     """,
-    "CREATE INDEX events_start ON events (start)",
+    "CREATE INDEX events_start ON events (start, label)",  # with the label, counts need no row
     "CREATE INDEX events_label ON events (label, start)",
+    "CREATE INDEX events_source ON events (source)",
     "CREATE INDEX events_clip ON events (clip) WHERE clip IS NOT NULL",
 )
 

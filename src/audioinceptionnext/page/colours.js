@@ -5,12 +5,12 @@ const [HUES, LEVELS] = [16, 3];
 const SLOTS = HUES * LEVELS;
 const CHROMA = 0.135;
 // Against the fields of style.css, each has a contrast of 3 at least.
-const LIGHTNESS = { light: [0.43, 0.535, 0.63], dark: [0.6, 0.71, 0.83] };
+const LIGHTNESS = { light: [0.42, 0.515, 0.61], dark: [0.6, 0.71, 0.83] };
 
 // The colour map magma at nine evenly spaced values.
 const MAGMA = ["#000004", "#1d1147", "#51127c", "#832681", "#b73779", "#e75263", "#fc8961", "#fec488", "#fcfdbf"];
 
-const slots = new Map(); // by label; it keeps its slot as long as the page is open
+const slots = new Map(); // by the label's name; it keeps its slot as long as the page is open
 const isDark = () => Boolean(globalThis.matchMedia?.("(prefers-color-scheme: dark)").matches);
 
 /** The colour of each label of a Result (see server.js) with segments; labels with the most time in segments come first. */
@@ -28,13 +28,19 @@ export function coloursOf(result) {
  * slot belongs to a label that came before.
  */
 export function colourOf(label, beside = []) {
-  if (!slots.has(label)) slots.set(label, freeSlot(hash(label.toLowerCase().replaceAll(/[-_]/g, " ")) % SLOTS, beside));
-  return hex(oklab(slots.get(label), isDark() ? "dark" : "light"));
+  const name = nameOf(label);
+  if (!slots.has(name)) slots.set(name, freeSlot(hash(name) % SLOTS, beside.map(nameOf)));
+  return hex(oklab(slots.get(name), isDark() ? "dark" : "light"));
 }
 
-/** The preferred slot or, if it is taken, the free one that differs most from those of the labels beside. */
+/** Models write the same label in different ways: "Mouse click", "mouse-click". */
+function nameOf(label) {
+  return label.toLowerCase().replaceAll(/[-_]/g, " ");
+}
+
+/** The preferred slot or, if it is taken, the free one that differs most from those of the names beside. */
 function freeSlot(preferred, beside) {
-  const near = beside.filter((label) => slots.has(label)).map((label) => slots.get(label));
+  const near = beside.filter((name) => slots.has(name)).map((name) => slots.get(name));
   const taken = new Set(slots.size < SLOTS ? slots.values() : near);
   if (!taken.has(preferred)) return preferred;
   const free = Array.from({ length: SLOTS }, (_, slot) => slot).filter((slot) => !taken.has(slot));

@@ -1,8 +1,9 @@
 // The page of a server's history: a day as a timeline, numbers by day and by hour, and the events with their clips.
 import { coloursOf } from "./colours.js";
 import { dayOf, describeDay, describeMonth, hoursOf, isDay, minuteOf, monthOf, shift, shortDay } from "./days.js";
-import { Bars } from "./history_bars.js";
+import { Bars, countEvents } from "./history_bars.js";
 import { DayTimeline } from "./history_day.js";
+import { noHistory, nothing } from "./history_empty.js";
 import { Filters } from "./history_filters.js";
 import { EventList, nameOf } from "./history_list.js";
 import { ClipPlayer } from "./history_player.js";
@@ -14,9 +15,6 @@ import { make, number, readable } from "./text.js";
 
 const REFRESH_MS = 5000;
 const UNDO_MS = 10_000; // after which a deletion is sent to the server
-
-const OFF = "Whoever runs the server can give it a file for a history, and a folder for clips, when starting ainext serve.";
-const NOTHING = "Use the microphone on the page Recognise, or let ainext listen store what it recognises in the same file.";
 
 const find = (id) => document.getElementById(id);
 
@@ -32,6 +30,7 @@ class HistoryPage {
     this.chosen = null; // the id of the event that was picked in the timeline
     this.removed = new Map(); // events that are deleted soon, by id
     this.player = new ClipPlayer((id) => this.store.clip(id), () => this.#mark(), (error) => this.#showProblem(error));
+    this.language = new LanguageSwitch(find("language"), this.engine, () => this.#renameSounds());
     this.#build();
     addEventListener("pagehide", () => this.#removeNow());
     addEventListener("keydown", (event) => this.#onKey(event));
@@ -78,9 +77,10 @@ class HistoryPage {
   async open() {
     try {
       const models = await this.engine.models();
-      await new LanguageSwitch(find("language"), this.engine, () => location.reload()).begin();
+      await this.language.begin();
+      if (this.engine.offers.includes("teach")) find("views").firstChild.after(make("a", { href: "./#teach" }, "Teach"));
       if (!this.engine.offers.includes("history")) {
-        find("history").replaceChildren(make("div", { class: "empty" }, ...explain("This server keeps no history", OFF)));
+        find("history").replaceChildren(make("div", { class: "empty" }, ...noHistory()));
         return;
       }
       this.groups = Object.assign({}, ...models.map(({ groups }) => groups));
@@ -220,31 +220,11 @@ class HistoryPage {
     this.timeline.show(this.inView, this.colours, start, end, chosen);
   }
 
-  /** Says what to do if there is nothing to see. */
   #explainNothing(shown) {
     this.empty.hidden = shown.length > 0;
     if (shown.length) return;
-    const { summary, day } = this;
-    const all = this.store.events.length - this.removed.size;
-    const button = (text, onclick) => make("button", { type: "button", class: "primary", onclick }, text);
-    if (!summary.events) {
-      this.empty.replaceChildren(...explain("Nothing has been recorded yet", NOTHING));
-    } else if (all) {
-      this.empty.replaceChildren(
-        make("p", { class: "big" }, `None of the ${countEvents(all)} of this day is shown`),
-        make("p", {}, "They do not fit the sounds, the input or the score above."),
-        button("Show all", () => this.filters.clear()),
-      );
-    } else {
-      const last = dayOf(Date.parse(summary.last) / 1000);
-      const first = dayOf(Date.parse(summary.first) / 1000);
-      const near = day > last ? last : day < first ? first : null;
-      this.empty.replaceChildren(
-        make("p", { class: "big" }, "No events on this day"),
-        make("p", {}, near ? `The ${near === last ? "last" : "first"} ones are of ${describeDay(near)}.` : "The bars above show the days that have some."),
-        ...(near ? [button(`Go to ${shortDay(near)}`, () => this.#go(near))] : []),
-      );
-    }
+    const hidden = this.store.events.length - this.removed.size;
+    this.empty.replaceChildren(...nothing(this.summary, this.day, hidden, { go: (day) => this.#go(day), showAll: () => this.filters.clear() }));
   }
 
   #mark() {
@@ -264,6 +244,13 @@ class HistoryPage {
     if (event.clip) this.player.toggle(event.id);
     this.list.reveal(event);
     this.#mark();
+  }
+
+  /** Names the sounds in another language. */
+  #renameSounds() {
+    if (!this.summary) return;
+    this.filters.rename();
+    this.#render();
   }
 
   async #rename(event, label) {
@@ -335,14 +322,6 @@ class HistoryPage {
 /** A text for one of so many bars. */
 function mark(value, every) {
   return value === 1 || value % every === 0 ? String(value) : "";
-}
-
-function explain(title, text) {
-  return [make("p", { class: "big" }, title), make("p", {}, text)];
-}
-
-function countEvents(count) {
-  return `${number(count)} ${count === 1 ? "event" : "events"}`;
 }
 
 new HistoryPage().open();

@@ -19,7 +19,7 @@ export class Bars {
     const highest = Math.max(0, ...bars.map(({ value }) => value));
     this.heading.textContent = title;
     this.row.setAttribute("aria-label", title);
-    this.most.textContent = highest ? `at most ${count(highest)}` : "";
+    this.most.textContent = highest ? `at most ${countEvents(highest)}` : "";
     const keys = bars.map(({ key }) => key);
     if (keys.join() !== this.keys?.join()) {
       this.keys = keys;
@@ -29,7 +29,7 @@ export class Bars {
     const reachable = keys.includes(chosen) ? chosen : keys.includes(this.reached) ? this.reached : keys[0];
     bars.forEach(({ key, value, name }, index) => {
       const button = this.buttons[index];
-      const title = `${name}: ${count(value)}`;
+      const title = `${name}: ${countEvents(value)}`;
       button.title = title;
       button.setAttribute("aria-label", title);
       button.setAttribute("aria-pressed", String(key === chosen));
@@ -58,6 +58,7 @@ export class Bars {
   }
 }
 
-function count(value) {
+/** "1 event", "1,234 events". */
+export function countEvents(value) {
   return `${number(value)} ${value === 1 ? "event" : "events"}`;
 }

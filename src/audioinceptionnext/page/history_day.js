@@ -1,6 +1,6 @@
 // A day, or an hour of it, as a timeline: a lane of events for each label.
 import { minuteOf, timeOf } from "./days.js";
-import { make, number, percent, readable } from "./text.js";
+import { languageOf, make, number, percent, readable } from "./text.js";
 
 const MAX_LANES = 15; // until all are requested: those with the most events
 const LANE_HEIGHT = 24; // CSS pixels
@@ -45,7 +45,9 @@ export class DayTimeline {
     const labels = some.map(([label]) => label);
     this.more.hidden = some.length === this.ranking.length;
     this.more.textContent = `Show all ${this.ranking.length} sounds`;
-    if (labels.join("\n") !== this.shown.map(({ label }) => label).join("\n")) {
+    const names = labels.map(readable).join("\n");
+    if (names !== this.names) {
+      this.names = names;
       this.shown = labels.map((label) => this.#lane(label));
       this.lanes.replaceChildren(...this.shown.map(({ row }) => row));
     }
@@ -59,7 +61,7 @@ export class DayTimeline {
   #lane(label) {
     const canvas = make("canvas", {});
     const count = make("span", { class: "quiet" });
-    const row = make("div", { class: "day-lane" }, make("span", { class: "lane-name", title: readable(label) }, make("span", {}, readable(label)), count), canvas);
+    const row = make("div", { class: "day-lane" }, make("span", { class: "lane-name", title: readable(label) }, make("span", { lang: languageOf(label) }, readable(label)), count), canvas);
     const lane = { label, row, canvas, count, events: [] };
     canvas.onpointermove = (event) => {
       const found = this.#at(lane, event);

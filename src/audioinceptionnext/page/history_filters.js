@@ -55,11 +55,16 @@ export class Filters {
     if (open !== undefined) this.sounds.querySelector("details").open = open;
   }
 
+  /** Names the sounds anew. */
+  rename() {
+    this.#makeChooser();
+    this.chooser.setSegments(this.events);
+  }
+
   /** Shows everything again. */
   clear() {
     this.choice.clear();
-    this.#makeChooser();
-    this.chooser.setSegments(this.events);
+    this.rename();
     this.inputs.value = "";
     this.slider.value = 0;
     this.#set({ source: "", minScore: 0 });

@@ -2,7 +2,7 @@
 import { timeOf } from "./days.js";
 import { lengthOf } from "./history_day.js";
 import { LabelBox } from "./labelbox.js";
-import { make, number, percent, readable } from "./text.js";
+import { languageOf, make, number, percent, readable } from "./text.js";
 
 const MAX_ROWS = 100; // until more are requested
 
@@ -46,7 +46,7 @@ export class EventList {
     // Rows stay where they are, unless they are new or have changed, so that the keyboard's focus stays, too.
     let next = this.body.firstChild;
     for (const event of shown) {
-      const text = JSON.stringify([event, this.colours.get(event.label)]);
+      const text = JSON.stringify([event, readable(event.label), this.colours.get(event.label)]);
       let entry = this.rows.get(event.id);
       if (entry && entry.text !== text && !entry.editing) {
         const fresh = this.#row(event, text);
@@ -108,7 +108,7 @@ export class EventList {
     const name = nameOf(event);
     if (clip) entry.play = make("button", { type: "button", class: "small clip", onclick: () => this.actions.play(event) });
     const swatch = make("span", { class: "swatch", style: { background: this.colours.get(label) }, "aria-hidden": "true" });
-    entry.sound = make("th", { scope: "row" }, swatch, readable(label), corrected ? make("span", { class: "badge" }, "corrected") : null);
+    entry.sound = make("th", { scope: "row" }, swatch, make("span", { lang: languageOf(label) }, readable(label)), corrected ? make("span", { class: "badge" }, "corrected") : null);
     entry.rename = make("button", { type: "button", class: "plain", "aria-label": `Rename ${name}`, onclick: () => this.#edit(entry) }, "Rename");
     const remove = make("button", { type: "button", class: "plain delete", "aria-label": `Delete ${name}`, onclick: () => this.actions.remove(event) }, "Delete");
     entry.row = make(

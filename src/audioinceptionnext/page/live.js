@@ -28,7 +28,7 @@ export class Live {
     this.warning = make("p", { class: "quiet", role: "status" });
     this.list = emptyList();
     const stored = engine.offers.includes("history")
-      ? make("p", { class: "quiet" }, "This server stores what it recognises in its history, and may keep the sound of it.")
+      ? make("p", { class: "quiet caption" }, "This server stores what it recognises in its history, and may keep the sound of it.")
       : null;
     this.stopButton = make("button", { type: "button", class: "primary", onclick: () => this.stop() }, "Stop");
     this.element = make(

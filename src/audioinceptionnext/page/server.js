@@ -3,6 +3,7 @@
 import { decodeLikelySteps } from "./likely_steps.js";
 import { decodeLogMel } from "./spectrogram.js";
 
+const LOCAL = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 const MAX_TOP_K = 1000; // that the server accepts
 
 /**
@@ -27,7 +28,9 @@ export class ServerEngine {
   /** Whether the microphone can be recognised while a file is. */
   parallel = true;
 
-  teachNote = "Examples are kept in this browser. The server computes what it needs of them, and offers the model to all who use it.";
+  teachNote = LOCAL
+    ? "Everything stays on this computer: the examples in this browser, and the models on the server. Download those that you want to keep."
+    : "The examples are kept in this browser. The server computes what it needs of them, and offers your models to all who use it. Download those that you want to keep.";
 
   /** base: the server's address. askKey, an async function, is called when the server requires a key. */
   constructor(base = ".") {
@@ -39,7 +42,7 @@ export class ServerEngine {
 
   /** What becomes of recordings, in a line; known with the models. */
   get note() {
-    if (["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) return "Recordings stay on this computer: the server runs here.";
+    if (LOCAL) return "Recordings stay on this computer: the server runs here.";
     const hours = Math.round(this.limits.result_seconds / 3600);
     const results = this.offers.includes("results") ? ` Results are kept there for up to ${hours} ${hours === 1 ? "hour" : "hours"}.` : "";
     return `Recordings are sent to the server of this page, which deletes them when it has recognised them.${results}`;

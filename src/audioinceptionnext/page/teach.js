@@ -45,7 +45,7 @@ export class Teach {
   /** Ends what is going on, since another view is shown. */
   hide() {
     for (const card of this.cards.values()) card.stop();
-    this.audio?.pause();
+    if (this.playing) this.play(null, this.playing);
   }
 
   #build() {
@@ -184,16 +184,24 @@ export class Teach {
     return [...this.cards.values()].map((card) => card.sound);
   }
 
-  play(example) {
-    const before = this.playing;
-    this.audio ??= make("audio");
-    this.audio.pause();
+  /** Plays an example, or stops it if it plays. button: that of the example. */
+  play(example, button) {
+    this.audio?.pause();
     if (this.url) URL.revokeObjectURL(this.url);
-    this.playing = this.url = null;
-    if (before === example && !this.audio.ended) return; // a second click stops it
-    this.playing = example;
-    this.audio.src = this.url = URL.createObjectURL(example.blob);
-    this.audio.play().catch(() => this.say("This browser cannot play it. It counts nevertheless."));
+    this.url = null;
+    const stopped = this.playing === button;
+    this.playing?.classList.remove("playing");
+    this.playing = null;
+    if (stopped) return;
+    this.playing = button;
+    button.classList.add("playing");
+    this.audio = make("audio", { src: (this.url = URL.createObjectURL(example.blob)) });
+    this.audio.onended = () => this.playing === button && this.play(example, button);
+    this.audio.play().catch(() => {
+      if (this.playing !== button) return; // it was stopped before it began
+      this.play(example, button);
+      this.say("This browser cannot play it. It counts nevertheless.");
+    });
   }
 
   /** Shows a line for a while. */

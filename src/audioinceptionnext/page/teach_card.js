@@ -123,7 +123,7 @@ export class Card {
 
   #tile(example) {
     const time = make("span", { class: "tile-time" }, example.clipped ? make("b", {}, "clipped") : `${example.seconds.toFixed(1)} s`);
-    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example) }, picture(example.outline), time);
+    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example, play) }, picture(example.outline), time);
     const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", onclick: () => this.#delete(example) }, "×");
     return make("li", { class: example.clipped ? "clipped" : "" }, play, remove);
   }
@@ -155,7 +155,7 @@ export class Card {
       meter.classList.toggle("over", peak >= 0.98);
     }));
     const stop = make("button", { type: "button", class: "primary", onclick: () => recorder.stop() }, "Stop");
-    const hint = sound.nothing || fixed ? null : make("p", { class: "quiet" }, "Make the sound as often as you like, with a pause of a second in between: each becomes an example.");
+    const hint = sound.nothing || fixed ? null : make("p", { class: "quiet" }, "Make the sound as often as you like, with a pause of two seconds in between: each becomes an example.");
     const dot = make("span", { class: "dot", "aria-hidden": "true" });
     this.#busy(make("div", { class: "teach-recording" }, stop, dot, time, make("span", { class: "meter", "aria-hidden": "true" }, meter)), hint);
     stop.focus();
