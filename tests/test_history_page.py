@@ -186,3 +186,12 @@ def test_axe_finds_nothing_serious(browser: Any, url: str, width: int, scheme: s
         found = Axe().run(page).response["violations"]
         assert not [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SERIOUS]
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")  # no sideways scrolling
+
+
+def test_sounds_have_names_in_the_browsers_language(browser: Any, url: str) -> None:
+    for page in opened(browser, url, timezone_id="Europe/Berlin", locale="fr-CA"):
+        assert [row[1] for row in listed(page)][:2] == ["Hacher", "Eau qui coule"]
+        assert page.locator(".day-lane .lane-name", has_text="Laver la vaisselle").count() == 1
+        page.select_option("#language", "es")
+        page.wait_for_selector(".event-table >> text=Picar")
+        assert [row[1] for row in listed(page)][:2] == ["Picar", "Agua que corre"] and "day=2026-10-25" in page.url
