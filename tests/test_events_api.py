@@ -20,6 +20,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.history.clip_file import encode_clip, new_name
 from audioinceptionnext.history.database import History
 from tests.audio_files import write_wav
+from tests.command import ainext
 from tests.served import Server, problem, serving
 
 SMALL = "kitchen20-small"
@@ -307,6 +308,28 @@ def test_a_server_without_a_history_says_so() -> None:
             ("GET", "/summary"),
         ):
             assert "keeps no history" in problem(httpx.request(method, f"{server.url}/v1/events{path}"), 404)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--keep", "clips"], "ainext: --keep clips: give a history, too"),
+        (["--history", "h.db", "--keep-max-mb", "5"], "ainext: --keep-max-mb 5.0: give a folder of clips"),
+        (
+            ["--history", "h.db", "--keep", "c", "--keep-max-days", "0"],
+            "ainext: --keep-max-days 0.0: give a number above",
+        ),
+        (["--history", "notes.txt"], "ainext: notes.txt: is a text file, not a history"),
+        (["--corrections", "notes.txt"], "ainext: notes.txt: is a file; give a folder"),
+    ],
+)
+def test_a_server_that_cannot_store_does_not_start(
+    options: list[str], complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("Dear diary")
+    called = ainext("serve", "--model", SMALL, *options)
+    assert called.code == 2 and called.complaints[-1].startswith(complaint)
 
 
 def test_requests_that_fit_the_description_cause_no_server_error(server: Server, history: History) -> None:

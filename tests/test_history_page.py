@@ -175,11 +175,18 @@ def test_a_server_without_a_history_says_how_to_get_one(browser: Any) -> None:
             assert "when starting ainext serve" in page.inner_text("main")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (360, "dark"), (360, "light")])
-def test_axe_finds_nothing_serious(browser: Any, url: str, width: int, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("width", "scheme", "locale", "label"),
+    [
+        (1200, "light", "en-GB", "chopping"),
+        (360, "dark", "de-AT", "schneiden, hacken"),
+        (360, "light", "nl", "chopping"),
+    ],
+)
+def test_axe_finds_nothing_serious(browser: Any, url: str, width: int, scheme: str, locale: str, label: str) -> None:
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}, "timezone_id": "Europe/Berlin"}
-    for page in opened(browser, url, bypass_csp=True, **options):
-        listed(page)
+    for page in opened(browser, url, bypass_csp=True, locale=locale, **options):
+        assert listed(page)[0][1].casefold() == label  # in the browser's language, if there are names in it
         page.get_by_role("button", name="Rename").first.click()
         page.get_by_role("button", name="Delete").last.click()
         page.keyboard.press("Escape")

@@ -64,6 +64,10 @@ def test_every_model_that_was_taught_states_from_what(taught: tuple[Path, dict[s
     assert info["taught_from"] == BASE and info["clips"] == {"knock, knock": 6, "whistle": 6, "nothing": 1}
     assert info["measured"].startswith("top-1 100.0 %, cross-validated on the 13 clips")
     assert is_taught(taught[0])
+    described = ainext("models", taught[0]).out
+    assert f"taught from: {BASE}" in described and "measured: top-1 100.0 %" in described
+    assert "2 labels:\nknock, knock\nwhistle" in described
+    assert "no such file" in refused("models", taught[0].with_name("gone.onnx"))
 
 
 def test_other_sounds_get_no_label(taught: tuple[Path, dict[str, object]]) -> None:

@@ -6,11 +6,12 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from audioinceptionnext.errors import ParameterError, counted, printable
+from audioinceptionnext.errors import ModelError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
     from audioinceptionnext.models.names import ModelEntry
@@ -21,7 +22,7 @@ _NO_BREAK = "\u00a0"
 def models(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Describe this model, with all its labels.", show_default="list all"),
+        typer.Argument(metavar="NAME|FILE", help="Describe this model, with all its labels.", show_default="list all"),
     ] = None,
     language: Annotated[
         str | None,
@@ -42,10 +43,12 @@ def models(
     from audioinceptionnext.models.names import DEFAULT_MODEL, find_model, model_entries
 
     if model is not None:
-        entry = find_model(model)
-        names = {} if language is None else _names(entry, language)
-        about = _as_dict(entry) | ({"names": names} if names else {})
-        print(json.dumps(about, ensure_ascii=False, indent=2) if as_json else _in_words(entry, names))
+        about = _of_file(Path(model)) if model.endswith(".onnx") else _as_dict(find_model(model))
+        names = {} if language is None else _names(about, language)
+        if as_json:
+            print(json.dumps(about | ({"names": names} if names else {}), ensure_ascii=False, indent=2))
+        else:
+            print(_in_words(about, names))
         return
     if language is not None:
         raise ParameterError("language", language, "this is for the labels of one model; give its name")
@@ -79,22 +82,22 @@ def models(
     console.print(f"\nThe default is {DEFAULT_MODEL}. The labels of one: ainext models NAME", markup=False)
 
 
-def _names(entry: ModelEntry, language: str) -> dict[str, str]:
+def _names(about: dict[str, Any], language: str) -> dict[str, str]:
     from audioinceptionnext.results.languages import names_of
 
-    known = [*entry.description["labels"], *entry.description.get("groups", {})]
-    return {label: label for label in known} | names_of(known, language, entry.path)
+    known = [*about["labels"], *about.get("groups", {})]
+    return {label: label for label in known} | names_of(known, language, Path(about["path"]))
 
 
-def _in_words(entry: ModelEntry, names: Mapping[str, str]) -> str:
-    about = entry.description
+def _in_words(about: dict[str, Any], names: Mapping[str, str]) -> str:
     figures = f"{about['parameters']:,} parameters, {about['gmac']:.3f} GMAC per clip, {about['bytes'] / 1e6:.1f} MB"
     return "\n".join(
         [
-            f"{entry.name}: {figures}, {about['licence']}",
-            f"measured: {about['measured']}",
+            f"{printable(about['name'])}: {figures}, {about['licence'] or 'no licence stated'}",
+            *([f"taught from: {_taught_from(about)}"] if "taught_from" in about else []),
+            f"measured: {about['measured'] or 'not stated'}",
             *(["kind: multi-label (several labels can be true at once)"] if about.get("kind") == "multi-label" else []),
-            f"file: {printable(entry.path)}",
+            f"file: {printable(about['path'])}",
             *_labels_in_words(about["labels"], about.get("groups", {}), names),
         ]
     )
@@ -130,6 +133,40 @@ def _labels_in_words(labels: list[str], groups: dict[str, list[str]], names: Map
     if others := [label for label in labels if not any(label in members for members in sets.values())]:
         lines += [f"\nin no group ({len(others)})", paragraph(others)]
     return lines
+
+
+def _taught_from(about: dict[str, Any]) -> str:
+    """What a model was taught from, in words."""
+    clips = ", ".join(f"{printable(name)} ({count})" for name, count in about["clips"].items())
+    return f"{printable(about['taught_from'])}, {about['date']}, with clips of {clips}"
+
+
+def _of_file(path: Path) -> dict[str, Any]:
+    """What a model's file states, in the form of ``model.json``."""
+    from audioinceptionnext.models.load import read_model
+    from audioinceptionnext.teaching.onnx_file import metadata_of
+
+    content = read_model(path).content
+    metadata = metadata_of(content)
+    try:
+        info = json.loads(metadata.get("info", "{}"))
+        return {
+            "name": metadata["name"],
+            "bytes": len(content),
+            "parameters": int(metadata["parameters"]),
+            "gmac": float(metadata["gmac"]),
+            "mode": metadata["mode"],
+            "sample_rate": int(metadata["sample_rate"]),
+            "licence": info.get("licence"),
+            "measured": info.get("measured"),
+            **{key: info[key] for key in ("taught_from", "clips", "top1", "date") if "taught_from" in info},
+            "labels": json.loads(metadata["labels"]),
+            "kind": metadata["kind"],
+            "groups": json.loads(metadata.get("groups", "{}")),
+            "path": str(path),
+        }
+    except (KeyError, ValueError) as error:
+        raise ModelError(path, "no model that `ainext export` or `ainext teach` wrote, or damaged") from error
 
 
 def _as_dict(entry: ModelEntry) -> dict[str, Any]:

@@ -24,7 +24,7 @@ LICENCES = frozenset(
     {"apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "unlicense"}
     | {"cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"}
 )
-OWN_DATA = ("folder", "csv")  # ways to read a user's own data, which are not names of data sets
+OWN_DATA = ("folder", "csv", "page")  # ways to read a user's own data, which are not names of data sets
 # As model.json states it; what a figure without a name is depends on the kind of the model.
 _MEASURED = {
     "single-label": re.compile(r"(?:top-1 )?([\d.]+) %(.*)"),
@@ -189,7 +189,7 @@ def _config(model: Recogniser, model_files: ModelFiles) -> dict[str, Any]:
         "features": int(metadata["features"]) if "features" in metadata else None,
         "data": description.get("data") or info.get("data"),
         "licence": description.get("licence") or info.get("licence"),
-        "measured": description.get("measured"),
+        "measured": description.get("measured") or info.get("measured"),
         "weights": WEIGHTS if model_files.weights is not None else None,
     }
     return {key: value for key, value in config.items() if value is not None}
@@ -278,7 +278,8 @@ def _about(config: dict[str, Any]) -> str:
     if "weights" in config:
         rows.insert(3, ("Weights for fine-tuning", f"`{WEIGHTS}`"))
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
-    figures = "## Results\n\nNone are stated. Before you rely on the model, measure it on recordings like your own."
+    stated = f"{measured[:1].upper()}{measured[1:]}" if (measured := config.get("measured")) else "None are stated"
+    figures = f"## Results\n\n{stated}. Before you rely on the model, measure it on recordings like your own."
     return f"# {config['name']}\n\nRecognises {len(labels)} labels: {listed}.\n\n{table}\n\n{figures}"
 
 

@@ -118,15 +118,21 @@ export class Teach {
   }
 
   /**
-   * A new example, which is kept: {id, sound, name, source, blob, seconds, outline, clipped, features: by the name of a model}.
+   * A new example, which is kept: {id, sound, name, source, blob, seconds, outline, clipped, features: by `#base`}.
    *
    * @throws {Error} one line: it cannot be one
    */
   async add(sound, blob, details) {
     const { features, seconds } = await this.#features(blob, details.name);
-    const example = { id: newId(), sound: sound.id, blob, ...details, seconds: details.seconds ?? seconds, features: { [this.from.value]: features } };
+    const example = { id: newId(), sound: sound.id, blob, ...details, seconds: details.seconds ?? seconds, features: { [this.#base]: features } };
     await this.#keep("examples", example);
     return example;
+  }
+
+  /** What identifies the model whose features are used: a release may have another one of the same name. */
+  get #base() {
+    const { name, bytes, parameters, measured, path } = this.models.find((one) => one.name === this.from.value);
+    return JSON.stringify([name, bytes, parameters, measured, path]);
   }
 
   async #features(blob, name, signal) {
@@ -269,7 +275,7 @@ export class Teach {
   }
 
   async #teach() {
-    const [name, from] = [this.name.value.trim(), this.from.value];
+    const [name, from, base] = [this.name.value.trim(), this.from.value, this.#base];
     localStorage.setItem("ainext-teach-name", name);
     this.cancelling = new AbortController();
     const { signal } = this.cancelling;
@@ -279,12 +285,12 @@ export class Teach {
       const all = this.#examples();
       for (const [index, { example }] of all.entries()) {
         this.bar.value = index / all.length;
-        if (example.features[from]) continue; // those of another model are new
-        example.features[from] = (await this.#features(example.blob, example.name, signal)).features;
+        if (example.features[base]) continue;
+        example.features[base] = (await this.#features(example.blob, example.name, signal)).features;
         await this.#keep("examples", example);
       }
       this.bar.removeAttribute("value");
-      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[from], source: example.source }));
+      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[base], source: example.source }));
       const found = await this.engine.teach({ name, from, examples }, { signal });
       this.learntFrom = this.#state();
       await this.#update();

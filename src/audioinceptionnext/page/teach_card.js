@@ -218,8 +218,9 @@ export class Card {
       }
     }
     this.#idle();
-    const rest = files.length - added;
-    this.workshop.say(`${added} ${added === 1 ? "example" : "examples"} added${rest > 0 && !this.sound.nothing ? `, ${rest} not` : ""}.`);
+    const rest = cancelled || this.sound.nothing ? 0 : files.length - added;
+    const count = `${added} ${added === 1 ? "example" : "examples"} added`;
+    this.workshop.say(`${cancelled ? "Cancelled: " : ""}${count}${rest > 0 ? `, ${rest} not` : ""}.`);
   }
 
   async #addFile(file) {

@@ -114,6 +114,8 @@ class CorrectionsFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        if folder.exists() and not folder.is_dir():
+            raise FileError(folder, "is a file; give a folder")
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         check_can_write(folder)

@@ -49,7 +49,7 @@ class Settings:
 
     Raises:
         ParameterError: a host name or a site is written in a way that no request could match, or clips are to be kept
-            without a history.
+            without a history or with a limit that is not above 0.
     """
 
     models: tuple[str, ...] | None = None
@@ -81,8 +81,9 @@ class Settings:
         if self.keep and not self.history:
             raise ParameterError("keep", self.keep, "give a history, too, which says what each clip is of")
         for name in ("keep_max_mb", "keep_max_days"):
-            if getattr(self, name) is not None and not self.keep:
-                raise ParameterError(name, getattr(self, name), "give a folder of clips, too")
+            if (value := getattr(self, name)) is not None and not (self.keep and value > 0):
+                reason = "give a number above 0" if self.keep else "give a folder of clips, too"
+                raise ParameterError(name, value, reason)
         for host in self.hosts:
             if re.search(r"[/,\s]|^[^\[].*:", host):
                 reason = "give the name alone, without a port or https://, such as sounds.example.org"

@@ -16,7 +16,7 @@ from audioinceptionnext.serving.errors import RequestError
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.teaching.features import features_of
 from audioinceptionnext.teaching.lesson import Described, Lesson, learn
-from audioinceptionnext.teaching.onnx_file import with_new_head
+from audioinceptionnext.teaching.onnx_file import metadata_of, with_new_head
 from audioinceptionnext.teaching.others import other_sounds
 from audioinceptionnext.teaching.teach import is_taught
 
@@ -45,11 +45,12 @@ class TaughtModels:
         self._others: dict[str, np.ndarray] = {}
         self._paths: dict[str, Path] = {}
         for path in sorted(folder.glob("*.onnx")):
-            if path.stem in models.names() or not is_taught(path):
+            name = metadata_of(path.read_bytes())["name"] if is_taught(path) else ""
+            if not name or name in models.names():
                 log.warning("%s: no model that was taught, or the name of another: left out", printable(path))
                 continue
             try:
-                self._offer(path.stem, path)
+                self._offer(name, path)
             except ModelError as error:
                 log.warning("%s: left out", error)
 
