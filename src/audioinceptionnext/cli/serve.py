@@ -65,6 +65,13 @@ def serve(
             "--max-minutes", min=0.01, help="Refuse recordings longer than this many minutes with status 413."
         ),
     ] = 240,
+    results: Annotated[
+        int,
+        typer.Option(min=0, help="Keep this many results for the page's links to them, the latest ones; 0 keeps none."),
+    ] = 1000,
+    results_hours: Annotated[
+        float, typer.Option("--results-hours", min=0.01, help="Keep a result for this many hours at most.")
+    ] = 24,
     api_key: Annotated[
         str,
         typer.Option(
@@ -200,6 +207,8 @@ def serve(
         streams=streams,
         max_bytes=int(max_mb * 1e6),
         max_seconds=60 * max_minutes,
+        results=results,
+        result_seconds=3600 * results_hours,
         api_key=api_key,
         hosts=accepted,
         origins=tuple(origins or ()),

@@ -63,7 +63,7 @@ class Settings:
     min_upload_rate: float = 5_000.0
     decode_seconds: float = 20.0
     results: int = 1000
-    result_bytes: int = 500_000_000
+    result_bytes: int = 200_000_000
     result_seconds: float = 24 * 3600.0
     api_key: str = field(default="", repr=False)
     hosts: tuple[str, ...] = LOOPBACK
