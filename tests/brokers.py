@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -89,6 +90,15 @@ def broker(folder: Path, *settings: str) -> Iterator[MqttBroker]:
         made.kill()
 
 
+def write_certificate(path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody signed, with its key beside it (.key)."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-keyout", path.with_suffix(".key"), "-out", path, "-subj", "/CN=localhost", "-days", "2"]
+    name = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*command, *files, *name], check=True, capture_output=True)
+    return path
+
+
 class Subscriber:
     """What a broker publishes, as Home Assistant would see it: a client of its own, which comes back as that does.
 
@@ -134,7 +144,7 @@ class Subscriber:
 
 
 class WebServer:
-    """A web server on loopback that does as it is told, one request after the other.
+    """A web server on loopback that does as it is told, one request after the other; by https with a certificate.
 
     Attributes:
         does: what it does with each request: answers with a status, redirects to a text, calls a function with the
@@ -144,7 +154,9 @@ class WebServer:
         times: when the ``bodies`` came, by `time.monotonic`.
     """
 
-    def __init__(self, *does: int | str | Callable[[Any], None], port: int = 0) -> None:
+    def __init__(
+        self, *does: int | str | Callable[[Any], None], port: int = 0, certificate: Path | None = None
+    ) -> None:  # fmt: skip
         self.does = list(does) or [204]
         self.bodies: list[dict[str, Any]] = []
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
@@ -174,7 +186,11 @@ class WebServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/hook"
+        if certificate is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(certificate, certificate.with_suffix(".key"))
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:

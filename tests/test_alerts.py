@@ -23,7 +23,7 @@ from audioinceptionnext.alerts.webhook import is_public
 from audioinceptionnext.inference.events import Event
 from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.types import Segment
-from tests.brokers import WebServer, free_port, until
+from tests.brokers import WebServer, free_port, until, write_certificate
 
 BEGAN = datetime(2026, 11, 27, 21, 59, 58, 500_000).astimezone()
 DROPPED = re.compile(r": ([\d,]+) alerts? dropped(.*)")
@@ -237,6 +237,22 @@ def test_what_is_no_web_server_is_said(listening: Callable[..., Listening]) -> N
         until(lambda: one.lines)
         connection.close()
     assert "1 alert dropped: cannot be reached: what answers is no HTTP server" in one.lines[0]
+
+
+@pytest.mark.needs("openssl")
+def test_a_certificate_is_checked(
+    listening: Callable[..., Listening], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = write_certificate(tmp_path / "server.pem")
+    with WebServer(certificate=certificate) as server:
+        one = listening({"webhook": server.url, "retry_for": 0})
+        one.sound()
+        until(lambda: one.lines)
+        assert "1 alert dropped: its certificate is not accepted: self" in one.lines[0]  # signed certificate
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        one.sound()
+        until(lambda: server.bodies)
+        assert [body["start"] for body in server.bodies] == [2.0]
 
 
 def test_addresses_of_the_internet_are_told_from_others() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from audioinceptionnext.errors import FileError
 from audioinceptionnext.inference.events import Event
 from audioinceptionnext.results.labels import LabelSet
 from audioinceptionnext.results.types import Segment
-from tests.brokers import MqttBroker, Subscriber, broker, until
+from tests.brokers import MqttBroker, Subscriber, broker, until, write_certificate
 
 pytestmark = pytest.mark.needs("mosquitto")
 BEGAN = datetime(2026, 11, 27, 21, 59).astimezone()
@@ -139,14 +140,25 @@ def test_alerts_wait_for_a_broker_that_comes_late_or_back(listen: Callable[..., 
         running.kill()
 
 
-def test_a_process_that_is_killed_is_offline(listen: Callable[..., Listening], tmp_path: Path) -> None:
+def test_a_listener_that_is_killed_is_offline(tmp_path: Path) -> None:
+    """Nothing is said at the end: the broker publishes the last will."""
     with broker(tmp_path) as running, Subscriber(running.port) as home:
-        one = listen(running.port)
-        until(lambda: home.of("ainext/availability") == ["online"])
-        (target,) = one.alerts.targets.values()
-        target._client.socket().shutdown(2)  # type: ignore[attr-defined]  # no farewell: the will is published
-        until(lambda: home.of("ainext/availability")[:2] == ["online", "offline"])
-        until(lambda: home.of("ainext/availability")[-1] == "online")  # it connects again
+        rule = {"name": "Any", "labels": "*", "actions": ["mqtt"]}
+        settings = {"mqtt": {"host": "127.0.0.1", "port": running.port}, "rules": [rule]}
+        (tmp_path / "rules.yaml").write_text(json.dumps(settings))
+        command = [sys.executable, "-m", "audioinceptionnext", "listen", "-", "--model", "kitchen20-small"]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        process = subprocess.Popen(
+            [*command, "--rules", tmp_path / "rules.yaml"], stdin=pipe, stdout=nowhere, stderr=nowhere
+        )
+        assert process.stdin
+        try:
+            until(lambda: home.of("ainext/availability") == ["online"])
+        finally:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+        until(lambda: home.of("ainext/availability") == ["online", "offline"])
 
 
 def test_a_broker_that_is_away_to_the_end_delays_it_little_and_drops_are_said(
@@ -193,17 +205,7 @@ def test_user_and_password_come_from_the_environment_and_a_refusal_is_said(
 
 @pytest.mark.needs("openssl")
 def test_tls_trusts_the_given_certificate_and_no_other(listen: Callable[..., Listening], tmp_path: Path) -> None:
-    ours, other = tmp_path / "ours.pem", tmp_path / "other.pem"
-    for path in (ours, other):
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
-                *("-keyout", path.with_suffix(".key"), "-out", path, "-subj", "/CN=localhost", "-days", "2"),
-                *("-addext", "subjectAltName=IP:127.0.0.1"),
-            ],
-            check=True,
-            capture_output=True,
-        )
+    ours, _ = (write_certificate(tmp_path / name) for name in ("ours.pem", "other.pem"))
     with broker(tmp_path, f"certfile {ours}", f"keyfile {ours.with_suffix('.key')}", "user root") as running:
         one = listen(running.port, ca_file="other.pem")
         until(lambda: one.lines)

@@ -52,8 +52,8 @@ class Alert:
         return PLACEHOLDER.sub(lambda found: "" if (value := values[found[1]]) is None else str(value), text)
 
     def __str__(self) -> str:
-        label, source = (printable(" ".join(text.split())) for text in (self.label, self.source))
-        return f"{self.time:%Y-%m-%d %H:%M:%S}  {self.rule}: {label} ({self.score:.0%}) from {source}"
+        rule, label, source = (printable(" ".join(text.split())) for text in (self.rule, self.label, self.source))
+        return f"{self.time:%Y-%m-%d %H:%M:%S}  {rule}: {label} ({self.score:.0%}) from {source}"
 
 
 def slug(name: str) -> str:

@@ -36,7 +36,7 @@ def load_rules(path: str | PathLike[str], labels: LabelSet, sources: Sequence[st
 
     Raises:
         FileError: what the file says is not possible; the error names the rule and the key.
-        MissingDependencyError: PyYAML is not installed, or paho-mqtt, which a rule with MQTT needs.
+        MissingDependencyError: PyYAML is not installed.
 
     >>> from audioinceptionnext.models.load import load
     >>> [rule.name for rule in load_rules("rules.yaml", load("everyday").label_set).rules]
