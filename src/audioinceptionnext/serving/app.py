@@ -126,6 +126,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     """
     models = ModelPool(settings.models, backend)
     watching = Watching.of(settings, models)
+    events = EventsApi(watching.history, watching.clips, models, settings)
     corrections = CorrectionsFolder(settings.corrections) if settings.corrections else None
     queue = WorkQueue(settings.workers, settings.queue)
     metrics = Metrics(queue)
@@ -141,6 +142,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
         yield
         expiry.cancel()
         queue.close()
+        events.close()
         watching.close()
         folder.cleanup()
 
@@ -158,7 +160,7 @@ def create_app(settings: Settings, backend: Backend = "auto") -> FastAPI:
     taught = TaughtModels(models, settings.taught or Path(folder.name, "taught")) if settings.teach else None
     _add_routes(app, api, predictor, metrics, watching)
     add_results(api, store)
-    add_events(api, EventsApi(watching.history, watching.clips, models, settings))
+    add_events(api, events)
     add_corrections(api, Correct(reception, models, corrections))
     add_teaching(api, Teach(reception, models, taught))
     app.include_router(api)

@@ -49,7 +49,8 @@ class EventsApi:
     """Handles the requests of one server.
 
     Args:
-        history: None if this server keeps none.
+        history: None if this server keeps none. It is opened once more to look things up, so that this does not keep
+            live streams waiting.
         clips: the kept clips; None if there are none.
         models: by whose groups events can be chosen.
         settings: of the server.
@@ -58,18 +59,29 @@ class EventsApi:
     def __init__(
         self, history: History | None, clips: ClipFolder | None, models: ModelPool, settings: Settings
     ) -> None:
-        self._history, self.clips, self.models, self.settings = history, clips, models, settings
+        self._history, self._reader = history, None if history is None else History(history.path, read_only=True)
+        self.clips, self.models, self.settings = clips, models, settings
 
-    @property
-    def history(self) -> History:
-        """The history. Raises `RequestError` (404) if there is none."""
-        if self._history is None:
+    def close(self) -> None:
+        """Close what this has opened."""
+        if self._reader is not None:
+            self._reader.close()
+
+    async def look_up(self, work: Callable[[History], T]) -> T:
+        """What a function returns that only reads the history, in a thread, with errors as the client gets them.
+
+        Raises:
+            RequestError: 404 if there is no history.
+        """
+        return await self._call(work, self._reader)
+
+    async def change(self, work: Callable[[History], T]) -> T:
+        """The same of a function that writes."""
+        return await self._call(work, self._history)
+
+    async def _call(self, work: Callable[[History], T], history: History | None) -> T:
+        if history is None:
             raise RequestError(404, OFF)
-        return self._history
-
-    async def call(self, work: Callable[[History], T]) -> T:
-        """What a function of the history returns, in a thread, with its errors as the client gets them."""
-        history = self.history
         try:
             return await run_in_threadpool(work, history)
         except ParameterError as error:
@@ -190,7 +202,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def find(request: Request) -> Response:
         query = EventsParameters.read(request.query_params.multi_items())
-        return _json(await events.call(lambda history: events.find(history, query)))
+        return _json(await events.look_up(lambda history: events.find(history, query)))
 
     @api.get(
         "/v1/events/counts",
@@ -202,7 +214,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def count(request: Request) -> Response:
         query = CountsParameters.read(request.query_params.multi_items())
-        return _json(await events.call(lambda history: events.counts(history, query)))
+        return _json(await events.look_up(lambda history: events.counts(history, query)))
 
     @api.get(
         "/v1/events/summary",
@@ -214,7 +226,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def summarise(request: Request) -> Response:
         Query.read(request.query_params.multi_items())
-        return _json(await events.call(events.summary))
+        return _json(await events.look_up(events.summary))
 
     @api.get(
         "/v1/events/{id:int}/clip",
@@ -226,7 +238,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def clip(request: Request) -> Response:
         id = request.path_params["id"]
-        path = await events.call(lambda history: events.clip(history, id))
+        path = await events.look_up(lambda history: events.clip(history, id))
         kind = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
 
@@ -242,7 +254,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def correct(request: Request) -> Response:
         id, correction = request.path_params["id"], await _read_correction(request, events.settings.idle_seconds)
-        return _json(await events.call(lambda history: events.correct(history, id, correction)))
+        return _json(await events.change(lambda history: events.correct(history, id, correction)))
 
     @api.delete(
         "/v1/events/{id:int}",
@@ -254,7 +266,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def delete(request: Request) -> Response:
         id = request.path_params["id"]
-        await events.call(lambda history: events.delete(history, id))
+        await events.change(lambda history: events.delete(history, id))
         return Response(status_code=204)
 
 
