@@ -44,11 +44,11 @@ class ModelPool:
         names = models or (DEFAULT_MODEL, *(name for name in entries if name != DEFAULT_MODEL))
         self._loaded: dict[str, Recogniser] = {}
         self._descriptions: dict[str, dict[str, Any]] = {}
-        self._files: dict[str, Path] = {}  # beside which tables of names may lie
+        self._files: dict[str, Path] = {}  # of models that were not loaded by name
+        self._shipped = {name: entry.path for name, entry in entries.items()}
         for name in names:
             if name in entries:
                 description = entries[name].description
-                self._files[name] = entries[name].path
                 self._descriptions[name] = _UNSTATED | {key: description[key] for key in _COPIED if key in description}
             else:  # a file, which is offered under the name that it states
                 recogniser = load(name, threads=1, backend=backend)
@@ -97,12 +97,12 @@ class ModelPool:
         found = [one | {"default": name == self.default} for name, one in self._descriptions.items()]
         if not language:
             return found
-        refused = []
+        files, refused = self._shipped | self._files, []
         for one in found:
             known = [*one["labels"], *one["groups"]]
             one["names"] = {label: label for label in known}
             try:
-                one["names"] |= names_of(known, language, self._files[one["name"]])
+                one["names"] |= names_of(known, language, files.get(one["name"], ""))
             except ParameterError as error:
                 refused.append(error)
             except FileError as error:
