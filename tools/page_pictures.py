@@ -100,7 +100,7 @@ PICTURES = {
     "page-phone": (predicted, {"viewport": {"width": 390, "height": 1400}, "device_scale_factor": 1.5}),
     "page-correct": (corrected, {"viewport": {"width": 1100, "height": 915}}),
     "page-live": (live, {"viewport": {"width": 1100, "height": 800}, "color_scheme": "dark"}),
-    "page-teach": (taught, {"viewport": {"width": 1100, "height": 1730}}),
+    "page-teach": (taught, {"viewport": {"width": 1100, "height": 1716}}),
     "page-history": (history, {"viewport": {"width": 1100, "height": 1010}}),
 }
 
