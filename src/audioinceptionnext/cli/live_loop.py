@@ -24,6 +24,7 @@ BUFFER_S = 10.0  # read ahead from an input that waits for us
 MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
 CLOCK_EVERY_S = 60.0  # from one comparison of an input's own clock with that of the computer to the next
 _CLOCK_OFF_S = 1.0  # how far they may be apart
+_CLOCK_DRIFT_S = 5.0  # by which no clock drifts in that time
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
 
 
@@ -69,7 +70,7 @@ class LiveLoop:
         self._segments = 0
         self._began, self._began_at = 0.0, datetime.now().astimezone()  # of second 0: a monotonic time, and that of day
         self._reported = False
-        self._clock = _Clock()
+        self._clock = _Clock(may_jump=not source.waits)
 
     def run(self) -> bool:
         """Return whether all went well. Raises `AinextError` if no sound came at all."""
@@ -123,7 +124,8 @@ class LiveLoop:
                 if not len(samples):
                     continue
                 self._go_on(len(samples) / self.rate + backlog.seconds)
-            if len(samples) and not self.source.waits:
+            # What an input that waits for us holds back is not known, once the backlog is full.
+            if len(samples) and not self.source.recorded and (backlog.seconds < BUFFER_S / 2 or not self.source.waits):
                 self._follow_clock(len(samples), backlog.seconds)
             if self._observer is not None and len(samples):
                 self._observer.samples(self.name, self._began_at, self._taken / self.rate, samples)
@@ -168,7 +170,7 @@ class LiveLoop:
             now = round((time.time() - self._began_at.timestamp() - came) * self.rate)
             self._missed += max(0, now - self._taken)
             self._taken = max(self._taken, now)
-        self._broken_off, self._clock = False, _Clock()
+        self._broken_off, self._clock = False, _Clock(may_jump=not self.source.waits)
         self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
 
     def _follow_clock(self, samples: int, waiting: float) -> None:
@@ -184,6 +186,7 @@ class LiveLoop:
         if abs(off) > _CLOCK_OFF_S and not self.stream.open_segments():
             self._report(self.stream.finish())
             self._began_at += timedelta(milliseconds=round(1000 * off))
+            self._clock.set_right(off)
             self.stream, self._ids_before = self._new_stream(self._taken / self.rate), self._ids
 
     def _skip(self, backlog: Backlog) -> None:
@@ -221,10 +224,16 @@ class LiveLoop:
 
 
 class _Clock:
-    """Says how much later the sound comes than it did at first. Single blocks may be late; the earliest counts."""
+    """Says how much later the sound comes than it did at first. Single blocks may be late; the earliest counts.
 
-    def __init__(self) -> None:
-        self._usual: float | None = None
+    Args:
+        may_jump: whether a sudden difference means that the computer's clock was set. From an input that waits, such as
+            a pipe, sound may also come faster than real time.
+    """
+
+    def __init__(self, may_jump: bool) -> None:
+        self._may_jump = may_jump
+        self._usual = self._last = math.nan
         self._earliest, self._until = math.inf, time.monotonic() + CLOCK_EVERY_S
 
     def off(self, late: float) -> float:
@@ -233,9 +242,16 @@ class _Clock:
         if time.monotonic() < self._until:
             return 0.0
         earliest, self._earliest, self._until = self._earliest, math.inf, time.monotonic() + CLOCK_EVERY_S
-        if self._usual is None:
+        if math.isnan(self._usual):
             self._usual = earliest
+        elif not self._may_jump and abs(earliest - self._last) > _CLOCK_DRIFT_S:
+            self._usual += earliest - self._last
+        self._last = earliest
         return earliest - self._usual
+
+    def set_right(self, seconds: float) -> None:
+        """So many seconds were added to the time of day of the sound."""
+        self._last -= seconds
 
 
 def run_all(loops: Sequence[LiveLoop]) -> bool:
