@@ -475,6 +475,7 @@ def test_requests_that_fit_the_description_cause_no_server_error(server: Server)
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    schema = schema.exclude(path_regex="^/v1/events")  # for which test_events_api.py has a server with a history
     for operation in (found.ok() for found in schema.get_all_operations()):
 
         @given(case=operation.as_strategy())
