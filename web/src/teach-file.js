@@ -134,7 +134,8 @@ function node(operator, inputs, outputs, ...attributes) {
 
 function constant(name, type, dims, values) {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength); // browsers' order, lowest first, is ONNX's
-  return field(CONSTANT, joined([...dims.map((size) => field(DIMS, size)), field(DATA_TYPE, type), field(TENSOR_NAME, PREFIX + name), field(RAW_DATA, bytes)]));
+  const sizes = dims.map((size) => field(DIMS, size));
+  return field(CONSTANT, joined([...sizes, field(DATA_TYPE, type), field(TENSOR_NAME, PREFIX + name), field(RAW_DATA, bytes)]));
 }
 
 /** How many parameters a constant is; indices and sizes are none. */

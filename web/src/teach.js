@@ -17,7 +17,8 @@ const NOISES = 12; // of these, which come first
 export async function otherFeatures(recogniser, waveform) {
   const size = Math.round(OTHER_S * recogniser.sampleRate);
   const found = [];
-  for (let start = 0; start < waveform.length - Math.floor(size / 2); start += size) found.push(...(await featuresOf(recogniser, waveform.slice(start, start + size))));
+  for (let start = 0; start < waveform.length - Math.floor(size / 2); start += size)
+    found.push(...(await featuresOf(recogniser, waveform.slice(start, start + size))));
   return found;
 }
 

@@ -15,7 +15,7 @@ from audioinceptionnext.models.load import load, read_model
 from audioinceptionnext.rendering.bursts import find_bursts
 from audioinceptionnext.teaching.features import features_of
 from audioinceptionnext.teaching.head import NONE, Examples, Head, fit_head, fold_numbers, softmax
-from audioinceptionnext.teaching.onnx_file import with_new_head
+from audioinceptionnext.teaching.onnx_file import metadata_of, with_new_head
 
 RATE = 8000
 SCENE = Path(__file__).resolve().parents[2] / "examples" / "kitchen-scene.flac"
@@ -69,22 +69,23 @@ def bursts(folder: Path) -> None:
 def model_files(folder: Path) -> None:
     """Files with layers of random numbers: of shipped models, and of the first of these again."""
     random = np.random.default_rng(7)
-    sound = (0.1 * random.standard_normal(9_000)).astype("<f4")
-    sound[4_000:] = 0
+    sound = (0.1 * random.standard_normal(120_000)).astype("<f4")
+    sound[24_000:] = 0
     write(folder, "files.f32", sound)
     cases: list[dict[str, Any]] = []
     for model, labels in (("kitchen20-small", ["Tür", "kettle, old"]), ("digits", ["one"]), ("", ["a", "b", "c"])):
         content = read_model(model).content if model else (folder / "0.onnx").read_bytes()
-        channels = int(Recogniser(content, model).metadata["features"])
+        channels = int(metadata_of(content)["features"])
         columns = len(labels) + 2
         weight, bias = random.standard_normal((channels, columns)) / 9, random.standard_normal(columns)
         head = Head(weight.astype(np.float32), bias.astype(np.float32), 0.75, np.eye(1, dtype=int))
         made = with_new_head(content, "model", head, labels, "mine", {"clips": 12})
         (folder / f"{len(cases)}.onnx").write_bytes(made)
-        recogniser = Recogniser(made, "mine")
         about = {"model": model, "labels": labels, "columns": columns}
         about |= {"weight": head.weight.ravel().tolist(), "bias": head.bias.tolist()}
-        about |= {"metadata": recogniser.metadata, "probabilities": recogniser.predict(sound).probabilities.tolist()}
+        about |= {"metadata": metadata_of(made)}
+        if model != "digits":  # which takes long
+            about["probabilities"] = Recogniser(made, "mine").predict(sound).probabilities.tolist()
         cases.append(about)
     (folder / "files.json").write_text(json.dumps(cases))
 

@@ -2,10 +2,14 @@
 import { Card } from "./teach_card.js";
 import { modelList } from "./teach_models.js";
 import { outcome } from "./teach_outcome.js";
+import { ExamplePlayer } from "./teach_player.js";
 import { nameProblem, NOTHING, wantedOf } from "./teach_rules.js";
 import { newId, Store } from "./teach_store.js";
 import { make } from "./text.js";
 
+const LEAD =
+  "Record at least five examples of each of your own sounds, or add files. It learns them within seconds, says how well it knows " +
+  "them, and recognises them at once.";
 const LENGTHS = { "": "until I stop", 2: "2 s", 3: "3 s", 5: "5 s" };
 
 export class Teach {
@@ -16,7 +20,7 @@ export class Teach {
    *   from now on, or null
    */
   constructor(engine, element, onModels) {
-    Object.assign(this, { engine, element, onModels, busy: false, cards: new Map(), models: [] });
+    Object.assign(this, { engine, element, onModels, busy: false, cards: new Map(), models: [], player: new ExamplePlayer() });
   }
 
   /** Shows the view, with what was taught before. models: those of the engine. */
@@ -45,7 +49,7 @@ export class Teach {
   /** Ends what is going on, since another view is shown. */
   hide() {
     for (const card of this.cards.values()) card.stop();
-    if (this.playing) this.play(null, this.playing);
+    this.player.stop();
   }
 
   #build() {
@@ -68,11 +72,20 @@ export class Teach {
     const kept = this.keeper.lasts ? "" : " This browser keeps nothing for the page: the examples are lost when it is closed.";
     this.element.replaceChildren(
       make("h2", {}, "Teach it a sound"),
-      make("p", { class: "teach-lead" }, "Record at least five examples of each of your own sounds, or add files. It learns them within seconds, says how well it knows them, and recognises them at once."),
+      make("p", { class: "teach-lead" }, LEAD),
       make("p", { class: "quiet" }, `${this.engine.teachNote}${kept}`),
       make("label", { class: "teach-length" }, "Record ", this.length),
       this.grid,
-      make("div", { class: "teach-panel" }, make("label", {}, "Name of the model ", this.name), make("label", {}, "Learns from ", this.from), this.button, this.bar, this.cancel, this.wanted),
+      make(
+        "div",
+        { class: "teach-panel" },
+        make("label", {}, "Name of the model ", this.name),
+        make("label", {}, "Learns from ", this.from),
+        this.button,
+        this.bar,
+        this.cancel,
+        this.wanted,
+      ),
       this.problem,
       this.outcome,
       this.taughtModels,
@@ -87,7 +100,11 @@ export class Teach {
     this.from.replaceChildren(...bases.map((one) => make("option", { value: one.name, selected: one === selected }, one.name)));
     this.from.parentElement.hidden = bases.length < 2;
     const taught = this.models.filter((one) => one.taught);
-    const actions = { use: (name) => this.onModels(this.models, name), download: (name) => this.#download(name), remove: (name) => this.#forget(name) };
+    const actions = {
+      use: (name) => this.onModels(this.models, name),
+      download: (name) => this.#download(name),
+      remove: (name) => this.#forget(name),
+    };
     this.taughtModels.replaceChildren(make("h3", {}, "Your models"), modelList(taught, actions));
     this.taughtModels.hidden = !taught.length;
   }
@@ -192,22 +209,7 @@ export class Teach {
 
   /** Plays an example, or stops it if it plays. button: that of the example. */
   play(example, button) {
-    this.audio?.pause();
-    if (this.url) URL.revokeObjectURL(this.url);
-    this.url = null;
-    const stopped = this.playing === button;
-    this.playing?.classList.remove("playing");
-    this.playing = null;
-    if (stopped) return;
-    this.playing = button;
-    button.classList.add("playing");
-    this.audio = make("audio", { src: (this.url = URL.createObjectURL(example.blob)) });
-    this.audio.onended = () => this.playing === button && this.play(example, button);
-    this.audio.play().catch(() => {
-      if (this.playing !== button) return; // it was stopped before it began
-      this.play(example, button);
-      this.say("This browser cannot play it. It counts nevertheless.");
-    });
+    this.player.toggle(example.blob, button, () => this.say("This browser cannot play it. It counts nevertheless."));
   }
 
   /** Shows a line for a while. */
@@ -290,7 +292,11 @@ export class Teach {
         await this.#keep("examples", example);
       }
       this.bar.removeAttribute("value");
-      const examples = all.map(({ example, sound }) => ({ label: sound.nothing ? NOTHING : sound.name.trim(), features: example.features[base], source: example.source }));
+      const examples = all.map(({ example, sound }) => ({
+        label: sound.nothing ? NOTHING : sound.name.trim(),
+        features: example.features[base],
+        source: example.source,
+      }));
       const found = await this.engine.teach({ name, from, examples }, { signal });
       this.learntFrom = this.#state();
       await this.#update();

@@ -13,6 +13,10 @@ const WINDOW_S = 2.4; // what the default model sees at a time
 const BARS = 36; // in the picture of an example
 const METER_DB = 60; // from the left end of the level meter to its right end
 
+const ABOUT_NOTHING =
+  "What the microphone records when none of your sounds occurs: the room, voices, music, traffic. It keeps false alarms rare.";
+const HOW_TO_RECORD = "Make the sound as often as you like, with a pause of two seconds in between: each becomes an example.";
+
 export class Card {
   /**
    * @param {{id: string, name: string, nothing: boolean}} sound
@@ -27,7 +31,8 @@ export class Card {
     this.count = make("p", { class: "teach-count" });
     this.list = make("ul", { class: "examples" });
     this.problems = make("div", { class: "teach-problems", role: "alert" });
-    this.record = make("button", { type: "button", onclick: () => this.#record() }, make("span", { class: "record-dot", "aria-hidden": "true" }), "Record");
+    const dot = make("span", { class: "record-dot", "aria-hidden": "true" });
+    this.record = make("button", { type: "button", onclick: () => this.#record() }, dot, "Record");
     const input = make("input", { type: "file", multiple: true, hidden: true, accept: "audio/*,video/*,.flac,.opus,.mka,.mkv,.aiff,.wv" });
     input.onchange = () => {
       const files = [...input.files];
@@ -46,7 +51,7 @@ export class Card {
       { class: `teach-card${sound.nothing ? " nothing" : ""}` },
       make("div", { class: "teach-head" }, this.title, remove),
       this.nameProblem,
-      sound.nothing ? make("p", { class: "quiet" }, "What the microphone records when none of your sounds occurs: the room, voices, music, traffic. It keeps false alarms rare.") : null,
+      sound.nothing ? make("p", { class: "quiet" }, ABOUT_NOTHING) : null,
       this.count,
       this.actions,
       this.working,
@@ -59,9 +64,19 @@ export class Card {
 
   #nameInput() {
     const { sound, workshop } = this;
-    const input = make("input", { class: "teach-name", type: "text", value: sound.name, maxlength: 100, placeholder: "Name of the sound", "aria-label": "Name of the sound", autocomplete: "off", spellcheck: "false", "aria-describedby": `problem-${sound.id}` });
-    input.oninput = () => workshop.rename(sound, input.value);
-    input.onkeydown = (event) => event.key === "Enter" && this.record.focus();
+    const input = make("input", {
+      class: "teach-name",
+      type: "text",
+      value: sound.name,
+      maxlength: 100,
+      placeholder: "Name of the sound",
+      "aria-label": "Name of the sound",
+      "aria-describedby": `problem-${sound.id}`,
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: () => workshop.rename(sound, input.value),
+      onkeydown: (event) => event.key === "Enter" && this.record.focus(),
+    });
     return input;
   }
 
@@ -114,7 +129,8 @@ export class Card {
 
   #counted() {
     const { sound, examples, enough } = this;
-    const bar = make("span", { class: "teach-bar", "aria-hidden": "true" }, make("span", { class: `fill${enough ? " full" : ""}`, style: { width: `${100 * Math.min(1, this.#share)}%` } }));
+    const fill = make("span", { class: `fill${enough ? " full" : ""}`, style: { width: `${100 * Math.min(1, this.#share)}%` } });
+    const bar = make("span", { class: "teach-bar", "aria-hidden": "true" }, fill);
     let text = `${number(examples.length)} ${examples.length === 1 ? "example" : "examples"}`;
     if (sound.nothing) text = enough ? `${clock(this.seconds, 0)} in all` : `${clock(this.seconds, 0)} of at least ${clock(ENOUGH_NOTHING_S, 0)}`;
     else if (!enough) text = `${examples.length} of at least ${ENOUGH} examples`;
@@ -123,7 +139,8 @@ export class Card {
 
   #tile(example) {
     const time = make("span", { class: "tile-time" }, example.clipped ? make("b", {}, "clipped") : `${example.seconds.toFixed(1)} s`);
-    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: () => this.workshop.play(example, play) }, picture(example.outline), time);
+    const toggle = () => this.workshop.play(example, play);
+    const play = make("button", { type: "button", class: "tile", title: example.name, onclick: toggle }, picture(example.outline), time);
     const remove = make("button", { type: "button", class: "icon tile-delete", title: "Delete", onclick: () => this.#delete(example) }, "×");
     return make("li", { class: example.clipped ? "clipped" : "" }, play, remove);
   }
@@ -155,7 +172,7 @@ export class Card {
       meter.classList.toggle("over", peak >= 0.98);
     }));
     const stop = make("button", { type: "button", class: "primary", onclick: () => recorder.stop() }, "Stop");
-    const hint = sound.nothing || fixed ? null : make("p", { class: "quiet" }, "Make the sound as often as you like, with a pause of two seconds in between: each becomes an example.");
+    const hint = sound.nothing || fixed ? null : make("p", { class: "quiet" }, HOW_TO_RECORD);
     const dot = make("span", { class: "dot", "aria-hidden": "true" });
     this.#busy(make("div", { class: "teach-recording" }, stop, dot, time, make("span", { class: "meter", "aria-hidden": "true" }, meter)), hint);
     stop.focus();
@@ -231,7 +248,8 @@ export class Card {
     const refusal = refusalOf(waveform, rate);
     if (refusal) throw new Error(`${name}: ${refusal}.`);
     const most = this.sound.nothing ? MOST_NOTHING_S : MOST_S;
-    if (waveform.length > most * rate) throw new Error(`${name}: is ${clock(waveform.length / rate, 0)} long; give at most ${clock(most, 0)}: cut out the sound.`);
+    const seconds = waveform.length / rate;
+    if (seconds > most) throw new Error(`${name}: is ${clock(seconds, 0)} long; give at most ${clock(most, 0)}: cut out the sound.`);
     if (this.sound.nothing) return this.#addRecording(waveform, rate, null);
     return (await this.#add(file, { name, source: newId(), ...described(waveform, rate) })) ? 1 : 0;
   }

@@ -8,7 +8,7 @@ export function modelList(models, actions) {
   const items = models.map(({ name, labels }) => {
     const more = labels.length > MAX_NAMED ? `, and ${labels.length - MAX_NAMED} more` : "";
     const sounds = labels.slice(0, MAX_NAMED).map(readable).join(", ");
-    const button = (title, action, attributes = {}) => make("button", { type: "button", "aria-label": `${title} ${name}`, onclick: () => action(name), ...attributes }, title);
+    const button = (title, action) => make("button", { type: "button", "aria-label": `${title} ${name}`, onclick: () => action(name) }, title);
     return make(
       "li",
       {},

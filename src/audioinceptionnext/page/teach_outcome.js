@@ -2,6 +2,7 @@
 import { make, number } from "./text.js";
 
 const NOTHING = "Nothing";
+const HARDER = "Recordings that are unlike your examples are harder.";
 const GOOD = 90; // percent
 const USABLE = 70;
 
@@ -15,7 +16,10 @@ export function outcome(found, actions) {
   const rows = rowsOf(found);
   const sounds = rows.filter(({ name }) => name !== NOTHING).length;
   const title = make("h3", { tabindex: "-1" }, `${model} has learnt ${sounds} ${sounds === 1 ? "sound" : "sounds"}`);
-  const figure = make("div", { class: "teach-figure" }, make("b", { class: grade(top1) }, percentage(top1)), make("p", {}, `of ${number(clips)} examples are recognised by models that have learnt only from the others. Recordings that are unlike your examples are harder.`));
+  const meaning = `of ${number(clips)} examples are recognised by models that have learnt only from the others. ${HARDER}`;
+  const figure = make("div", { class: "teach-figure" }, make("b", { class: grade(top1) }, percentage(top1)), make("p", {}, meaning));
+  const time = `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const command = `ainext predict recording.wav --model ${quoted(`${model}.onnx`)}`;
   const use = make("button", { type: "button", class: "primary", onclick: actions.use }, "Use it now");
   const download = make("button", { type: "button", onclick: actions.download }, "Download the model");
   const table = make(
@@ -31,7 +35,7 @@ export function outcome(found, actions) {
     advice(rows) && make("p", { class: "teach-advice" }, advice(rows)),
     make("div", { class: "actions teach-done" }, use, download),
     table,
-    make("p", { class: "quiet" }, `Learnt in ${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s. The file works with every command: ainext predict recording.wav --model ${quoted(`${model}.onnx`)}`),
+    make("p", { class: "quiet" }, `Learnt in ${time}. The file works with every command: ${command}`),
   ].filter(Boolean);
 }
 
@@ -46,9 +50,11 @@ function rowsOf({ per_class, confusions }) {
 }
 
 function row({ name, share, mistakes }) {
-  const bar = make("span", { class: "teach-bar", "aria-hidden": "true" }, make("span", { class: `fill ${grade(share)}`, style: { width: `${share}%` } }));
+  const fill = make("span", { class: `fill ${grade(share)}`, style: { width: `${share}%` } });
+  const bar = make("span", { class: "teach-bar", "aria-hidden": "true" }, fill);
   const others = mistakes.map(([other, count]) => (count > 1 ? `${other} (${count} times)` : other)).join(", ");
-  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar, make("span", { class: "value" }, percentage(share))), make("td", {}, others || "–"));
+  const value = make("span", { class: "value" }, percentage(share));
+  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, bar, value), make("td", {}, others || "–"));
 }
 
 /** What would help most, in a sentence; null if all is well. */
@@ -56,7 +62,8 @@ function advice(rows) {
   const worst = rows.reduce((one, other) => (other.share < one.share ? other : one));
   if (worst.share >= GOOD) return null;
   const other = worst.mistakes[0]?.[0];
-  return other ? `${worst.name} is easily taken for ${other}. More examples of both help most, recorded where you will use it.` : `More examples of ${worst.name} help most, recorded where you will use it.`;
+  const more = other ? `${worst.name} is easily taken for ${other}. More examples of both` : `More examples of ${worst.name}`;
+  return `${more} help most, recorded where you will use it.`;
 }
 
 function grade(share) {

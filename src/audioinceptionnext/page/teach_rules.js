@@ -3,6 +3,9 @@
 export const NOTHING = "nothing"; // the label of what is to get no label
 const MODEL_NAME = /^[\p{L}\p{N}]([\p{L}\p{N} ._-]*[\p{L}\p{N}_-])?$/u; // it is a file's name, too
 
+const MODEL_NAME_RULE =
+  "A model’s name begins with a letter or a digit, has only these, spaces, dots, hyphens and underscores, and does not end with a dot.";
+
 const key = (name) => name.trim().toLowerCase();
 
 /**
@@ -40,7 +43,7 @@ export function wantedOf(cards, name, models) {
   const some = nothing.examples.length > 0;
   if (some && !nothing.enough) return "Still wanted: a minute of nothing in all, or none of it.";
   if (used.length + some < 2) return "Still wanted: a minute of nothing, or a second sound, to tell yours from.";
-  if (!MODEL_NAME.test(name)) return "A model’s name begins with a letter or a digit, and has only these, spaces, dots, hyphens and underscores; it does not end with a dot.";
+  if (!MODEL_NAME.test(name)) return MODEL_NAME_RULE;
   if (models.some((one) => key(one.name) === key(name) && !one.taught)) return `A model is called ${name} already: choose another name.`;
   return null;
 }
