@@ -100,6 +100,9 @@ def test_the_microphone_is_recognised_live(page: Any) -> None:
     assert "water flowing" in [row[2] for row in rows(page)]
     page.locator("#result tbody button").first.click()  # the recording from the microphone plays
     until(page, "document.querySelector('audio').currentTime > 0.3")
+    page.get_by_role("button", name="Recognise again", exact=True).click()  # as a file is, with all that it gives
+    page.get_by_label("Onset threshold").wait_for()
+    assert page.locator(".entry").count() == 2
 
 
 def test_the_keyboard_is_enough(page: Any) -> None:

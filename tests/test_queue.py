@@ -62,10 +62,8 @@ def serious(page: Any) -> list[str]:
 def test_three_files_are_queued_and_one_is_cancelled(browser: Any, url: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, 8_000 * 60)
     write_wav(long := tmp_path / "long.wav", np.tile(noise, 30), 8_000)
-    phone = {
-        "viewport": {"width": 390, "height": 844},
-        "reduced_motion": "reduce",
-    }  # nothing is half-way when axe looks
+    # Nothing is half-way when axe looks.
+    phone = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
     for page in opened(browser, url, bypass_csp=True, **phone):
         page.wait_for_selector("#model:not([disabled])")
         page.set_input_files("#file", [long, SCENE, OTHER])

@@ -150,7 +150,8 @@ export class Queue {
     for (const { result } of finished) {
       if (bytes <= MAX_BYTES || result === latest.result) return;
       bytes -= bytesOf(result);
-      result.log_mel = result.likely_steps = null; // the Result itself stays, and with it what people have corrected
+      // The Result itself stays, and with it what people have corrected.
+      Object.assign(result, { log_mel: null, likely_steps: null, incomplete: true });
     }
   }
 }

@@ -56,7 +56,7 @@ export class Recording {
     const segments = this.segments.sort((a, b) => a.start - b.start);
     const clip = scores.sort((a, b) => b.score - a.score);
     const { warnings } = this;
-    return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel, warnings };
+    return { file: `recording ${timestamp(new Date())}.wav`, duration: this.end, model, clip, segments, log_mel, warnings, incomplete: true };
   }
 
   #thumbnail() {

@@ -49,13 +49,13 @@ export class ResultView {
     this.viewer.show(this.shown);
   }
 
-  /** Says which other model is selected, if one is, and offers to recognise the recording again. */
+  /** Offers to recognise the recording again if another model is selected, or if something of the result is not there. */
   compareModel(selected) {
-    const other = selected !== this.result.model;
-    this.hint.hidden = !other;
-    if (!other) return;
-    const text = `This result is by ${this.result.model}. `;
-    const button = make("button", { type: "button", onclick: () => this.again(this.entry) }, `Recognise again with ${selected}`);
+    const { model, incomplete } = this.result;
+    const other = selected !== model;
+    this.hint.hidden = !other && !incomplete;
+    const text = other ? `This result is by ${model}.` : "Its onset threshold can be changed when the recording has been recognised again.";
+    const button = make("button", { type: "button", onclick: () => this.again(this.entry) }, `Recognise again${other ? ` with ${selected}` : ""}`);
     this.hint.replaceChildren(text, this.entry.file ? button : `Drop the recording to recognise it with ${selected}.`);
   }
 

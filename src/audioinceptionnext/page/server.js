@@ -16,7 +16,8 @@ const MAX_TOP_K = 1000; // that the server accepts
  * the model's sample rate, a log-mel to draw, the steps of likely labels (see likely_steps.js), lines about what was wrong
  * with the file, and if the server keeps the result, its id and until when.
  * @typedef {{file: string, duration: number, model: string, clip: Score[], segments: Segment[], sample_rate: number,
- *   log_mel: ?LogMel, likely_steps: ?LikelySteps, warnings: ?(string[]), kept: ?{id: string, until: string}}} Result
+ *   log_mel: ?LogMel, likely_steps: ?LikelySteps, warnings: ?(string[]), kept: ?{id: string, until: string},
+ *   incomplete: ?boolean}} Result incomplete: whether recognising the recording again would give more than is there
  *
  * One prediction of a live stream, with the probability of each label, the segments that it completes, and those that
  * are still open; label is null in digital silence; warnings are lines about what is wrong with the sound, if anything is.
