@@ -154,7 +154,7 @@ def test_settings_are_those_of_the_recogniser_that_predicts(model: Recogniser, w
     assert {one.label for one in found} == {"blender"}
     for use in (lambda: model.predict(waveform, settings=settings, labels="eat,water*,blender"),
                 lambda: Stream(model, settings=settings)):  # fmt: skip
-        with pytest.raises(ParameterError, match=f"settings: they have thresholds for 3 labels, but {SMALL} has 20"):
+        with pytest.raises(ParameterError, match=f"settings: they have values for 3 labels, but {SMALL} has 20"):
             use()
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
-from audioinceptionnext.cli import in_options
 from audioinceptionnext.errors import MediaError, ParameterError, counted
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def open_inputs(
         except (MediaError, ParameterError) as error:
             if not several or one.kind != "microphone":
                 raise
-            note(in_options(error))
+            note(f"{one.name}: {error.reason}")
             continue
         if one.given_name is not None and one.kind != "network":  # which has it already
             source = replace(source, name=f"{one.given_name} ({source.name})")

@@ -1,9 +1,10 @@
 // Corrects the segments that a viewer shows, by mouse, touch and keyboard. corrections.js has the edits themselves.
 import { correctionsOf, equal, MIN_SECONDS } from "./corrections.js";
 import { Dragging } from "./dragging.js";
+import { inClocks, inWords } from "./edit_words.js";
 import { gestures, keys } from "./editor_help.js";
 import { NUDGE, SegmentForm } from "./segmentform.js";
-import { clock, countSegments, describe, make, readable } from "./text.js";
+import { countSegments, describe, make, readable } from "./text.js";
 import { watch } from "./unsaved.js";
 
 const NEW_SECONDS = 1; // of a segment that a button adds
@@ -28,8 +29,7 @@ export class Editor {
     this.addButton.setAttribute("aria-label", "Add a segment");
     this.undoButton = button("Undo", () => this.#undo(), "Ctrl Z");
     this.redoButton = button("Redo", () => this.#redo(), "Ctrl Shift Z");
-    this.revertButton = button("Back to the model’s segments", () => this.#revert());
-    this.revertButton.className = "small";
+    this.revertButton = make("button", { type: "button", class: "small", onclick: () => this.#revert() }, "Back to the model’s segments");
     this.status = make("p", { class: "quiet", role: "status" });
     this.picked = make("div", { class: "picked" });
     this.bar = make(
@@ -347,20 +347,4 @@ export class Editor {
     if (end > start) this.#change(segment, times);
     else this.status.textContent = `The playhead is ${times.start === undefined ? "before the start" : "after the end"} of the chosen segment.`;
   }
-}
-
-function inClocks({ start, end }) {
-  return `${clock(start, 2)} to ${clock(end, 2)}`;
-}
-
-/** An edit in words. others: how many more segments of the label are renamed. */
-function inWords(before, after, others = 0) {
-  const name = readable(before.label);
-  const times = inClocks(after);
-  const moved = before.start !== after.start || before.end !== after.end;
-  if (others) return `Renamed ${countSegments(others + 1)} of ${name} to ${readable(after.label)}.`;
-  if (before.label !== after.label) return `Renamed ${name} to ${readable(after.label)}${moved ? `, ${times}` : ""}.`;
-  if (before.end === after.end) return `${name} now starts at ${clock(after.start, 2)}.`;
-  if (before.start === after.start) return `${name} now ends at ${clock(after.end, 2)}.`;
-  return `Moved ${name}: ${times}.`;
 }

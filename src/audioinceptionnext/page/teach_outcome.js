@@ -19,7 +19,6 @@ export function outcome(found, actions) {
   const meaning = `of ${number(clips)} examples are recognised by models that have learnt only from the others. ${HARDER}`;
   const figure = make("div", { class: "teach-figure" }, make("b", { class: grade(top1) }, percentage(top1)), make("p", {}, meaning));
   const time = `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  const command = `ainext predict recording.wav --model ${quoted(`${model}.onnx`)}`;
   const use = make("button", { type: "button", class: "primary", onclick: actions.use }, "Use it now");
   const download = make("button", { type: "button", onclick: actions.download }, "Download the model");
   const table = make(
@@ -35,7 +34,7 @@ export function outcome(found, actions) {
     advice(rows) && make("p", { class: "teach-advice" }, advice(rows)),
     make("div", { class: "actions teach-done" }, use, download),
     table,
-    make("p", { class: "quiet" }, `Learnt in ${time}. The file works with every command: ${command}`),
+    make("p", { class: "quiet" }, `Learnt in ${time}. ${model}.onnx is a model for every command of ainext.`),
   ].filter(Boolean);
 }
 
@@ -72,9 +71,4 @@ function grade(share) {
 
 function percentage(share) {
   return `${share >= 99.95 || share === 0 ? share.toFixed(0) : share.toFixed(1).replace(/\.0$/, "")}\u00a0%`;
-}
-
-/** As a shell takes it. */
-function quoted(name) {
-  return /\s/.test(name) ? `"${name}"` : name;
 }

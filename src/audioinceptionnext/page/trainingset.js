@@ -62,7 +62,7 @@ export class TrainingSet {
 }
 
 function command() {
-  return make("code", {}, "ainext train --data labels --root FOLDER --out runs/mine");
+  return make("span", {}, make("code", {}, "ainext train"), ", whose data set ", make("code", {}, "labels"), " is such a folder.");
 }
 
 function besideRecording(name) {
