@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audioinceptionnext.audio.capture import LiveInput, public_name
-from audioinceptionnext.errors import MediaError, ParameterError, counted
+from audioinceptionnext.errors import MediaError, ParameterError, counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,8 +37,11 @@ class Input:
     @property
     def name(self) -> str:
         """What results call it."""
-        own = self.kind if self.kind == "stdin" else public_name(self.address or "microphone")
-        return self.given_name or own
+        if self.given_name is not None:
+            return self.given_name
+        if self.kind in ("stdin", "microphone"):
+            return self.kind if self.address is None else f"{self.kind} {printable(self.address)}"
+        return public_name(self.address or "")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def read_inputs(words: Sequence[str], device: str | None, follow: bool) -> list[
 def _read(word: str, follow: bool) -> Input:
     name, address = None, word
     if (named := _NAMED.fullmatch(word)) and not Path(word).exists():
-        name, address = named[1].strip(), named[2]
+        name, address = named[1].strip() or None, named[2]
     if address == "-":
         return Input("stdin", None, name)
     if (microphone := _MICROPHONE.fullmatch(address)) and not Path(address).exists():
