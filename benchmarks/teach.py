@@ -1,7 +1,7 @@
 """How well a model does that `ainext teach` makes of a few clips a class, and how long that takes.
 
     python benchmarks/teach.py --data esc10 --root ESC-50 --others Kitchen20/audio fsdd/recordings
-    python benchmarks/teach.py --data esc10 --root ESC-50 --from kitchen20 --per-class 40
+    python benchmarks/teach.py --data esc10 --root ESC-50 --from kitchen20 --classes 3 --others Kitchen20/audio
 
 Each draw takes as many clips of each class, evenly over the data set's folds, and teaches a model from them. The
 columns are the seconds that took; the accuracy that it states, cross-validated; that of scikit-learn's
@@ -17,6 +17,7 @@ import argparse
 import tempfile
 import warnings
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--root", required=True, help="its folder")
     parser.add_argument("--from", dest="base", default="everyday", help="the model that is taught")
     parser.add_argument("--per-class", type=int, default=10, help="clips of each class")
+    parser.add_argument("--classes", type=int, help="of so many classes, which each draw chooses; of all unless given")
     parser.add_argument("--draws", type=int, default=4, help="how often clips are drawn")
     parser.add_argument("--others", nargs="*", default=[], help="folders of recordings of other sounds")
     parser.add_argument("--threads", type=int, default=None)
@@ -48,15 +50,18 @@ def main() -> None:
     }
     rows = []
     for draw in range(options.draws):
-        drawn = draw_clips(dataset, options.per_class, draw)
-        rows.append(measure(dataset, drawn, options, others))
+        chosen = np.random.default_rng((draw, 1)).permutation(len(dataset.labels))
+        classes = {*chosen[: options.classes].tolist()}
+        some = replace(dataset, clips=tuple(clip for clip in dataset.clips if clip.label in classes))
+        rows.append(measure(some, draw_clips(some, options.per_class, draw), options, others))
         print_row(f"draw {draw}", rows[-1])
     print_row("mean", {name: float(np.mean([row[name] for row in rows])) for name in rows[0]})
 
 
 def draw_clips(dataset: Dataset, per_class: int, seed: int) -> set[int]:
     """Numbers of clips: of each class as many, and of these as many from each fold."""
-    rng, found = np.random.default_rng(seed), set()
+    rng = np.random.default_rng(seed)
+    found: set[int] = set()
     own: defaultdict[tuple[int, int | None], list[int]] = defaultdict(list)
     for number, clip in enumerate(dataset.clips):
         own[clip.label, clip.fold].append(number)
