@@ -4,7 +4,8 @@
     ainext serve --port 8123 --history sample/history.db --keep sample/clips --teach &
     python tools/page_pictures.py http://127.0.0.1:8123 docs
 
-Writes page.png and page-phone.png (the page's example, playing), page-correct.png (a segment of it, corrected),
+Writes page.png and page-phone.png (the page's example, playing), page-queue.png (a long recording among others that are
+not recognised yet, which takes a minute), page-correct.png (a segment of it, corrected),
 page-live.png (the example as the microphone), page-history.png (the last day of the sample) and page-teach.png
 (rendered sounds), or those of them that are named after the folder.
 """
@@ -58,6 +59,32 @@ def corrected(page: Any) -> None:
     page.wait_for_timeout(300)
 
 
+def queued(page: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        names = ("an evening in the kitchen.wav", "a night.wav", "the morning after.wav", "notes.wav")
+        for seed, (name, minutes) in enumerate(zip(names, (40, 120, 1, 0), strict=True)):
+            write_wav(Path(folder) / name, scenes(np.random.default_rng(seed), 60 * minutes), RATE)
+        (Path(folder) / names[-1]).write_bytes(b"Dear diary")
+        page.set_input_files("#file", [Path(folder) / name for name in (names[0], names[-1], *names[1:-1])])
+        page.get_by_role("heading", name=names[0]).wait_for(timeout=300_000)
+        page.get_by_text("left").wait_for(timeout=300_000)
+    page.evaluate("scrollTo(0, 0)")
+
+
+def scenes(draw: np.random.Generator, seconds: int) -> np.ndarray:
+    """Parts of the example scenes, (samples,) at `RATE`, with pauses of all lengths over quiet noise."""
+    found = draw.normal(0, 0.001, seconds * RATE).astype(np.float32)
+    sources = [decode.read(SCENE.with_name(f"{name}-scene.flac"), RATE) for name in ("everyday", "kitchen")]
+    at = 0.0
+    while (at := at + draw.exponential(20)) < seconds - 20:
+        source = sources[draw.integers(2)]
+        first = draw.integers(len(source) // 2)
+        part = source[first : first + RATE * draw.integers(3, 12)] * draw.uniform(0.3, 1)
+        found[int(at * RATE) :][: len(part)] += part
+        at += len(part) / RATE
+    return found
+
+
 def live(page: Any) -> None:
     page.get_by_role("button", name="Use the microphone").click()
     page.wait_for_timeout(1000 * LIVE_S)
@@ -98,6 +125,7 @@ def add_examples(page: Any, name: str, folder: Path, sounds: list[np.ndarray]) -
 PICTURES = {
     "page": (predicted, {"viewport": {"width": 1100, "height": 1140}}),
     "page-phone": (predicted, {"viewport": {"width": 390, "height": 1400}, "device_scale_factor": 1.5}),
+    "page-queue": (queued, {"viewport": {"width": 1100, "height": 1060}}),
     "page-correct": (corrected, {"viewport": {"width": 1100, "height": 915}}),
     "page-live": (live, {"viewport": {"width": 1100, "height": 800}, "color_scheme": "dark"}),
     "page-teach": (taught, {"viewport": {"width": 1100, "height": 1716}}),
