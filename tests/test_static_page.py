@@ -173,7 +173,8 @@ def test_a_sound_is_taught_from_the_microphone_and_recognised_at_once(
             assert view.examples("Beep") == 5 and view.wanted().startswith("Still wanted: a minute of nothing")
             view.add("Nothing", sounds / "room.wav")
             assert view.examples("Nothing") == 13
-            assert "100 %\n\nof 18 examples" in view.teach()
+            said = view.teach()
+            assert "100 %\n\nof 18 examples" in said and "Recorded in one go: Beep, Nothing." in said
             mine = view.download(tmp_path)
             page.get_by_role("button", name="Use it now").click()
             page.get_by_role("button", name="Use the microphone").click()

@@ -105,7 +105,7 @@ def taught(page: Any) -> None:
             page.get_by_label("Name of the sound").last.fill(name)
             sounds = [family(np.random.default_rng(seed), round(2.4 * RATE), RATE, *choice) for seed in range(count)]
             add_examples(page, name, Path(folder), sounds)
-        room = [0.02 * hiss(np.random.default_rng(0), 75 * RATE, RATE, 0, 0)]
+        room = [0.02 * hiss(np.random.default_rng(seed), 40 * RATE, RATE, 0, 0) for seed in range(2)]
         add_examples(page, "Nothing", Path(folder), room)
     page.get_by_role("button", name="Teach", exact=True).click()
     page.get_by_role("button", name="Use it now").wait_for()

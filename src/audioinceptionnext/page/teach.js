@@ -322,7 +322,9 @@ export class Teach {
   #show(found) {
     this.learnt = found.model;
     const actions = { use: () => this.onModels(this.models, found.model), download: () => this.#download(found.model) };
-    this.outcome.replaceChildren(...outcome(found, actions));
+    const atOnce = [...this.cards.values()].filter(({ examples }) => new Set(examples.map((one) => one.source)).size === 1);
+    const names = atOnce.map(({ sound }) => sound.name.trim());
+    this.outcome.replaceChildren(...outcome(found, names, actions));
     this.outcome.hidden = false;
     this.outcome.querySelector("h3").focus({ preventScroll: true });
     this.outcome.scrollIntoView({ block: "nearest", behavior: "smooth" });

@@ -3,15 +3,17 @@ import { make, number } from "./text.js";
 
 const NOTHING = "Nothing";
 const HARDER = "Recordings that are unlike your examples are harder.";
+const TOO_HIGH = "Examples that follow each other are much alike, so the figure is too high. Record some more at another time.";
 const GOOD = 90; // percent
 const USABLE = 70;
 
 /**
  * @param {object} found what the engine's `teach` gives (see server.js)
+ * @param {string[]} atOnce the names of sounds that were recorded in one go
  * @param {{use: function, download: function}} actions
  * @returns {HTMLElement[]}
  */
-export function outcome(found, actions) {
+export function outcome(found, atOnce, actions) {
   const { model, clips, top1, seconds } = found;
   const rows = rowsOf(found);
   const sounds = rows.filter(({ name }) => name !== NOTHING).length;
@@ -31,7 +33,8 @@ export function outcome(found, actions) {
     title,
     make("p", { class: "teach-old" }, "The examples have changed since: teach it again."),
     figure,
-    advice(rows) && make("p", { class: "teach-advice" }, advice(rows)),
+    advice(rows) && make("p", {}, advice(rows)),
+    atOnce.length > 0 && make("p", {}, `Recorded in one go: ${atOnce.join(", ")}. ${TOO_HIGH}`),
     make("div", { class: "actions teach-done" }, use, download),
     table,
     make("p", { class: "quiet" }, `Learnt in ${time}. ${model}.onnx is a model for every command of ainext.`),
