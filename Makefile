@@ -31,7 +31,7 @@ test-fast: $(FAST_VENV)/.ready  ## recognition, in an environment without torch;
 	$(FAST_VENV)/bin/python $(PYTEST) -m "not needs" $(ARGS)
 
 test-web: $(VENV)/.ready web/node_modules/.ready  ## the pages in Chromium, and the browser's engine against Python
-	AINEXT_REQUIRE=node,chromium $(RUN) $(PYTEST) tests/test_web.py tests/test_page.py tests/test_static_page.py $(ARGS)
+	AINEXT_REQUIRE=node,chromium $(RUN) $(PYTEST) tests/test_web.py tests/test_page.py tests/test_static_page.py tests/test_teach_page.py $(ARGS)
 
 coverage: $(VENV)/.ready web/node_modules/.ready  ## `make test` with the lines that it runs, in htmlcov/
 	$(RUN) $(PYTEST) --cov --cov-report term --cov-report html --cov-report xml $(ARGS)

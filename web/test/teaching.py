@@ -12,7 +12,6 @@ from outcomes import write
 from audioinceptionnext.audio import decode
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.models.load import load, read_model
-from audioinceptionnext.rendering.bursts import find_bursts
 from audioinceptionnext.teaching.features import features_of
 from audioinceptionnext.teaching.head import NONE, Examples, Head, fit_head, fold_numbers, softmax
 from audioinceptionnext.teaching.onnx_file import metadata_of, with_new_head
@@ -52,6 +51,8 @@ def heads(folder: Path) -> None:
 
 def bursts(folder: Path) -> None:
     """Sounds of many lengths and levels over noise, with their bursts."""
+    from audioinceptionnext.rendering.bursts import find_bursts  # needs scipy, which not all fixtures do
+
     random = np.random.default_rng(5)
     cases = []
     for number in range(40):
