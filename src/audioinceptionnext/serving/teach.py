@@ -69,7 +69,9 @@ class LessonRequest(BaseModel):
 
     name: str = Field(description="Of the new model, which replaces one of the same name that was taught.")
     base: str = Field("", alias="from", description="The model whose features these are; the default unless given.")
-    examples: Annotated[list[LessonExample], Field(min_length=1, max_length=MAX_EXAMPLES)]
+    examples: Annotated[list[LessonExample], Field(min_length=1, max_length=MAX_EXAMPLES)] = Field(
+        description="Objects with label, features (as /v1/embed gives them) and, if cut from one recording, source."
+    )
 
 
 class TaughtModel(BaseModel):
