@@ -240,6 +240,7 @@ class Page {
     find("result").replaceChildren(this.view.element);
     find("result").hidden = false;
     this.list.mark(entry);
+    this.queue.shown = entry;
     history.replaceState(null, "", location.pathname + this.choice.query + (result.kept ? RESULT + result.kept.id : ""));
   }
 
@@ -289,6 +290,7 @@ class Page {
     this.view?.close();
     this.view = null;
     this.list.mark(null);
+    this.queue.shown = null;
     this.chooser?.setSegments([]);
     this.#describeModel();
     find("result").hidden = true;

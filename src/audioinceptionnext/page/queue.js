@@ -37,7 +37,8 @@ export class Queue {
 
   /** onChange(entry): called when an entry changes, is added or is removed. */
   constructor(engine, onChange) {
-    Object.assign(this, { engine, onChange, entries: [], running: null });
+    // shown: the entry whose result is on the page, and has to stay whole.
+    Object.assign(this, { engine, onChange, entries: [], running: null, shown: null });
   }
 
   /** Adds files to be recognised by a model; returns their entries. after: the entry that they follow; the last one unless given. */
@@ -143,12 +144,14 @@ export class Queue {
     this.#set(entry, "done");
   }
 
-  /** Keeps memory bounded: the results that were finished first lose what takes the most of it. */
+  /** Keeps memory bounded: the results that were finished first lose what takes the most of it. latest: an entry that does not. */
   #save(latest) {
+    const whole = [latest.result, this.shown?.result];
     const finished = this.entries.filter(({ result }) => result).sort((a, b) => a.finished - b.finished);
     let bytes = finished.reduce((sum, { result }) => sum + bytesOf(result), 0);
     for (const { result } of finished) {
-      if (bytes <= MAX_BYTES || result === latest.result) return;
+      if (bytes <= MAX_BYTES) return;
+      if (whole.includes(result)) continue;
       bytes -= bytesOf(result);
       // The Result itself stays, and with it what people have corrected.
       Object.assign(result, { log_mel: null, likely_steps: null, incomplete: true });
