@@ -258,6 +258,7 @@ def test_a_certificate_is_checked(
 def test_addresses_of_the_internet_are_told_from_others() -> None:
     private = ("127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1")
     assert not any(map(is_public, [*private, "::1", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"]))
+    assert not any(map(is_public, ["fec0::1", "64:ff9b:1::a00:1"]))
     assert is_public("93.184.215.14") and is_public("2606:2800:21f:cb07:6820:80da:af6b:8b2c")
 
 

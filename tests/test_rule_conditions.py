@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -114,6 +115,37 @@ def test_hours_are_those_of_the_sound_and_not_of_now(play: Callable[..., Played]
     played.whole(5, 25 * 3600, 25 * 3600 + 1)
     found = [(one.start, (one.raised - BEGAN).total_seconds()) for one in played.alerts()]
     assert found == [(55, 60), (8 * 3600, 8 * 3600)]
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    if not hasattr(time, "tzset"):
+        pytest.skip("this system takes no time zone from the environment")
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_hours_hold_while_clocks_are_set_back_and_alerts_have_the_time_of_the_clock(
+    play: Callable[..., Played], berlin: None
+) -> None:
+    began = datetime(2026, 10, 24, 23).astimezone()  # of summer; at three, clocks are set back to two
+    played = play("hours: 22:00-06:30", "min_duration: 0.3")
+    played.event("end", 1, Segment(4 * 3600 - 10, 4 * 3600 + 10, "Dog", 0.8), began=began)
+    played.event("end", 2, Segment(5 * 3600 + 1 / 7, 5 * 3600 + 1 / 7 + 0.3 - 1e-6, "Dog", 0.8), began=began)
+    alerts = played.alerts()
+    assert [str(one)[:19] for one in alerts] == ["2026-10-25 02:59:50", "2026-10-25 03:00:00"]
+    assert [one.as_dict()["raised"][-6:] for one in alerts] == ["+02:00", "+01:00"]
+
+
+def test_a_clock_that_is_set_back_silences_no_rule_for_longer_than_its_cooldown(play: Callable[..., Played]) -> None:
+    played = play("cooldown: 60")
+    played.event("end", 1, Segment(0, 1, "Dog", 0.8), began=BEGAN)
+    played.event("end", 2, Segment(30, 31, "Dog", 0.8), began=BEGAN - timedelta(days=365))
+    played.event("end", 3, Segment(40, 41, "Dog", 0.8), began=BEGAN - timedelta(days=365))
+    assert [one.start for one in played.alerts()] == [0, 30]
 
 
 def test_inputs_are_told_apart_and_a_new_beginning_of_one_forgets_its_segments(play: Callable[..., Played]) -> None:

@@ -176,6 +176,20 @@ def test_a_file_for_alerts_that_has_other_lines_is_left_alone(tmp_path: Path) ->
 # --- The command ---
 
 
+def test_a_secret_that_no_header_can_have_is_refused_without_showing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value, key, complaint in (
+        ("hush\n", "token_env", "the environment variable 'HOOK' has a line break or the like; set it without"),
+        ("hush\n", "secret_env", "the environment variable 'HOOK' has a line break or the like; set it without"),
+        ("hush\u20ac", "token_env", "the token has letters that are not ASCII"),
+    ):
+        monkeypatch.setenv("HOOK", value)
+        with pytest.raises(FileError, match=f"webhook, {key}: {complaint}") as error:
+            load_rules(written(tmp_path / "rules.yaml", f"actions: [{{webhook: 'http://a.org', {key}: HOOK}}]"), LABELS)
+        assert "hush" not in str(error.value)
+
+
 def write(path: Path, rules: Iterable[str]) -> Path:
     path.write_text("rules:\n" + "".join(f"- {{{rule}, actions: [print, {{file: a.csv}}]}}\n" for rule in rules))
     return path

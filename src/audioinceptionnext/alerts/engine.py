@@ -60,14 +60,15 @@ class Judge:
                 if len(self._last) > MAX_COOLDOWNS:  # clients of a server can call their streams anything
                     del self._last[next(iter(self._last))]
             alert = Alert(
-                time=began + timedelta(seconds=segment.start),
+                # An input may have begun when clocks had another offset.
+                time=(began + timedelta(seconds=segment.start)).astimezone(),
                 rule=rule.name,
                 source=source,
                 label=segment.label,
                 score=segment.score,
                 start=segment.start,
                 end=segment.end if ended else None,
-                raised=moment,
+                raised=moment.astimezone(),
                 id=secrets.token_hex(8),
             )
             found.append((rule, alert))

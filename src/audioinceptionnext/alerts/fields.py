@@ -102,6 +102,8 @@ class Fields:
         name = self.text(key)
         if not (value := os.environ.get(name, "")):
             self.fail(key, f"the environment variable {shown(name)} is not set; set it, so that the file has no secret")
+        if not value.isprintable():  # as from a file with a line break at its end, which no header can have
+            self.fail(key, f"the environment variable {shown(name)} has a line break or the like; set it without")
         return value
 
     def place(self, key: str) -> Path:

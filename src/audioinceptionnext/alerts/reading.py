@@ -190,10 +190,12 @@ def _webhook(fields: Fields, _: Broker | None) -> Action:
         fields.fail("", "give a URL such as https://example.org/hook, in ASCII and without spaces")
     if "@" in parts.netloc:
         fields.fail("", "the URL has a user or a password; give a token by token_env, or have it signed by secret_env")
+    if not (token := fields.secret("token_env")).isascii():
+        fields.fail("token_env", "the token has letters that are not ASCII, which no header can have")
     return Webhook(
         url=url,
         secret=fields.secret("secret_env"),
-        token=fields.secret("token_env"),
+        token=token,
         timeout=fields.number("timeout", 10.0, 0.1),
         retry_for=fields.number("retry_for", 600.0, 0.0),
         allow_private=fields.flag("allow_private", False),

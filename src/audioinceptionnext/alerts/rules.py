@@ -149,15 +149,18 @@ class Rule:
         """
         start, end = (began + timedelta(seconds=seconds) for seconds in (segment.start, segment.end))
         earliest = start + timedelta(seconds=self.min_duration)
-        if last is not None:
-            earliest = max(earliest, last + timedelta(seconds=self.cooldown))
+        cooldown = timedelta(seconds=self.cooldown)
+        if last is not None and end > last - cooldown:  # else the clock was set back since
+            earliest = max(earliest, last + cooldown)
         # Ten microseconds are no reason to wait: 0.1 + 0.2 is more than 0.3.
         if segment.score < self.threshold or earliest > end + timedelta(microseconds=10):
             return None
         if self.hours is None:
             return earliest
+        # The end has the same offset, though clocks may be set back within the segment.
         local = earliest.astimezone()
-        found = self.hours.first(local.replace(tzinfo=None), end.astimezone().replace(tzinfo=None))
+        until = max(earliest, end).astimezone(local.tzinfo)
+        found = self.hours.first(local.replace(tzinfo=None), until.replace(tzinfo=None))
         return None if found is None else local + (found - local.replace(tzinfo=None))
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ SIGNATURE = "X-Ainext-Signature"  # sha256= and the HMAC of the body in hexadeci
 MAX_REDIRECTS = 5
 _REPEATED = (301, 302, 307, 308)  # redirects that take the same request elsewhere
 _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # addresses that end in one of IPv4
+_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")  # the same within one network; older Pythons take it for public
 _BUSY = (408, 425, 429)  # refusals that may pass; so may all of the server's own errors
 
 
@@ -125,7 +126,8 @@ def is_public(address: str) -> bool:
     inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
     if found in _TRANSLATED:
         inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.is_global and not found.is_multicast and (inner is None or inner.is_global)
+    local = found.is_multicast or getattr(found, "is_site_local", False) or found in _LOCAL
+    return found.is_global and not local and (inner is None or inner.is_global)
 
 
 def _joined(url: str, location: str) -> str:
