@@ -53,6 +53,13 @@ def test_rows_come_back_as_they_were_added(history: History) -> None:
         assert reader.events() == [row]
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are text here")
+def test_a_file_whose_name_is_no_text_can_hold_a_history(tmp_path: Path) -> None:
+    with History(tmp_path / os.fsdecode(b"caf\xe9 #1.db")) as history:
+        history.add("kitchen", EIGHT, EIGHT + 1, "Kettle")
+    assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [b"caf\xe9 #1.db"]
+
+
 def test_filters_choose_the_same_rows_everywhere(history: History) -> None:
     for number, (source, label, score) in enumerate(
         [("kitchen", "Speech", 0.9), ("door", "Knock", 0.4), ("kitchen", "Knock", 0.8), ("kitchen", "Knock", None)]

@@ -191,6 +191,24 @@ def test_a_folder_that_vanishes_is_said_once_and_rows_stay(history: History, tmp
     assert lines[1].endswith("clips can be written again") and lines[2] == "2 clips could not be kept"
 
 
+def test_a_clip_that_cannot_be_encoded_is_said_and_the_next_one_is_kept(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        monkeypatch.undo()
+        raise ValueError("no such codec")
+
+    monkeypatch.setattr("audioinceptionnext.history.recorder.encode_clip", fail)
+    lines: list[str] = []
+    recorder = Recorder("everyday", RATE, history, ClipFolder(tmp_path / "clips", history), note=lines.append)
+    feed(recorder, sound(9))
+    happen(recorder, 1, 1.0, 2.0)
+    happen(recorder, 2, 2.0, 3.0)
+    recorder.close()
+    assert [row.clip is not None for row in history.events()] == [False, True] and recorder.clips_lost == 1
+    assert "ValueError: no such codec" in lines[0] and lines[1].endswith("clips can be written again")
+
+
 def test_a_slow_disk_delays_nothing_and_what_is_left_out_is_counted(
     history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +249,8 @@ def test_rows_wait_for_a_history_that_cannot_be_written(
         happen(recorder, id, id, id + 1.0)
     assert history.number() == 0 and len(lines) == 1 and "locked" in lines[0] and "goes on" in lines[0]
     other.execute("ROLLBACK")
+    feed(recorder, sound(1), 9.0)
+    assert history.number() == 2  # no segment has to come for that
     happen(recorder, 3, 3, 4)
     assert history.number() == 3 and lines[1].endswith("holds what was waiting")
     recorder.close()

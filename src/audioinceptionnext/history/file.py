@@ -106,7 +106,7 @@ class HistoryFile:
         return self.path if self.path.exists() else self.path.parent
 
     def _connect(self) -> sqlite3.Connection:
-        address = f"file:{quote(str(self.path.absolute()))}?mode={'ro' if self._read_only else 'rwc'}"
+        address = f"file:{quote(os.fsencode(self.path.absolute()))}?mode={'ro' if self._read_only else 'rwc'}"
         log = self.path.with_name(self.path.name + "-wal")
         if self._read_only and not log.exists() and not os.access(self.path.parent, os.W_OK):
             address += "&immutable=1"  # else SQLite would create files beside it, where it cannot

@@ -13,7 +13,7 @@ from threading import Lock, Thread
 
 import numpy as np
 
-from audioinceptionnext.errors import AinextError, ParameterError, counted
+from audioinceptionnext.errors import AinextError, ParameterError, counted, unexpected
 from audioinceptionnext.history.clip_file import ClipFormat, encode_clip, new_name, tags_of
 from audioinceptionnext.history.clips import ClipFolder
 from audioinceptionnext.history.database import History
@@ -102,6 +102,8 @@ class Recorder:
 
     def samples(self, source: str, began: datetime, start: float, samples: np.ndarray) -> None:
         """Take sound, from which the clips are cut."""
+        if self._rows:
+            self._flush()  # the next segment may be hours away
         if self._clips is None:
             return
         key = source, began
@@ -196,7 +198,7 @@ class Recorder:
 
     def _write_clips(self, clips: ClipFolder) -> None:
         while True:
-            with suppress(AinextError):  # of a history that is locked: the next time will do
+            with suppress(Exception):  # such as a history that is locked: the next time will do
                 clips.keep_limits()
             try:
                 job = self._jobs.get(timeout=_LOOK_S)
@@ -209,11 +211,12 @@ class Recorder:
                 if self._clips_fail:
                     self._clips_fail = False
                     self._note(f"{clips.path}: clips can be written again")
-            except AinextError as error:
+            except Exception as error:  # whatever it is, the next clip may be written
                 self.clips_lost += 1
                 if not self._clips_fail:
                     self._clips_fail = True
-                    self._note(f"warning: {error}; listening goes on, without clips until they can be written")
+                    reason = str(error) if isinstance(error, AinextError) else unexpected(error)
+                    self._note(f"warning: {reason}; listening goes on, without clips until they can be written")
 
     def _write_clip(self, clips: ClipFolder, row: _Row, clip_start: float, samples: np.ndarray) -> None:
         segment = row.segment
