@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from audioinceptionnext.audio import decode, reconnect
-from audioinceptionnext.audio.capture import LiveInput
+from audioinceptionnext.audio.capture import LiveInput, public_name
 from audioinceptionnext.audio.network_stream import network_input
 from audioinceptionnext.cli import live_loop
 from audioinceptionnext.cli.journal import Journal
+from audioinceptionnext.cli.live_inputs import read_inputs
 from audioinceptionnext.cli.live_loop import LiveLoop
 from audioinceptionnext.cli.live_printer import Printer
 from audioinceptionnext.errors import MediaError
@@ -103,6 +104,13 @@ def test_wrong_inputs_and_options_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     assert "not a history" in refused(*call, "--history", tmp_path / "text")
     assert "is a file; give a folder" in refused(*call, "--keep", tmp_path / "text")
+
+
+def test_names_of_inputs_have_no_password_and_are_text() -> None:
+    address = "rtsp://admin:p@ss@camera.local/1"
+    assert public_name(address) == "rtsp://camera.local/1"
+    (one,) = read_inputs([f"caf\udce9={address}"], None, False)
+    assert (one.name, one.address) == ("caf?", address)
 
 
 def test_a_live_stream_that_breaks_off_is_opened_again(scene: np.ndarray, ogg: bytes, soon: None) -> None:

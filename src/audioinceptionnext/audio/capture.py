@@ -31,7 +31,7 @@ ENCODINGS = {"s16le": "<i2", "f32le": "<f4"}
 
 def public_name(source: str) -> str:
     """A file or URL as messages and logs name it: without a password."""
-    return re.sub(r"://[^/@]*@", "://", printable(source))
+    return re.sub(r"://[^/]*@", "://", printable(source))  # up to the last @, as FFmpeg has it
 
 
 class SampleConverter:

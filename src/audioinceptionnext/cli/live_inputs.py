@@ -80,7 +80,7 @@ def read_inputs(words: Sequence[str], device: str | None, follow: bool) -> list[
 def _read(word: str, follow: bool) -> Input:
     name, address = None, word
     if (named := _NAMED.fullmatch(word)) and not Path(word).exists():
-        name, address = named[1].strip() or None, named[2]
+        name, address = printable(named[1].strip()) or None, named[2]
     if address == "-":
         return Input("stdin", None, name)
     if (microphone := _MICROPHONE.fullmatch(address)) and not Path(address).exists():
