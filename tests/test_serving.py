@@ -196,6 +196,19 @@ def test_requests_beyond_the_queue_are_refused_with_503(tmp_path: Path) -> None:
         assert not server.uploads()
 
 
+def test_every_route_has_a_series_of_its_own_and_no_other_path() -> None:
+    with serving(models=(SMALL,)) as server, httpx.Client(base_url=server.url, timeout=60) as client:
+        for path in client.get("/openapi.json").json()["paths"]:
+            client.get(path.replace("{id}", "17").replace("{name}", "mine"))
+        client.get("/v1/made-up")
+        metrics = client.get("/metrics").text
+        paths = set(re.findall(r'ainext_requests_total\{path="([^"]+)"', metrics))
+        described = {
+            path.replace("/clip", "").replace("/file", "") for path in client.get("/openapi.json").json()["paths"]
+        }
+    assert paths >= described - {"/metrics"} and paths <= {*described, "page", "/openapi.json"}
+
+
 def test_a_cancelled_task_keeps_its_place_until_its_thread_ends() -> None:
     queue, go = WorkQueue(1, 1), threading.Event()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +35,8 @@ Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="NAME", help="Only this input. May be repeated.")
 ]
 MinScore = Annotated[
-    float | None, typer.Option("--min-score", metavar="P", help="Only segments with at least this score.")
+    float | None,
+    typer.Option("--min-score", metavar="P", min=0, max=1, help="Only segments with at least this score."),
 ]
 
 
@@ -117,6 +117,7 @@ def _filters(
     min_score: float | None,
 ) -> Filters:
     from audioinceptionnext.errors import suggest
+    from audioinceptionnext.history.records import read_time
     from audioinceptionnext.results.labels import LabelSet
 
     known = history.sources()
@@ -125,17 +126,9 @@ def _filters(
             raise ParameterError("sources", source, suggest(source, known) if known else "nothing is stored yet")
     names = LabelSet(tuple(history.labels()))
     return {
-        "after": _seconds("after", after),
-        "before": _seconds("before", before),
+        "after": None if after is None else read_time("after", after),
+        "before": None if before is None else read_time("before", before),
         "labels": None if labels is None else [names.names[place] for place in names.choose(labels)],
         "sources": sources,
         "min_score": min_score,
     }
-
-
-def _seconds(name: str, text: str | None) -> float | None:
-    """A time as Unix seconds; in the machine's time zone unless it states another one."""
-    try:
-        return None if text is None else datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise ParameterError(name, text, f"give {_TIME}") from None

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any, TypedDict
+
+from audioinceptionnext.errors import ParameterError
+
+_LOST_PLUS = re.compile(r" (?=\d\d:?\d\d$)")  # a + in a query that was not escaped, before the offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +99,33 @@ class Filters(TypedDict, total=False):
 def iso_time(seconds: float, zone: tzinfo | None = None) -> str:
     """Unix seconds as ISO 8601 with milliseconds and the offset of a time zone, or of that of the machine."""
     return datetime.fromtimestamp(round(seconds, 3), zone).astimezone(zone).isoformat(timespec="milliseconds")
+
+
+def read_time(name: str, value: str | float, zone: tzinfo | None = None) -> float:
+    """Unix seconds of what was given as such, or as ISO 8601.
+
+    Args:
+        name: what errors call it.
+        zone: the time zone of what states no offset; that of the machine unless given.
+
+    Raises:
+        ParameterError: it is no such time.
+
+    >>> read_time("after", "2026-11-29T08:00+01:00")
+    1795935600.0
+    """
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            time = datetime.fromisoformat(_LOST_PLUS.sub("+", str(value)))
+            seconds = (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
+        except (ValueError, OverflowError, OSError):
+            seconds = math.nan
+    try:
+        datetime.fromtimestamp(seconds, zone)
+    except (ValueError, OverflowError, OSError):
+        raise ParameterError(
+            name, value, "give a day or a time as ISO 8601, such as 2026-11-29T08:00, or Unix seconds"
+        ) from None
+    return seconds

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from audioinceptionnext.errors import ParameterError
+from audioinceptionnext.history.records import read_time
 from audioinceptionnext.serving.parameters import Query
 
 MAX_EVENTS = 5_000  # in a response
 _PLACE = re.compile(r"(-?\d{1,12}\.\d{3})-(\d{1,18})")  # a cursor: start and id
-_LOST_PLUS = re.compile(r" (?=\d\d:?\d\d$)")  # a + in a query that was not escaped, before the offset
 _TIME = "ISO 8601, such as 2026-11-29T08:00:00+01:00, or Unix seconds. Without an offset, it is in the time zone."
 
 
@@ -25,23 +24,6 @@ def read_zone(name: str) -> tzinfo:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ValueError, OSError, KeyError):  # no such name, one that is a path, or a folder of the database
         raise ParameterError("time_zone", name, "give a name such as Europe/Berlin or UTC") from None
-
-
-def read_time(name: str, value: str | float, zone: tzinfo) -> float:
-    """Unix seconds of what was given as such, or as ISO 8601. Raises `ParameterError`."""
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            time = datetime.fromisoformat(_LOST_PLUS.sub("+", str(value)))
-            seconds = (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
-        except (ValueError, OverflowError):
-            seconds = math.nan
-    try:
-        datetime.fromtimestamp(seconds, zone)
-    except (ValueError, OverflowError, OSError):
-        raise ParameterError(name, value, "give a time as ISO 8601 or in Unix seconds") from None
-    return seconds
 
 
 def _check_zone(name: str) -> str:
@@ -129,7 +111,7 @@ _EXAMPLE: dict[str, Any] = {
     "label": "Kettle whistle",
     "score": 0.93,
     "model": "everyday",
-    "clip": "kitchen/2026-11-29/07-15-01.flac",
+    "clip": "2026-11-29T07-15-02.340+0000_kitchen_Kettle-whistle_5f0c.flac",
     "clip_start": "2026-11-29T07:15:01.340+00:00",
     "corrected": False,
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mimetypes
 from collections.abc import Callable
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -18,7 +17,7 @@ from starlette.responses import FileResponse, Response
 from audioinceptionnext.errors import FileError, ParameterError
 from audioinceptionnext.history.clips import ClipFolder, is_clip_name
 from audioinceptionnext.history.database import History
-from audioinceptionnext.history.records import Filters, HistoryEvent, iso_time
+from audioinceptionnext.history.records import Filters, HistoryEvent, iso_time, read_time
 from audioinceptionnext.serving.corrections import clean_label
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.event_parameters import (
@@ -31,7 +30,6 @@ from audioinceptionnext.serving.event_parameters import (
     HistoryEntry,
     HistorySummary,
     cursor,
-    read_time,
 )
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.parameters import ADDRESS, Query, curl, describe_parameters
@@ -42,7 +40,7 @@ T = TypeVar("T")
 OFF = "this server keeps no history: whoever runs it can set a file for it when starting ainext serve"
 MAX_BODY = 10_000  # bytes of a correction
 MAX_ID = 2**63 - 1  # of SQLite
-_TYPES = {".opus": "audio/ogg", ".flac": "audio/flac", ".wav": "audio/wav"}
+_TYPES = {".opus": "audio/ogg", ".flac": "audio/flac"}  # by the suffix of a clip's name
 
 
 class EventsApi:
@@ -239,8 +237,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     async def clip(request: Request) -> Response:
         id = request.path_params["id"]
         path = await events.look_up(lambda history: events.clip(history, id))
-        kind = _TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        return FileResponse(path, media_type=kind, filename=path.name, content_disposition_type="inline")
+        return FileResponse(path, media_type=_TYPES[path.suffix], filename=path.name, content_disposition_type="inline")
 
     @api.patch(
         "/v1/events/{id:int}",

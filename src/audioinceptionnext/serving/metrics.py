@@ -15,9 +15,10 @@ access_log = logging.getLogger("audioinceptionnext.serving.access")
 
 # Any other path counts as "page", so that requests for made-up paths create no new series.
 PATHS = (
-    *("/v1/predict", "/v1/models", "/v1/listen", "/v1/events", "/v1/events/counts", "/v1/corrections"),
-    *("/healthz", "/metrics", "/openapi.json"),
+    *("/v1/predict", "/v1/models", "/v1/listen", "/v1/events", "/v1/events/counts", "/v1/events/summary"),
+    *("/v1/corrections", "/v1/embed", "/v1/teach", "/healthz", "/metrics", "/openapi.json"),
 )
+BELOW = {"/v1/events/": "/v1/events/{id}", "/v1/results/": "/v1/results/{id}", "/v1/models/": "/v1/models/{name}"}
 
 
 class Metrics:
@@ -60,11 +61,9 @@ class MetricsMiddleware:
                 status = message["status"]
             await send(message)
 
-        path = scope["path"] if scope["path"] in PATHS else "page"
-        if path == "page" and scope["path"].startswith("/v1/events/"):
-            path = "/v1/events/{id}"
-        if path == "page" and scope["path"].startswith("/v1/results/"):
-            path = "/v1/results/{id}"
+        path: str = scope["path"]
+        if path not in PATHS:
+            path = next((name for start, name in BELOW.items() if path.startswith(start)), "page")
         try:
             await self.app(scope, receive, send_and_note_status)
         finally:
