@@ -119,6 +119,17 @@ def test_what_is_no_recording_is_refused(server: tuple[Server, Path], folder: Pa
     assert not list(folder.iterdir())
 
 
+def test_a_folder_that_vanishes_is_the_server_s_fault_and_is_not_named(folder: Path, save: Any, server: Any) -> None:
+    url = f"{server[0].url}/v1/corrections"
+    folder.rmdir()
+    try:
+        for refused in (save("a.wav", [DOG]), httpx.get(url)):
+            assert problem(refused, 500) == "the server cannot use its folder for this: its log says why"
+    finally:
+        folder.mkdir()
+    assert save("a.wav", [DOG]).status_code == 200
+
+
 def test_a_full_disk_loses_nothing(folder: Path, save: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     save("a.wav", [DOG])
     before = {path: path.read_bytes() for path in folder.iterdir()}

@@ -118,6 +118,8 @@ def test_taught_models_are_kept_in_a_folder(examples: list[dict[str, Any]], tmp_
             (BASE, True, False),
             ("mine", False, True),
         ]
+        (tmp_path / "taught").rename(tmp_path / "moved")
+        assert "its log says why" in problem(teach(running, "another", examples), 500)
         taught = running.app.state.taught
         taught._paths |= {f"m{number}": tmp_path for number in range(MAX_TAUGHT - 1)}
         assert "20 taught models" in problem(teach(running, "another", examples), 409)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from threading import Event
 from typing import Any
 
@@ -12,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from audioinceptionnext.audio import decode
-from audioinceptionnext.errors import FileError, MediaError, ParameterError
+from audioinceptionnext.errors import MediaError, ParameterError
 from audioinceptionnext.serving.corrections import (
     MAX_SEGMENTS_BYTES,
     Corrections,
@@ -22,7 +21,7 @@ from audioinceptionnext.serving.corrections import (
 )
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import Query, curl, describe_parameters
+from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response
 from audioinceptionnext.serving.reception import DecodingClock, Reception, too_long
 from audioinceptionnext.serving.uploads import Upload, display_name
 
@@ -94,10 +93,7 @@ class Correct:
         name = display_name(given.name or upload.name)
         segments = read_segments(given.segments, known)
         seconds = self._decode(upload, name, stop)
-        try:
-            return folder.save(upload.path, name, segments, seconds)
-        except FileError as error:
-            raise RequestError(500, f"the server cannot save this: its folder {error.reason}") from None
+        return folder.save(upload.path, name, segments, seconds)
 
     def _decode(self, upload: Upload, name: str, stop: Event) -> float:
         """The duration of a recording all of which can be decoded, since training will do the same."""
@@ -128,7 +124,7 @@ def add_corrections(api: APIRouter, correct: Correct) -> None:
         response_description="The recording is saved with its label track, and counted.",
     )
     async def save(request: Request) -> Response:
-        return _json(await correct.save(request))
+        return json_response(await correct.save(request))
 
     @api.get(
         "/v1/corrections",
@@ -139,8 +135,4 @@ def add_corrections(api: APIRouter, correct: Correct) -> None:
     )
     async def count(request: Request) -> Response:
         Query.read(request.query_params.multi_items())
-        return _json(await run_in_threadpool(correct.folder.summary))
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
+        return json_response(await run_in_threadpool(correct.folder.summary))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 import shutil
@@ -22,7 +21,7 @@ from audioinceptionnext.errors import FileError, MediaError, check_can_write, re
 from audioinceptionnext.results.formats import FORMATS
 from audioinceptionnext.results.segmentation import EPSILON_S
 from audioinceptionnext.results.types import RecognitionData, Segment
-from audioinceptionnext.serving.errors import RequestError
+from audioinceptionnext.serving.errors import RequestError, storing
 
 #: Recordings that are worth correcting: what so many of half a minute teach is measured in docs/timelines.md.
 WANTED = 20
@@ -31,7 +30,6 @@ MAX_SEGMENTS_BYTES = 2_000_000  # of the form's field
 _STEM_BYTES = 80  # of the client's name of a recording, in that of its file
 _DIGEST = 16  # hexadecimal digits by which the content of a recording is known
 _FALLBACK_SUFFIX = ".mka"  # Matroska's, which may hold any sound; FFmpeg goes by the content
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class CorrectedSegment(BaseModel):
@@ -134,8 +132,7 @@ class CorrectionsFolder:
             The members of `SavedCorrections`.
 
         Raises:
-            RequestError: 422 for a segment after the end, 507 if the disk is full.
-            FileError: the folder cannot be written to.
+            RequestError: 422 for a segment after the end; as `storing` if the folder cannot be written to.
         """
         if late := next((one for one in segments if one.start >= seconds - EPSILON_S), None):
             detail = f"a segment starts at {late.start:g} s, but the recording ends at {seconds:.3f} s"
@@ -144,26 +141,27 @@ class CorrectionsFolder:
         text = FORMATS["audacity"].text(_recording(name, seconds, cut))
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST]
-        try:
-            with self._lock:
-                known = next((one for one in self._recordings() if one.stem.endswith(f"-{digest}")), None)
-                recording = known or self.folder / f"{_stem(name)}-{digest}{_suffix(path, name)}"
-                if known is None:
-                    with replacing(recording) as new:
-                        shutil.copyfile(path, new)
-                with replacing(recording.with_suffix(".txt")) as new:
-                    new.write_text(text, encoding="utf-8", newline="\n")
-        except FileError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
-                raise RequestError(507, "the server's disk is full: nothing was saved") from None
-            raise
+        with storing(), self._lock:
+            known = next((one for one in self._recordings() if one.stem.endswith(f"-{digest}")), None)
+            recording = known or self.folder / f"{_stem(name)}-{digest}{_suffix(path, name)}"
+            if known is None:
+                with replacing(recording) as new:
+                    shutil.copyfile(path, new)
+            with replacing(recording.with_suffix(".txt")) as new:
+                new.write_text(text, encoding="utf-8", newline="\n")
         return {**self.summary(), "recording": recording.name, "replaced": known is not None}
 
     def summary(self) -> dict[str, Any]:
-        """The members of `Corrections`: of all recordings in the folder that have a track of Audacity."""
+        """The members of `Corrections`: of all recordings in the folder that have a track of Audacity.
+
+        Raises:
+            RequestError: as `storing` if the folder cannot be read.
+        """
         labels: Counter[str] = Counter()
         recordings = 0
-        for recording in self._recordings():
+        with storing():
+            found = self._recordings()
+        for recording in found:
             with suppress(OSError, UnicodeDecodeError):
                 lines = recording.with_suffix(".txt").read_text(encoding="utf-8-sig").splitlines()
                 labels.update(parts[2] for line in lines if len(parts := line.split("\t", 2)) == 3)
@@ -176,7 +174,8 @@ class CorrectionsFolder:
         }
 
     def _recordings(self) -> list[Path]:
-        return sorted(path for path in self.folder.iterdir() if path.suffix.lower() in MEDIA_SUFFIXES)
+        with writing(self.folder):
+            return sorted(path for path in self.folder.iterdir() if path.suffix.lower() in MEDIA_SUFFIXES)
 
 
 def _recording(name: str, seconds: float, segments: list[Segment]) -> RecognitionData:

@@ -10,8 +10,11 @@ Content-Type: application/problem+json
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,8 @@ from audioinceptionnext.errors import FileError, MediaError, ParameterError, pri
 
 PROBLEM_TYPE = "application/problem+json"
 LINGER_S = 3.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+log = logging.getLogger("audioinceptionnext.serving")
 # Parameters of the library that queries call by a shorter name.
 QUERY_NAMES = {"step_seconds": "hop", "onset_threshold": "threshold", "sample_rate": "rate"}
 # As in RFC 9110; older Pythons have older phrases.
@@ -99,6 +104,21 @@ class RequestError(Exception):
         title = TITLES.get(self.status) or HTTPStatus(self.status).phrase
         members = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail}
         return members | ({"parameter": self.parameter} if self.parameter else {})
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Turn the failure to use a folder of the server into a `RequestError`: 507 if the disk is full, or else 500.
+
+    The log says which folder, and why; the client does not learn that.
+    """
+    try:
+        yield
+    except FileError as error:
+        log.error("%s", error)
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
+            raise RequestError(507, "the server's disk is full: nothing was saved") from None
+        raise RequestError(500, "the server cannot use its folder for this: its log says why") from None
 
 
 class ProblemResponse(Response):

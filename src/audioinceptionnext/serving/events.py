@@ -32,7 +32,7 @@ from audioinceptionnext.serving.event_parameters import (
     cursor,
 )
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import ADDRESS, Query, curl, describe_parameters
+from audioinceptionnext.serving.parameters import ADDRESS, Query, curl, describe_parameters, json_response
 from audioinceptionnext.serving.settings import Settings
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def find(request: Request) -> Response:
         query = EventsParameters.read(request.query_params.multi_items())
-        return _json(await events.look_up(lambda history: events.find(history, query)))
+        return json_response(await events.look_up(lambda history: events.find(history, query)))
 
     @api.get(
         "/v1/events/counts",
@@ -212,7 +212,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def count(request: Request) -> Response:
         query = CountsParameters.read(request.query_params.multi_items())
-        return _json(await events.look_up(lambda history: events.counts(history, query)))
+        return json_response(await events.look_up(lambda history: events.counts(history, query)))
 
     @api.get(
         "/v1/events/summary",
@@ -224,7 +224,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def summarise(request: Request) -> Response:
         Query.read(request.query_params.multi_items())
-        return _json(await events.look_up(events.summary))
+        return json_response(await events.look_up(events.summary))
 
     @api.get(
         "/v1/events/{id:int}/clip",
@@ -251,7 +251,7 @@ def add_events(api: APIRouter, events: EventsApi) -> None:
     )
     async def correct(request: Request) -> Response:
         id, correction = request.path_params["id"], await _read_correction(request, events.settings.idle_seconds)
-        return _json(await events.change(lambda history: events.correct(history, id, correction)))
+        return json_response(await events.change(lambda history: events.correct(history, id, correction)))
 
     @api.delete(
         "/v1/events/{id:int}",
@@ -299,7 +299,3 @@ async def _read_correction(request: Request, idle_seconds: float) -> Correction:
 
 def _gone(id: int) -> RequestError:
     return RequestError(404, f"there is no event {id} in the history, or no longer")
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from starlette.responses import Response
 
 from audioinceptionnext.errors import FileError, ParameterError, suggest
 from audioinceptionnext.inference.recogniser import TOP_K, Recogniser
@@ -229,6 +231,11 @@ ADDRESS = "http://127.0.0.1:8000"  # in the examples
 def curl(*calls: str) -> dict[str, Any]:
     """Examples of a route for OpenAPI and ``/docs``, which puts the server's own address in their place."""
     return {"x-codeSamples": [{"lang": "Shell", "source": call} for call in calls]}
+
+
+def json_response(content: dict[str, Any]) -> Response:
+    """The response with a JSON object, in UTF-8."""
+    return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
 
 
 def _expected(schema: dict[str, Any]) -> str:

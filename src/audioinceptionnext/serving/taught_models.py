@@ -12,7 +12,7 @@ import numpy as np
 from audioinceptionnext.errors import ModelError, check_can_write, printable, replacing, writing
 from audioinceptionnext.models.load import read_model
 from audioinceptionnext.models.names import list_models
-from audioinceptionnext.serving.errors import RequestError
+from audioinceptionnext.serving.errors import RequestError, storing
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.teaching.features import features_of
 from audioinceptionnext.teaching.lesson import Described, Lesson, learn
@@ -72,15 +72,15 @@ class TaughtModels:
             examples: of the classes.
 
         Raises:
-            AinextError: nothing can be learnt from the examples, or the file cannot be written.
-            RequestError: as `check`.
+            AinextError: nothing can be learnt from the examples.
+            RequestError: as `check`; as `storing` if the file cannot be written.
         """
         lesson, file = learn(examples, self._other_features(base)), read_model(self.models.source(base))
         content = with_new_head(file.content, base, lesson.head, lesson.labels, name, lesson.about(base, "page"))
         path = self.folder / f"{name}.onnx"
         with self._lock:
             self.check(name)
-            with replacing(path) as new:
+            with storing(), replacing(path) as new:
                 new.write_bytes(content)
             self._offer(name, path)
         return lesson

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from threading import Event
 from time import perf_counter
@@ -17,7 +16,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import AinextError, MediaError, ParameterError
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import Query, curl, describe_parameters
+from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response
 from audioinceptionnext.serving.reception import DecodingClock, Reception
 from audioinceptionnext.serving.taught_models import TaughtModels
 from audioinceptionnext.serving.uploads import Upload, display_name
@@ -221,7 +220,10 @@ def read_lesson(body: bytes) -> LessonRequest:
 def add_teaching(api: APIRouter, teach: Teach) -> None:
     """Add the routes to a server's API."""
     off = {404: "This server teaches no models, or has no such model."}
-    full = {409: "The name is that of another model, or the server has as many taught models as it keeps."}
+    full = {
+        409: "The name is that of another model, or the server has as many taught models as it keeps.",
+        507: "The server's disk is full; nothing was saved.",
+    }
 
     @api.post(
         "/v1/embed",
@@ -232,7 +234,7 @@ def add_teaching(api: APIRouter, teach: Teach) -> None:
         response_description="What the model's last layer gets of the recording.",
     )
     async def embed(request: Request) -> Response:
-        return _json(await teach.embed(request))
+        return json_response(await teach.embed(request))
 
     @api.post(
         "/v1/teach",
@@ -249,7 +251,7 @@ def add_teaching(api: APIRouter, teach: Teach) -> None:
         response_description="The model is taught, and offered under its name.",
     )
     async def taught(request: Request) -> Response:
-        return _json(await teach.teach(request))
+        return json_response(await teach.teach(request))
 
     @api.get(
         "/v1/models/{name}/file",
@@ -274,7 +276,3 @@ def add_teaching(api: APIRouter, teach: Teach) -> None:
     async def delete(name: _Name) -> Response:
         teach.taught_models().delete(name)
         return Response(status_code=204)
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(json.dumps(content, ensure_ascii=False), media_type="application/json")
