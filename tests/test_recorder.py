@@ -15,6 +15,7 @@ import pytest
 
 from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import FileError, ParameterError
+from audioinceptionnext.history import clip_file, clips
 from audioinceptionnext.history.clips import ClipFolder
 from audioinceptionnext.history.database import History
 from audioinceptionnext.history.recorder import Recorder
@@ -131,6 +132,19 @@ def test_the_oldest_clips_are_deleted_and_rows_stay(history: History, tmp_path: 
             ClipFolder(folder, history, **limit)
     with pytest.raises(FileError, match="is a file"):
         ClipFolder(mine)
+
+
+def test_many_clips_make_none_slow(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ClipFolder(tmp_path / "clips", history, max_mb=0.01)
+    for number in range(100):
+        folder.write(f"2026-11-01T08-00-00.{number:03}+0000_door_Knock_0000.flac", bytes(100))
+    read: list[str] = []
+    monkeypatch.setattr(clips, "read_name", lambda name: read.append(name) or clip_file.read_name(name))
+    assert folder.keep_limits() == 0 and not read
+    folder.write("2026-11-02T08-00-00.000+0000_door_Knock_0000.flac", bytes(100))
+    assert folder.keep_limits() == 1
+    folder._look()
+    assert len(read) <= 2  # of the new clip and of the deleted one
 
 
 def test_what_a_killed_process_left_is_mended(history: History, tmp_path: Path) -> None:

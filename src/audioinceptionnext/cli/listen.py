@@ -224,16 +224,14 @@ def listen(
             on_warning=on_warning,
         )
 
-    delay = stream(0, lambda line: None).delay  # complains about its parameters before anything is opened
+    first = stream(0, lambda line: None)  # complains about its parameters before anything is opened
     named = several or any(one.given_name for one in chosen)
-    printer = Printer(as_json, steps, delay, [one.name for one in chosen] if named else (), recogniser.names)
+    printer = Printer(as_json, steps, first.delay, [one.name for one in chosen] if named else (), recogniser.names)
     observers: list[Observer] = []  # the printer comes after them: what is printed has been stored
     with ExitStack() as open_files, stop_signals() as stop:
         if log is not None:
             observers.append(Journal(log, printer.fail))
-        classes = len(recogniser.labels)
-        lag = delay + max(settings.by_class("smoothing", classes)) + max(settings.by_class("min_duration", classes))
-        recorder = storage.open(open_files, recogniser.name, rate, lag, printer.print_note)
+        recorder = storage.open(open_files, recogniser.name, rate, first.lag, printer.print_note)
         if recorder is not None:
             observers.append(recorder)
         if read is not None:

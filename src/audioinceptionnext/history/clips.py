@@ -53,7 +53,7 @@ class ClipFolder:
         self._max_bytes = None if max_mb is None else max_mb * 1e6
         self._max_age = None if max_days is None else max_days * _DAY_S
         self._lock = threading.Lock()
-        self._sizes: dict[str, int] = {}  # of the clips in the folder
+        self._files: dict[str, tuple[float, int]] = {}  # the start of the segment and the size, of each clip
         self._looked = self._aged = -float("inf")
         with writing(self.path):
             if self.path.exists() and not self.path.is_dir():
@@ -81,8 +81,9 @@ class ClipFolder:
                 with suppress(OSError):
                     part.unlink()
                 raise
-        with self._lock:
-            self._sizes[name] = len(content)
+        if (found := read_name(name)) is not None:
+            with self._lock:
+                self._files[name] = found.start, len(content)
 
     def delete(self, names: Iterable[str]) -> int:
         """Delete clips, after no row states them any more. Returns how many files there were."""
@@ -95,7 +96,7 @@ class ClipFolder:
                 (self.path / name).unlink()
                 deleted += 1
             with self._lock:
-                self._sizes.pop(name, None)
+                self._files.pop(name, None)
         return deleted
 
     def keep_limits(self, now: float | None = None) -> int:
@@ -110,17 +111,16 @@ class ClipFolder:
             self._look()
         now = time.time() if now is None else now
         with self._lock:
-            sizes = dict(self._sizes)
-        excess = 0.0 if self._max_bytes is None else sum(sizes.values()) - self._max_bytes
+            clips = [(start, name, size) for name, (start, size) in self._files.items()]
+        excess = 0.0 if self._max_bytes is None else sum(size for *_, size in clips) - self._max_bytes
         if excess <= 0 and (self._max_age is None or time.monotonic() < self._aged + _AGE_S):
             return 0
         self._aged = time.monotonic()
-        oldest_first = sorted((found.start, name) for name in sizes if (found := read_name(name)) is not None)
         deleted: list[str] = []
-        for start, name in oldest_first:
+        for start, name, size in sorted(clips):
             if excess <= 0 and (self._max_age is None or now - start <= self._max_age):
                 break
-            excess -= sizes[name]
+            excess -= size
             deleted.append(name)
         return self.delete(deleted)
 
@@ -130,7 +130,7 @@ class ClipFolder:
         if self._history is None:
             return
         stated = self._history.clips()
-        for name in self._sizes.keys() - stated:
+        for name in self._files.keys() - stated:
             if (found := read_name(name)) is None:
                 continue
             for row in self._history.events(after=found.start - 0.001, before=found.start + 0.001):
@@ -143,16 +143,19 @@ class ClipFolder:
     def _look(self) -> None:
         """See which clips there are, and delete unfinished ones that nobody writes any more."""
         self._looked = time.monotonic()
-        sizes: dict[str, int] = {}
-        with suppress(OSError), os.scandir(self.path) as files:
-            for one in files:
+        known = self._files  # reading a hundred thousand names takes seconds
+        files: dict[str, tuple[float, int]] = {}
+        with suppress(OSError), os.scandir(self.path) as entries:
+            for one in entries:
                 with suppress(OSError):  # another process has deleted it
                     if _UNFINISHED.fullmatch(one.name) and one.stat().st_mtime < time.time() - _ABANDONED_S:
                         Path(one.path).unlink()
-                    elif is_clip_name(one.name):
-                        sizes[one.name] = one.stat().st_size
+                    elif one.name in known:
+                        files[one.name] = known[one.name][0], one.stat().st_size
+                    elif (name := read_name(one.name)) is not None:
+                        files[one.name] = name.start, one.stat().st_size
         with self._lock:
-            self._sizes = sizes
+            self._files = files
 
 
 def is_clip_name(name: str) -> bool:

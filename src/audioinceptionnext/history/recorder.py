@@ -54,7 +54,7 @@ class Recorder:
         rate: of the sound, in Hz.
         history: takes the rows, if there is one.
         clips: takes the clips, if they are to be kept.
-        lag: how many seconds after their sound segments may be announced, as `Stream.delay` has it.
+        lag: how many seconds after their sound segments may be announced, as `Stream.lag` has it.
         margin: seconds of sound before and after a segment that its clip has.
         longest: the length of the longest clip, in seconds. Of longer segments it has the beginning.
         form: ``flac`` or ``opus``.

@@ -96,6 +96,8 @@ class Stream:
         step_seconds, window_seconds: time from one step to the next, and the length of the model's window.
         delay: seconds from the middle of a step to the moment at which it is given, at most: half a window, the
             lookahead, and the other steps of its turn.
+        lag: seconds after its start at which a segment is announced at the latest, about: the delay, the smoothing and
+            the minimum duration.
 
     Raises:
         ParameterError: the model does not support this ``step_seconds`` or ``lookahead``, or ``sample_rate`` is out of
@@ -130,8 +132,8 @@ class Stream:
         settings = recogniser.segmentation_settings(threshold, settings=settings)
         self._task_of, self._columns = recogniser.task_of, recogniser._columns
         self._segmenter = Segmenter(self.labels, settings, self.step_seconds, recogniser._step_window)
-        shortest = settings.by_class("min_duration", len(self.labels)) - EPSILON_S
-        self._shortest = dict(zip(self.labels, shortest.tolist(), strict=True))
+        smoothing, shortest = (settings.by_class(name, len(self.labels)) for name in ("smoothing", "min_duration"))
+        self._shortest = dict(zip(self.labels, (shortest - EPSILON_S).tolist(), strict=True))
         self.events: list[Event] = []
         self.sound = np.zeros(0, np.float32)
         self._announcer, self._early = Announcer(), early and self._predictor.fine
@@ -146,6 +148,7 @@ class Stream:
         another = grid.whole_frames * grid.hop + grid.step - self._live.unit
         self._span = max(grid.clip + self._live.lookahead, another, (grid.clip + grid.step) // 2) + 1
         self.delay = (self._span - 1 - grid.clip // 2 + (self._live.steps - 1) * grid.step) / self._rate
+        self.lag = self.delay + float(smoothing.max() + shortest.max())
         self._blocks: list[np.ndarray] = []  # of the waveform, from sample `_first` on
         self._first = self._received = 0
         self._predicted = self._given = 0  # steps

@@ -85,7 +85,7 @@ class LiveSession:
         )
         self._delay = round(stream.delay, 3)
         self._labels, self._names, self._model_rate = stream.labels, recogniser.names, recogniser.sample_rate
-        watch = self._watching.open(query.name, recogniser, settings, stream.delay)
+        watch = self._watching.open(query.name, recogniser, stream.lag)
         try:
             await self._recognise(stream, watch, sample_type, channels, rate)
         finally:

@@ -15,7 +15,6 @@ from audioinceptionnext.history.recorder import Recorder
 from audioinceptionnext.inference.events import Observer, Observers
 from audioinceptionnext.inference.recogniser import Recogniser
 from audioinceptionnext.inference.stream import Stream
-from audioinceptionnext.results.segmentation import SegmentationSettings
 from audioinceptionnext.serving.model_pool import ModelPool
 from audioinceptionnext.serving.settings import Settings
 
@@ -87,13 +86,13 @@ class Watching:
             clips = ClipFolder(settings.keep, history, settings.keep_max_mb, settings.keep_max_days)
         return cls(history, clips, None if rules is None else Alerts(rules, warn=log.warning))
 
-    def open(self, name: str, recogniser: Recogniser, settings: SegmentationSettings, delay: float) -> Watch | None:
+    def open(self, name: str, recogniser: Recogniser, lag: float) -> Watch | None:
         """What watches a new stream; None if nothing does.
 
         Args:
             name: what its client calls it. A second stream of this name is called "microphone 2", and so on.
-            recogniser, settings: of the stream.
-            delay: as `Stream` has it.
+            recogniser: of the stream.
+            lag: as `Stream` has it.
         """
         if self.history is None and self.rules is None:
             return None
@@ -101,8 +100,6 @@ class Watching:
         observers: list[Observer] = []
         recorder = None
         if self.history is not None:
-            classes = len(recogniser.labels)
-            lag = delay + max(settings.by_class("smoothing", classes)) + max(settings.by_class("min_duration", classes))
             recorder = Recorder(
                 recogniser.name, recogniser.sample_rate, self.history, self.clips, lag=lag, note=log.warning
             )
