@@ -193,6 +193,7 @@ class Page {
     this.#disableInput(true);
     find("live").replaceChildren(this.live.element);
     find("live").hidden = false;
+    find("drop").classList.add("compact");
     this.#showStatus("Recognising sounds from the microphone …");
     try {
       await this.live.start();
