@@ -126,11 +126,11 @@ def test_what_is_wrong_with_a_rule_is_said_in_one_line(tmp_path: Path, line: str
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "give keys with values: rules, mqtt"),
+        ("", "is empty; give keys with values: rules, mqtt"),
         ("rules: []", "rules: give a list of at least one rule"),
         ("rule: []", "there is no key 'rule'; did you mean rules?"),
         ("rules:\n- labels: Dog", "rule 1, name: this is missing; give one"),
-        ("rules:\n- Dog", "rule 1: give keys with values"),
+        ("rules:\n- Dog", "rule 1: is a single value; give keys with values"),
         ("rules:\n- {name: A, actions: [print]}", "rule 'A', labels: give the labels of the rule, or groups"),
         ("rules:\n- {name: A, labels: Dog}", "rule 'A', actions: give a list of what to do"),
         ("rules:\n\t- name", "is not YAML: line 2: found character '\\t' that cannot start any token"),

@@ -29,7 +29,8 @@ class Fields:
     def __init__(self, path: Path, where: str, values: object, known: Collection[str]) -> None:
         self.path, self.where = path, where
         if not isinstance(values, Mapping):
-            self.fail("", f"give keys with values: {', '.join(known)}")
+            what = "is empty" if values is None else "is a list" if isinstance(values, list) else "is a single value"
+            self.fail("", f"{what}; give keys with values: {', '.join(known)}")
         self._values: Mapping[Any, Any] = values
         for key in values:
             if key not in known:

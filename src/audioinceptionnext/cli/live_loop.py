@@ -25,6 +25,8 @@ MAX_BACKLOG_S = 300.0  # kept of an input that does not wait
 CLOCK_EVERY_S = 60.0  # from one comparison of an input's own clock with that of the computer to the next
 _CLOCK_OFF_S = 1.0  # how far they may be apart
 _CLOCK_DRIFT_S = 5.0  # by which no clock drifts in that time
+_AT_ONCE_S = 0.4  # in which an input gives what it had ready at its beginning
+_AT_ONCE_POLL_S = 0.05
 _POLL_S = 0.2  # how long a signal may go unnoticed while no sound comes
 
 
@@ -115,9 +117,7 @@ class LiveLoop:
                     return
             elif not self._taken:
                 self._began = time.monotonic() - len(samples) / self.rate
-                # A server that is asked for a stream sends some seconds at once, of which the last are the newest.
-                came = len(samples) / self.rate + (0.0 if self.source.recorded else backlog.seconds)
-                began = datetime.now().astimezone() - timedelta(seconds=came)
+                began = self._find_beginning(len(samples) / self.rate, backlog)
                 # Whole milliseconds, so that all who add seconds to it and round give the same time.
                 self._began_at = began.replace(microsecond=began.microsecond // 1000 * 1000)
             if self._broken_off:
@@ -138,6 +138,24 @@ class LiveLoop:
                 self._observer.going_on(self.name, self._began_at, numbered)
             self._report_backlog(backlog)
             self.printer.print_status(self.name, self._taken / self.rate, self.stream.open_segments())
+
+    def _find_beginning(self, came: float, backlog: Backlog) -> datetime:
+        """The time of day of second 0.
+
+        What a pipe holds while the model is loaded, and some seconds of a server that is asked for a stream, come at
+        once. Sound cannot come before it was made, so the earliest time counts.
+
+        Args:
+            came: how many seconds came first.
+            backlog: has those that come after them.
+        """
+        found: list[datetime] = []
+        while True:
+            waiting = 0.0 if self.source.recorded else backlog.seconds
+            found.append(datetime.now().astimezone() - timedelta(seconds=came + waiting))
+            if self.source.recorded or len(found) > _AT_ONCE_S / _AT_ONCE_POLL_S:
+                return min(found)
+            self._stop.wait(_AT_ONCE_POLL_S)
 
     @property
     def _received(self) -> int:

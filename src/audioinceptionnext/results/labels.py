@@ -145,10 +145,11 @@ class LabelSet:
 
     def nearest(self, name: str) -> str:
         """What to give instead of a name that `find` does not know, for the end of an error."""
-        wanted, known = _folded(name), [*self.names, *(self.translations.get(one, one) for one in self.names)]
+        translated = (self.translations[one] for one in self.names if one in self.translations)
+        wanted, known = _folded(name), [*self.names, *translated]
         if wanted.startswith(GROUP):
             wanted = wanted.removeprefix(GROUP)
-            known = [*self.groups, *(self.translations.get(one, one) for one in self.groups)]
+            known = [*self.groups, *(self.translations[one] for one in self.groups if one in self.translations)]
             if not known:
                 return "this model has no groups"
         by_folded = {_folded(one): one for one in known}
