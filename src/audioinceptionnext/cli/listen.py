@@ -60,7 +60,12 @@ def listen(
     ] = True,
     backend: options.Backend = options.BackendName.auto,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Use this many CPU threads; one is enough to keep up.", show_default="all")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Use this many CPU threads; one is enough to keep up.",
+            show_default="all; one for each of several inputs",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON when a segment begins, ends or is withdrawn.")
