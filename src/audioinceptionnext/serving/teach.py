@@ -174,7 +174,7 @@ class Teach:
         base = lesson.base or self.models.default
         channels = int(self.models.get(base).metadata.get("features", 0))
         if any(len(row) != channels for one in lesson.examples for row in one.features):
-            detail = f"examples: a vector has not the {channels} numbers of {base}, as /v1/embed gives them"
+            detail = f"examples: a vector does not have the {channels} numbers of {base} that /v1/embed gives"
             raise RequestError(422, detail, parameter="examples")
         described = [Described(one.label.strip(), np.array(one.features), one.source) for one in lesson.examples]
         try:
