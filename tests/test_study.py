@@ -23,15 +23,46 @@ from audioinceptionnext.evaluation import paired
 from audioinceptionnext.evaluation.paired import Difference, Estimate
 from audioinceptionnext.network import create_model
 from audioinceptionnext.network.model import AudioInceptionNeXt
-from audioinceptionnext.studies import report_page
-from audioinceptionnext.studies.plan import Plan, study_data
+from audioinceptionnext.studies import report_page, worker
+from audioinceptionnext.studies.plan import Plan, Unit, study_data
 from audioinceptionnext.studies.report_page import Circumstances
 from audioinceptionnext.studies.results import Row
+from audioinceptionnext.studies.runner import Runner
 from audioinceptionnext.studies.session import Forecast, StudySession
 from audioinceptionnext.studies.study import Study, Variant, load_study, study_names
 from audioinceptionnext.training.recipe import as_yaml
 from tests.command import ainext, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
+
+
+# The command without its forecast, for which a process of its own times a step of each variant: the test of the plan
+# has that one.
+STUDY = """
+import sys
+from audioinceptionnext.cli import main
+from audioinceptionnext.studies import session
+session.estimate_seconds = lambda units, *_: {unit.folder: 60.0 for unit in units if not session.is_done(unit)}
+main(["study", *sys.argv[1:]])
+"""
+
+
+@pytest.fixture
+def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies in this process have no forecast either, and measure little for the costs of a variant in use."""
+
+    def an_hour_each(units: list[Unit], *_: object) -> dict[Path, float]:
+        return {unit.folder: 3600.0 for unit in units if not worker.is_done(unit)}
+
+    monkeypatch.setattr("audioinceptionnext.studies.session.estimate_seconds", an_hour_each)
+    for name in ("ROUNDS", "CALLS"):
+        monkeypatch.setattr(f"audioinceptionnext.studies.cost.{name}", 2)
+
+
+def in_this_process(runner: Runner, units: list[Unit]) -> None:
+    """In the place of `Runner.run`, whose processes import torch and Lightning for longer than they train."""
+    for unit in units:
+        unit.folder.mkdir(parents=True)
+        worker.run(unit, runner.threads, runner.cache)
 
 
 def write_study(folder: Path, **changes: Any) -> Path:
@@ -56,10 +87,13 @@ def table(path: Path) -> list[dict[str, str]]:
     return [{key: value for key, value in row.items() if key not in measured} for row in rows]
 
 
+@pytest.mark.usefixtures("unforeseen")
 def test_a_study_that_is_killed_goes_on_and_ends_with_the_same_table(tmp_path: Path) -> None:
     study, root = write_study(tmp_path), write_kitchen(tmp_path / "kitchen20", clips=12)
     options = ("--data", "kitchen20", "--root", root, "--threads", 1, "--jobs", 2, "--folds", 1)
-    whole = ainext("study", study, *options, "--out", tmp_path / "whole", "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "run", in_this_process)
+        whole = ainext("study", study, *options, "--out", tmp_path / "whole", "--json")
     assert whole.code == 0, whole.err
     assert whole.json["failed"] == {} and len(whole.json["conclusion"]) >= 2
     rows = {(row["variant"], row["prediction_mode"]): row for row in whole.json["rows"]}
@@ -72,7 +106,7 @@ def test_a_study_that_is_killed_goes_on_and_ends_with_the_same_table(tmp_path: P
 
     # Another one is killed when its first run is done, without warning, as a power cut would.
     out = tmp_path / "killed"
-    arguments = [sys.executable, "-m", "audioinceptionnext", "study", study, *options, "--out", out]
+    arguments = [sys.executable, "-c", STUDY, study, *options, "--out", out]
     process = subprocess.Popen(list(map(str, arguments)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     while not list(out.glob("runs/*/*/fold.json")):
         assert process.poll() is None
@@ -155,9 +189,9 @@ def test_a_plan_begins_with_a_summary(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_an_interrupted_study_says_how_to_go_on(tmp_path: Path) -> None:
     study, root = write_study(tmp_path), write_kitchen(tmp_path / "kitchen20")
-    arguments = ["study", study, "--data", "kitchen20", "--root", root, "--threads", 1, "--out", tmp_path / "o"]
+    arguments = [study, "--data", "kitchen20", "--root", root, "--threads", 1, "--out", tmp_path / "o"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "audioinceptionnext", *map(str, arguments)],
+        [sys.executable, "-c", STUDY, *map(str, arguments)],
         stderr=subprocess.PIPE,
         text=True,
         # A shell that starts the tests in the background has them, and what they start, ignore Ctrl-C.
@@ -290,7 +324,9 @@ def test_correction_for_several_comparisons() -> None:
     assert paired.holm([0.6, 0.7]) == [1.0, 1.0] and paired.holm([]) == []
 
 
-def test_the_study_in_the_docs_runs_as_documented(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("unforeseen")
+def test_the_study_in_the_docs_runs_as_documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Runner, "run", in_this_process)
     text = (Path(__file__).parents[1] / "docs" / "studies" / "README.md").read_text(encoding="utf-8")
     (written,) = re.findall(r"```yaml\n# widths\.yaml\n(.*?)```", text, re.S)
     (command,) = re.findall(r"^ainext (study widths\.yaml .*)$", text, re.M)
