@@ -62,7 +62,8 @@ WORKSHOP = (
     "several_processes", "soft_targets", "splits", "study", "tasks", "teacher", "teacher_tools", "thresholds",
     "timelines", "training", "training_parts", "trust",
 )  # fmt: skip
-LONG = ("test_web.py", "test_study.py")  # these come first, so that no process is left alone with one of their tests
+# These come first, so that no process is left alone with one of their tests.
+LONG = ("test_web.py", "test_study.py", "test_docs.py", "test_trust.py", "test_several_processes.py", "test_cluster.py")
 WORKSHOP_FIXTURES = {"root", "model", "files"}
 collect_ignore = [] if TORCH else [f"test_{name}.py" for name in WORKSHOP]
 

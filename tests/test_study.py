@@ -34,7 +34,6 @@ from audioinceptionnext.training.recipe import as_yaml
 from tests.command import ainext, refused
 from tests.small_sounds import LABELS, quick, write_kitchen
 
-
 # The command without its forecast, for which a process of its own times a step of each variant: the test of the plan
 # has that one.
 STUDY = """

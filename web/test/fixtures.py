@@ -232,7 +232,7 @@ def files(folder: Path) -> None:
 
 
 def browser(folder: Path) -> None:
-    """The scene in formats that browsers decode, three minutes of it, and the command line's results for them."""
+    """The scene in formats that browsers decode, 100 s of it, and the command line's results for them."""
     sys.path.insert(0, str(REPOSITORY))
     from typer.testing import CliRunner
 
@@ -267,8 +267,8 @@ def browser(folder: Path) -> None:
         SITUATIONS[name].write(folder / f"{name.split()[0]}.m4a", CONTAINERS["m4a"], at_48000)
         names.append(f"{name.split()[0]}.m4a")
     names += ["late.mp4", "late.webm", "pause.webm", "pause.m4a", "pause.mkv", "piped.wav", "cut.mp3"]
-    encode(folder / "minutes.flac", np.tile(scene, 7)[: 180 * rate], rate)
-    encode(folder / "minutes.wav", np.tile(scene, 7)[: 180 * rate], rate)
+    encode(folder / "minutes.flac", np.tile(scene, 4)[: 100 * rate], rate)
+    encode(folder / "minutes.wav", np.tile(scene, 4)[: 100 * rate], rate)
     options = ("--model", "kitchen20", "--json", "--workers", "1")
     found = CliRunner().invoke(app, ["predict", *(str(folder / name) for name in names), *options])
     (folder / "results.json").write_text(found.stdout)
