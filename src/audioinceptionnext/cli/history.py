@@ -15,6 +15,7 @@ from audioinceptionnext.errors import ParameterError, counted, printable
 if TYPE_CHECKING:
     from audioinceptionnext.history.database import History
     from audioinceptionnext.history.records import Filters
+    from audioinceptionnext.results.labels import LabelSet
 
 app = Program(help="List and export what ainext listen --history has stored.")
 
@@ -125,10 +126,22 @@ def _filters(
         if source not in known:
             raise ParameterError("sources", source, suggest(source, known) if known else "nothing is stored yet")
     names = LabelSet(tuple(history.labels()))
+    found = None if labels is None else _stored(names, labels)
     return {
         "after": None if after is None else read_time("after", after),
         "before": None if before is None else read_time("before", before),
-        "labels": None if labels is None else [names.names[place] for place in names.choose(labels)],
+        "labels": found,
         "sources": sources,
         "min_score": min_score,
     }
+
+
+def _stored(known: LabelSet, labels: list[str]) -> list[str]:
+    """The labels that are meant, of those that are stored. That others were not recognised yet is no error."""
+    places = set()
+    for name in known.split(labels):
+        found = known.find(name)
+        if not found:
+            print(f"ainext: warning: no label of this history matches {printable(name)!r}", file=sys.stderr)
+        places |= {*found}
+    return [known.names[place] for place in sorted(places)]

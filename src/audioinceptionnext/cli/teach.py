@@ -13,6 +13,8 @@ from audioinceptionnext.cli import training_options as shared
 from audioinceptionnext.errors import AinextError, counted, printable
 from audioinceptionnext.models.names import DEFAULT_MODEL
 
+ENOUGH = 5  # recordings of each class, or stretches of longer ones
+
 if TYPE_CHECKING:
     from audioinceptionnext.teaching.examples import Example
     from audioinceptionnext.teaching.teach import Taught
@@ -73,11 +75,15 @@ def _in_words(taught: Taught, base: str) -> str:
     name = printable(taught.model)
     what = f"{counted(len(taught.per_class), 'class')}, taught from {counted(taught.clips, 'clip')}"
     width = max(map(len, taught.per_class))
+    fewest = min(sum(taken.values()) for taken in taught.confusions.values())
+    few = [f"That figure says little: give at least {ENOUGH} recordings of each class."] if fewest < ENOUGH else []
     return "\n".join(
         [
             f"{name}: {what} on {printable(base)} in {taught.seconds:.1f} s",
-            f"top-1 {taught.top1:.1f} %, cross-validated; of each class:",
+            f"It recognises {taught.top1:.1f} % of recordings that it has not learnt from (cross-validated).",
+            "Of each class:",
             *(f"  {printable(label):{width}}  {share:5.1f} %" for label, share in taught.per_class.items()),
+            *few,
             f"Segments begin where a label has a probability of {taught.threshold:g}. "
             f"Try: ainext predict recording.wav --model {name}",
         ]

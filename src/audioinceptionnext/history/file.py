@@ -17,7 +17,7 @@ from audioinceptionnext.errors import FileError, kind_of_file
 
 APPLICATION_ID = 0x41494E58  # "AINX", by which `file` and we tell such a database from others
 VERSION = 1  # of the schema
-_BUSY_S = 5.0  # how long to wait for another process that writes
+_BUSY_S = 1.0  # how long to wait for another process that writes; live inputs wait, too
 
 _SCHEMA = (
     """

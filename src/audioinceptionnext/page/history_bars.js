@@ -19,7 +19,7 @@ export class Bars {
     const highest = Math.max(0, ...bars.map(({ value }) => value));
     this.heading.textContent = title;
     this.row.setAttribute("aria-label", title);
-    this.most.textContent = highest ? `at most ${countEvents(highest)}` : "";
+    this.most.textContent = highest ? `highest: ${countEvents(highest)}` : "";
     const keys = bars.map(({ key }) => key);
     if (keys.join() !== this.keys?.join()) {
       this.keys = keys;

@@ -92,7 +92,7 @@ export class SegmentTable {
     const row = make(
       "tr",
       {},
-      make("td", {}, button("Play", "▶", "small", () => this.play(segment))),
+      make("td", {}, button("Play", "", "small clip", () => this.play(segment))),
       make("td", {}, clock(start, digits)),
       make("td", {}, clock(end, digits)),
       make("th", { scope: "row", lang: languageOf(label) }, readable(label)),

@@ -171,9 +171,7 @@ class LabelSet:
         return found
 
     def _find_all(self, names: str | Iterable[str], parameter: str) -> set[int]:
-        texts = [names] if isinstance(names, str) else list(names)
-        wanted = dict.fromkeys(name for text in texts for name in self._split(text))
-        found = {place for name in wanted for place in self.find_or_raise(name, parameter)}
+        found = {place for name in self.split(names) for place in self.find_or_raise(name, parameter)}
         if not found:
             raise ParameterError(parameter, None, "give the name of a label, a pattern or a group")
         return found
@@ -185,11 +183,16 @@ class LabelSet:
             raise ParameterError(parameter, None, f"no {kind} matches {name[:100]!r}; {self.nearest(name[:100])}")
         return found
 
+    def split(self, names: str | Iterable[str]) -> list[str]:
+        """The single names, patterns and groups of what `choose` takes, each once."""
+        texts = [names] if isinstance(names, str) else names
+        return list(dict.fromkeys(name for text in texts for name in self._split(text)))
+
     def _split(self, text: str) -> list[str]:
         """The names that commas separate. At each place, the longest one that is a label or a group counts."""
         groups = {_folded(GROUP + text) for one in self.groups for text in (one, self.translations.get(one, one))}
         whole = self._places.keys() | groups
-        most = max(map(len, (name.split(",") for name in whole)))  # parts of a name
+        most = max((len(name.split(",")) for name in whole), default=1)  # parts of a name
         parts = text.split(",")
         found: list[str] = []
         while parts:
