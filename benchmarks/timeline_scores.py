@@ -41,7 +41,7 @@ from audioinceptionnext.rendering.scene_settings import SceneSettings
 from audioinceptionnext.rendering.scenes import Composer
 from audioinceptionnext.results.recognition import Recognition
 from audioinceptionnext.results.segmentation import find_segments, step_bounds
-from audioinceptionnext.results.settings import SegmentationSettings
+from audioinceptionnext.results.settings import BY_CLASS, SegmentationSettings
 from audioinceptionnext.results.types import Segment
 
 SCENES: dict[str, Any] = {
@@ -204,8 +204,8 @@ def score(scenes: Sequence[PredictedScene], settings: SegmentationSettings | Non
 
 
 def searched(settings: SegmentationSettings) -> dict[str, float]:
-    """The settings that are searched: all but the thresholds by class."""
-    return {name: value for name, value in asdict(settings).items() if name != "class_thresholds"}
+    """The settings that are searched: all but those by class."""
+    return {name: value for name, value in asdict(settings).items() if name not in BY_CLASS.values()}
 
 
 def profile(table: dict[SegmentationSettings, float]) -> dict[str, dict[float, float]]:

@@ -61,7 +61,7 @@ def serious(page: Any) -> list[str]:
 
 def test_three_files_are_queued_and_one_is_cancelled(browser: Any, url: str, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, 8_000 * 60)
-    write_wav(long := tmp_path / "long.wav", np.tile(noise, 30), 8_000)
+    write_wav(long := tmp_path / "long.wav", np.tile(noise, 90), 8_000)
     # Nothing is half-way when axe looks.
     phone = {"viewport": {"width": 390, "height": 844}, "reduced_motion": "reduce"}
     for page in opened(browser, url, bypass_csp=True, **phone):
@@ -71,8 +71,8 @@ def test_three_files_are_queued_and_one_is_cancelled(browser: Any, url: str, tmp
             re.compile(r"Recognising, \d+\s%, (about .+|a few seconds) left")
         ).wait_for()
         assert [state(page, name) for name in ("long.wav", SCENE.name, OTHER.name)] == ["running", "waiting", "waiting"]
-        assert not serious(page)
         page.get_by_role("button", name=f"Cancel {OTHER.name}").click()
+        assert not serious(page)
         page.get_by_role("button", name="Cancel long.wav").click()
         page.get_by_role("heading", name=SCENE.name).wait_for()  # the first result of the three is shown
         states = [state(page, name) for name in ("long.wav", SCENE.name, OTHER.name)]

@@ -98,7 +98,7 @@ def test_the_example_is_valid_and_its_commented_lines_are_too(tmp_path: Path, mo
         ("actions: [print, print]", "actions: print is there twice"),
         ("actions: [{file: a.csv, webhook: 'http://b.c'}]", "is no action; each begins with one of"),
         ("actions: [{file: alerts.txt}]", "rule 'Mine', file: 'alerts.txt': give a file that ends in .csv or .jsonl"),
-        ("actions: [{file: nowhere/a.csv}]", "nowhere' does not exist; create it first"),
+        ("actions: [{file: nowhere/a.csv}]", "nowhere does not exist; create it first"),
         ("actions: [{command: notify-send}]", "command: give the program and its arguments as a list"),
         ("actions: [{command: [no-such-program, x]}]", "command: there is no program 'no-such-program'"),
         ("actions: [{command: [./rules.yaml]}]", "there is no program './rules.yaml' that can be run"),

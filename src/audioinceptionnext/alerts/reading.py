@@ -15,7 +15,7 @@ from audioinceptionnext.alerts.alert import PLACEHOLDER, PLACEHOLDERS, slug
 from audioinceptionnext.alerts.fields import Fields, read_yaml, shown
 from audioinceptionnext.alerts.hours import Hours, read_days, read_span
 from audioinceptionnext.alerts.rules import Action, Broker, Command, Print, Rule, Rules, ToFile, Webhook
-from audioinceptionnext.errors import ParameterError, suggest
+from audioinceptionnext.errors import ParameterError, printable, suggest
 from audioinceptionnext.results.labels import GROUP, LabelSet
 
 _TOP = ("rules", "mqtt")
@@ -151,7 +151,7 @@ def _file(fields: Fields, _: Broker | None) -> Action:
     if path.suffix not in (".csv", ".jsonl"):
         fields.fail("", f"{shown(path.name)}: give a file that ends in .csv or .jsonl")
     if not path.parent.is_dir():
-        fields.fail("", f"the folder {shown(str(path.parent))} does not exist; create it first")
+        fields.fail("", f"the folder {printable(path.parent)} does not exist; create it first")
     return ToFile(path)
 
 
