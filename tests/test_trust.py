@@ -66,7 +66,8 @@ def test_killed_and_resumed_a_run_ends_with_the_weights_of_one_left_alone(root: 
     killed_at = content(cut / LAST)["epoch"]
     (cut / f"{LAST}.part").write_bytes(b"half a checkpoint")
     printed = stop(start(*call, "--resume"), signal.SIGTERM, cut / LAST, after=killed_at)
-    assert printed.splitlines()[-1] == f"ainext: interrupted; resume the run to continue from {cut / LAST}"
+    # A process that loads clips may complain after it, if it was about to start.
+    assert f"ainext: interrupted; resume the run to continue from {cut / LAST}" in printed.splitlines()
     assert killed_at < content(cut / LAST)["epoch"] < 19, "it ended before it could be stopped"
     ended = ainext(*call, "--resume", "--json")
     assert ended.code == 0 and ended.json["clips"] == 12
