@@ -41,6 +41,7 @@ from audioinceptionnext.serving.parameters import (
     PredictParameters,
     curl,
     describe_parameters,
+    recording_body,
 )
 from audioinceptionnext.serving.predict import Predictor
 from audioinceptionnext.serving.progress import MEDIA_TYPE
@@ -63,20 +64,7 @@ while it is being recognised, and at last the result, or a `Problem` if it canno
 or are withdrawn. The text `{"type": "end"}` ends the stream. A stream that fails sends a `Problem` before it closes.
 `/docs` lists its parameters.
 """
-UPLOAD = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
-                | PredictParameters.model_json_schema()["properties"],
-            }
-        },
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-    },
-}
+UPLOAD = recording_body(PredictParameters)
 # What a client that accepts it gets: lines of `Progress`, and then a `Prediction` or a `Problem`.
 PROGRESS: dict[int | str, dict[str, Any]] = {
     200: {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Progress"}}}}

@@ -21,7 +21,7 @@ from audioinceptionnext.serving.corrections import (
 )
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response
+from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response, recording_form
 from audioinceptionnext.serving.reception import DecodingClock, Reception, too_long
 from audioinceptionnext.serving.uploads import Upload, display_name
 
@@ -38,13 +38,7 @@ class CorrectionParameters(Query):
     name: str = Field("", description="The file's name, if the body is the recording itself.")
 
 
-_FORM = {
-    "type": "object",
-    "required": ["file", "segments"],
-    "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
-    | CorrectionParameters.model_json_schema()["properties"],
-}
-BODY = {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}
+BODY = {"required": True, "content": recording_form(CorrectionParameters, "segments")}
 SAMPLE = """curl -F file=@dinner.mp4 -F 'segments=[{"start": 0.4, "end": 2.1, "label": "Dog"}]' \\
   http://127.0.0.1:8000/v1/corrections"""
 

@@ -225,6 +225,20 @@ def describe_parameters(parameters: type[Query]) -> list[dict[str, Any]]:
     ]
 
 
+def recording_form(parameters: type[Query], *required: str) -> dict[str, Any]:
+    """The web form with a recording and parameters, for OpenAPI; ``required`` names those that have to be given."""
+    properties = {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
+    properties |= parameters.model_json_schema()["properties"]
+    schema = {"type": "object", "required": ["file", *required], "properties": properties}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def recording_body(parameters: type[Query]) -> dict[str, Any]:
+    """A request body for OpenAPI: a recording in such a form, or by itself."""
+    alone = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"required": True, "content": recording_form(parameters) | alone}
+
+
 ADDRESS = "http://127.0.0.1:8000"  # in the examples
 
 

@@ -16,7 +16,7 @@ from audioinceptionnext.audio import decode
 from audioinceptionnext.errors import AinextError, MediaError, ParameterError
 from audioinceptionnext.serving.errors import RequestError, problems
 from audioinceptionnext.serving.model_pool import ModelPool
-from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response
+from audioinceptionnext.serving.parameters import Query, curl, describe_parameters, json_response, recording_body
 from audioinceptionnext.serving.reception import DecodingClock, Reception
 from audioinceptionnext.serving.taught_models import TaughtModels
 from audioinceptionnext.serving.uploads import Upload, display_name
@@ -86,20 +86,7 @@ class TaughtModel(BaseModel):
     seconds: float = Field(description="That teaching took.")
 
 
-BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary", "description": "Audio or video."}}
-                | EmbedParameters.model_json_schema()["properties"],
-            }
-        },
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-    },
-}
+BODY = recording_body(EmbedParameters)
 
 
 class Teach:
