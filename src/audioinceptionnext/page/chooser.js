@@ -1,4 +1,5 @@
 // The search box with which people choose sounds among hundreds: a combobox as the ARIA Authoring Practices describe it.
+import { markOption, nextOption } from "./options.js";
 import { countSegments, languageOf, make, number, readable, searchable } from "./text.js";
 
 const MAX_CLOSED = 30; // labels; of a model with more, the search box is open at first
@@ -138,13 +139,7 @@ export class Chooser {
 
   /** Marks the option that Enter takes; -1 stands for none. */
   #activate(index) {
-    this.list.children[this.active]?.classList.remove("active");
-    this.active = index;
-    const option = this.list.children[index];
-    option?.classList.add("active");
-    option?.scrollIntoView({ block: "nearest" });
-    if (option) this.input.setAttribute("aria-activedescendant", option.id);
-    else this.input.removeAttribute("aria-activedescendant");
+    this.active = markOption(this.input, this.list, this.active, index);
   }
 
   #onKey(event) {
@@ -153,7 +148,7 @@ export class Chooser {
     if (key === "ArrowDown" || key === "ArrowUp") {
       if (!open) this.#search();
       const count = this.found.length;
-      if (count) this.#activate(key === "ArrowDown" ? (this.active + 1) % count : (Math.max(this.active, 0) + count - 1) % count);
+      if (count) this.#activate(nextOption(key, this.active, count));
     } else if (key === "Enter" && open && this.active >= 0) this.#take(this.found[this.active]);
     else if (key === "Escape" && open) this.#close();
     else if (key === "Escape" && this.input.value) this.input.value = ""; // without searching again, as browsers would

@@ -1,4 +1,5 @@
 // A combobox for a label, as the ARIA Authoring Practices describe it: one of the model's, or one of the user's own.
+import { markOption, nextOption } from "./options.js";
 import { languageOf, make, readable, searchable } from "./text.js";
 
 const MAX_OPTIONS = 100; // that are listed at once
@@ -80,13 +81,7 @@ export class LabelBox {
 
   /** Marks the option that Enter takes; -1 stands for none. */
   #activate(index) {
-    this.list.children[this.active]?.classList.remove("active");
-    this.active = index;
-    const option = this.list.children[index];
-    option?.classList.add("active");
-    option?.scrollIntoView({ block: "nearest" });
-    if (option) this.input.setAttribute("aria-activedescendant", option.id);
-    else this.input.removeAttribute("aria-activedescendant");
+    this.active = markOption(this.input, this.list, this.active, index);
   }
 
   #onKey(event) {
@@ -95,7 +90,7 @@ export class LabelBox {
     if (key === "ArrowDown" || key === "ArrowUp") {
       if (!open) this.#search("");
       const { length } = this.found;
-      if (length) this.#activate(key === "ArrowDown" ? (this.active + 1) % length : (Math.max(this.active, 0) + length - 1) % length);
+      if (length) this.#activate(nextOption(key, this.active, length));
     } else if (key === "Enter" && open && this.active >= 0) this.#take(this.found[this.active]);
     else if (key === "Escape" && open) this.#expand(false);
     else return;
